@@ -1,0 +1,174 @@
+//! A relay as configured: a named place to submit through, with its credentials.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::provider::Provider;
+use crate::secret::{Secret, Source};
+
+/// One `[relay.NAME]`, defaults and preset filled in.
+#[derive(Clone, Debug)]
+pub struct Relay {
+    /// The name in the configuration.
+    pub name: String,
+    /// The preset it started from.
+    pub provider: Option<&'static Provider>,
+    /// SMTP or LMTP.
+    pub protocol: Protocol,
+    /// Where it listens.
+    pub place: Place,
+    /// When TLS begins.
+    pub tls: TlsMode,
+    /// The mechanisms that may be used; empty: any that is safe.
+    pub auth: Vec<Mechanism>,
+    /// How to log in; `None`: no credentials are configured.
+    pub login: Option<LoginSource>,
+    /// The EHLO argument; `None`: this host's name.
+    pub helo: Option<String>,
+    /// Whether CHUNKING may be used where it is offered.
+    pub chunking: bool,
+    /// The time until the login is done.
+    pub connect_timeout: Duration,
+    /// PEM bundle to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// SHA-256 of the server's certificate (DER); stands in for chain and name.
+    pub fingerprint: Option<[u8; 32]>,
+    /// Client certificate.
+    pub client_cert: Option<ClientCert>,
+    /// Source address of the connection.
+    pub source: Option<IpAddr>,
+    /// SOCKS5 proxy.
+    pub proxy: Option<Proxy>,
+}
+
+/// SMTP or LMTP (RFC 2033).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// RFC 5321.
+    #[default]
+    Smtp,
+    /// RFC 2033.
+    Lmtp,
+}
+
+/// Where a relay listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Host name or IP literal (without brackets), and port.
+    Tcp {
+        /// Name or address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// When TLS begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// From the first octet (RFC 8314).
+    Implicit,
+    /// After STARTTLS (RFC 3207), which must be offered.
+    StartTls,
+    /// Never: loopback and unix sockets, or on explicit wish without credentials.
+    None,
+}
+
+/// A SASL mechanism.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// RFC 4616.
+    Plain,
+    /// RFC 7677.
+    ScramSha256,
+    /// RFC 5802.
+    ScramSha1,
+    /// draft-murchison-sasl-login.
+    Login,
+    /// RFC 2195.
+    CramMd5,
+    /// Google's and Microsoft's bearer mechanism.
+    XOAuth2,
+    /// RFC 7628.
+    OAuthBearer,
+    /// RFC 4422 appendix A.
+    External,
+}
+
+/// Where user name and secret come from.
+#[derive(Clone, Debug)]
+pub struct LoginSource {
+    /// The user name.
+    pub username: Username,
+    /// What the secret is.
+    pub kind: SecretKind,
+    /// Where the secret is read from; `None` only with `EXTERNAL`.
+    pub secret: Option<Source>,
+}
+
+/// The user name of a login.
+#[derive(Clone, Debug)]
+pub enum Username {
+    /// As configured or as the preset has it.
+    Given(String),
+    /// The secret itself (Postmark).
+    Secret,
+}
+
+/// What the secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretKind {
+    /// A password.
+    Password,
+    /// A bearer token: XOAUTH2, OAUTHBEARER.
+    Token,
+    /// An AWS secret access key, from which the SMTP password of `region` is derived.
+    AwsSecretKey {
+        /// The region.
+        region: String,
+    },
+}
+
+/// User name and secret, read.
+#[derive(Debug)]
+pub struct Login {
+    /// The authentication identity.
+    pub username: String,
+    /// Password or token. Empty with EXTERNAL.
+    pub secret: Secret,
+    /// Whether the secret is a bearer token.
+    pub is_token: bool,
+}
+
+/// A client certificate with its key, both PEM.
+#[derive(Clone, Debug)]
+pub struct ClientCert {
+    /// Certificate chain.
+    pub certificate: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+/// A SOCKS5 proxy (RFC 1928, RFC 1929); names are resolved by the proxy.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// Name or address.
+    pub host: String,
+    /// Port, 1080 unless said otherwise.
+    pub port: u16,
+    /// User name and password, where the proxy wants them.
+    pub login: Option<(String, Source)>,
+}

@@ -1,0 +1,23 @@
+//! mailchute takes sendmail's place: one message on standard input, relayed with the site's
+//! credentials while the caller waits, and an exit status that tells the SMTP reply.
+//!
+//! The path of a message is one straight line, each step a value handed to the next:
+//!
+//! ```text
+//! argv -> Invocation -> Message -> Site -> Envelope -> Route -> relay -> Outcome -> exit status
+//! ```
+
+pub mod address;
+pub mod caller;
+pub mod config;
+pub mod deadline;
+pub mod envelope;
+pub mod exit;
+pub mod failure;
+pub mod message;
+pub mod outcome;
+pub mod provider;
+pub mod reply;
+pub mod secret;
+pub mod smtp;
+pub mod trace;

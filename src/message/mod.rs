@@ -1,0 +1,103 @@
+//! The message: read once, held once, streamed from there.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// Bodies up to this many octets stay in memory.
+pub const MEMORY_LIMIT: usize = 1 << 20;
+
+/// How much of a body in a file is handed out at a time, in octets.
+const CHUNK: usize = 64 << 10;
+
+/// What intake learned in its one pass. Lengths are octets of the CRLF form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Octets above 127 in the header section.
+    pub eight_bit_header: bool,
+    /// Octets above 127 in the body.
+    pub eight_bit_body: bool,
+    /// NUL anywhere.
+    pub nul: bool,
+    /// The longest body line without its CRLF.
+    pub longest_line: usize,
+    /// A body line begins with a dot, so DATA has to stuff.
+    pub leading_dot: bool,
+}
+
+/// One message in CRLF form: the header section in memory, the body in memory up to
+/// [`MEMORY_LIMIT`] and in an unlinked temporary file beyond it.
+#[derive(Debug)]
+pub struct Message {
+    /// Every header field, each ending in CRLF, then the empty line.
+    header: Vec<u8>,
+    body: Body,
+    facts: Facts,
+}
+
+#[derive(Debug)]
+enum Body {
+    Memory(Vec<u8>),
+    File { file: File, length: u64 },
+}
+
+impl Message {
+    /// Octets on the wire, without dot-stuffing.
+    pub fn size(&self) -> u64 {
+        let body = match &self.body {
+            Body::Memory(bytes) => bytes.len() as u64,
+            Body::File { length, .. } => *length,
+        };
+        self.header.len() as u64 + body
+    }
+
+    /// What intake learned.
+    pub fn facts(&self) -> Facts {
+        self.facts
+    }
+
+    /// The whole message, piece by piece, from its first octet; it always ends in CRLF.
+    pub fn chunks(&self) -> Chunks<'_> {
+        Chunks { message: self, next: Some(0), buffer: Vec::new() }
+    }
+}
+
+/// Hands out a message in pieces: what is in memory at once, what is in a file 64 KiB at a time.
+pub struct Chunks<'a> {
+    message: &'a Message,
+    /// `Some(0)` before the header section, then 1 + the octets of body handed out.
+    next: Option<u64>,
+    buffer: Vec<u8>,
+}
+
+impl Chunks<'_> {
+    /// The next piece, never empty; `None` at the end.
+    ///
+    /// # Errors
+    /// The temporary file cannot be read.
+    pub fn advance(&mut self) -> io::Result<Option<&[u8]>> {
+        let Some(next) = self.next else { return Ok(None) };
+        if next == 0 {
+            self.next = Some(1);
+            return Ok(Some(&self.message.header));
+        }
+        match &self.message.body {
+            Body::Memory(bytes) => {
+                self.next = None;
+                Ok((!bytes.is_empty()).then_some(bytes.as_slice()))
+            }
+            Body::File { file, length } => {
+                let offset = next - 1;
+                let size = (CHUNK as u64).min(length - offset) as usize;
+                if size == 0 {
+                    self.next = None;
+                    return Ok(None);
+                }
+                self.buffer.resize(size, 0);
+                file.read_exact_at(&mut self.buffer, offset)?;
+                self.next = Some(next + size as u64);
+                Ok(Some(&self.buffer))
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! SMTP replies as values: code, enhanced status code and text (RFC 5321 4.2, RFC 3463).
+//!
+//! A reply is a conversation that worked, whatever it says; every relay, HTTP APIs included, answers
+//! with this one type. Foreign text becomes printable and bounded here, when the value is made, so
+//! nothing later has to ask whether it may be shown.
+
+use std::fmt;
+
+/// The longest reply text that is kept, in bytes; the rest is cut.
+pub const TEXT_LIMIT: usize = 1024;
+
+/// An enhanced mail system status code such as `5.1.1` (RFC 3463 section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enhanced {
+    /// 2, 4 or 5.
+    pub class: u8,
+    /// 0 to 999.
+    pub subject: u16,
+    /// 0 to 999.
+    pub detail: u16,
+}
+
+impl Enhanced {
+    /// The code made of its three numbers, which are taken as they are.
+    pub const fn new(class: u8, subject: u16, detail: u16) -> Self {
+        Self { class, subject, detail }
+    }
+
+    /// Reads the code at the start of `text` and returns it with the text behind it.
+    ///
+    /// The code counts only when a space or the end follows it, as RFC 2034 section 4 has it.
+    pub fn split(text: &str) -> (Option<Self>, &str) {
+        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+        match Self::parse(word) {
+            Some(code) => (Some(code), rest.trim_start()),
+            None => (None, text),
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        let number = |part: &str| match part.len() {
+            1..=3 if part.bytes().all(|b| b.is_ascii_digit()) => part.parse::<u16>().ok(),
+            _ => None,
+        };
+        let mut parts = word.split('.');
+        let code = Self {
+            class: match parts.next()? {
+                "2" => 2,
+                "4" => 4,
+                "5" => 5,
+                _ => return None,
+            },
+            subject: number(parts.next()?)?,
+            detail: number(parts.next()?)?,
+        };
+        parts.next().is_none().then_some(code)
+    }
+}
+
+impl fmt::Display for Enhanced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.class, self.subject, self.detail)
+    }
+}
+
+/// One reply: a code from 200 to 599, perhaps an enhanced status code, and printable text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    code: u16,
+    enhanced: Option<Enhanced>,
+    text: String,
+}
+
+impl Reply {
+    /// A reply of our own. `code` is taken as it is; `text` is made printable and bounded.
+    pub fn new(code: u16, enhanced: Option<Enhanced>, text: &str) -> Self {
+        Self { code, enhanced, text: printable(text.as_bytes(), TEXT_LIMIT) }
+    }
+
+    /// The reply that a server's `lines` make, each without its code and separator.
+    ///
+    /// The enhanced status code is taken off the first line and removed from every continuation line
+    /// that repeats it; lines are joined by one space. Text in any charset is accepted.
+    pub fn from_lines<'a>(code: u16, lines: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut enhanced = None;
+        let mut text = String::new();
+        for (index, line) in lines.into_iter().enumerate() {
+            if text.len() >= TEXT_LIMIT {
+                break;
+            }
+            let line = printable(line, TEXT_LIMIT - text.len());
+            let (found, rest) = Enhanced::split(line.trim());
+            let rest = match (index, found) {
+                (0, Some(_)) => {
+                    enhanced = found;
+                    rest
+                }
+                (_, Some(_)) if found == enhanced => rest,
+                _ => line.trim(),
+            };
+            if !text.is_empty() && !rest.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(rest);
+        }
+        Self { code, enhanced, text }
+    }
+
+    /// The reply code, 200 to 599.
+    pub fn code(&self) -> u16 {
+        self.code
+    }
+
+    /// The enhanced status code, where the server gave one.
+    pub fn enhanced(&self) -> Option<Enhanced> {
+        self.enhanced
+    }
+
+    /// The text: printable, one line, at most about [`TEXT_LIMIT`] bytes.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// 2yz: done.
+    pub fn is_positive(&self) -> bool {
+        self.code / 100 == 2
+    }
+
+    /// 3yz: the server waits for more.
+    pub fn is_intermediate(&self) -> bool {
+        self.code / 100 == 3
+    }
+
+    /// 4yz: not now.
+    pub fn is_transient(&self) -> bool {
+        self.code / 100 == 4
+    }
+
+    /// 5yz: not like this.
+    pub fn is_permanent(&self) -> bool {
+        self.code / 100 == 5
+    }
+
+    /// A reply about the login rather than the message: 530, 534, 535 and 538 (RFC 4954 section 6).
+    pub fn is_authentication(&self) -> bool {
+        (530..540).contains(&self.code)
+    }
+
+    /// The same reply with every occurrence of `secret` in its text replaced by stars.
+    pub fn without(mut self, secret: &str) -> Self {
+        if secret.len() >= 4 && self.text.contains(secret) {
+            self.text = self.text.replace(secret, "***");
+        }
+        self
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        if let Some(enhanced) = self.enhanced {
+            write!(f, " {enhanced}")?;
+        }
+        if !self.text.is_empty() {
+            write!(f, " {}", self.text)?;
+        }
+        Ok(())
+    }
+}
+
+/// Foreign bytes as one printable line of at most `limit` bytes.
+///
+/// Valid UTF-8 stays, other bytes are read as ISO 8859-1; control characters (C1, bidirectional and
+/// line separators included) become `?`, a tab becomes a space.
+pub fn printable(bytes: &[u8], limit: usize) -> String {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut out = String::with_capacity(bytes.len().min(limit));
+    let mut push = |c: char| {
+        if out.len() + c.len_utf8() > limit {
+            return false;
+        }
+        out.push(match c {
+            '\t' => ' ',
+            c if hidden(c) => '?',
+            c => c,
+        });
+        true
+    };
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.chars().all(&mut push),
+        Err(_) => bytes.iter().all(|&byte| push(char::from(byte))),
+    };
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn enhanced_codes_are_taken_off_every_line() {
+        let reply = Reply::from_lines(550, [&b"5.1.1 no such"[..], b"5.1.1 user here"]);
+        assert_eq!(reply.enhanced(), Some(Enhanced::new(5, 1, 1)));
+        assert_eq!(reply.to_string(), "550 5.1.1 no such user here");
+    }
+
+    #[test]
+    fn a_version_number_is_no_enhanced_code() {
+        let reply = Reply::from_lines(220, [&b"5.1.1.2 ready"[..]]);
+        assert_eq!(reply.enhanced(), None);
+        assert_eq!(reply.text(), "5.1.1.2 ready");
+    }
+
+    #[test]
+    fn foreign_text_is_printable_and_bounded() {
+        assert_eq!(printable(b"caf\xe9 \x1b[31m\0", 100), "café ?[31m?");
+        assert_eq!(printable("abc\u{202e}d".as_bytes(), 100), "abc?d");
+        assert_eq!(printable(&[b'x'; 5000], TEXT_LIMIT).len(), TEXT_LIMIT);
+    }
+
+    #[test]
+    fn an_echoed_secret_is_starred() {
+        let reply = Reply::new(535, None, "bad password hunter22").without("hunter22");
+        assert_eq!(reply.text(), "bad password ***");
+    }
+}

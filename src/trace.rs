@@ -1,0 +1,89 @@
+//! What is seen of one conversation with a relay: the masked dialogue, TLS, and how far it got.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::outcome::Stage;
+
+/// How much of the end of a dialogue a failure keeps for the log record, in bytes.
+pub const DIALOGUE_LIMIT: usize = 2048;
+
+/// Receives each dialogue line as it happens (`-v`, `mailchute test`).
+pub type Sink = Box<dyn FnMut(&str)>;
+
+/// The trace of one try at one relay. Lines given to it are masked by whoever says them: no secret,
+/// no message content.
+#[derive(Default)]
+pub struct Trace {
+    lines: VecDeque<String>,
+    bytes: usize,
+    sink: Option<Sink>,
+    /// The last stage that was begun.
+    pub stage: Option<Stage>,
+    /// TLS version and cipher suite, such as `TLSv1.3 TLS13_AES_256_GCM_SHA384`.
+    pub tls: Option<String>,
+    /// The address that was connected to, such as `192.0.2.1:465`.
+    pub peer: Option<String>,
+    /// Things the record should name: 8-bit sent without 8BITMIME, a DSN parameter not carried.
+    pub warnings: Vec<String>,
+}
+
+impl Trace {
+    /// An empty trace whose lines also go to `sink`.
+    pub fn new(sink: Option<Sink>) -> Self {
+        Self { sink, ..Self::default() }
+    }
+
+    /// A line we sent, already masked.
+    pub fn sent(&mut self, line: &str) {
+        self.push(format!("> {line}"));
+    }
+
+    /// A printable line the server sent.
+    pub fn received(&mut self, line: &str) {
+        self.push(format!("< {line}"));
+    }
+
+    /// A remark of ours: connected, TLS established, the message's size.
+    pub fn note(&mut self, line: &str) {
+        self.push(format!("* {line}"));
+    }
+
+    fn push(&mut self, line: String) {
+        if let Some(sink) = &mut self.sink {
+            sink(&line);
+        }
+        self.bytes += line.len() + 1;
+        self.lines.push_back(line);
+        while self.bytes > DIALOGUE_LIMIT && self.lines.len() > 1 {
+            self.bytes -= self.lines.pop_front().map_or(0, |old| old.len() + 1);
+        }
+    }
+
+    /// The last [`DIALOGUE_LIMIT`] bytes of the conversation, a line each.
+    pub fn dialogue(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+}
+
+/// Whether the message has been handed over and no final reply is in yet. Shared with the code that
+/// answers signals, which must tell "nobody has it" from "perhaps somebody has it".
+#[derive(Debug, Default)]
+pub struct HandOver(AtomicBool);
+
+impl HandOver {
+    /// Just before the last octet of the message is given to the system.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// A valid final reply is in.
+    pub fn end(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether we are between the two.
+    pub fn is_open(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,1 @@
+//! Peers for mailchute's tests, examples and benchmarks.
