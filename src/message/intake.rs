@@ -1,6 +1,7 @@
 //! Reads a message from its caller: line endings, header section, limits and facts in one pass.
 
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
 
 use memchr::{memchr, memchr2};
 
@@ -66,7 +67,8 @@ fn read_within(input: &mut impl Read, limits: Limits) -> Result<Message, Failure
     }
 }
 
-struct Intake {
+/// A message while it is read, or a body while it is rewritten.
+pub(super) struct Intake {
     limits: Limits,
     /// Complete fields, then the line that is being read.
     header: Vec<u8>,
@@ -100,6 +102,22 @@ impl Intake {
         }
     }
 
+    /// One that takes a rewritten body.
+    pub(super) fn of_body() -> Self {
+        Self { in_body: true, ..Self::new(LIMITS) }
+    }
+
+    /// The message whose header section is `header` and whose body was taken.
+    ///
+    /// # Errors
+    /// As [`Message::read`] for the temporary file.
+    pub(super) fn under(self, header: Header, repairs: Vec<String>) -> Result<Message, Failure> {
+        let mut facts = self.facts;
+        facts.eight_bit_header = !header.as_bytes().is_ascii();
+        facts.leading_dot |= header.fields().any(|field| field.name().starts_with('.'));
+        Ok(Message { header, body: self.body.finish()?, facts, repairs })
+    }
+
     fn take_all(&mut self, input: &mut impl Read) -> Result<(), Failure> {
         let mut buffer = vec![0; CHUNK];
         // One or two CR at the end of what was read wait for what follows them.
@@ -124,7 +142,10 @@ impl Intake {
     }
 
     /// Takes octets of which no trailing CR is undecided.
-    fn take(&mut self, chunk: &[u8]) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// As [`Message::read`] for limits and the temporary file.
+    pub(super) fn take(&mut self, chunk: &[u8]) -> Result<(), Failure> {
         let taken = if self.in_body { 0 } else { self.take_header(chunk)? };
         self.take_body(&chunk[taken..])?;
         if self.header.len() as u64 + self.body.length() > self.limits.message {
@@ -317,10 +338,10 @@ impl Store {
 
     fn finish(mut self) -> Result<Body, Failure> {
         match self.file.take() {
-            None => Ok(Body::Memory(self.buffer)),
+            None => Ok(Body::Memory(Arc::new(self.buffer))),
             Some(mut file) => {
                 file.seek(SeekFrom::Start(0)).map_err(|error| no_file(Kind::Io, &error))?;
-                Ok(Body::File { file, length: self.written })
+                Ok(Body::File { file: Arc::new(file), length: self.written })
             }
         }
     }
