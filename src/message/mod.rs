@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 pub mod header;
 mod intake;
+pub mod repair;
 
 pub use header::{Field, Header};
 pub use intake::drain;
