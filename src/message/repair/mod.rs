@@ -150,3 +150,6 @@ fn visit(message: &Message, visitor: &mut impl Visitor) -> Result<(), Failure> {
 fn seven_bit() -> &'static str {
     "send it through a relay that offers 8BITMIME"
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,3 +136,24 @@ pub(super) fn declare(header: &mut Header, verdict: &Verdict) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_to_be_written_does_not_grow_with_the_message() {
+        for transfer in [Transfer::Keep, Transfer::QuotedPrintable, Transfer::Base64, Transfer::Requote] {
+            let verdict = Verdict { content: transfer, ..Verdict::default() };
+            let verdicts = [verdict];
+            let mut rewriter = Rewriter::new(&verdicts, false);
+            rewriter.begin(0, Section::Content);
+            // A megabyte is what intake may hold at once.
+            let octets = vec![0xfc; 1 << 20];
+            for _ in 0..2 {
+                rewriter.piece(Piece { octets: &octets, begins: false, ends: false }).unwrap();
+                assert!(rewriter.buffer.capacity() <= 8 * CHUNK, "{transfer:?}: {}", rewriter.buffer.capacity());
+            }
+        }
+    }
+}

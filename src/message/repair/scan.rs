@@ -313,3 +313,48 @@ fn nature(header: &Header, in_digest: bool) -> (Nature, Vec<u8>) {
 fn unfollowable(why: &str) -> Failure {
     Failure::new(Kind::Data, "message", format!("{why}, so its parts cannot be re-encoded"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts octets of content.
+    #[derive(Default)]
+    struct Count(usize);
+
+    impl Visitor for Count {
+        fn header(&mut self, _: Entity, _: Header, _: bool) -> Result<(), Failure> {
+            Ok(())
+        }
+        fn begin(&mut self, _: usize, _: Section) {}
+        fn piece(&mut self, piece: Piece<'_>) -> Result<(), Failure> {
+            self.0 += piece.octets.len() + if piece.ends { 2 } else { 0 };
+            Ok(())
+        }
+        fn end(&mut self, _: bool) -> Result<(), Failure> {
+            Ok(())
+        }
+        fn delimiter(&mut self, _: usize, _: &[u8]) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_held_does_not_grow_with_the_message() {
+        const CHUNK: usize = 64 << 10;
+        for unit in ["x", "xy\r\n", "--xx\r\n", "\r\n", &"x".repeat(1500)] {
+            let chunk = unit.repeat(CHUNK / unit.len());
+            let mut count = Count::default();
+            let mut header = Header::new(Vec::new(), Vec::new());
+            header.append("Content-Type", "multipart/mixed; boundary=b");
+            let mut scanner = Scanner::new(&header, &mut count).unwrap();
+            for _ in 0..24 {
+                scanner.take(chunk.as_bytes()).unwrap();
+                assert!(scanner.line.capacity() <= 2 * (CHUNK + HELD), "{}", scanner.line.capacity());
+            }
+            scanner.take(b"\r\n").unwrap();
+            scanner.finish().unwrap();
+            assert_eq!(count.0, 24 * chunk.len() + 2);
+        }
+    }
+}

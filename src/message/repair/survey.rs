@@ -8,7 +8,7 @@ use crate::failure::{Failure, Kind};
 use crate::message::header::Header;
 
 /// What becomes of one entity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Verdict {
     /// Of its content, if it is not made of parts.
     pub(super) content: Transfer,
@@ -145,14 +145,7 @@ impl Survey {
 impl Visitor for Survey {
     fn header(&mut self, entity: Entity, header: Header, _closed: bool) -> Result<(), Failure> {
         let encoding = header.first("Content-Transfer-Encoding").map(|field| field.text().to_ascii_lowercase());
-        let mut verdict = Verdict {
-            content: Transfer::Keep,
-            preamble: Transfer::Keep,
-            epilogue: Transfer::Keep,
-            encoding: None,
-            content_type: None,
-            fields: false,
-        };
+        let mut verdict = Verdict::default();
         let is_container = matches!(entity.nature, Nature::Multipart | Nature::Message);
         if is_container && !self.needs.eight_bit && matches!(encoding.as_deref(), Some("8bit" | "binary")) {
             verdict.encoding = Some("7bit");

@@ -9,9 +9,10 @@ const LINE: usize = 76;
 const GROUP: usize = LINE / 4 * 3;
 
 /// What is done to a stretch of content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Transfer {
     /// It stays as it is.
+    #[default]
     Keep,
     /// It goes.
     Remove,
