@@ -279,3 +279,89 @@ fn unreachable(place: &Place, error: &io::Error, source: Option<IpAddr>, span: D
         _ => failure(Kind::Unavailable, reason(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Instant;
+
+    use nix::sys::socket::{Backlog, SockaddrIn, getsockname, listen};
+
+    use super::*;
+    use crate::smtp::wire::tests::{listener, patience};
+
+    /// An address that nobody listens on.
+    fn refusing() -> SocketAddr {
+        listener().local_addr().unwrap()
+    }
+
+    /// An address whose host drops every packet, for as long as the sockets live.
+    fn silent() -> (SocketAddr, Vec<OwnedFd>) {
+        let loopback = SockaddrStorage::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let server = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(server.as_raw_fd(), &loopback).unwrap();
+        listen(&server, Backlog::new(0).unwrap()).unwrap();
+        let address: SockaddrIn = getsockname(server.as_raw_fd()).unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+        // A full backlog drops what comes on top.
+        let mut sockets: Vec<_> = (0..4).map(|_| begin(address, None).unwrap()).collect();
+        sockets.push(server);
+        (address, sockets)
+    }
+
+    fn run(addresses: &[SocketAddr], deadline: Deadline) -> (io::Result<SocketAddr>, String) {
+        let mut trace = Trace::default();
+        let won = race(addresses, None, deadline, &mut trace).map(|(_, address)| address);
+        (won, trace.dialogue().collect::<Vec<_>>().join("\n"))
+    }
+
+    #[test]
+    fn a_refusal_passes_the_turn_at_once_and_is_noted() {
+        let (refusing, good) = (refusing(), listener());
+        let begun = Instant::now();
+        let (won, notes) = run(&[refusing, good.local_addr().unwrap()], patience());
+        assert_eq!(won.unwrap(), good.local_addr().unwrap());
+        assert_eq!(notes, format!("* {refusing}: connection refused"));
+        assert!(begun.elapsed() < STAGGER, "the second address had to wait");
+    }
+
+    #[test]
+    fn silence_loses_against_the_next_address_and_against_the_deadline() {
+        let ((silent, _sockets), good) = (silent(), listener());
+        let (won, _) = run(&[silent, good.local_addr().unwrap()], patience());
+        assert_eq!(won.unwrap(), good.local_addr().unwrap());
+
+        let (lost, _) = run(&[silent, silent], Deadline::after(Duration::from_millis(300)));
+        assert_eq!(lost.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn failures_name_the_place_and_the_next_step() {
+        let mut trace = Trace::default();
+        let refused = to_host("127.0.0.1", refusing().port(), None, patience(), &mut trace).err().unwrap();
+        assert_eq!((refused.kind, refused.why.as_str()), (Kind::Unavailable, "connection refused"));
+        assert!(refused.hint.unwrap().starts_with("nothing listens on port"));
+
+        let place = Place::Tcp { host: "smtp.example.net".into(), port: 587 };
+        let blocked = unreachable(&place, &io::ErrorKind::TimedOut.into(), None, Duration::from_secs(5));
+        assert_eq!(blocked.to_string(), "smtp.example.net:587: no answer within 5 s");
+        assert!(blocked.hint.unwrap().contains("block outgoing port 587; try 2525"));
+
+        let absent = to_path(Path::new("/nonexistent/socket"), patience()).err().unwrap();
+        assert_eq!(absent.to_string(), "/nonexistent/socket: no such socket");
+    }
+
+    #[test]
+    fn the_source_address_is_used_and_must_be_ours() {
+        let good = listener();
+        let port = good.local_addr().unwrap().port();
+        let dial =
+            |source: &str| to_host("127.0.0.1", port, Some(source.parse().unwrap()), patience(), &mut Trace::default());
+        dial("127.0.0.2").unwrap();
+        assert_eq!(good.accept().unwrap().1.ip().to_string(), "127.0.0.2");
+        let foreign = dial("192.0.2.1").err().unwrap();
+        assert_eq!(foreign.why, "source address 192.0.2.1 is not one of this host");
+        let family = dial("::1").err().unwrap();
+        assert_eq!((family.kind, family.stage), (Kind::Configuration, Some(Stage::Connect)));
+    }
+}

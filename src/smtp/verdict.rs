@@ -78,10 +78,16 @@ impl Verdict {
             (CertificateError::UnknownIssuer, _) | (_, Some(webpki::Error::CaUsedAsEndEntity)) => {
                 unknown_issuer(end_entity, intermediates)
             }
-            (CertificateError::BadSignature, _) => Self::new(
-                "certificate's signature is not its issuer's",
-                "something between this host and the server may be replacing certificates",
-            ),
+            // A private CA that was made anew under its old name, or an impostor.
+            (CertificateError::BadSignature, _) => {
+                let seen = fingerprint(end_entity);
+                Self::new(
+                    format!(
+                        "certificate is signed with another key than the trusted CA's (SHA-256 fingerprint {seen})"
+                    ),
+                    by_ca_file(&seen),
+                )
+            }
             (CertificateError::BadEncoding, _) => Self::new("certificate cannot be read", by_fingerprint(end_entity)),
             _ => Self::new(format!("certificate is not acceptable: {error}"), by_fingerprint(end_entity)),
         })
@@ -124,8 +130,12 @@ fn unknown_issuer(end_entity: &CertificateDer<'_>, intermediates: &[CertificateD
         .map_or_else(|| "without a name".to_owned(), |name| bounded(&name));
     Verdict::new(
         format!("certificate is signed by an unknown CA (issuer {issuer}, SHA-256 fingerprint {seen})"),
-        format!("if it is the right one, set ca_file to that CA's certificate, or fingerprint = \"{seen}\""),
+        by_ca_file(&seen),
     )
+}
+
+fn by_ca_file(seen: &str) -> String {
+    format!("if it is the right one, set ca_file to that CA's certificate, or fingerprint = \"{seen}\"")
 }
 
 fn by_fingerprint(end_entity: &CertificateDer<'_>) -> String {

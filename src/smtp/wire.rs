@@ -354,3 +354,225 @@ impl Write for Overheard<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::Path;
+    use std::thread::{self, JoinHandle};
+    use std::time::{Duration, Instant};
+
+    use nix::sys::socket::{setsockopt, sockopt};
+
+    use super::*;
+    use crate::config::relay::{Protocol, Proxy};
+    use crate::secret::{Secret, Source};
+
+    /// Longer than any test takes.
+    pub(in crate::smtp) fn patience() -> Deadline {
+        Deadline::after(Duration::from_secs(20))
+    }
+
+    pub(in crate::smtp) fn listener() -> TcpListener {
+        TcpListener::bind("127.0.0.1:0").unwrap()
+    }
+
+    /// A relay at `place` with nothing else about it.
+    pub(in crate::smtp) fn relay(place: Place, tls: TlsMode) -> Relay {
+        Relay {
+            name: "main".into(),
+            provider: None,
+            protocol: Protocol::Smtp,
+            place,
+            tls,
+            auth: Vec::new(),
+            login: None,
+            helo: None,
+            chunking: true,
+            connect_timeout: Duration::from_secs(5),
+            ca_file: None,
+            fingerprint: None,
+            client_cert: None,
+            source: None,
+            proxy: None,
+        }
+    }
+
+    /// The relay that `listener` is.
+    pub(in crate::smtp) fn relay_of(listener: &TcpListener, tls: TlsMode) -> Relay {
+        relay(Place::Tcp { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() }, tls)
+    }
+
+    /// Serves the first connection in a thread of its own; every wait of it has an end.
+    pub(in crate::smtp) fn serve<T: Send + 'static>(
+        listener: TcpListener,
+        server: impl FnOnce(TcpStream) -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        thread::spawn(move || {
+            assert!(wait(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], patience()).unwrap());
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(patience().left())).unwrap();
+            stream.set_write_timeout(Some(patience().left())).unwrap();
+            server(stream)
+        })
+    }
+
+    fn serve_unix<T: Send + 'static>(
+        path: &Path,
+        server: impl FnOnce(UnixStream) -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        let listener = UnixListener::bind(path).unwrap();
+        thread::spawn(move || {
+            assert!(wait(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], patience()).unwrap());
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(patience().left())).unwrap();
+            stream.set_write_timeout(Some(patience().left())).unwrap();
+            server(stream)
+        })
+    }
+
+    fn open(relay: &Relay) -> Connection {
+        Connection::open(relay, patience(), &mut Trace::default()).unwrap()
+    }
+
+    fn read_all(connection: &mut Connection) -> (String, WireError) {
+        let mut text = Vec::new();
+        let mut buffer = [0; 1000];
+        loop {
+            match connection.read(&mut buffer, patience()) {
+                Ok(count) => text.extend_from_slice(&buffer[..count]),
+                Err(end) => return (String::from_utf8(text).unwrap(), end),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_queued_goes_out_with_the_next_read() {
+        let listener = listener();
+        let relay = relay_of(&listener, TlsMode::None);
+        let server = serve(listener, |mut stream| {
+            let mut line = [0; 12];
+            stream.read_exact(&mut line).unwrap();
+            stream.write_all(b"250 ").unwrap();
+            line
+        });
+        let mut trace = Trace::default();
+        let mut connection = Connection::open(&relay, patience(), &mut trace).unwrap();
+        assert_eq!(trace.peer, Some(relay.place.to_string()));
+        assert_eq!(trace.dialogue().collect::<Vec<_>>(), [format!("* connected to {}", relay.place)]);
+        assert!(connection.is_local() && !connection.is_tls());
+        connection.queue(b"NOOP\r\n");
+        connection.queue(b"QUIT\r\n");
+        let (text, end) = read_all(&mut connection);
+        assert_eq!(text, "250 ");
+        assert!(matches!(end, WireError::Closed), "{end:?}");
+        assert_eq!(&server.join().unwrap(), b"NOOP\r\nQUIT\r\n");
+    }
+
+    #[test]
+    fn a_silent_server_is_waited_for_until_the_deadline() {
+        let listener = listener();
+        let mut connection = open(&relay_of(&listener, TlsMode::None));
+        let begun = Instant::now();
+        let end = connection.read(&mut [0; 10], Deadline::after(Duration::from_millis(100)));
+        assert!(matches!(end, Err(WireError::TimedOut)), "{end:?}");
+        assert!((100..5000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_server_that_does_not_read_is_waited_for_until_the_deadline() {
+        let listener = listener();
+        let mut connection = open(&relay_of(&listener, TlsMode::None));
+        let deadline = Deadline::after(Duration::from_millis(200));
+        let end = loop {
+            connection.queue(&[b'x'; 64 << 10]);
+            if let Err(end) = connection.flush(deadline) {
+                break end;
+            }
+        };
+        assert!(matches!(end, WireError::TimedOut), "{end:?}");
+        assert!(matches!(connection.flush(patience()), Err(WireError::Closed)), "a broken flight is not continued");
+    }
+
+    #[test]
+    fn a_server_that_answers_before_it_reads_does_not_deadlock_us() {
+        const SAID: usize = 48 << 10;
+        const SENT: usize = 8 << 20;
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("socket");
+        let server = serve_unix(&path, |mut stream| {
+            // Room for a fraction of what it says: it stands still until that is read.
+            setsockopt(&stream, sockopt::SndBuf, &4096).unwrap();
+            stream.write_all(&[b'2'; SAID]).unwrap();
+            let mut received = vec![0; SENT];
+            stream.read_exact(&mut received).unwrap();
+            received.iter().all(|&octet| octet == b'x')
+        });
+        let mut connection = open(&relay(Place::Unix(path), TlsMode::None));
+        for _ in 0..SENT / (64 << 10) {
+            connection.queue(&[b'x'; 64 << 10]);
+            connection.flush(patience()).unwrap();
+        }
+        assert!(connection.has_input());
+        assert_eq!(read_all(&mut connection).0.len(), SAID);
+        assert!(server.join().unwrap());
+    }
+
+    #[test]
+    fn the_last_words_of_a_server_that_closes_are_heard() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("socket");
+        let server = serve_unix(&path, |mut stream| stream.write_all(b"421 too busy\r\n").unwrap());
+        let mut connection = open(&relay(Place::Unix(path), TlsMode::None));
+        assert!(connection.is_local());
+        server.join().unwrap();
+        connection.queue(b"EHLO a\r\n");
+        assert!(matches!(connection.flush(patience()), Err(WireError::Closed)));
+        let (text, end) = read_all(&mut connection);
+        assert_eq!(text, "421 too busy\r\n");
+        assert!(matches!(end, WireError::Closed), "{end:?}");
+    }
+
+    #[test]
+    fn a_proxy_is_asked_for_the_name_and_then_out_of_the_way() {
+        let listener = listener();
+        let mut relay = relay(Place::Tcp { host: "smtp.example.net".into(), port: 25 }, TlsMode::None);
+        relay.proxy = Some(Proxy {
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+            login: Some(("u".into(), Source::Inline(Secret::new("p".into())))),
+        });
+        let peer = listener.local_addr().unwrap();
+        let server = serve(listener, |mut stream| {
+            let mut told = [[0; 4].as_slice(), &[0; 5], &[0; 23]].concat();
+            stream.read_exact(&mut told[..4]).unwrap();
+            stream.write_all(b"\x05\x02").unwrap();
+            stream.read_exact(&mut told[4..9]).unwrap();
+            stream.write_all(b"\x01\x00").unwrap();
+            stream.read_exact(&mut told[9..]).unwrap();
+            stream.write_all(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00220 hello\r\n").unwrap();
+            told
+        });
+        let mut trace = Trace::default();
+        let mut connection = Connection::open(&relay, patience(), &mut trace).unwrap();
+        assert_eq!(trace.peer, Some(format!("smtp.example.net:25 through {peer}")));
+        assert!(!connection.is_local(), "the loopback address is the proxy's");
+        assert_eq!(read_all(&mut connection).0, "220 hello\r\n");
+        let told = server.join().unwrap();
+        assert_eq!(told, b"\x05\x02\x00\x02\x01\x01u\x01p\x05\x01\x00\x03\x10smtp.example.net\x00\x19");
+    }
+
+    #[test]
+    fn input_before_the_handshake_is_a_failure() {
+        let listener = listener();
+        let relay = relay_of(&listener, TlsMode::StartTls);
+        let server = serve(listener, |mut stream| stream.write_all(b"220 go\r\n250 injected\r\n").unwrap());
+        let mut connection = open(&relay);
+        server.join().unwrap();
+        let mut reply = [0; 8];
+        assert_eq!(connection.read(&mut reply, patience()).unwrap(), 8);
+        let failure = connection.start_tls(&relay, patience(), &mut Trace::default()).unwrap_err();
+        assert_eq!((failure.kind, failure.stage), (Kind::Protocol, Some(Stage::Tls)));
+    }
+}
