@@ -190,7 +190,7 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DnType, KeyPair};
+    use rcgen::{CertificateParams, DnType, Issuer, KeyPair};
 
     use super::*;
 
@@ -214,16 +214,19 @@ mod tests {
         }
     }
 
-    /// Names of every length shift the fragments through all alignments and columns.
+    /// Names of every length shift the fragments through all alignments and columns. Another issuer's
+    /// signature, so that each name is in its certificate only once.
     #[test]
     fn roots_are_found_at_every_alignment_and_column() {
         let key = KeyPair::generate().unwrap();
+        let mut issuer = CertificateParams::default();
         let mut text = String::new();
         let lengths = 1..=64;
         for length in lengths.clone() {
             let mut params = CertificateParams::default();
             params.distinguished_name.push(DnType::CommonName, "x".repeat(length));
-            text.push_str(&params.self_signed(&key).unwrap().pem());
+            issuer.distinguished_name.push(DnType::CommonName, "i".repeat(length / 3 + 1));
+            text.push_str(&params.signed_by(&key, &Issuer::from_params(&issuer, &key)).unwrap().pem());
         }
         for text in [text.replace('\n', "\r\n"), text] {
             let bundle = Bundle::checked(text.into_bytes()).unwrap();

@@ -330,7 +330,7 @@ mod tests {
             .lines()
             .flat_map(|line| match line.as_bytes() {
                 [b'-', ..] => vec![line.to_owned()],
-                base64 => base64.chunks(16).map(|chunk| String::from_utf8_lossy(chunk).into_owned()).collect(),
+                base64 => base64.chunks(8).map(|chunk| String::from_utf8_lossy(chunk).into_owned()).collect(),
             })
             .collect();
         fs::write(authority.file(), wrapped.join("\n")).unwrap();

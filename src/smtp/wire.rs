@@ -171,8 +171,9 @@ impl Connection {
         self.output.clear();
         if result.is_err() {
             self.is_broken = true;
-            // A server that closes often says why before.
-            while self.input.len() < INPUT_LIMIT && matches!(self.receive(), Ok(true)) {}
+            // A server that closes often says why before. Nothing is waited for, nor taken without end.
+            let mut reads = 0..INPUT_LIMIT / READ;
+            while reads.next().is_some() && matches!(self.receive(), Ok(true)) {}
         }
         result
     }
@@ -226,19 +227,22 @@ impl Connection {
         }
         let mut written = 0;
         loop {
+            let is_done = self.tls.as_ref().map_or(written == self.output.len(), |tls| !tls.wants_write());
+            if is_done {
+                return Ok(());
+            }
+            if deadline.is_over() {
+                return Err(WireError::TimedOut);
+            }
             let result = match &mut self.tls {
-                Some(tls) if tls.wants_write() => tls.write_tls(&mut &self.socket),
-                None if written < self.output.len() => (&self.socket).write(&self.output[written..]),
-                _ => return Ok(()),
+                Some(tls) => tls.write_tls(&mut &self.socket),
+                None => (&self.socket).write(&self.output[written..]),
             };
             match result {
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_to_write(deadline)?,
                 Err(error) => return Err(error.into()),
-            }
-            if deadline.is_over() {
-                return Err(WireError::TimedOut);
             }
         }
     }
