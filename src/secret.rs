@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
+use crate::failure::{Failure, Kind};
+
 /// A password, token or key. Wiped on drop; `Debug` shows nothing of it and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
@@ -40,4 +42,17 @@ pub enum Source {
     Credential(String),
     /// The first line that a program prints.
     Command(Vec<String>),
+}
+
+impl Source {
+    /// Reads the secret.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(&self) -> Result<Secret, Failure> {
+        match self {
+            Self::Inline(secret) => Ok(secret.clone()),
+            _ => Err(Failure::new(Kind::Software, "secret", "not built yet")),
+        }
+    }
 }
