@@ -147,7 +147,7 @@ pub(super) fn list() -> Vec<(String, String)> {
 /// Reads a subcommand and its arguments.
 ///
 /// # Errors
-/// `Usage`: no such subcommand, or arguments it does not take.
+/// `Usage`: no such subcommand. Arguments it does not take are a mode, [`Mode::Misuse`].
 pub(super) fn read(words: impl Iterator<Item = OsString>, invocation: &mut Invocation) -> Result<(), Failure> {
     let words: Vec<OsString> = words.collect();
     let command = words.first().map(|word| printable(word.as_encoded_bytes(), TEXT_LIMIT)).unwrap_or_default();
@@ -161,7 +161,10 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, invocation: &mut Invoc
             invocation.mode = Mode::Help(error.render().to_string());
             return Ok(());
         }
-        Err(error) => return Err(refused(&command, &error)),
+        Err(error) => {
+            invocation.mode = Mode::Misuse(misuse(&command, &error));
+            return Ok(());
+        }
     };
     let mut choose = |choice: Choice| {
         invocation.site = choice.site.or(invocation.site.take());
@@ -171,7 +174,13 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, invocation: &mut Invoc
     let tool = match line.command {
         Command::Explain(words) => {
             choose(words.choice);
-            Tool::Explain(Explain { speaker: words.speaker, of: Box::new(dialect::parse_sendmail(words.words)?) })
+            match dialect::parse_sendmail(words.words) {
+                Ok(of) => Tool::Explain(Explain { speaker: words.speaker, of: Box::new(of) }),
+                Err(failure) => {
+                    invocation.mode = Mode::Misuse(failure);
+                    return Ok(());
+                }
+            }
         }
         Command::Test(mut test) => {
             choose(std::mem::take(&mut test.choice));
@@ -197,12 +206,12 @@ fn unknown<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Failure {
 }
 
 /// clap's message as one line of ours: its first paragraph, without the `error: ` before it.
-fn refused(command: &str, error: &clap::Error) -> Failure {
+fn misuse(command: &str, error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let paragraph: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
     let why = paragraph.join(" ");
     let why = why.strip_prefix("error: ").unwrap_or(&why);
-    Failure::new(Kind::Usage, format!("mailchute {command}"), printable(why.as_bytes(), TEXT_LIMIT))
+    Failure::new(Kind::Usage, command, printable(why.as_bytes(), TEXT_LIMIT))
         .hint(format!("see `mailchute {command} --help`"))
 }
 

@@ -372,3 +372,37 @@ fn option_name(letter: u8) -> String {
 fn shown(value: &OsStr) -> String {
     printable(value.as_bytes(), RECORD_WORD)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&[u8]]) -> Vec<OsString> {
+        words.iter().map(|word| OsString::from_vec(word.to_vec())).collect()
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_pass_where_they_can() {
+        let invocation = parse(words(&[b"/usr/\xff/mailchute", b"--config=/etc/\xff", b"-t", b"-FJos\xe9", b"-X\xff"]))
+            .expect("a command line");
+        assert_eq!(invocation.config.map(PathBuf::into_os_string), Some(OsString::from_vec(b"/etc/\xff".to_vec())));
+        assert_eq!(invocation.full_name.as_deref(), Some("José"));
+        assert_eq!(invocation.ignored, ["-Xÿ"]);
+        for address in [&b"-fjos\xe9@example.org"[..], b"jos\xe9@example.org"] {
+            assert_eq!(
+                parse(words(&[b"sendmail", b"-t", address])).map_err(|failure| failure.kind).err(),
+                Some(Kind::Data)
+            );
+        }
+    }
+
+    #[test]
+    fn the_record_of_a_command_line_is_bounded() {
+        let long = vec![b'x'; 100_000];
+        let mut line = words(&[b"sendmail", b"-t"]);
+        line.extend((0..200).map(|_| OsString::from_vec([b"-X", long.as_slice()].concat())));
+        let invocation = parse(line).expect("a command line");
+        assert_eq!((invocation.argv.len(), invocation.ignored.len()), (RECORD_WORDS, RECORD_WORDS));
+        assert!(invocation.argv.iter().chain(&invocation.ignored).all(|word| word.len() <= RECORD_WORD));
+    }
+}

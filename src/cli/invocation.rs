@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::commands::Tool;
 use crate::envelope::Dsn;
+use crate::failure::Failure;
 
 /// One command line. Holds only what the words say; no file, host name or network was looked at.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +66,9 @@ pub enum Mode {
     Version,
     /// A subcommand.
     Tool(Tool),
+    /// A subcommand with arguments it does not take. Not an error of the reader, because no message
+    /// waits on standard input and none has to be drained.
+    Misuse(Failure),
 }
 
 /// The reverse-path of the command line.

@@ -1,5 +1,7 @@
 //! The door: command lines, manners, signals. With `tools`, the only code that prints or exits.
 
+#[cfg(test)]
+mod cases;
 mod commands;
 pub mod dialect;
 pub mod door;
@@ -40,6 +42,7 @@ fn dispatch(invocation: &Invocation) -> u8 {
             printed("502 5.5.1 SMTP on standard input is not available, use -t or recipients\r\n");
             exit::of_kind(&Kind::Unavailable, Scheme::Reply)
         }
+        Mode::Misuse(failure) => answered(Err(failure.clone())),
         Mode::Tool(Tool::Status(of)) => answered(status::explain(&of.number)),
         Mode::Deliver | Mode::Verify | Mode::Tool(_) => send::run(invocation),
     }
