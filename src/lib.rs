@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod caller;
+pub mod cli;
 pub mod config;
 pub mod deadline;
 pub mod envelope;
@@ -20,4 +21,5 @@ pub mod provider;
 pub mod reply;
 pub mod secret;
 pub mod smtp;
+pub mod tools;
 pub mod trace;
