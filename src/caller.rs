@@ -36,8 +36,13 @@ impl Caller {
             user: entry.as_ref().map(|e| e.name.clone()),
             home: entry.map(|e| e.dir).filter(|dir| dir.is_absolute()),
             cwd: std::env::current_dir().ok(),
-            privileged: nix::unistd::geteuid() != uid || nix::unistd::getegid() != gid,
+            privileged: Self::is_privileged(),
         }
+    }
+
+    /// Whether this process has a user or group that its caller has not.
+    pub fn is_privileged() -> bool {
+        nix::unistd::geteuid() != nix::unistd::getuid() || nix::unistd::getegid() != nix::unistd::getgid()
     }
 
     /// Somebody else, named by user name or uid, in `cwd` (`None`: our own working directory).

@@ -16,6 +16,7 @@ pub mod envelope;
 pub mod exit;
 pub mod failure;
 pub mod message;
+pub mod modes;
 pub mod outcome;
 pub mod provider;
 pub mod reply;
