@@ -16,7 +16,7 @@ Usage: ./install.sh [--binary FILE] [--links] [--force]
                  other mail program does not take the name back)
   --force        with --links: where NAME.mailchute-saved exists already, replace NAME all the same
   --uninstall    remove what was installed, put back what --links renamed, and leave
-                 /etc/mailchute as it is
+                 /etc/mailchute as it is; with the PREFIX it was installed with
   --help         this text
 
 Environment:
