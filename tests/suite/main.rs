@@ -1,0 +1,1 @@
+//! The suite: the real binary against peers of the kit. One test binary, a module per subject.
