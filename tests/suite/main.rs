@@ -13,6 +13,8 @@ mod law;
 mod log;
 mod messages;
 mod partial;
+mod php;
+mod postfix;
 mod round_trips;
 mod setup;
 mod sites;
