@@ -364,11 +364,7 @@ pub(super) static PROVIDERS: &[Provider] = &[
         name: "Zoho ZeptoMail",
         aliases: &["zoho-zeptomail", "transmail"],
         host: "smtp.zeptomail.com",
-        regions: &[
-            at("com", "smtp.zeptomail.com"),
-            at("eu", "smtp.zeptomail.eu"),
-            at("in", "smtp.zeptomail.in"),
-        ],
+        regions: &[at("com", "smtp.zeptomail.com"), at("eu", "smtp.zeptomail.eu"), at("in", "smtp.zeptomail.in")],
         ports: &[starttls(587), implicit(465)],
         username: UserName::Word("emailapikey"),
         secrets: &["token", "password"],
