@@ -1,5 +1,7 @@
 //! Submission over SMTP and LMTP: `client` speaks the protocol without I/O, `wire` moves the octets.
 
+pub mod wire;
+
 use crate::config::relay::{Login, Relay};
 use crate::deadline::Deadline;
 use crate::envelope::Envelope;
