@@ -1,5 +1,6 @@
 //! Submission over SMTP and LMTP: `client` speaks the protocol without I/O, `wire` moves the octets.
 
+pub mod parse;
 pub mod wire;
 
 use crate::config::relay::{Login, Relay};
