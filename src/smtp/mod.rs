@@ -1,6 +1,7 @@
 //! Submission over SMTP and LMTP: `client` speaks the protocol without I/O, `wire` moves the octets.
 
 pub mod parse;
+pub mod sasl;
 pub mod wire;
 
 use crate::config::relay::{Login, Relay};
