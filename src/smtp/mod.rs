@@ -61,9 +61,9 @@ const PARTING: Duration = Duration::from_millis(500);
 /// the moment the last octet was handed over.
 pub fn submit(job: &Job<'_>, deadline: Deadline, trace: &mut Trace, hand_over: &HandOver) -> Result<Outcome, Failure> {
     let login_deadline = deadline.within(job.relay.connect_timeout);
+    let spans = [login_deadline, deadline].map(|deadline| (deadline, deadline.left()));
     let connection = Connection::open(job.relay, login_deadline, trace)?;
     let client = Client::new(job.task(), channel(&connection));
-    let spans = [login_deadline, deadline].map(|deadline| (deadline, deadline.left()));
     let result = Session { job, connection, client, spans, trace, hand_over }.run();
     if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {
         hand_over.end();
@@ -166,8 +166,6 @@ impl Session<'_, '_> {
                 waiting += piece.len();
                 stuffing.apply(piece, |bytes| self.connection.queue(bytes));
             }
-            // The first chunk is the header section.
-            stuffing.header_over();
         }
         self.connection.queue(stuffing.end());
         self.hand_over.begin();

@@ -296,6 +296,23 @@ mod tests {
     }
 
     #[test]
+    fn scram_goes_through_the_base64_of_the_command() {
+        let login = login("user", "pencil");
+        let place = place();
+        let mut exchange = Exchange::new(Mechanism::ScramSha256, &login, &place, "rOprNGfwEbeRWgbNEkqO".to_owned());
+        let first = BASE64.decode(exchange.initial().unwrap().unwrap().as_bytes()).unwrap();
+        assert_eq!(first, b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
+        let challenge =
+            BASE64.encode("r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096");
+        let proof = BASE64.decode(exchange.respond(challenge.as_bytes()).unwrap().as_bytes()).unwrap();
+        assert!(proof.ends_with(b",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="));
+        assert_eq!(exchange.finish(), Err(Trouble::Impostor));
+        let signature = BASE64.encode("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+        assert_eq!(exchange.respond(signature.as_bytes()).unwrap().as_str(), "");
+        assert_eq!(exchange.finish(), Ok(()));
+    }
+
+    #[test]
     fn a_long_initial_response_waits_for_its_challenge() {
         let long = login("user", &"x".repeat(600));
         let place = place();

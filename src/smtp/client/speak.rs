@@ -125,7 +125,7 @@ impl Client<'_> {
             let line = printable(line.as_bytes(), 256);
             return Err(Failure::new(Kind::Data, line, "a control character inside this command"));
         }
-        trace.sent(line);
+        trace.sent(&printable(line.as_bytes(), 1024));
         self.output.extend_from_slice(line.as_bytes());
         self.output.extend_from_slice(b"\r\n");
         Ok(())
