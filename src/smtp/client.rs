@@ -9,10 +9,10 @@ mod adapt;
 mod capabilities;
 mod judge;
 mod login;
+mod recipients;
 mod speak;
 #[cfg(test)]
 mod tests;
-mod verdicts;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use lettre::transport::smtp::commands::{Ehlo, Starttls};
 pub use self::adapt::{Parameters, adapt};
 pub use self::capabilities::Capabilities;
 use self::judge::{Expect, Next};
-use self::verdicts::Verdicts;
+use self::recipients::Recipients;
 use super::parse::{Garbage, Parser, Raw};
 use super::sasl::{self, Exchange};
 use crate::config::relay::{Login, Mechanism, Protocol, Relay};
@@ -133,7 +133,7 @@ pub struct Client<'a> {
     /// What must not be shown: the secret and everything said in AUTH.
     secrets: Vec<sasl::Line>,
     logging_in: bool,
-    verdicts: Verdicts<'a>,
+    recipients: Recipients<'a>,
     /// How many RCPT have been said.
     asked: usize,
     upload: Upload,
@@ -159,7 +159,7 @@ impl<'a> Client<'a> {
             tried: Vec::new(),
             secrets: task.login.map(sasl::needles).unwrap_or_default(),
             logging_in: true,
-            verdicts: Verdicts::new(&task.envelope.forward_paths),
+            recipients: Recipients::new(&task.envelope.forward_paths),
             asked: 0,
             upload: Upload::Ahead,
             may_quit: true,
@@ -341,7 +341,7 @@ impl<'a> Client<'a> {
             let reply = self.show(&raw, trace);
             if reply.code() == 421 && !before_handshake {
                 self.may_quit = false;
-                return Ok(self.verdicts.outcome(Some((&reply, stage)), self.task.deliver_partially));
+                return Ok(self.recipients.outcome(Some((&reply, stage)), self.task.deliver_partially));
             }
         }
         let leftover = self.describe(&leftover);

@@ -76,7 +76,7 @@ impl Client<'_> {
             },
             Expect::Rcpt if closing => self.conclude(Some((&reply, Stage::RcptTo))),
             Expect::Rcpt if !reply.is_intermediate() => {
-                self.verdicts.rcpt(reply);
+                self.recipients.rcpt(reply);
                 self.after_recipient()
             }
             Expect::Data if reply.is_intermediate() => Next::Upload,
@@ -92,12 +92,12 @@ impl Client<'_> {
             Expect::Message if self.upload == Upload::Over && closing => self.conclude(Some((&reply, Stage::Message))),
             Expect::Message if self.upload == Upload::Over && !reply.is_intermediate() => {
                 if self.task.relay.protocol == Protocol::Lmtp {
-                    if self.verdicts.message_for_next(reply) {
+                    if self.recipients.message_for_next(reply) {
                         self.expected.push_front(Expect::Message);
                         return Next::Wait;
                     }
                 } else {
-                    self.verdicts.message(&reply);
+                    self.recipients.message(&reply);
                 }
                 self.conclude(None)
             }
@@ -163,7 +163,7 @@ impl Client<'_> {
     }
 
     fn after_recipient(&self) -> Next {
-        match (self.verdicts.are_complete(), self.expected.front()) {
+        match (self.recipients.are_complete(), self.expected.front()) {
             (false, None) => Next::Recipients,
             (false, Some(_)) => Next::Wait,
             (true, _) if !self.may_proceed() => self.conclude(None),
@@ -176,7 +176,7 @@ impl Client<'_> {
 
     /// Nobody or everybody, unless the site wants it otherwise; in any case somebody.
     fn may_proceed(&self) -> bool {
-        self.verdicts.any_accepted() && (self.task.deliver_partially || !self.verdicts.any_refused())
+        self.recipients.any_accepted() && (self.task.deliver_partially || !self.recipients.any_refused())
     }
 
     pub(super) fn chunking(&self) -> bool {
@@ -194,7 +194,7 @@ impl Client<'_> {
 
     /// The outcome as it stands is the result.
     fn conclude(&self, rest: Option<(&Reply, Stage)>) -> Next {
-        Next::Done(Ok(self.verdicts.outcome(rest, self.task.deliver_partially)))
+        Next::Done(Ok(self.recipients.outcome(rest, self.task.deliver_partially)))
     }
 
     /// A refusal that concerns everybody.

@@ -67,7 +67,7 @@ impl Client<'_> {
             self.say(rcpt, Some(Expect::Rcpt), trace)?;
         }
         let last = self.asked == recipients.len();
-        let hopeless = self.verdicts.any_refused() && !self.task.deliver_partially;
+        let hopeless = self.recipients.any_refused() && !self.task.deliver_partially;
         if !last || !self.capabilities.pipelining || hopeless {
             Ok(())
         } else if self.in_one_flight() {

@@ -6,7 +6,7 @@ use crate::reply::Reply;
 
 /// One recipient's standing.
 #[derive(Clone, Debug)]
-enum Verdict {
+enum Standing {
     /// RCPT is not answered yet.
     Open,
     /// RCPT was accepted.
@@ -19,34 +19,34 @@ enum Verdict {
 
 /// Every recipient's standing, in recipient order.
 #[derive(Debug)]
-pub(super) struct Verdicts<'a> {
-    recipients: &'a [Address],
-    verdicts: Vec<Verdict>,
+pub(super) struct Recipients<'a> {
+    addresses: &'a [Address],
+    standings: Vec<Standing>,
     /// How many RCPT are answered.
     answered: usize,
     /// How many of them are refused.
     refused: usize,
 }
 
-impl<'a> Verdicts<'a> {
-    pub(super) fn new(recipients: &'a [Address]) -> Self {
-        Self { recipients, verdicts: vec![Verdict::Open; recipients.len()], answered: 0, refused: 0 }
+impl<'a> Recipients<'a> {
+    pub(super) fn new(addresses: &'a [Address]) -> Self {
+        Self { addresses, standings: vec![Standing::Open; addresses.len()], answered: 0, refused: 0 }
     }
 
     /// The reply to the next RCPT.
     pub(super) fn rcpt(&mut self, reply: Reply) {
-        let Some(verdict) = self.verdicts.get_mut(self.answered) else { return };
+        let Some(standing) = self.standings.get_mut(self.answered) else { return };
         self.answered += 1;
         if reply.is_positive() {
-            *verdict = Verdict::Accepted;
+            *standing = Standing::Accepted;
         } else {
-            *verdict = Verdict::Refused(reply);
+            *standing = Standing::Refused(reply);
             self.refused += 1;
         }
     }
 
     pub(super) fn are_complete(&self) -> bool {
-        self.answered == self.verdicts.len()
+        self.answered == self.standings.len()
     }
 
     pub(super) fn any_refused(&self) -> bool {
@@ -59,18 +59,18 @@ impl<'a> Verdicts<'a> {
 
     /// The reply to the message for everybody who was accepted.
     pub(super) fn message(&mut self, reply: &Reply) {
-        for verdict in &mut self.verdicts {
-            if matches!(verdict, Verdict::Accepted) {
-                *verdict = Verdict::Final(reply.clone());
+        for standing in &mut self.standings {
+            if matches!(standing, Standing::Accepted) {
+                *standing = Standing::Final(reply.clone());
             }
         }
     }
 
     /// The reply to the message for the next accepted recipient (LMTP); whether another one is due.
     pub(super) fn message_for_next(&mut self, reply: Reply) -> bool {
-        let mut accepted = self.verdicts.iter_mut().filter(|verdict| matches!(verdict, Verdict::Accepted));
+        let mut accepted = self.standings.iter_mut().filter(|standing| matches!(standing, Standing::Accepted));
         if let Some(next) = accepted.next() {
-            *next = Verdict::Final(reply);
+            *next = Standing::Final(reply);
         }
         accepted.next().is_some()
     }
@@ -78,18 +78,18 @@ impl<'a> Verdicts<'a> {
     /// The outcome as it stands. Recipients who were not refused get `rest`, where there is a reply
     /// that concerns them all.
     pub(super) fn outcome(&self, rest: Option<(&Reply, Stage)>, partial_chosen: bool) -> Outcome {
-        let answers = self.recipients.iter().zip(&self.verdicts).map(|(recipient, verdict)| {
-            let (reply, stage) = match (verdict, rest) {
-                (Verdict::Refused(reply), _) => (Some(reply), Stage::RcptTo),
-                (Verdict::Final(reply), _) => (Some(reply), Stage::Message),
+        let answers = self.addresses.iter().zip(&self.standings).map(|(recipient, standing)| {
+            let (reply, stage) = match (standing, rest) {
+                (Standing::Refused(reply), _) => (Some(reply), Stage::RcptTo),
+                (Standing::Final(reply), _) => (Some(reply), Stage::Message),
                 (_, Some((reply, stage))) => (Some(reply), stage),
                 (_, None) => (None, Stage::RcptTo),
             };
             Answer { recipient: recipient.clone(), reply: reply.cloned(), stage }
         });
         let answers: Vec<_> = answers.collect();
-        let accepted = self.verdicts.iter().find_map(|verdict| match verdict {
-            Verdict::Final(reply) if reply.is_positive() => Some(reply),
+        let accepted = self.standings.iter().find_map(|standing| match standing {
+            Standing::Final(reply) if reply.is_positive() => Some(reply),
             _ => None,
         });
         Outcome { answers, partial_chosen, provider_id: accepted.and_then(|reply| queue_id(reply.text())) }
