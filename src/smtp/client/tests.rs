@@ -143,6 +143,10 @@ fn codes(outcome: &Outcome) -> Vec<(u16, Stage)> {
     outcome.answers.iter().map(|answer| (answer.reply.as_ref().map_or(0, Reply::code), answer.stage)).collect()
 }
 
+fn numbers(outcome: &Outcome) -> Vec<u16> {
+    codes(outcome).into_iter().map(|(code, _)| code).collect()
+}
+
 #[test]
 fn one_recipient_is_one_flight() {
     let (relay, login, envelope) = (with_login(relay()), login("hunter22", false), envelope(&["b@example.org"]));
@@ -262,17 +266,7 @@ fn a_refusal_and_354_all_the_same_ends_without_an_octet() {
         talk.says("220 hi\r\n");
         assert!(talk.says(PIPELINING).ends_with("DATA\r\n"));
         assert_eq!(talk.says(replies), "", "no dot, no QUIT: either could be content");
-        assert_eq!(codes(&talk.outcome()).map_codes(), expected);
-    }
-}
-
-trait MapCodes {
-    fn map_codes(self) -> Vec<u16>;
-}
-
-impl MapCodes for Vec<(u16, Stage)> {
-    fn map_codes(self) -> Vec<u16> {
-        self.into_iter().map(|(code, _)| code).collect()
+        assert_eq!(numbers(&talk.outcome()), expected);
     }
 }
 
@@ -299,7 +293,7 @@ fn without_pipelining_one_command_at_a_time() {
         ("550 who\r\n", "RCPT TO:<c@example.org>\r\n"),
         ("535 no\r\n", "QUIT\r\n"),
     ]);
-    assert_eq!(codes(&talk.outcome()).map_codes(), [550, 535]);
+    assert_eq!(numbers(&talk.outcome()), [550, 535]);
 }
 
 #[test]
@@ -444,7 +438,7 @@ fn what_is_said_before_it_is_asked_is_a_breach() {
     }
     let mut talk = Talk::new(task(&relay, Some(&login), &envelope), TLS);
     talk.says("220 hi\r\n421 too busy\r\n");
-    assert_eq!(codes(&talk.outcome()).map_codes(), [421]);
+    assert_eq!(numbers(&talk.outcome()), [421]);
 }
 
 #[test]
@@ -538,7 +532,7 @@ fn in_doubt_from_the_last_octet_to_the_final_reply() {
     }
     // A refusal that is known leaves no doubt.
     let mut talk = sent(EVERYTHING, "250 ok\r\n550 who\r\n", false);
-    assert_eq!(codes(&talk.outcome()).map_codes(), [550]);
+    assert_eq!(numbers(&talk.outcome()), [550]);
 }
 
 #[test]
@@ -699,7 +693,7 @@ fn lmtp_has_a_reply_for_each_accepted_recipient() {
     let mut talk = Talk::new(task, CLEAR);
     talk.says("220 hi\r\n");
     talk.says("500 what\r\n");
-    assert_eq!(codes(&talk.outcome()).map_codes(), [500, 500, 500], "LMTP has no HELO");
+    assert_eq!(numbers(&talk.outcome()), [500, 500, 500], "LMTP has no HELO");
 }
 
 #[test]
