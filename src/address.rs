@@ -215,7 +215,8 @@ fn encoded_words(text: &str) -> String {
     let mut words = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let cut = rest.floor_char_boundary(OCTETS.min(rest.len()));
+        // A character has at most four octets, so the search never reaches 0.
+        let cut = (0..=OCTETS.min(rest.len())).rev().find(|&at| rest.is_char_boundary(at)).unwrap_or(rest.len());
         words.push(format!("=?utf-8?B?{}?=", STANDARD.encode(&rest[..cut])));
         rest = &rest[cut..];
     }
