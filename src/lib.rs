@@ -8,6 +8,7 @@
 //! ```
 
 pub mod address;
+pub mod alias;
 pub mod caller;
 pub mod cli;
 pub mod config;
