@@ -20,5 +20,6 @@ pub mod outcome;
 pub mod provider;
 pub mod reply;
 pub mod secret;
+pub mod site;
 pub mod smtp;
 pub mod trace;
