@@ -129,3 +129,104 @@ fn refused(config: &Config, caller: &Caller, why: &str) -> Failure {
     let skipped: Vec<_> = config.skipped.iter().map(|s| format!("{} ({})", s.file.display(), s.why)).collect();
     failure.hint(format!("skipped: {}", skipped.join(", ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Search;
+
+    fn config(toml: &str) -> Config {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.toml");
+        std::fs::write(&file, format!("{toml}\n[relay.main]\nhost = 'mx.example'\n")).unwrap();
+        Search { option: Some(file), system: dir.path().into(), variables: &|_| None }.load(&caller(0, "/")).unwrap()
+    }
+
+    fn caller(uid: u32, cwd: &str) -> Caller {
+        let cwd = Some(cwd.into());
+        Caller { uid, gid: uid, user: None, home: None, cwd, privileged: false }
+    }
+
+    /// The chosen site, or the reason why there is none.
+    fn chosen(config: &Config, uid: u32, cwd: &str, sender: &str) -> String {
+        let sender: Option<Address> = (!sender.is_empty()).then(|| sender.parse().unwrap());
+        match select(config, &caller(uid, cwd), None, sender.as_ref().as_slice()) {
+            Ok(selection) => selection.site.name.clone(),
+            Err(failure) => format!("{:?}", failure.kind),
+        }
+    }
+
+    #[test]
+    fn uid_then_path_then_sender_then_order_decide() {
+        let config = config(
+            "[site.shop]\nuser = 1042\npath = '/srv/www/shop'\n\
+             [site.blog]\nuser = 1042\npath = '/srv/www/shop/blog'\n\
+             [site.news]\nuser = 1042\nsender = '*@news.example'\n\
+             [site.rest]\nuser = 1042\n\
+             [site.other]\nuser = 1043\nsender = '*@other.example'\n\
+             [site.open]\n[site.world]\npath = '/srv/world'\n",
+        );
+        for (uid, cwd, sender, site) in [
+            (1042, "/srv/www/shop/public", "", "shop"),
+            (1042, "/srv/www/shop/blog/wp", "a@news.example", "blog"),
+            (1042, "/srv/www/shopping", "", "rest"),
+            (1042, "/", "a@news.example", "news"),
+            (1042, "/", "a@b.example", "rest"),
+            (1043, "/", "a@b.example", "other"),
+            (1043, "/srv/www/shop", "", "other"),
+            (1044, "/", "", "NoPermission"),
+            (1044, "/srv/www/shop", "a@news.example", "NoPermission"),
+            (1044, "/srv/world/x", "", "world"),
+            (0, "/srv/www/shop", "", "shop"),
+        ] {
+            assert_eq!(chosen(&config, uid, cwd, sender), site, "{uid} {cwd} {sender}");
+        }
+    }
+
+    #[test]
+    fn without_users_everybody_speaks_for_the_sites_of_the_host() {
+        let sites = "[site.a]\npath = '/srv/a'\n[site.b]\nsender = '*@b.example'\n[site.c]\n";
+        let all = config(sites);
+        assert_eq!(chosen(&all, 33, "/srv/a/public", "x@b.example"), "a");
+        assert_eq!(chosen(&all, 33, "/", "x@b.example"), "b");
+        assert_eq!(chosen(&all, 33, "/", "x@c.example"), "c");
+        let refused = config(&format!("default_site = 'refuse'\n{sites}"));
+        assert_eq!(chosen(&refused, 33, "/", "x@c.example"), "NoPermission");
+        let named = config(&format!("default_site = 'b'\n{sites}"));
+        assert_eq!(chosen(&named, 33, "/", "x@c.example"), "b");
+    }
+
+    #[test]
+    fn a_site_that_is_asked_for_has_to_be_open_to_the_uid() {
+        let config = config("[site.shop]\nuser = 1042\n[site.open]\n");
+        let asked = |uid, name| select(&config, &caller(uid, "/"), Some(name), &[]).map(|s| s.site.name.as_str());
+        assert_eq!(asked(1042, "shop").unwrap(), "shop");
+        assert_eq!(asked(0, "shop").unwrap(), "shop");
+        assert_eq!(asked(1043, "open").unwrap(), "open");
+        let failure = asked(1043, "shop").unwrap_err();
+        assert_eq!(failure.kind, Kind::NoPermission);
+        assert!(failure.to_string().starts_with("uid 1043: may not use site shop in "), "{failure}");
+        assert_eq!(asked(1043, "nowhere").unwrap_err().kind, Kind::NoPermission);
+    }
+
+    #[test]
+    fn paths_are_compared_with_links_resolved() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap().join("releases/7");
+        std::fs::create_dir_all(&real).unwrap();
+        let link = dir.path().join("current");
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let config = config(&format!("default_site = 'refuse'\n[site.app]\npath = '{}'\n", link.display()));
+        assert_eq!(chosen(&config, 33, real.join("web").to_str().unwrap(), ""), "app");
+        assert_eq!(chosen(&config, 33, Path::new("/").to_str().unwrap(), ""), "NoPermission");
+    }
+
+    #[test]
+    fn a_disabled_site_refuses_with_its_reason() {
+        let config = config("[site.shop]\ndisabled = 'spam, 21 Nov'\n");
+        let failure = config.sites[0].check_enabled().unwrap_err();
+        assert_eq!(failure.to_string(), "site shop: 550 5.7.1 site disabled: spam, 21 Nov");
+    }
+}

@@ -16,6 +16,9 @@ pub mod site;
 mod url;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 pub use environment::init_from_environment;
 pub use search::Search;
 use site::Site;
