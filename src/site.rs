@@ -135,13 +135,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::Search;
 
     fn config(toml: &str) -> Config {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("config.toml");
-        std::fs::write(&file, format!("{toml}\n[relay.main]\nhost = 'mx.example'\n")).unwrap();
-        Search { option: Some(file), system: dir.path().into(), variables: &|_| None }.load(&caller(0, "/")).unwrap()
+        let source = format!("{toml}\n[relay.main]\nhost = 'mx.example'\n");
+        Config::parse(Path::new("/config.toml"), &source, &caller(0, "/")).unwrap()
     }
 
     fn caller(uid: u32, cwd: &str) -> Caller {
@@ -220,7 +217,7 @@ mod tests {
         std::os::unix::fs::symlink(&real, &link).unwrap();
         let config = config(&format!("default_site = 'refuse'\n[site.app]\npath = '{}'\n", link.display()));
         assert_eq!(chosen(&config, 33, real.join("web").to_str().unwrap(), ""), "app");
-        assert_eq!(chosen(&config, 33, Path::new("/").to_str().unwrap(), ""), "NoPermission");
+        assert_eq!(chosen(&config, 33, "/", ""), "NoPermission");
     }
 
     #[test]

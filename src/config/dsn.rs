@@ -1,6 +1,7 @@
 //! Symfony's `MAILER_DSN`: the relays it names, in our words.
 
-use super::environment::{Relay, Setting, failure, typed};
+use super::environment::{Relay, failure};
+use super::setting::{Setting, typed};
 use super::url::Url;
 use crate::failure::Failure;
 

@@ -12,6 +12,7 @@ mod environment;
 pub mod relay;
 mod scope;
 mod search;
+mod setting;
 pub mod site;
 mod url;
 mod value;

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::document::{Document, Text};
-use super::environment::{self, Environment};
+use super::environment::Environment;
 use super::scope::{Scope, Standing};
+use super::setting::Secrets;
 use super::{Config, DefaultSite, Origin, PassedOver, Skipped};
 use crate::caller::Caller;
 use crate::failure::{Failure, Kind};
@@ -100,8 +101,10 @@ impl Search<'_> {
         if let Some(path) = user_file(caller) {
             let why = match path.metadata() {
                 Err(e) if is_missing(&e) => Some("does not exist".to_owned()),
+                // Whose it is cannot be told then.
+                Err(e) => Some(format!("cannot be examined: {e}")),
                 Ok(metadata) if metadata.uid() != caller.uid => Some(format!("is not owned by uid {}", caller.uid)),
-                _ => None,
+                Ok(_) => None,
             };
             files.push((path, why));
         }
@@ -129,9 +132,24 @@ impl Search<'_> {
         let mut gathered = Gathered::new(Origin::File(file.to_owned()), main, warnings, strict);
         match site_files(file) {
             Ok(files) => files.into_iter().for_each(|file| gathered.add(file, caller)),
-            Err(e) => gathered.config.warnings.push(format!("{}: {e}", beside(file).display())),
+            Err(e) => gathered.skip(beside(file), &modes::unreadable(&beside(file), &e, caller.gid)),
         }
         gathered.finish(file)
+    }
+}
+
+impl Config {
+    /// What `source` comes to for `caller` when it stands alone as the main file `file`: no other source,
+    /// no `sites.d`, no owner or mode.
+    ///
+    /// # Errors
+    /// `Configuration`, with the place of the first thing at fault.
+    pub fn parse(file: &Path, source: &str, caller: &Caller) -> Result<Self, Failure> {
+        let mut warnings = Vec::new();
+        let standing = Standing { file: Some(file.to_owned()), lone_site: "default", base: None, owner: None, caller };
+        let main = read_scope(file, source, standing, &mut warnings)?;
+        let strict = main.strict_modes || caller.privileged;
+        Gathered::new(Origin::File(file.to_owned()), main, warnings, strict).finish(file)
     }
 }
 
@@ -163,12 +181,16 @@ impl Gathered {
     /// Adds a file of `sites.d`, or the reason why it is left out: one site cannot stop the others.
     fn add(&mut self, file: PathBuf, caller: &Caller) {
         if let Err(failure) = self.try_add(&file, caller) {
-            self.hidden |= failure.kind == Kind::NoPermission;
-            let place = file.display().to_string();
-            let why = if failure.what == place { failure.why } else { failure.to_string() };
-            self.config.warnings.push(format!("{place}: skipped: {why}"));
-            self.config.skipped.push(Skipped { file, why });
+            self.skip(file, &failure);
         }
+    }
+
+    fn skip(&mut self, file: PathBuf, failure: &Failure) {
+        self.hidden |= failure.kind == Kind::NoPermission;
+        let place = file.display().to_string();
+        let why = if failure.what == place { failure.why.clone() } else { failure.to_string() };
+        self.config.warnings.push(format!("{place}: skipped: {why}"));
+        self.config.skipped.push(Skipped { file, why });
     }
 
     fn try_add(&mut self, file: &Path, caller: &Caller) -> Result<(), Failure> {
@@ -240,7 +262,7 @@ impl Gathered {
 
 fn load_environment(environment: &Environment, caller: &Caller) -> Result<Config, Failure> {
     let mut warnings = environment.warnings.clone();
-    let (toml, variables) = environment.toml(environment::Secrets::Named);
+    let (toml, variables) = environment.toml(Secrets::Named);
     let text = Text::Variables(variables);
     let standing = Standing { file: None, lone_site: "default", base: None, owner: None, caller };
     let main = Scope::read(&Document::parse(&text, &toml)?, standing, &mut warnings)?;
