@@ -6,13 +6,13 @@ use testkit::{Moment, Run, Server};
 
 use crate::setup::{MESSAGE, Setup};
 
-/// Runs a line of shell in which `$@` is the whole call, standard input redirected from a file.
+/// Runs a line of shell in which `$@` is the whole call and `$0` a file that holds a message.
 fn shell(setup: &Setup, line: &str, args: &[&str]) -> i32 {
     // The configuration is written by the builder, which is not run here.
     drop(setup.mailchute());
     let message = setup.scratch.write("message", MESSAGE, 0o644);
     let status = Command::new("/bin/sh")
-        .args(["-c", &format!("{line} <\"$0\""), message.to_str().unwrap(), env!("CARGO_BIN_EXE_mailchute")])
+        .args(["-c", line, message.to_str().unwrap(), env!("CARGO_BIN_EXE_mailchute")])
         .arg("--config")
         .arg(setup.scratch.join("config.toml"))
         .args(args)
@@ -26,13 +26,13 @@ fn shell(setup: &Setup, line: &str, args: &[&str]) -> i32 {
 #[test]
 fn descriptors_may_be_closed() {
     for (line, args, status) in [
-        ("exec \"$@\" >&-", &["-i", "bob@example.net"][..], 0),
-        ("exec \"$@\" 2>&-", &["-i", "bob@example.net"], 0),
-        ("exec \"$@\" >&- 2>&-", &["-i", "bob@example.net"], 0),
-        ("exec \"$@\" >&- 2>&-", &["-v", "-i", "bob@example.net"], 0),
-        ("exec \"$@\" >&- 2>&-", &["-i", "carol@example.net"], 150),
-        ("exec \"$@\" 2>/dev/full", &["-v", "-i", "carol@example.net"], 150),
-        ("exec \"$@\" >&- 2>&-", &["-bd"], 64),
+        ("exec \"$@\" <\"$0\" >&-", &["-i", "bob@example.net"][..], 0),
+        ("exec \"$@\" <\"$0\" 2>&-", &["-i", "bob@example.net"], 0),
+        ("exec \"$@\" <\"$0\" >&- 2>&-", &["-i", "bob@example.net"], 0),
+        ("exec \"$@\" <\"$0\" >&- 2>&-", &["-v", "-i", "bob@example.net"], 0),
+        ("exec \"$@\" <\"$0\" >&- 2>&-", &["-i", "carol@example.net"], 150),
+        ("exec \"$@\" <\"$0\" 2>/dev/full", &["-v", "-i", "carol@example.net"], 150),
+        ("exec \"$@\" <\"$0\" >&- 2>&-", &["-bd"], 64),
     ] {
         let setup = Setup::new(Server::new().reply(Moment::RcptOf("carol@example.net".into()), "550 no"));
         assert_eq!(shell(&setup, line, args), status, "{line} {args:?}");
@@ -43,13 +43,13 @@ fn descriptors_may_be_closed() {
 #[test]
 fn closed_standard_input_is_no_input() {
     let setup = Setup::new(Server::new());
-    assert_eq!(shell(&setup, "exec \"$@\" <&- 3", &["-i", "bob@example.net"]), 66);
+    assert_eq!(shell(&setup, "exec \"$@\" <&-", &["-i", "bob@example.net"]), 66);
 }
 
 #[test]
 fn a_working_directory_that_is_gone() {
     let setup = Setup::new(Server::new());
-    let line = "mkdir gone && cd gone && rmdir ../gone && exec \"$@\"";
+    let line = "mkdir gone && cd gone && rmdir ../gone && exec \"$@\" <\"$0\"";
     assert_eq!(shell(&setup, line, &["-i", "bob@example.net"]), 0);
     assert_eq!(setup.deliveries().len(), 1);
 }
