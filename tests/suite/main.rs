@@ -16,6 +16,8 @@ mod messages;
 mod partial;
 mod php;
 mod postfix;
+mod php;
+mod postfix;
 mod round_trips;
 mod setup;
 mod signals;
