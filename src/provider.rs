@@ -103,6 +103,17 @@ impl Provider {
         self.ports.iter().find(|p| p.number == port).map(|p| p.tls)
     }
 
+    /// The keys to write for a login by SMTP, for a reader: `api_key`, `username and password`.
+    pub fn credentials(&self) -> String {
+        let secret = self.secrets.first().copied().unwrap_or("password");
+        let or_token = if self.bearer { " or token" } else { "" };
+        match &self.username {
+            UserName::Word(_) | UserName::Secret => secret.to_owned(),
+            UserName::Joined(parts) => format!("{} and {secret}", parts.join(", ")),
+            UserName::Given(key) => format!("{key} and {secret}{or_token}"),
+        }
+    }
+
     /// The key that a lone token or API key belongs to (`MAILCHUTE_KEY`).
     pub fn key(&self) -> &'static str {
         let natural = self.secrets.iter().find(|k| **k != "password");
