@@ -186,10 +186,13 @@ impl Gathered {
     }
 
     fn skip(&mut self, file: PathBuf, failure: &Failure) {
-        self.hidden |= failure.kind == Kind::NoPermission;
         let place = file.display().to_string();
         let why = if failure.what == place { failure.why.clone() } else { failure.to_string() };
-        self.config.warnings.push(format!("{place}: skipped: {why}"));
+        match failure.kind {
+            // Every other site of a shared host is like that: no warning in every record.
+            Kind::NoPermission => self.hidden = true,
+            _ => self.config.warnings.push(format!("{place}: skipped: {why}")),
+        }
         self.config.skipped.push(Skipped { file, why });
     }
 
