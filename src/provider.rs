@@ -1,6 +1,6 @@
 //! The registry of mail providers: what `provider = "..."` stands for.
 //!
-//! A provider reached by SMTP alone is one row of [`table`]; the facts a row holds are checked against
+//! A provider reached by SMTP alone is one row of the table; the facts a row holds are checked against
 //! the vendor's own pages or clients, and what is not is listed in its `unverified`.
 
 pub mod ses;
