@@ -15,8 +15,6 @@ mod manners;
 mod messages;
 mod partial;
 mod php;
-mod php;
-mod postfix;
 mod postfix;
 mod round_trips;
 mod setup;
