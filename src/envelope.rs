@@ -92,14 +92,6 @@ impl Envelope {
     }
 }
 
-/// The senders a message claims before its site is known: the reverse-path that was typed and the
-/// addresses of From. What cannot be read is left out; [`Envelope::choose`] complains of it.
-pub fn claimed_senders(wishes: &Wishes, header: &Header) -> Vec<Address> {
-    let typed = wishes.reverse_path.as_deref().and_then(|typed| parse_address(typed).ok()).into_iter();
-    let listed = header.all("From").flat_map(|field| read_list(&field.text()).mailboxes);
-    typed.chain(listed.map(|listed| listed.mailbox.spec)).filter_map(|spec| spec.address().ok()).collect()
-}
-
 fn reverse_path(
     wishes: &Wishes,
     header: &Header,
@@ -278,18 +270,6 @@ pub(crate) mod tests {
         }
         let wishes = Wishes { reverse_path: Some("not an address".into()), ..to(&["r@x.org"]) };
         assert_eq!(choose(&wishes, "\n", &plain).unwrap_err().what, "not an address");
-    }
-
-    #[test]
-    fn the_senders_that_are_claimed() {
-        let message =
-            Message::read(&mut &b"From: A <a@x.org>, root\nFrom: b@x.org\nSender: s@x.org\n\n"[..], false).unwrap();
-        let claimed = |path: &str| {
-            let wishes = Wishes { reverse_path: Some(path.to_owned()), ..Wishes::default() };
-            claimed_senders(&wishes, message.header()).iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
-        assert_eq!(claimed("p@x.org"), ["p@x.org", "a@x.org", "b@x.org"]);
-        assert_eq!(claimed("<>"), ["a@x.org", "b@x.org"]);
     }
 
     #[test]
