@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use memchr::{memchr, memchr2};
 
 use super::header::{Header, begins_field};
-use super::{Body, Facts, MEMORY_LIMIT, Message};
+use super::{Body, Facts, MEMORY_LIMIT, Message, note};
 use crate::failure::{Failure, Kind};
 use crate::reply::{Enhanced, Reply};
 
@@ -167,12 +167,12 @@ impl Intake {
         let is_first = self.line == 0;
         if is_first && self.header.starts_with(b"\xef\xbb\xbf") {
             self.header.drain(..3);
-            self.repair("byte order mark removed");
+            note(&mut self.repairs, "byte order mark removed");
         }
         if memchr(0, &self.header[self.line..]).is_some() {
             let line = self.header.split_off(self.line);
             self.header.extend(line.into_iter().filter(|&b| b != 0));
-            self.repair("NUL removed from the header section");
+            note(&mut self.repairs, "NUL removed from the header section");
         }
         let line = &self.header[self.line..];
         let is_continuation = matches!(line.first(), Some(b' ' | b'\t'));
@@ -180,7 +180,7 @@ impl Intake {
             self.in_body = true;
         } else if is_first && !begins_field(line) && (line.starts_with(b"From ") || line.starts_with(b">From ")) {
             self.header.clear();
-            self.repair("mbox From line removed");
+            note(&mut self.repairs, "mbox From line removed");
         } else if self.is_field_line() {
             self.facts.leading_dot |= line.first() == Some(&b'.');
             self.header.extend_from_slice(b"\r\n");
@@ -198,11 +198,10 @@ impl Intake {
     /// Ends the header section before the line that is being read, which belongs to the body;
     /// `open`: that line goes on.
     fn end_header(&mut self, open: bool) -> Result<(), Failure> {
-        self.repair(if self.line == 0 {
-            "empty header section added"
-        } else {
-            "empty line added behind the header section"
-        });
+        note(
+            &mut self.repairs,
+            if self.line == 0 { "empty header section added" } else { "empty line added behind the header section" },
+        );
         self.in_body = true;
         let mut line = self.header.split_off(self.line);
         if !open {
@@ -242,28 +241,21 @@ impl Intake {
     fn finish(mut self) -> Result<Message, Failure> {
         if !self.in_body && self.line < self.header.len() {
             self.header_line()?;
-            self.repair("final line end added");
+            note(&mut self.repairs, "final line end added");
         }
         if self.column > 0 {
             self.take_body(b"\r\n")?;
-            self.repair("final line end added");
+            note(&mut self.repairs, "final line end added");
         }
         if self.ends.is_empty() && self.body.length() == 0 && !self.in_body {
             return Err(Failure::new(Kind::NoInput, "standard input", "is empty").hint("a message was expected there"));
         }
         if self.converted {
-            self.repair("line ends made CRLF");
+            note(&mut self.repairs, "line ends made CRLF");
         }
         self.facts.eight_bit_header = !self.header.is_ascii();
         let header = Header::new(self.header, self.ends);
         Ok(Message { header, body: self.body.finish()?, facts: self.facts, repairs: self.repairs })
-    }
-
-    /// Notes a repair once.
-    fn repair(&mut self, what: &str) {
-        if !self.repairs.iter().any(|known| known == what) {
-            self.repairs.push(what.to_owned());
-        }
     }
 }
 

@@ -4,11 +4,14 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+mod fit;
 pub mod header;
 mod intake;
+mod sender;
 
 pub use header::{Field, Header};
 pub use intake::drain;
+pub use sender::{allows, covers};
 
 /// Bodies up to this many octets stay in memory.
 pub const MEMORY_LIMIT: usize = 1 << 20;
@@ -115,5 +118,20 @@ impl Chunks<'_> {
                 Ok(Some(&self.buffer))
             }
         }
+    }
+}
+
+/// How many repairs of one message are named; a header section can hold a hundred thousand.
+const REPAIRS_LIMIT: usize = 32;
+
+/// Notes a repair once.
+fn note(repairs: &mut Vec<String>, what: impl Into<String>) {
+    let what = match repairs.len() {
+        REPAIRS_LIMIT.. => return,
+        last if last + 1 == REPAIRS_LIMIT => "more of the same".to_owned(),
+        _ => what.into(),
+    };
+    if !repairs.contains(&what) {
+        repairs.push(what);
     }
 }
