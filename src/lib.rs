@@ -8,16 +8,27 @@
 //! ```
 
 pub mod address;
+pub mod alias;
 pub mod caller;
+pub mod cli;
 pub mod config;
 pub mod deadline;
 pub mod envelope;
 pub mod exit;
 pub mod failure;
+pub mod hint;
+pub mod host;
+pub mod journal;
 pub mod message;
+pub mod modes;
 pub mod outcome;
+pub mod plan;
 pub mod provider;
 pub mod reply;
+pub mod route;
 pub mod secret;
+pub mod site;
 pub mod smtp;
+pub mod submit;
+pub mod tools;
 pub mod trace;

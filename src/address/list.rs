@@ -305,7 +305,7 @@ impl Reader<'_> {
                 _ => return None,
             };
             let is_atom = matches!(word, Word::Atom(_));
-            if !joined && !(is_atom && text.starts_with('.')) {
+            if !(joined || is_atom && text.starts_with('.')) {
                 return None;
             }
             joined = is_atom && text.ends_with('.');

@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn long_values_are_folded_before_white_space() {
         let mut header = header(&[]);
-        let list = vec!["somebody@example.org"; 9].join(",  ");
+        let list = ["somebody@example.org"; 9].join(",  ");
         header.append("To", &list);
         assert!(text(&header).lines().all(|line| line.len() <= LINE), "{}", text(&header));
         assert_eq!(header.first("to").unwrap().text(), list);

@@ -18,11 +18,8 @@ use self::fields::LINE_LIMIT;
 use self::rewrite::{Rewriter, declare};
 use self::scan::{Scanner, Visitor};
 use self::survey::{Survey, Verdict};
-use super::{Header, Message};
+use super::{Header, Message, note};
 use crate::failure::{Failure, Kind};
-
-/// How many parts of one message the record names.
-const NAMED: usize = 50;
 
 /// What a relay asks of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +74,7 @@ pub fn plan(message: &Message, needs: Needs) -> Result<Option<Plan>, Failure> {
     }
     let mut plan = Plan { needs, header: message.header.clone(), verdicts: None, repairs: Vec::new() };
     if is_raw || is_long {
-        plan.repairs = fields::repair(&mut plan.header, needs.utf8)?;
+        fields::repair(&mut plan.header, needs.utf8)?.iter().for_each(|repair| note(&mut plan.repairs, repair));
     }
     if is_body {
         let mut survey = Survey::new(needs);
@@ -96,16 +93,12 @@ impl Plan {
     }
 
     fn rewrite_body(&mut self, survey: Survey) {
-        let more = survey.repairs.len().saturating_sub(NAMED);
-        self.repairs.extend(survey.repairs.into_iter().take(NAMED));
-        if more > 0 {
-            self.repairs.push(format!("{more} more repairs of parts"));
-        }
+        survey.repairs.iter().for_each(|repair| note(&mut self.repairs, repair));
         // Entity 0 is the message; there always is one.
         declare(&mut self.header, &survey.verdicts[0]);
         if self.header.first("MIME-Version").is_none() {
             self.header.append("MIME-Version", "1.0");
-            self.repairs.push("MIME-Version added".to_owned());
+            note(&mut self.repairs, "MIME-Version added");
         }
         self.verdicts = Some(survey.verdicts);
     }
@@ -116,7 +109,8 @@ impl Plan {
     /// # Errors
     /// The temporary file cannot be made, read or written, or the message has become too large.
     pub fn apply(self, message: &Message) -> Result<Message, Failure> {
-        let repairs = [message.repairs.as_slice(), &self.repairs].concat();
+        let mut repairs = message.repairs.clone();
+        self.repairs.iter().for_each(|repair| note(&mut repairs, repair));
         let Some(verdicts) = &self.verdicts else {
             let mut facts = message.facts;
             facts.eight_bit_header = !self.header.as_bytes().is_ascii();
@@ -124,7 +118,7 @@ impl Plan {
         };
         let mut rewriter = Rewriter::new(verdicts, self.needs.eight_bit);
         visit(message, &mut rewriter)?;
-        rewriter.finish()?.under(self.header, repairs)
+        Ok(rewriter.finish()?.under(self.header, repairs))
     }
 }
 

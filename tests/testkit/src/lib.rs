@@ -1,1 +1,26 @@
 //! Peers for mailchute's tests, examples and benchmarks.
+//!
+//! [`Server`] is a well-behaved SMTP or LMTP server with moods, [`Script`] a badly behaved one that says
+//! what a file tells it, [`Mailchute`] runs the real binary. Everything listens on loopback at a port the
+//! system chooses, and every socket and process has a deadline.
+
+mod case;
+mod certs;
+mod channel;
+mod command;
+mod peers;
+mod sasl;
+mod scratch;
+mod script;
+mod server;
+mod session;
+
+pub use case::{Case, escaped, matches};
+pub use certs::{Certs, Identity};
+pub use channel::PATIENCE;
+pub use command::{Mailchute, Run, Running};
+pub use peers::{need, need_root};
+pub use scratch::Scratch;
+pub use script::{Dialogue, Script};
+pub use server::{Action, Login, Moment, Server, TlsStart};
+pub use session::{Delivery, Recipient, Session};

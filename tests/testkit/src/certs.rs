@@ -1,0 +1,146 @@
+//! Certificates: an authority and the server certificates, good and bad, that it signs.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::scratch::Scratch;
+
+/// The names every certificate of ours is good for, unless it is made for another one.
+const NAMES: [&str; 3] = ["127.0.0.1", "::1", "localhost"];
+
+/// What a server presents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Signed by the authority, for 127.0.0.1, ::1 and localhost.
+    Good,
+    /// Good but over since 2021.
+    Expired,
+    /// Good but for mx.example.com only.
+    WrongName,
+    /// Signed by itself, for the right names.
+    SelfSigned,
+    /// Signed by an authority that nobody has heard of.
+    OtherAuthority,
+}
+
+/// One server certificate with its key.
+struct Presented {
+    identity: Identity,
+    config: Arc<ServerConfig>,
+    certificate: Vec<u8>,
+    pem: String,
+}
+
+/// An authority and its server certificates, ECDSA P-256; one set a process.
+pub struct Certs {
+    authority_pem: String,
+    servers: Vec<Presented>,
+}
+
+impl Certs {
+    /// The set of this process.
+    pub fn shared() -> &'static Self {
+        static CERTS: OnceLock<Certs> = OnceLock::new();
+        CERTS.get_or_init(Self::new)
+    }
+
+    fn new() -> Self {
+        let authority = authority("mailchute test authority");
+        let other = authority_other();
+        let good = server(&NAMES);
+        let mut expired = server(&NAMES);
+        expired.not_before = date_time_ymd(2020, 1, 1);
+        expired.not_after = date_time_ymd(2021, 1, 1);
+        let servers = vec![
+            signed(Identity::Good, &good, Some(&authority)),
+            signed(Identity::Expired, &expired, Some(&authority)),
+            signed(Identity::WrongName, &server(&["mx.example.com"]), Some(&authority)),
+            signed(Identity::SelfSigned, &good, None),
+            signed(Identity::OtherAuthority, &good, Some(&other)),
+        ];
+        Self { authority_pem: authority.pem(), servers }
+    }
+
+    /// The authority's certificate in PEM.
+    pub fn authority_pem(&self) -> &str {
+        &self.authority_pem
+    }
+
+    /// Writes the authority's certificate as `ca.pem` into `scratch`.
+    pub fn write_authority(&self, scratch: &Scratch) -> PathBuf {
+        scratch.write("ca.pem", &self.authority_pem, 0o644)
+    }
+
+    /// Writes the authority's certificate to `path`.
+    pub fn write_authority_to(&self, path: &Path) -> std::io::Result<()> {
+        std::fs::write(path, &self.authority_pem)
+    }
+
+    /// What a server with this identity needs.
+    pub fn config(&self, identity: Identity) -> Arc<ServerConfig> {
+        Arc::clone(&self.entry(identity).config)
+    }
+
+    /// SHA-256 of the certificate of `identity`, in lower-case hexadecimal.
+    pub fn fingerprint(&self, identity: Identity) -> String {
+        let digest = ring::digest::digest(&ring::digest::SHA256, &self.entry(identity).certificate);
+        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The private key and the certificate of `identity` in PEM, for a server that is not ours.
+    pub fn server_pem(&self, identity: Identity) -> &str {
+        &self.entry(identity).pem
+    }
+
+    fn entry(&self, identity: Identity) -> &Presented {
+        self.servers.iter().find(|entry| entry.identity == identity).expect("every identity is made above")
+    }
+}
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority(name: &str) -> Authority {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, key()).expect("an authority")
+}
+
+fn authority_other() -> Authority {
+    authority("somebody else's authority")
+}
+
+fn server(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).expect("names and addresses");
+    params.distinguished_name.push(DnType::CommonName, "mailchute test server");
+    params
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a P-256 key")
+}
+
+fn signed(identity: Identity, params: &CertificateParams, issuer: Option<&Authority>) -> Presented {
+    let key = key();
+    let certificate = match issuer {
+        Some(issuer) => params.signed_by(&key, issuer),
+        None => params.self_signed(&key),
+    }
+    .expect("a certificate");
+    let der: CertificateDer<'static> = certificate.der().clone();
+    let presented = der.to_vec();
+    let pem = key.serialize_pem() + &certificate.pem();
+    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![der], private)
+        .expect("the key fits the certificate");
+    Presented { identity, config: Arc::new(config), certificate: presented, pem }
+}

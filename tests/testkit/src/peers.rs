@@ -1,0 +1,41 @@
+//! Programs of others that a test speaks to.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Where `program` is installed. When it is not, says loudly that the test is skipped; with
+/// `MAILCHUTE_REQUIRE_PEERS=1`, as in CI, that is a failure.
+///
+/// # Panics
+/// The program is missing and required.
+pub fn need(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from))
+        .map(|directory| directory.join(program))
+        .find(|candidate| candidate.is_file());
+    if found.is_none() {
+        missing(&format!("{program} is not installed"));
+    }
+    found
+}
+
+/// Whether this process is root; says loudly that the test is skipped otherwise, as [`need`] does.
+///
+/// # Panics
+/// Root is required and this process is not.
+pub fn need_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    if !root {
+        missing("this test changes its uid and needs root");
+    }
+    root
+}
+
+fn missing(what: &str) {
+    let required = std::env::var_os("MAILCHUTE_REQUIRE_PEERS").is_some_and(|value| value == "1");
+    assert!(!required, "{what}, and MAILCHUTE_REQUIRE_PEERS=1 requires it");
+    // Past the test harness's capture, so that a skipped test is seen in a green run.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
+}

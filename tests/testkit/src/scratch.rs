@@ -1,0 +1,50 @@
+//! A directory of one test's own.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A temporary directory, removed on drop. Everybody may enter it, so that a test which gives up its
+/// uid still can.
+pub struct Scratch(tempfile::TempDir);
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Scratch {
+    /// A fresh directory.
+    pub fn new() -> Self {
+        let directory = tempfile::Builder::new().prefix("mailchute-test-").tempdir().expect("a temporary directory");
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("its mode");
+        Self(directory)
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The path of `name` in it.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a file with this mode, directories on the way included.
+    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>, mode: u32) -> PathBuf {
+        let path = self.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).expect("a directory in the scratch directory");
+        }
+        fs::write(&path, contents).expect("a file in the scratch directory");
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("its mode");
+        path
+    }
+
+    /// The contents of a file as text; empty when there is none.
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.join(name)).unwrap_or_default()
+    }
+}
