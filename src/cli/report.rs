@@ -81,7 +81,7 @@ fn of_outcome(outcome: &Outcome, attempt: &Try, envelope: &Envelope, site: &str)
             .collect();
         refused.sort_by_key(|(answer, _)| !std::ptr::eq(*answer, decisive));
         lines.extend(
-            refused.iter().take(NAMED).map(|(answer, reply)| line(&answer.recipient.to_string(), reply, answer.stage)),
+            refused.iter().take(NAMED).map(|(answer, reply)| line(answer.recipient.as_ref(), reply, answer.stage)),
         );
         if refused.len() > NAMED {
             lines.push(format!("and {} more recipients refused", refused.len() - NAMED));

@@ -16,34 +16,37 @@ use crate::{host, route};
 /// the status the message would have been refused with. `wanted` holds our own options.
 pub fn run(wanted: &Invocation, of: &Invocation, caller: &Caller) -> u8 {
     let mut page = Page::default();
-    let result = walk(wanted, of, caller, &mut page);
+    let mut scheme = Scheme::Reply;
+    let result = walk(wanted, of, caller, &mut scheme, &mut page);
     let _ = door::say(&page.text);
-    let status = match result {
-        Ok(()) => return exit::OK,
-        Err((failure, scheme)) => {
-            door::report(&failure);
-            exit::of_kind(&failure.kind, scheme)
-        }
-    };
+    let Err(failure) = result else { return exit::OK };
+    door::report(&failure);
+    let status = exit::of_kind(&failure.kind, scheme);
     door::complain(&format!("a caller would get exit status {status}"));
     status
 }
 
-fn walk(wanted: &Invocation, of: &Invocation, caller: &Caller, page: &mut Page) -> Result<(), (Failure, Scheme)> {
-    let plainly = |failure| (failure, Scheme::Reply);
+fn walk(
+    wanted: &Invocation,
+    of: &Invocation,
+    caller: &Caller,
+    scheme: &mut Scheme,
+    page: &mut Page,
+) -> Result<(), Failure> {
     page.row("caller", &caller_line(caller));
     let search = Search::new(wanted.config.clone());
-    let config = search.load(caller).map_err(plainly)?;
+    let config = search.load(caller)?;
     source_rows(&config, page);
     let mut message = match send::read_standard_input(!of.ignore_dots) {
         Ok(message) => message,
-        Err(failure) if failure.kind == Kind::NoInput => blank().map_err(plainly)?,
-        Err(failure) => return Err(plainly(failure)),
+        Err(failure) if failure.kind == Kind::NoInput => blank()?,
+        Err(failure) => return Err(failure),
     };
     let wishes = send::wishes(of);
     let name = search.wanted_site(wanted.site.as_deref(), caller);
-    let selection = plan::choose_site(&config, caller, name.as_deref(), &wishes, message.header()).map_err(plainly)?;
+    let selection = plan::choose_site(&config, caller, name.as_deref(), &wishes, message.header())?;
     let site = selection.site;
+    *scheme = site.exit_status;
     page.row("site", &format!("{}: {}", site.name, selection.why));
     let relays = route::choose(site, wanted.relay.as_deref());
     let plan = plan::make(site, caller, &host::name(), &wishes, wanted.relay.as_deref(), &mut message);
@@ -56,7 +59,7 @@ fn walk(wanted: &Invocation, of: &Invocation, caller: &Caller, page: &mut Page) 
     if !of.ignored.is_empty() {
         page.row("ignored", &of.ignored.join(" "));
     }
-    plan.map(drop).map_err(|failure| (failure, site.exit_status))
+    plan.map(drop)
 }
 
 /// A message that says nothing, for a command line explained without one.
@@ -84,7 +87,7 @@ fn plan_rows(plan: &Plan, message: &Message, page: &mut Page) {
     let path = plan.envelope.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
     page.row("reverse-path", &path);
     for path in &plan.envelope.forward_paths {
-        page.row("recipient", &path.to_string());
+        page.row("recipient", path.as_ref());
     }
     for note in &plan.notes {
         page.row("because", note);

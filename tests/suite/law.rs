@@ -11,11 +11,11 @@ const LIMIT: usize = 400;
 fn layer(module: &str) -> Option<u8> {
     Some(match module {
         "main" | "lib" | "cli" | "tools" => 4,
-        "submit" | "route" | "journal" | "hint" | "explain" => 3,
+        "submit" | "plan" | "route" | "journal" | "hint" | "explain" => 3,
         "smtp" | "api" => 2,
         "message" | "envelope" | "alias" | "site" | "config" | "secret" | "outcome" | "failure" | "exit"
         | "provider" | "caller" | "trace" | "modes" => 1,
-        "address" | "reply" | "deadline" => 0,
+        "address" | "reply" | "deadline" | "host" => 0,
         _ => return None,
     })
 }
@@ -31,7 +31,9 @@ fn sources() -> Vec<(PathBuf, String)> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+                let tests = ["#[cfg(test)]\nmod tests {", "#[cfg(test)]\npub(super) mod tests {"];
+                let end = tests.iter().filter_map(|start| text.find(start)).min().unwrap_or(text.len());
+                let code = text[..end].to_owned();
                 files.push((path.strip_prefix(&root).unwrap().to_owned(), code));
             }
         }
