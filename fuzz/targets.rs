@@ -4,6 +4,7 @@ mod address;
 mod argv;
 mod client;
 mod config;
+mod fit;
 mod message;
 mod reply;
 
@@ -21,7 +22,7 @@ pub(crate) struct Target {
 
 /// All of them.
 pub(crate) static TARGETS: &[Target] =
-    &[reply::TARGET, client::TARGET, message::TARGET, address::TARGET, argv::TARGET, config::TARGET];
+    &[reply::TARGET, client::TARGET, message::TARGET, fit::TARGET, address::TARGET, argv::TARGET, config::TARGET];
 
 /// The texts as octets.
 fn octets(texts: &[&str]) -> Vec<Vec<u8>> {
