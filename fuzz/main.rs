@@ -107,7 +107,9 @@ fn fuzz(target: &'static Target, options: &Options) -> bool {
             Ok(path) if paths.insert(path) && runs > seeds && corpus.len() < CORPUS => corpus.push(input),
             Ok(_) => {}
             Err(why) => {
-                report(target, &smallest(target, input), &why);
+                let input = smallest(target, input);
+                // What is left may fail for another reason.
+                report(target, &input, &check(target, &input).err().unwrap_or(why));
                 return false;
             }
         }
