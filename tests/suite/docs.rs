@@ -235,6 +235,28 @@ fn every_example_loads() {
     assert!(count >= 8, "only {count} examples were found");
 }
 
+#[test]
+fn the_configurations_in_the_documents_load() {
+    let readme = read("README.md");
+    let page = read("man/mailchute.toml.5");
+    let blocks = |text: &str, begin: &str, end: &str| -> Vec<String> {
+        text.split(begin).skip(1).filter_map(|rest| rest.split_once(end)).map(|(block, _)| block.to_owned()).collect()
+    };
+    let mut blocks =
+        [blocks(&readme, "```toml\n", "```"), blocks(&page, ".Bd -literal -offset indent\n", ".Ed")].concat();
+    // The others are commands.
+    blocks.retain(|block| block.lines().any(|line| line.starts_with('[')));
+    assert!(blocks.len() >= 6, "{blocks:?}");
+    let scratch = Scratch::new();
+    for (number, mut block) in blocks.into_iter().enumerate() {
+        if !block.contains("[relay.") {
+            block += "\n[relay.main]\nhost = \"localhost\"\n";
+        }
+        let config = load(Some(scratch.write(&format!("{number}.toml"), &block, 0o640)), &BTreeMap::new());
+        assert!(!config.sites.is_empty(), "{block}");
+    }
+}
+
 /// Runs `install.sh` into `destination` and fails unless it works.
 fn install(destination: &Path, arguments: &[&str]) -> String {
     let output = Command::new("/bin/sh")
