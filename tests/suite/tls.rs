@@ -83,6 +83,23 @@ fn every_mechanism_logs_in() {
 }
 
 #[test]
+fn tokens_log_in() {
+    for mechanism in ["XOAUTH2", "OAUTHBEARER"] {
+        let server = Server::new().tls(TlsStart::Implicit).login("alice@example.org", "ya29.token", &[mechanism]);
+        let setup = Setup::new(server);
+        setup.send(&["bob@example.net"]).expect_status(0);
+        let sessions = setup.finish();
+        assert_eq!(sessions[0].login.as_ref().map(|login| login.0.as_str()), Some(mechanism));
+    }
+    // The server knows another token: it explains itself in a challenge and then refuses.
+    let server = Server::new().tls(TlsStart::Implicit).login("alice@example.org", "ya29.token", &["XOAUTH2"]);
+    let setup = Setup::new(server).secret("ya29.expired");
+    let run = setup.send(&["bob@example.net"]);
+    run.expect_status(135);
+    assert!(!run.stderr.contains("ya29"), "{}", run.report());
+}
+
+#[test]
 fn the_mechanism_with_the_fewest_round_trips_is_first() {
     let all = ["CRAM-MD5", "LOGIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "PLAIN"];
     let setup = Setup::new(Server::new().tls(TlsStart::Implicit).login("alice", SECRET, &all));
