@@ -140,3 +140,26 @@ fn only_mechanisms_we_do_not_speak() {
     run.expect_status(76);
     assert!(run.stderr.contains("GSSAPI"), "what is offered is named\n{}", run.report());
 }
+
+#[test]
+fn a_container_with_nothing_but_environment_variables() {
+    let server = Server::new().tls(TlsStart::Implicit).login("alice@example.org", SECRET, &["PLAIN"]).start();
+    let scratch = testkit::Scratch::new();
+    let authority = Certs::shared().write_authority(&scratch);
+    let secret = scratch.write("password", format!("{SECRET}\n"), 0o644);
+    let call = || {
+        crate::setup::mailchute()
+            .env("MAILCHUTE_URL", format!("smtps://127.0.0.1:{}", server.port()))
+            .env("SSL_CERT_FILE", &authority)
+            .env("MAILCHUTE_USERNAME", "alice@example.org")
+            .env("MAILCHUTE_LOG", scratch.join("log"))
+            .args(["-i", "bob@example.net"])
+            .stdin(MESSAGE)
+    };
+    call().env("MAILCHUTE_PASSWORD", SECRET).run().expect_status(0);
+    call().env("MAILCHUTE_PASSWORD_FILE", secret).run().expect_status(0);
+    call().env("MAILCHUTE_PASSWORD", "wrong").run().expect_status(135);
+    let log = scratch.read("log");
+    assert_eq!(log.lines().count(), 3);
+    assert!(!log.contains(SECRET), "{log}");
+}
