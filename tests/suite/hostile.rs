@@ -51,14 +51,14 @@ fn closing_at_every_stage() {
 
 #[test]
 fn silent_at_every_stage() {
-    check(&Action::Hang, "1s");
+    check(&Action::Hang, "2s");
 }
 
 #[test]
 fn a_flight_that_holds_the_whole_message_is_in_doubt_once_it_is_out() {
     // MAIL, RCPT and BDAT LAST left together; the server closes without a reply to MAIL.
     for action in [Action::Close, Action::Hang] {
-        let setup = Setup::new(Server::new().at(Moment::Mail, action)).top("deadline = \"1s\"");
+        let setup = Setup::new(Server::new().at(Moment::Mail, action)).top("deadline = \"2s\"");
         setup.send(&["bob@example.net"]).expect_status(79);
     }
 }
