@@ -124,8 +124,6 @@ impl Outcome {
     /// came before this relay had heard of the message.
     pub fn is_deferred(&self) -> bool {
         !self.is_accepted_for_some()
-            && self
-                .decisive()
-                .is_some_and(|(answer, reply)| reply.is_transient() || answer.stage < Stage::MailFrom)
+            && self.decisive().is_some_and(|(answer, reply)| reply.is_transient() || answer.stage < Stage::MailFrom)
     }
 }

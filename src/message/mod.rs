@@ -8,10 +8,12 @@ mod fit;
 pub mod header;
 mod intake;
 mod sender;
+mod store;
 
 pub use header::{Field, Header};
 pub use intake::drain;
-pub use sender::{allows, covers};
+
+use crate::reply::printable;
 
 /// Bodies up to this many octets stay in memory.
 pub const MEMORY_LIMIT: usize = 1 << 20;
@@ -124,12 +126,15 @@ impl Chunks<'_> {
 /// How many repairs of one message are named; a header section can hold a hundred thousand.
 const REPAIRS_LIMIT: usize = 32;
 
+/// How long the name of one repair may be, in bytes: it can hold addresses as the message has them.
+const REPAIR_LIMIT: usize = 256;
+
 /// Notes a repair once.
-fn note(repairs: &mut Vec<String>, what: impl Into<String>) {
+fn note(repairs: &mut Vec<String>, what: impl AsRef<str>) {
     let what = match repairs.len() {
         REPAIRS_LIMIT.. => return,
         last if last + 1 == REPAIRS_LIMIT => "more of the same".to_owned(),
-        _ => what.into(),
+        _ => printable(what.as_ref().as_bytes(), REPAIR_LIMIT),
     };
     if !repairs.contains(&what) {
         repairs.push(what);

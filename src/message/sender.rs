@@ -2,8 +2,8 @@
 
 use super::header::{Edit, Field, Header};
 use super::note;
-use crate::address::{AddrSpec, Listed, Mailbox, read_list};
-use crate::config::site::{OtherSender, SenderPattern, Site};
+use crate::address::{AddrSpec, Listed, Mailbox, read_list, same_mailbox};
+use crate::config::site::{OtherSender, Site};
 use crate::envelope::{Envelope, Origin};
 use crate::failure::{Failure, Kind};
 use crate::reply::{Enhanced, Reply};
@@ -46,25 +46,12 @@ pub(super) fn apply(
 
 /// Whether `site` may write as `spec`: everything where `sender` is not set, what it lists, and the
 /// site's own `from`.
-pub fn allows(site: &Site, spec: &AddrSpec) -> bool {
-    let is_from =
-        || site.from.as_ref().is_some_and(|from| from.spec.local == spec.local && same_domain(&from.spec, spec));
-    site.sender.is_empty() || site.sender.iter().any(|pattern| covers(pattern, spec)) || is_from()
-}
-
-fn same_domain(one: &AddrSpec, other: &AddrSpec) -> bool {
-    one.domain.as_deref().map(str::to_lowercase) == other.domain.as_deref().map(str::to_lowercase)
-}
-
-/// Whether one entry of `sender` covers `spec`.
-pub fn covers(pattern: &SenderPattern, spec: &AddrSpec) -> bool {
-    let Some(domain) = spec.domain.as_deref().map(str::to_lowercase) else { return false };
-    let local_fits = pattern.local.as_ref().is_none_or(|local| *local == spec.local);
-    let domain_fits = match pattern.subdomains {
-        true => domain.strip_suffix(&pattern.domain).is_some_and(|below| below.len() > 1 && below.ends_with('.')),
-        false => domain == pattern.domain,
-    };
-    local_fits && domain_fits
+pub(super) fn allows(site: &Site, spec: &AddrSpec) -> bool {
+    let Ok(address) = spec.address() else { return site.sender.is_empty() };
+    let own = || site.from.as_ref().and_then(|from| from.spec.address().ok());
+    site.sender.is_empty()
+        || site.sender.iter().any(|pattern| pattern.matches(&address))
+        || own().is_some_and(|own| same_mailbox(&own) == same_mailbox(&address))
 }
 
 /// The addresses in the header section that the site may not write as.
@@ -77,7 +64,7 @@ fn others(header: &Header, site: &Site) -> Result<Vec<String>, Failure> {
             return Err(Failure::new(Kind::Data, bad.text, why));
         }
         let specs = list.mailboxes.into_iter().map(|listed| listed.mailbox.spec);
-        others.extend(specs.filter(|spec| !allows(site, spec)).map(|spec| spec.to_string()));
+        others.extend(specs.filter(|spec| !allows(site, spec)).map(|spec| spec.shown()));
     }
     Ok(others)
 }
@@ -132,20 +119,12 @@ fn rewrite(header: &mut Header, origin: &Origin<'_>, own: &Mailbox, repairs: &mu
     });
     if !replies.is_empty() && header.first("Reply-To").is_none() {
         header.append("Reply-To", &replies.join(", "));
-        note(repairs, "Reply-To added".to_owned());
+        note(repairs, "Reply-To added");
     }
 }
 
 fn refusal(other: String, site: &Site) -> Failure {
-    let is_covered = |from: &&Mailbox| site.sender.iter().any(|pattern| covers(pattern, &from.spec));
-    let from = site.from.iter().filter(|from| !is_covered(from)).map(|from| from.spec.to_string());
-    let patterns: Vec<String> = site.sender.iter().map(shown).chain(from).collect();
-    let text = format!("sender not allowed; site {} writes as {}", site.name, patterns.join(", "));
+    let senders: Vec<String> = site.sender.iter().map(ToString::to_string).collect();
+    let text = format!("sender not allowed; site {} writes as {}", site.name, senders.join(", "));
     Failure::refused(other, Reply::new(553, Some(Enhanced::new(5, 7, 1)), &text))
-}
-
-/// An entry of `sender` as the configuration has it.
-fn shown(pattern: &SenderPattern) -> String {
-    let local = pattern.local.as_deref().unwrap_or("*");
-    format!("{local}@{}{}", if pattern.subdomains { "*." } else { "" }, pattern.domain)
 }
