@@ -101,27 +101,26 @@ impl Ledger {
 }
 
 fn serve(tcp: TcpStream, manner: Manner, tls: &Arc<ServerConfig>) -> Session {
-    let socket = Counted { tcp, prompt: manner.prompt, answering: false, flights: 0, octets: 0 };
+    let socket = Counted { tcp, prompt: manner.prompt, octets: 0 };
     let mut talk = Talk {
         stream: Stream::Plain(socket),
+        buffer: vec![0; 64 * 1024].into(),
         pending: Vec::new(),
         replies: Vec::new(),
-        session: Session::default(),
+        // The TCP handshake.
+        session: Session { round_trips: 1, ..Session::default() },
         manner,
         logged_in: false,
     };
     // A client that hangs up after QUIT, or a broken one, ends the talk; what was accepted until then counts.
     let _ = talk.hold(tls);
-    let socket = talk.stream.socket();
-    Session { round_trips: 1 + socket.flights, wire: socket.octets, ..talk.session }
+    Session { wire: talk.stream.socket().octets, ..talk.session }
 }
 
-/// A socket that counts the octets that come in and the flights that are answered.
+/// A socket that counts the octets that come in.
 struct Counted {
     tcp: TcpStream,
     prompt: bool,
-    answering: bool,
-    flights: usize,
     octets: u64,
 }
 
@@ -137,15 +136,12 @@ impl Read for Counted {
         let length = self.tcp.read(buffer)?;
         self.acknowledge()?;
         self.octets += length as u64;
-        self.answering = false;
         Ok(length)
     }
 }
 
 impl Write for Counted {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.flights += usize::from(!self.answering);
-        self.answering = true;
         self.tcp.write(buffer)
     }
 
@@ -200,6 +196,8 @@ impl Stream {
 
 struct Talk {
     stream: Stream,
+    /// Takes one read; kept, because clearing it anew for each would be a part of what is measured.
+    buffer: Box<[u8]>,
     /// Received and not yet consumed.
     pending: Vec<u8>,
     /// Written when nothing more can be done with what was received.
@@ -217,7 +215,7 @@ impl Talk {
             socket.tcp.set_write_timeout(Some(PATIENCE))?;
         }
         if !self.manner.starttls {
-            self.stream.start_tls(Arc::clone(tls))?;
+            self.start_tls(tls)?;
         }
         self.reply("220 bench.example ESMTP");
         loop {
@@ -228,7 +226,7 @@ impl Talk {
                 "STARTTLS" => {
                     self.reply("220 2.0.0 go ahead");
                     self.flush()?;
-                    self.stream.start_tls(Arc::clone(tls))?;
+                    self.start_tls(tls)?;
                 }
                 "AUTH" => self.log_in(rest)?,
                 "MAIL" if !self.logged_in => self.reply("530 5.7.0 authentication required"),
@@ -251,6 +249,13 @@ impl Talk {
                 _ => self.reply("500 5.5.2 what?"),
             }
         }
+    }
+
+    /// One round trip: ClientHello and what is said to it. The client's Finished travels with its next words, and
+    /// the session tickets with the reply to those.
+    fn start_tls(&mut self, tls: &Arc<ServerConfig>) -> Result<()> {
+        self.session.round_trips += 1;
+        self.stream.start_tls(Arc::clone(tls))
     }
 
     fn greet(&mut self) {
@@ -349,6 +354,7 @@ impl Talk {
 
     fn flush(&mut self) -> Result<()> {
         if !self.replies.is_empty() {
+            self.session.round_trips += 1;
             self.stream.write(&self.replies)?;
             self.replies.clear();
         }
@@ -357,11 +363,9 @@ impl Talk {
 
     fn fill(&mut self) -> Result<()> {
         self.flush()?;
-        let old = self.pending.len();
-        self.pending.resize(old + 64 * 1024, 0);
-        let length = self.stream.read(&mut self.pending[old..]);
-        self.pending.truncate(old + *length.as_ref().unwrap_or(&0));
-        ensure!(length? > 0, "the client closed");
+        let length = self.stream.read(&mut self.buffer)?;
+        self.pending.extend_from_slice(&self.buffer[..length]);
+        ensure!(length > 0, "the client closed");
         Ok(())
     }
 }
