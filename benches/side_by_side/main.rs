@@ -35,6 +35,7 @@ mod launcher;
 mod link;
 mod scenario;
 mod server;
+mod stream;
 mod table;
 mod tools;
 mod trust;

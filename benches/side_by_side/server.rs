@@ -3,7 +3,7 @@
 //! A thread per connection, TLS 1.3, AUTH PLAIN, PIPELINING, SIZE, 8BITMIME and, unless told otherwise, CHUNKING.
 //! Replies to pipelined commands leave in one write, as those of every server in use do.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -13,17 +13,16 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
-use rustls::{ProtocolVersion, ServerConfig, ServerConnection, StreamOwned};
-use socket2::SockRef;
+use rustls::ServerConfig;
 use testkit::{Certs, Identity};
+
+use crate::stream::{Counted, Stream};
 
 /// The account every program logs in with.
 pub(crate) const USER: &str = "bench@sender.example";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// The last line of every message, so that a message cut short is noticed.
 pub(crate) const LAST_LINE: &str = "-- the last line of the message --";
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How the server behaves.
 #[derive(Clone, Copy)]
@@ -117,83 +116,6 @@ fn serve(tcp: TcpStream, manner: Manner, tls: &Arc<ServerConfig>) -> Session {
     Session { wire: talk.stream.socket().octets, ..talk.session }
 }
 
-/// A socket that counts the octets that come in.
-struct Counted {
-    tcp: TcpStream,
-    prompt: bool,
-    octets: u64,
-}
-
-impl Counted {
-    fn acknowledge(&self) -> io::Result<()> {
-        if self.prompt { SockRef::from(&self.tcp).set_tcp_quickack(true) } else { Ok(()) }
-    }
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.acknowledge()?;
-        let length = self.tcp.read(buffer)?;
-        self.acknowledge()?;
-        self.octets += length as u64;
-        Ok(length)
-    }
-}
-
-impl Write for Counted {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.tcp.write(buffer)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-enum Stream {
-    Plain(Counted),
-    Tls(Box<StreamOwned<ServerConnection, Counted>>),
-    /// Between the two, for the length of one assignment.
-    Changing,
-}
-
-impl Stream {
-    fn socket(&self) -> &Counted {
-        match self {
-            Self::Plain(socket) => socket,
-            Self::Tls(stream) => &stream.sock,
-            Self::Changing => unreachable!("replaced in the statement that sets it"),
-        }
-    }
-
-    fn start_tls(&mut self, config: Arc<ServerConfig>) -> Result<()> {
-        let Self::Plain(socket) = std::mem::replace(self, Self::Changing) else { bail!("TLS inside TLS") };
-        let mut stream = Box::new(StreamOwned::new(ServerConnection::new(config)?, socket));
-        let handshake = stream.conn.complete_io(&mut stream.sock);
-        let version = stream.conn.protocol_version();
-        *self = Self::Tls(stream);
-        handshake?;
-        ensure!(version == Some(ProtocolVersion::TLSv1_3), "not TLS 1.3");
-        Ok(())
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(socket) => socket.read(buffer),
-            Self::Tls(stream) => stream.read(buffer),
-            Self::Changing => Ok(0),
-        }
-    }
-
-    fn write(&mut self, octets: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Plain(socket) => socket.write_all(octets),
-            Self::Tls(stream) => stream.write_all(octets),
-            Self::Changing => Ok(()),
-        }
-    }
-}
-
 struct Talk {
     stream: Stream,
     /// Takes one read; kept, because clearing it anew for each would be a part of what is measured.
@@ -209,11 +131,7 @@ struct Talk {
 
 impl Talk {
     fn hold(&mut self, tls: &Arc<ServerConfig>) -> Result<()> {
-        if let Stream::Plain(socket) = &self.stream {
-            socket.tcp.set_nodelay(true)?;
-            socket.tcp.set_read_timeout(Some(PATIENCE))?;
-            socket.tcp.set_write_timeout(Some(PATIENCE))?;
-        }
+        self.stream.socket().prepare()?;
         if !self.manner.starttls {
             self.start_tls(tls)?;
         }
