@@ -1,6 +1,10 @@
 //! Who calls: the process that runs us, as far as the operating system vouches for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Uid, User};
+
+use crate::failure::{Failure, Kind};
 
 /// The caller. `explain --as USER --cwd DIR` makes one for somebody else.
 #[derive(Clone, Debug)]
@@ -18,4 +22,68 @@ pub struct Caller {
     /// The binary runs with a group of its own (set-group-id): the environment, `--config` and the
     /// user's file do not count.
     pub privileged: bool,
+}
+
+impl Caller {
+    /// The process that runs us. Nothing of it has to exist: not the passwd entry, not the directory.
+    pub fn current() -> Self {
+        let uid = nix::unistd::getuid();
+        let gid = nix::unistd::getgid();
+        let entry = User::from_uid(uid).ok().flatten();
+        Self {
+            uid: uid.as_raw(),
+            gid: gid.as_raw(),
+            user: entry.as_ref().map(|e| e.name.clone()),
+            home: entry.map(|e| e.dir).filter(|dir| dir.is_absolute()),
+            cwd: std::env::current_dir().ok(),
+            privileged: Self::is_privileged(),
+        }
+    }
+
+    /// Whether this process has a user or group that its caller has not.
+    pub fn is_privileged() -> bool {
+        nix::unistd::geteuid() != nix::unistd::getuid() || nix::unistd::getegid() != nix::unistd::getgid()
+    }
+
+    /// Somebody else, named by user name or uid, in `cwd` (`None`: our own working directory).
+    ///
+    /// # Errors
+    /// `Usage` when there is no such user; a uid without a passwd entry is accepted.
+    pub fn of(user_or_uid: &str, cwd: Option<&Path>) -> Result<Self, Failure> {
+        let by_name = User::from_name(user_or_uid).ok().flatten();
+        let entry = by_name.or_else(|| {
+            let uid = user_or_uid.parse().ok()?;
+            User::from_uid(Uid::from_raw(uid)).ok().flatten()
+        });
+        let (uid, gid) = match (&entry, user_or_uid.parse::<u32>()) {
+            (Some(entry), _) => (entry.uid.as_raw(), entry.gid.as_raw()),
+            (None, Ok(uid)) => (uid, uid),
+            (None, Err(_)) => return Err(Failure::new(Kind::Usage, user_or_uid, "no such user")),
+        };
+        let cwd = match cwd {
+            Some(dir) => Some(dir.canonicalize().unwrap_or_else(|_| dir.to_owned())),
+            None => std::env::current_dir().ok(),
+        };
+        Ok(Self {
+            uid,
+            gid,
+            user: entry.as_ref().map(|e| e.name.clone()),
+            home: entry.map(|e| e.dir).filter(|dir| dir.is_absolute()),
+            cwd,
+            privileged: false,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uid_without_an_entry_is_a_caller_and_a_name_without_one_is_not() {
+        let caller = Caller::of("3999999999", Some(Path::new("/"))).unwrap();
+        assert_eq!((caller.uid, caller.user, caller.cwd.as_deref()), (3_999_999_999, None, Some(Path::new("/"))));
+        assert_eq!(Caller::of("0", None).unwrap().user.as_deref(), Some("root"));
+        assert_eq!(Caller::of("no such user", None).unwrap_err().kind, Kind::Usage);
+    }
 }

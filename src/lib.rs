@@ -9,15 +9,18 @@
 
 pub mod address;
 pub mod caller;
+pub mod cli;
 pub mod config;
 pub mod deadline;
 pub mod envelope;
 pub mod exit;
 pub mod failure;
 pub mod message;
+pub mod modes;
 pub mod outcome;
 pub mod provider;
 pub mod reply;
 pub mod secret;
 pub mod smtp;
+pub mod tools;
 pub mod trace;

@@ -1,5 +1,7 @@
 //! The binary: only calls the library and exits.
 
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::from(70)
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(mailchute::cli::run(std::env::args_os()))
 }

@@ -120,10 +120,10 @@ impl Outcome {
             .min_by_key(|(_, reply)| rank(reply))
     }
 
-    /// Whether another relay may be tried: nobody has the message and the refusal was transient or
-    /// concerned the login.
+    /// Whether another relay may do better: nobody has the message, and the refusal was transient or
+    /// came before this relay had heard of the message.
     pub fn is_deferred(&self) -> bool {
         !self.is_accepted_for_some()
-            && self.decisive().is_some_and(|(_, reply)| reply.is_transient() || reply.is_authentication())
+            && self.decisive().is_some_and(|(answer, reply)| reply.is_transient() || answer.stage < Stage::MailFrom)
     }
 }

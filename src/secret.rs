@@ -1,9 +1,18 @@
 //! Secrets: a type that cannot be printed, and the places a secret is read from.
 
+mod command;
+
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
+
+use crate::caller::Caller;
+use crate::failure::{Failure, Kind};
+use crate::modes;
+
+/// The size of the largest secret, in octets.
+pub const LIMIT: usize = 64 * 1024;
 
 /// A password, token or key. Wiped on drop; `Debug` shows nothing of it and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
@@ -40,4 +49,169 @@ pub enum Source {
     Credential(String),
     /// The first line that a program prints.
     Command(Vec<String>),
+}
+
+impl Source {
+    /// Reads the secret. What is weak about a file's owner or mode is added to `warnings`, or refused
+    /// when `strict` is set (`strict_modes`).
+    ///
+    /// # Errors
+    /// `NoPermission` when this caller may not read it or the file is world-writable; `Configuration`
+    /// when it is missing, empty, too large or not text. The hint names the next step.
+    pub fn read(&self, strict: bool, warnings: &mut Vec<String>) -> Result<Secret, Failure> {
+        let secret = match self {
+            Self::Inline(secret) => secret.clone(),
+            Self::File(path) => read_file(path, strict, warnings)?,
+            Self::Credential(name) => read_file(&credential(name)?, strict, warnings)?,
+            Self::Env(name) => read_variable(name)?,
+            Self::Command(words) => command::run(words, command::TIME)?,
+        };
+        let wrong = |why| Err(Failure::new(Kind::Configuration, self.describe(), why));
+        match secret.expose() {
+            "" => wrong("is empty"),
+            text if text.contains('\0') => wrong("holds a NUL character, which no secret can"),
+            _ => Ok(secret),
+        }
+    }
+
+    /// Whether `caller` could read it, and what is weak about it; nothing is read and no program runs.
+    ///
+    /// # Errors
+    /// As [`Source::read`], as far as it can be told beforehand.
+    pub fn check(&self, caller: &Caller, strict: bool) -> Result<Vec<String>, Failure> {
+        let check_file = |path: &Path| modes::readable_by(caller, path)?.judge(path, caller.uid, true, strict);
+        match self {
+            Self::Inline(_) | Self::Command(_) => Ok(Vec::new()),
+            Self::File(path) => check_file(path),
+            Self::Credential(name) => check_file(&credential(name)?),
+            Self::Env(name) => read_variable(name).map(|_| Vec::new()),
+        }
+    }
+
+    /// Where it comes from, for a reader: `file /etc/mailchute/secrets/postmark (root:www 0640)`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Inline(_) => "written in the configuration".into(),
+            Self::File(path) => match modes::probe(path) {
+                Ok(modes) => format!("file {} ({modes})", path.display()),
+                Err(_) => format!("file {}", path.display()),
+            },
+            Self::Env(name) => format!("environment variable {name}"),
+            Self::Credential(name) => format!("systemd credential {name}"),
+            // Its arguments may be anything, a secret included.
+            Self::Command(words) => format!("command {}", words.first().map_or("", String::as_str)),
+        }
+    }
+}
+
+fn read_file(path: &Path, strict: bool, warnings: &mut Vec<String>) -> Result<Secret, Failure> {
+    let (mut bytes, modes) =
+        modes::read(path, LIMIT).map_err(|e| modes::unreadable(path, &e, nix::unistd::getgid().as_raw()))?;
+    warnings.extend(modes.judge(path, nix::unistd::getuid().as_raw(), true, strict)?);
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    text(&bytes, &path.display().to_string())
+}
+
+fn text(bytes: &[u8], what: &str) -> Result<Secret, Failure> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(Secret::new(text.to_owned())),
+        Err(_) => Err(Failure::new(Kind::Configuration, what, "is not UTF-8 text")),
+    }
+}
+
+fn read_variable(name: &str) -> Result<Secret, Failure> {
+    if Caller::is_privileged() {
+        return Err(Failure::new(Kind::NoPermission, name, "a set-group-id binary reads no environment variable"));
+    }
+    match std::env::var_os(name) {
+        Some(value) => text(value.as_encoded_bytes(), name),
+        None => Err(Failure::new(Kind::Configuration, name, "the environment variable is not set").hint(
+            "php-fpm clears the environment: set clear_env = no or env[NAME] in the pool, or use { file = ... }",
+        )),
+    }
+}
+
+fn credential(name: &str) -> Result<PathBuf, Failure> {
+    let wrong = |why: &str| Failure::new(Kind::Configuration, format!("systemd credential {name}"), why);
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        return Err(wrong("is not the name of a credential"));
+    }
+    match std::env::var_os("CREDENTIALS_DIRECTORY") {
+        Some(dir) if !Caller::is_privileged() => Ok(Path::new(&dir).join(name)),
+        _ => Err(wrong("CREDENTIALS_DIRECTORY is not set")
+            .hint(format!("the service's unit needs LoadCredential={name}:/path/to/file"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn file(content: &[u8], mode: u32) -> (tempfile::TempDir, Source) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        (dir, Source::File(path))
+    }
+
+    fn read(source: &Source) -> Result<Secret, Failure> {
+        source.read(false, &mut Vec::new())
+    }
+
+    #[test]
+    fn one_final_line_end_is_taken_off_and_nothing_else() {
+        for (content, secret) in [
+            ("s3cret", "s3cret"),
+            ("s3cret\n", "s3cret"),
+            ("s\r\n", "s"),
+            (" s \n\n", " s \n"),
+            ("p\"'\\%#\n", "p\"'\\%#"),
+        ] {
+            let (_dir, source) = file(content.as_bytes(), 0o600);
+            assert_eq!(read(&source).unwrap().expose(), secret);
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_is_named_without_its_content() {
+        for (content, mode, kind, why) in [
+            (&b""[..], 0o600, Kind::Configuration, "is empty"),
+            (b"\n", 0o600, Kind::Configuration, "is empty"),
+            (b"abc\xff", 0o600, Kind::Configuration, "is not UTF-8 text"),
+            (b"a\0b", 0o600, Kind::Configuration, "holds a NUL character, which no secret can"),
+            (b"abc", 0o602, Kind::NoPermission, "is world-writable"),
+        ] {
+            let (_dir, source) = file(content, mode);
+            let failure = read(&source).unwrap_err();
+            assert_eq!(failure.kind, kind);
+            assert!(failure.why.starts_with(why), "{failure}");
+            assert!(!failure.to_string().contains("abc"));
+        }
+    }
+
+    #[test]
+    fn a_world_readable_file_is_a_warning_and_strictly_a_refusal() {
+        let (_dir, source) = file(b"x", 0o644);
+        let mut warnings = Vec::new();
+        source.read(false, &mut warnings).unwrap();
+        assert_eq!(warnings.len(), 1);
+        assert_eq!(source.read(true, &mut warnings).unwrap_err().kind, Kind::NoPermission);
+    }
+
+    #[test]
+    fn what_is_missing_says_how_to_supply_it() {
+        let missing = read(&Source::Env("MAILCHUTE_NO_SUCH_VARIABLE".into())).unwrap_err();
+        assert_eq!(missing.kind, Kind::Configuration);
+        assert!(missing.hint.unwrap().contains("clear_env"));
+        assert!(read(&Source::Credential("../x".into())).unwrap_err().why.contains("not the name"));
+        assert_eq!(read(&Source::File("/nonexistent/x".into())).unwrap_err().kind, Kind::Configuration);
+    }
 }

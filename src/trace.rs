@@ -1,7 +1,8 @@
 //! What is seen of one conversation with a relay: the masked dialogue, TLS, and how far it got.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
 
 use crate::outcome::Stage;
 
@@ -69,21 +70,50 @@ impl Trace {
 /// Whether the message has been handed over and no final reply is in yet. Shared with the code that
 /// answers signals, which must tell "nobody has it" from "perhaps somebody has it".
 #[derive(Debug, Default)]
-pub struct HandOver(AtomicBool);
+pub struct HandOver(AtomicU8);
+
+/// Nothing was handed over yet.
+const BEFORE: u8 = 0;
+/// Handed over, no final reply.
+const OPEN: u8 = 1;
+/// The final reply is in.
+const OVER: u8 = 2;
+/// A signal ended the program before the hand-over.
+const STOPPED: u8 = 3;
 
 impl HandOver {
     /// Just before the last octet of the message is given to the system.
+    ///
+    /// Does not return once [`Self::stop`] said that nobody has the message: the program is ending.
     pub fn begin(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        while !self.set(OPEN) {
+            thread::park();
+        }
     }
 
     /// A valid final reply is in.
     pub fn end(&self) {
-        self.0.store(false, Ordering::SeqCst);
+        self.set(OVER);
     }
 
-    /// Whether we are between the two.
+    /// That reply was no, nobody has the message, and another relay is tried.
+    pub fn again(&self) {
+        self.set(BEFORE);
+    }
+
+    /// Whether we are between hand-over and final reply.
     pub fn is_open(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.0.load(Ordering::SeqCst) == OPEN
+    }
+
+    /// Forbids the hand-over if it has not begun; whether it had not.
+    pub fn stop(&self) -> bool {
+        self.0.compare_exchange(BEFORE, STOPPED, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Goes to `state` unless stopped; whether it did.
+    fn set(&self, state: u8) -> bool {
+        let next = |now| (now != STOPPED).then_some(state);
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_ok()
     }
 }

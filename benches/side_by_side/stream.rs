@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
@@ -69,8 +69,10 @@ impl Stream {
     }
 
     pub(crate) fn start_tls(&mut self, config: Arc<ServerConfig>) -> Result<()> {
-        let Self::Plain(socket) = std::mem::replace(self, Self::Changing) else { bail!("TLS inside TLS") };
-        let mut stream = Box::new(StreamOwned::new(ServerConnection::new(config)?, socket));
+        let connection = ServerConnection::new(config)?;
+        ensure!(matches!(self, Self::Plain(_)), "TLS inside TLS");
+        let Self::Plain(socket) = std::mem::replace(self, Self::Changing) else { return Ok(()) };
+        let mut stream = Box::new(StreamOwned::new(connection, socket));
         let handshake = stream.conn.complete_io(&mut stream.sock);
         let version = stream.conn.protocol_version();
         *self = Self::Tls(stream);

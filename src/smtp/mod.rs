@@ -1,5 +1,15 @@
 //! Submission over SMTP and LMTP: `client` speaks the protocol without I/O, `wire` moves the octets.
 
+mod connect;
+mod names;
+mod roots;
+mod socket;
+mod socks;
+mod tls_failure;
+pub mod trust;
+mod verdict;
+pub mod wire;
+
 use crate::config::relay::{Login, Relay};
 use crate::deadline::Deadline;
 use crate::envelope::Envelope;

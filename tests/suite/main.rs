@@ -1,1 +1,22 @@
-//! The suite: the real binary against peers of the kit. One test binary, a module per subject.
+//! The suite: the real binary against peers of the kit. One test binary, a module per subject; a new
+//! behaviour is a new file in `tests/smtp`, `tests/messages` or `tests/config`.
+
+// Helpers outside `#[test]` functions are tests all the same.
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod codes;
+mod config;
+mod hostile;
+mod kit;
+mod law;
+mod log;
+mod messages;
+mod partial;
+mod php;
+mod postfix;
+mod round_trips;
+mod setup;
+mod sites;
+mod smtp;
+mod tls;

@@ -27,10 +27,18 @@ pub enum Identity {
     OtherAuthority,
 }
 
+/// One server certificate with its key.
+struct Presented {
+    identity: Identity,
+    config: Arc<ServerConfig>,
+    certificate: Vec<u8>,
+    pem: String,
+}
+
 /// An authority and its server certificates, ECDSA P-256; one set a process.
 pub struct Certs {
     authority_pem: String,
-    configs: Vec<(Identity, Arc<ServerConfig>, Vec<u8>)>,
+    servers: Vec<Presented>,
 }
 
 impl Certs {
@@ -47,14 +55,14 @@ impl Certs {
         let mut expired = server(&NAMES);
         expired.not_before = date_time_ymd(2020, 1, 1);
         expired.not_after = date_time_ymd(2021, 1, 1);
-        let configs = vec![
+        let servers = vec![
             signed(Identity::Good, &good, Some(&authority)),
             signed(Identity::Expired, &expired, Some(&authority)),
             signed(Identity::WrongName, &server(&["mx.example.com"]), Some(&authority)),
             signed(Identity::SelfSigned, &good, None),
             signed(Identity::OtherAuthority, &good, Some(&other)),
         ];
-        Self { authority_pem: authority.pem(), configs }
+        Self { authority_pem: authority.pem(), servers }
     }
 
     /// The authority's certificate in PEM.
@@ -74,17 +82,22 @@ impl Certs {
 
     /// What a server with this identity needs.
     pub fn config(&self, identity: Identity) -> Arc<ServerConfig> {
-        Arc::clone(&self.entry(identity).1)
+        Arc::clone(&self.entry(identity).config)
     }
 
     /// SHA-256 of the certificate of `identity`, in lower-case hexadecimal.
     pub fn fingerprint(&self, identity: Identity) -> String {
-        let digest = ring::digest::digest(&ring::digest::SHA256, &self.entry(identity).2);
+        let digest = ring::digest::digest(&ring::digest::SHA256, &self.entry(identity).certificate);
         digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn entry(&self, identity: Identity) -> &(Identity, Arc<ServerConfig>, Vec<u8>) {
-        self.configs.iter().find(|entry| entry.0 == identity).expect("every identity is made above")
+    /// The private key and the certificate of `identity` in PEM, for a server that is not ours.
+    pub fn server_pem(&self, identity: Identity) -> &str {
+        &self.entry(identity).pem
+    }
+
+    fn entry(&self, identity: Identity) -> &Presented {
+        self.servers.iter().find(|entry| entry.identity == identity).expect("every identity is made above")
     }
 }
 
@@ -112,11 +125,7 @@ fn key() -> KeyPair {
     KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a P-256 key")
 }
 
-fn signed(
-    identity: Identity,
-    params: &CertificateParams,
-    issuer: Option<&Authority>,
-) -> (Identity, Arc<ServerConfig>, Vec<u8>) {
+fn signed(identity: Identity, params: &CertificateParams, issuer: Option<&Authority>) -> Presented {
     let key = key();
     let certificate = match issuer {
         Some(issuer) => params.signed_by(&key, issuer),
@@ -124,7 +133,8 @@ fn signed(
     }
     .expect("a certificate");
     let der: CertificateDer<'static> = certificate.der().clone();
-    let bytes = der.to_vec();
+    let presented = der.to_vec();
+    let pem = key.serialize_pem() + &certificate.pem();
     let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -132,5 +142,5 @@ fn signed(
         .with_no_client_auth()
         .with_single_cert(vec![der], private)
         .expect("the key fits the certificate");
-    (identity, Arc::new(config), bytes)
+    Presented { identity, config: Arc::new(config), certificate: presented, pem }
 }

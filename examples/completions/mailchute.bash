@@ -1,0 +1,32 @@
+# bash completion for mailchute
+# shellcheck shell=bash
+
+_mailchute() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words
+    COMPREPLY=()
+    case $previous in
+        --config)
+            mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            return
+            ;;
+        --cwd)
+            mapfile -t COMPREPLY < <(compgen -d -- "$current")
+            return
+            ;;
+        --as)
+            mapfile -t COMPREPLY < <(compgen -u -- "$current")
+            return
+            ;;
+        --to | --from | --site | --relay) return ;;
+    esac
+    case ${COMP_WORDS[1]} in
+        explain) words="--as --cwd" ;;
+        test) words="--to --from --as --cwd --site --relay" ;;
+        init) words="--from-env" ;;
+        providers | status) words="" ;;
+        *) words="--site --config --relay --help --version" ;;
+    esac
+    [ "$COMP_CWORD" -eq 1 ] && words+=" explain test providers status init"
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+complete -F _mailchute mailchute

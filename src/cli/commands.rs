@@ -1,0 +1,220 @@
+//! The subcommands, read by clap. Never touched on the sendmail path.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use super::dialect;
+use super::invocation::{Invocation, Mode};
+use crate::failure::{Failure, Kind};
+use crate::reply::{TEXT_LIMIT, printable};
+
+/// A subcommand with what was typed behind it. `--site`, `--config` and `--relay` stand in the
+/// [`Invocation`], wherever they were written.
+#[derive(Clone, Debug)]
+pub enum Tool {
+    /// Show what would be sent, and why.
+    Explain(Explain),
+    /// Print a configuration file.
+    Init(Init),
+    /// Print the registry of providers.
+    Providers(Providers),
+    /// Say what an exit status stands for.
+    Status(Status),
+    /// Send a message composed here.
+    Test(Test),
+}
+
+/// `mailchute explain`.
+#[derive(Clone, Debug)]
+pub struct Explain {
+    /// Who calls.
+    pub speaker: Speaker,
+    /// The command line to explain, read as if called as `sendmail`. May lack recipients.
+    pub of: Box<Invocation>,
+}
+
+/// `mailchute test`.
+#[derive(Args, Clone, Debug)]
+pub struct Test {
+    /// Who shall receive the message
+    #[arg(long, required = true, value_name = "ADDRESS", value_parser = address)]
+    pub to: Vec<String>,
+    /// Reverse-path and From field [default: the site's]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub from: Option<String>,
+    /// Who calls.
+    #[command(flatten)]
+    pub speaker: Speaker,
+    #[command(flatten)]
+    choice: Choice,
+}
+
+/// `mailchute providers`.
+#[derive(Args, Clone, Debug)]
+pub struct Providers {
+    /// Show everything known about this one
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+}
+
+/// `mailchute status`.
+#[derive(Args, Clone, Debug)]
+pub struct Status {
+    /// An exit status, decimal or hexadecimal (154, 0x9a), or an SMTP reply code (554)
+    #[arg(value_name = "NUMBER")]
+    pub number: String,
+}
+
+/// `mailchute init`.
+#[derive(Args, Clone, Debug)]
+pub struct Init {
+    /// Take the settings from MAILCHUTE_URL and its companions
+    #[arg(long, required = true)]
+    pub from_env: bool,
+}
+
+/// Stands in for the caller: sites are chosen by uid and working directory.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Speaker {
+    /// As if this user (name or uid) called
+    #[arg(long = "as", value_name = "USER")]
+    pub user: Option<String>,
+    /// As if called in this directory
+    #[arg(long, value_name = "DIR")]
+    pub cwd: Option<PathBuf>,
+}
+
+/// Our long options, behind the subcommand's name.
+#[derive(Args, Clone, Debug, Default)]
+struct Choice {
+    /// Speak as this site
+    #[arg(long)]
+    site: Option<String>,
+    /// Read this configuration and no other source
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Use only this relay of the site
+    #[arg(long)]
+    relay: Option<String>,
+}
+
+#[derive(Parser)]
+#[command(name = "mailchute", disable_help_subcommand = true)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what would be sent, and why: source, site, envelope, route, credentials
+    #[command(disable_help_flag = true)]
+    Explain(ExplainWords),
+    /// Send a short message and show the dialogue and the status a caller would get
+    Test(Test),
+    /// List the mail providers that a configuration can name
+    Providers(Providers),
+    /// Say what an exit status stands for
+    Status(Status),
+    /// Print a configuration file
+    Init(Init),
+}
+
+#[derive(Args)]
+struct ExplainWords {
+    #[command(flatten)]
+    speaker: Speaker,
+    #[command(flatten)]
+    choice: Choice,
+    // `-h` belongs to the sendmail dialect.
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+    /// The words a program gives to sendmail
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "SENDMAIL ARGUMENT")]
+    words: Vec<OsString>,
+}
+
+/// Name and purpose of every subcommand.
+pub(super) fn list() -> Vec<(String, String)> {
+    let about = |command: &clap::Command| command.get_about().map(ToString::to_string).unwrap_or_default();
+    Line::command().get_subcommands().map(|command| (command.get_name().to_owned(), about(command))).collect()
+}
+
+/// Reads a subcommand and its arguments.
+///
+/// # Errors
+/// `Usage`: no such subcommand. Arguments it does not take are a mode, [`Mode::Misuse`].
+pub(super) fn read(words: impl Iterator<Item = OsString>, invocation: &mut Invocation) -> Result<(), Failure> {
+    let words: Vec<OsString> = words.collect();
+    let command = words.first().map(|word| printable(word.as_encoded_bytes(), TEXT_LIMIT)).unwrap_or_default();
+    let names = list();
+    if !names.iter().any(|(name, _)| *name == command) {
+        return Err(unknown(&command, names.iter().map(|(name, _)| name.as_str())));
+    }
+    let line = match Line::try_parse_from(std::iter::once(OsString::from("mailchute")).chain(words)) {
+        Ok(line) => line,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            invocation.mode = Mode::Help(error.render().to_string());
+            return Ok(());
+        }
+        Err(error) => {
+            invocation.mode = Mode::Misuse(misuse(&command, &error));
+            return Ok(());
+        }
+    };
+    let mut choose = |choice: Choice| {
+        invocation.site = choice.site.or(invocation.site.take());
+        invocation.config = choice.config.or(invocation.config.take());
+        invocation.relay = choice.relay.or(invocation.relay.take());
+    };
+    let tool = match line.command {
+        Command::Explain(words) => {
+            choose(words.choice);
+            match dialect::parse_sendmail(words.words) {
+                Ok(of) => Tool::Explain(Explain { speaker: words.speaker, of: Box::new(of) }),
+                Err(failure) => {
+                    invocation.mode = Mode::Misuse(failure);
+                    return Ok(());
+                }
+            }
+        }
+        Command::Test(mut test) => {
+            choose(std::mem::take(&mut test.choice));
+            Tool::Test(test)
+        }
+        Command::Providers(providers) => Tool::Providers(providers),
+        Command::Status(status) => Tool::Status(status),
+        Command::Init(init) => Tool::Init(init),
+    };
+    invocation.mode = Mode::Tool(tool);
+    Ok(())
+}
+
+fn unknown<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Failure {
+    let failure = Failure::new(Kind::Usage, word, "no such subcommand");
+    if word.contains('@') {
+        return failure.hint(format!("did you mean `mailchute -- {word}`?"));
+    }
+    match dialect::nearest(word, names) {
+        Some(near) => failure.hint(format!("did you mean `mailchute {near}`?")),
+        None => failure.hint("see `mailchute --help`; to send to this name, `mailchute -- NAME`"),
+    }
+}
+
+/// clap's message as one line of ours: its first paragraph, without the `error: ` before it.
+fn misuse(command: &str, error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let paragraph: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let why = paragraph.join(" ");
+    let why = why.strip_prefix("error: ").unwrap_or(&why);
+    Failure::new(Kind::Usage, command, printable(why.as_bytes(), TEXT_LIMIT))
+        .hint(format!("see `mailchute {command} --help`"))
+}
+
+fn address(text: &str) -> Result<String, String> {
+    dialect::address("address", text.as_ref()).map_err(|failure| failure.why)
+}

@@ -1,0 +1,76 @@
+//! The manners of the program: how it writes, what it does with standard input before it gives up, and
+//! how a bug of ours ends.
+//!
+//! Nothing here fails: a closed or full standard error must not turn a delivered message into a
+//! failure. Descriptors 0 to 2 that the caller left closed are `/dev/null`, and SIGPIPE is ignored;
+//! std sees to both before `main`.
+
+use std::io::{self, IsTerminal, Read, Write};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Mutex, PoisonError};
+
+use crate::exit::{self, Scheme};
+use crate::failure::{Failure, Kind};
+
+/// How much of standard input is read away before an error exit, in octets.
+pub const DRAIN_LIMIT: u64 = 1 << 30;
+
+/// Writes `text` to standard output as it is.
+///
+/// # Errors
+/// Standard output cannot be written, a reader that went away included.
+pub fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Writes one line to standard error, in one write, and does not mind if it is closed.
+pub fn complain(line: &str) {
+    let _ = io::stderr().write_all(format!("mailchute: {line}\n").as_bytes());
+}
+
+/// Writes a failure and its hint to standard error.
+pub fn report(failure: &Failure) {
+    complain(&failure.to_string());
+    if let Some(hint) = &failure.hint {
+        let _ = io::stderr().write_all(format!("hint: {hint}\n").as_bytes());
+    }
+}
+
+/// Reads standard input to its end, so that the caller's write does not meet a closed pipe and its
+/// user reads our status instead of "broken pipe". A terminal is not waited for.
+pub fn drain() {
+    let input = io::stdin();
+    if !input.is_terminal() {
+        let _ = io::copy(&mut input.lock().take(DRAIN_LIMIT), &mut io::sink());
+    }
+}
+
+/// Runs the program and returns its exit status; a panic becomes one line and 70.
+///
+/// The line names the place in our source and not the panic's message, which could quote a secret.
+pub fn guard(program: impl FnOnce() -> u8) -> u8 {
+    static PLACE: Mutex<Option<String>> = Mutex::new(None);
+    panic::set_hook(Box::new(|info| {
+        *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = info.location().map(ToString::to_string);
+    }));
+    let ended = panic::catch_unwind(AssertUnwindSafe(program));
+    drop(panic::take_hook());
+    ended.unwrap_or_else(|_| {
+        let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner).take();
+        complain(&format!("internal error: {}", place.as_deref().unwrap_or("unknown place")));
+        exit::of_kind(&Kind::Software, Scheme::Reply)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_status_70() {
+        assert_eq!(guard(|| panic!("a secret")), 70);
+        assert_eq!(guard(|| 3), 3);
+    }
+}

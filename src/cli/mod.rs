@@ -1,0 +1,69 @@
+//! The door: command lines, manners, signals. With `tools`, the only code that prints or exits.
+
+#[cfg(test)]
+mod cases;
+mod commands;
+pub mod dialect;
+pub mod door;
+mod help;
+pub mod invocation;
+pub mod options;
+pub mod send;
+pub mod signals;
+
+use std::ffi::OsString;
+
+pub use commands::{Explain, Init, Providers, Speaker, Status, Test, Tool};
+
+use crate::exit::{self, Scheme};
+use crate::failure::{Failure, Kind};
+use crate::tools::status;
+use invocation::{Invocation, Mode};
+
+/// Runs one command line, `argv[0]` first, and returns the exit status.
+pub fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
+    door::guard(|| {
+        let words: Vec<OsString> = argv.into_iter().collect();
+        match dialect::parse(words.iter().cloned()) {
+            Ok(invocation) => dispatch(&invocation),
+            Err(failure) => send::refuse(&words, &failure),
+        }
+    })
+}
+
+fn dispatch(invocation: &Invocation) -> u8 {
+    match &invocation.mode {
+        Mode::Help(text) => printed(text),
+        Mode::Version => printed(concat!("mailchute ", env!("CARGO_PKG_VERSION"), "\n")),
+        Mode::Queue => printed("Mail queue is empty\n"),
+        // There is neither a queue to run nor an alias database to build: both are done.
+        Mode::Aliases | Mode::RunQueue => exit::OK,
+        Mode::Smtp => {
+            printed("502 5.5.1 SMTP on standard input is not available, use -t or recipients\r\n");
+            exit::of_kind(&Kind::Unavailable, Scheme::Reply)
+        }
+        Mode::Misuse(failure) => answered(Err(failure.clone())),
+        Mode::Tool(Tool::Status(of)) => answered(status::explain(&of.number)),
+        Mode::Deliver | Mode::Verify | Mode::Tool(_) => send::run(invocation),
+    }
+}
+
+fn answered(answer: Result<String, Failure>) -> u8 {
+    match answer {
+        Ok(text) => printed(&text),
+        Err(failure) => {
+            door::report(&failure);
+            exit::of_kind(&failure.kind, Scheme::Reply)
+        }
+    }
+}
+
+/// A reader that went away (`mailchute --help | head`) has read what it wanted: that is no failure.
+fn printed(text: &str) -> u8 {
+    match door::say(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            answered(Err(Failure::new(Kind::Io, "standard output", error.to_string())))
+        }
+        _ => exit::OK,
+    }
+}

@@ -1,0 +1,94 @@
+//! SIGTERM, SIGINT and SIGHUP: the program says who has the message and ends with a status of its own.
+//!
+//! The signals are blocked in every thread and waited for in one of their own, so nothing runs in a
+//! signal handler. Programs we start get an empty mask from std.
+
+use std::fs;
+use std::sync::Arc;
+use std::thread;
+
+use nix::sys::signal::{SigSet, Signal};
+
+use super::door;
+use crate::failure::{Failure, Kind};
+use crate::trace::HandOver;
+
+const WATCHED: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+
+/// The watcher's stack, in bytes: it formats a line and writes the record.
+const STACK: usize = 256 << 10;
+
+/// From now on, answers the three signals. To be called in the main thread before there is another.
+///
+/// A signal before the hand-over is a `System` failure, inside it `InDoubt`; `record` gets that failure,
+/// writes the log record and returns the exit status. A signal after the final reply changes nothing:
+/// the program is about to end with the status of that reply. A signal the caller had ignored (nohup)
+/// stays ignored. Where no thread can be had, the signals keep their default action.
+pub fn watch(hand_over: Arc<HandOver>, record: impl FnOnce(&Failure) -> u8 + Send + 'static) {
+    let set: SigSet = WATCHED.into_iter().collect();
+    if set.thread_block().is_err() {
+        return;
+    }
+    let waiter = move || {
+        while let Ok(signal) = set.wait() {
+            if is_ignored(signal) {
+                continue;
+            }
+            if let Some(failure) = answer(signal, &hand_over) {
+                door::report(&failure);
+                std::process::exit(i32::from(record(&failure)));
+            }
+        }
+    };
+    if thread::Builder::new().name("signals".into()).stack_size(STACK).spawn(waiter).is_err() {
+        let _ = set.thread_unblock();
+    }
+}
+
+/// What the arrival of `signal` means; `None`: the final reply is in, nothing is to be done.
+fn answer(signal: Signal, hand_over: &HandOver) -> Option<Failure> {
+    if hand_over.stop() {
+        return Some(Failure::new(Kind::System, signal.as_str(), "stopped before the message was sent"));
+    }
+    hand_over.is_open().then(|| {
+        Failure::new(
+            Kind::InDoubt,
+            signal.as_str(),
+            "stopped while waiting for the final reply, may have been accepted",
+        )
+        .hint("look at the provider's log before sending it again")
+    })
+}
+
+/// Whether the caller set the signal to be ignored. The kernel queues a blocked signal all the same,
+/// and std has no safe way to ask, so the answer comes from procfs; without it, nothing is ignored.
+fn is_ignored(signal: Signal) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal as i32 - 1)) != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_the_message_decides_the_kind() {
+        let kind = |hand_over: &HandOver| answer(Signal::SIGTERM, hand_over).map(|failure| failure.kind);
+        assert_eq!(kind(&HandOver::default()), Some(Kind::System));
+        let hand_over = HandOver::default();
+        hand_over.begin();
+        assert_eq!(kind(&hand_over), Some(Kind::InDoubt));
+        hand_over.end();
+        assert_eq!(kind(&hand_over), None);
+        hand_over.again();
+        assert_eq!(kind(&hand_over), Some(Kind::System));
+    }
+
+    #[test]
+    fn std_ignores_sigpipe_and_nobody_ignores_sigterm_here() {
+        assert!(is_ignored(Signal::SIGPIPE));
+        assert!(!is_ignored(Signal::SIGTERM));
+    }
+}

@@ -1,0 +1,238 @@
+//! Owner and mode of the files that configuration and secrets are read from, taken from the opened
+//! descriptor, and who may read them.
+
+use std::ffi::CString;
+use std::fmt;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Gid, Group, Uid, User};
+use zeroize::Zeroizing;
+
+use crate::caller::Caller;
+use crate::failure::{Failure, Kind};
+
+/// Owner, group and permission bits of an opened file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Modes {
+    /// The owner's uid.
+    pub uid: u32,
+    /// The group's gid.
+    pub gid: u32,
+    /// The twelve permission bits.
+    pub mode: u32,
+}
+
+impl Modes {
+    fn of(metadata: &Metadata) -> Self {
+        Self { uid: metadata.uid(), gid: metadata.gid(), mode: metadata.mode() & 0o7777 }
+    }
+
+    /// What lets others than root and `uid` change the file, or read it when it `holds_secret`.
+    pub fn weaknesses(&self, uid: u32, holds_secret: bool) -> Vec<&'static str> {
+        let mut found = Vec::new();
+        if self.uid != 0 && self.uid != uid {
+            found.push("owned by another user");
+        }
+        if self.mode & 0o020 != 0 {
+            found.push("group-writable");
+        }
+        if holds_secret && self.mode & 0o004 != 0 {
+            found.push("world-readable, and a secret is inside");
+        }
+        found
+    }
+
+    /// The weaknesses of `path` as warnings.
+    ///
+    /// # Errors
+    /// `NoPermission` when the file is world-writable, or has any weakness and `strict` is set.
+    pub fn judge(&self, path: &Path, uid: u32, holds_secret: bool, strict: bool) -> Result<Vec<String>, Failure> {
+        let refuse = |why: String| {
+            let fix = if self.uid != 0 && self.uid != uid { "chown root" } else { "chmod o=,g-w" };
+            Err(Failure::new(Kind::NoPermission, path.display().to_string(), why)
+                .hint(format!("{fix} {}", path.display())))
+        };
+        if self.mode & 0o002 != 0 {
+            return refuse(format!("is world-writable ({self})"));
+        }
+        let weaknesses = self.weaknesses(uid, holds_secret);
+        match weaknesses.first() {
+            Some(first) if strict => refuse(format!("is {first} ({self}), which strict_modes forbids")),
+            _ => Ok(weaknesses.iter().map(|w| format!("{}: {w} ({self})", path.display())).collect()),
+        }
+    }
+}
+
+/// `root:www 0640`; numbers where the database has no name.
+impl fmt::Display for Modes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = User::from_uid(Uid::from_raw(self.uid)).ok().flatten();
+        match user {
+            Some(user) => write!(f, "{}", user.name)?,
+            None => write!(f, "{}", self.uid)?,
+        }
+        write!(f, ":{} {:04o}", group_name(self.gid), self.mode)
+    }
+}
+
+/// The name of a group, or its number.
+fn group_name(gid: u32) -> String {
+    Group::from_gid(Gid::from_raw(gid)).ok().flatten().map_or_else(|| gid.to_string(), |g| g.name)
+}
+
+/// Reads a regular file of at most `limit` octets and tells its owner and mode. The buffer is wiped.
+///
+/// # Errors
+/// Whatever opening or reading says; `InvalidInput` for what is no regular file (a FIFO is not waited
+/// for) and `FileTooLarge` beyond the limit.
+pub fn read(path: &Path, limit: usize) -> io::Result<(Zeroizing<Vec<u8>>, Modes)> {
+    let file = open(path)?;
+    let metadata = file.metadata()?;
+    let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    if size > limit {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    // Room for one octet more than the size, so that reading to the end never grows the buffer and
+    // leaves an unwiped copy behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size.max(4096) + 1));
+    file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > limit {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok((bytes, Modes::of(&metadata)))
+}
+
+/// Owner and mode of a file that this process can open for reading.
+///
+/// # Errors
+/// As [`read`].
+pub fn probe(path: &Path) -> io::Result<Modes> {
+    Ok(Modes::of(&open(path)?.metadata()?))
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+    }
+}
+
+/// A file that could not be read, as a failure with the commands that would let `gid`'s members read it.
+/// What is missing or malformed is `Configuration`, what is forbidden `NoPermission`.
+pub fn unreadable(path: &Path, error: &io::Error, gid: u32) -> Failure {
+    let what = path.display().to_string();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let hint = match closed_directory(path) {
+                Some(dir) => format!("as root: chmod a+x {}", dir.display()),
+                None => format!("as root: chgrp {} {what} && chmod 0640 {what}", group_name(gid)),
+            };
+            Failure::new(Kind::NoPermission, what, "permission denied").hint(hint)
+        }
+        io::ErrorKind::NotFound => Failure::new(Kind::Configuration, what, "no such file"),
+        io::ErrorKind::FileTooLarge => Failure::new(Kind::Configuration, what, "is too large"),
+        io::ErrorKind::InvalidInput => Failure::new(Kind::Configuration, what, "is not a regular file"),
+        _ => Failure::new(Kind::Io, what, error.to_string()),
+    }
+}
+
+/// The first directory on the way to `path` that this process may not search.
+fn closed_directory(path: &Path) -> Option<PathBuf> {
+    let denied = |p: &Path| p.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied);
+    let ancestors: Vec<_> = path.ancestors().collect();
+    let first_hidden = ancestors.into_iter().rev().find(|p| denied(p))?;
+    first_hidden.parent().map(Path::to_owned)
+}
+
+/// Whether `caller`, who need not be us, may read `path`, by owner and mode of it and of every directory
+/// above it. Access control lists are not seen.
+///
+/// # Errors
+/// As [`unreadable`] describes them.
+pub fn readable_by(caller: &Caller, path: &Path) -> Result<Modes, Failure> {
+    let failed = |e: &io::Error| unreadable(path, e, caller.gid);
+    if caller.uid == nix::unistd::geteuid().as_raw() {
+        return probe(path).map_err(|e| failed(&e));
+    }
+    let groups = groups_of(caller);
+    let real = path.canonicalize().map_err(|e| failed(&e))?;
+    for place in real.ancestors() {
+        let metadata = place.metadata().map_err(|e| failed(&e))?;
+        let wanted = if metadata.is_dir() { 0o1 } else { 0o4 };
+        let shift = match () {
+            () if metadata.uid() == caller.uid => 6,
+            () if groups.contains(&metadata.gid()) => 3,
+            () => 0,
+        };
+        if caller.uid != 0 && (metadata.mode() >> shift) & wanted == 0 {
+            let hint = match metadata.is_dir() {
+                true => format!("as root: chmod a+x {}", place.display()),
+                false => format!("as root: chgrp {0} {1} && chmod 0640 {1}", group_name(caller.gid), place.display()),
+            };
+            return Err(Failure::new(Kind::NoPermission, path.display().to_string(), "permission denied").hint(hint));
+        }
+    }
+    real.metadata().map(|m| Modes::of(&m)).map_err(|e| failed(&e))
+}
+
+/// The gids of `caller`: the primary one and the group database's.
+fn groups_of(caller: &Caller) -> Vec<u32> {
+    let name = caller.user.as_deref().and_then(|user| CString::new(user).ok());
+    let listed = name.and_then(|name| nix::unistd::getgrouplist(&name, Gid::from_raw(caller.gid)).ok());
+    listed.map_or_else(|| vec![caller.gid], |gids| gids.into_iter().map(Gid::as_raw).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn modes_are_judged_by_who_could_write_and_read() {
+        let path = Path::new("/etc/x");
+        let judge = |mode, holds_secret, strict| Modes { uid: 0, gid: 0, mode }.judge(path, 1000, holds_secret, strict);
+        assert_eq!(judge(0o640, true, true).unwrap(), Vec::<String>::new());
+        assert_eq!(judge(0o644, false, true).unwrap(), Vec::<String>::new());
+        assert_eq!(
+            judge(0o644, true, false).unwrap(),
+            ["/etc/x: world-readable, and a secret is inside (root:root 0644)"]
+        );
+        assert_eq!(judge(0o644, true, true).unwrap_err().kind, Kind::NoPermission);
+        assert_eq!(judge(0o646, false, false).unwrap_err().to_string(), "/etc/x: is world-writable (root:root 0646)");
+        assert_eq!(judge(0o660, true, false).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_fifo_is_refused_without_waiting_and_the_limit_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(read(&fifo, 10).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        let file = dir.path().join("file");
+        std::fs::write(&file, b"12345678901").unwrap();
+        assert_eq!(read(&file, 10).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read(&file, 11).unwrap().0.len(), 11);
+    }
+
+    #[test]
+    fn another_callers_access_follows_owner_group_and_directories() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secret");
+        std::fs::write(&file, "x").unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let other = Caller::of("3999999999", Some(dir.path())).unwrap();
+        let failure = readable_by(&other, &file).unwrap_err();
+        assert_eq!(failure.kind, Kind::NoPermission);
+        assert!(failure.hint.unwrap().contains("chgrp 3999999999 "));
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(readable_by(&other, &file).is_ok());
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(readable_by(&other, &file).unwrap_err().hint.unwrap().contains("chmod a+x"));
+    }
+}

@@ -1,0 +1,201 @@
+//! Why a server's certificate was not accepted, in a sentence.
+
+use std::fmt::{self, Write as _};
+
+use jiff::Timestamp;
+use ring::digest::{SHA256, digest};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, Error, OtherError};
+use webpki::EndEntityCert;
+
+/// How much of a name from a certificate is repeated, in characters.
+const NAME_LIMIT: usize = 100;
+
+/// What is wrong with a certificate, and the next step. Travels through rustls as an [`OtherError`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// The sentence.
+    pub(super) why: String,
+    /// The next step.
+    pub(super) hint: String,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Verdict {}
+
+impl From<Verdict> for Error {
+    fn from(verdict: Verdict) -> Self {
+        CertificateError::Other(OtherError(std::sync::Arc::new(verdict))).into()
+    }
+}
+
+impl Verdict {
+    fn new(why: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { why: why.into(), hint: hint.into() }
+    }
+
+    /// The certificate is not the one whose fingerprint is configured.
+    pub(super) fn other_fingerprint(end_entity: &CertificateDer<'_>) -> Self {
+        let seen = fingerprint(end_entity);
+        Self::new(
+            format!("certificate has the SHA-256 fingerprint {seen}, not the configured one"),
+            format!("if the server's certificate was renewed, set fingerprint = \"{seen}\""),
+        )
+    }
+
+    /// What `error` says about the certificate that a server presented as `name`'s, with the
+    /// certificates behind it; other errors come back.
+    pub(super) fn of(
+        error: Error,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+    ) -> Result<Self, Error> {
+        let Error::InvalidCertificate(error) = error else { return Err(error) };
+        let own_error = match &error {
+            CertificateError::Other(OtherError(inner)) => inner.downcast_ref::<webpki::Error>(),
+            _ => None,
+        };
+        Ok(match (&error, own_error) {
+            (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }, _) => {
+                wrong_name(end_entity, name)
+            }
+            (CertificateError::Expired, _) => {
+                Self::new("certificate has expired", "the server's operator must renew it")
+            }
+            (CertificateError::ExpiredContext { time, not_after }, _) => {
+                Self::new(format!("certificate expired on {}", day(*not_after)), clock(*time))
+            }
+            (CertificateError::NotValidYetContext { time, not_before }, _) => {
+                Self::new(format!("certificate is not valid before {}", day(*not_before)), clock(*time))
+            }
+            // A certificate made by `openssl req -x509` calls itself a CA.
+            (CertificateError::UnknownIssuer, _) | (_, Some(webpki::Error::CaUsedAsEndEntity)) => {
+                unknown_issuer(end_entity, intermediates)
+            }
+            // A private CA that was made anew under its old name, or an impostor.
+            (CertificateError::BadSignature, _) => {
+                let seen = fingerprint(end_entity);
+                Self::new(
+                    format!(
+                        "certificate is signed with another key than the trusted CA's (SHA-256 fingerprint {seen})"
+                    ),
+                    by_ca_file(&seen),
+                )
+            }
+            (CertificateError::BadEncoding, _) => Self::new("certificate cannot be read", by_fingerprint(end_entity)),
+            _ => Self::new(format!("certificate is not acceptable: {error}"), by_fingerprint(end_entity)),
+        })
+    }
+}
+
+fn wrong_name(end_entity: &CertificateDer<'_>, name: &ServerName<'_>) -> Verdict {
+    let asked = name.to_str();
+    let certificate = EndEntityCert::try_from(end_entity);
+    let names: Vec<&str> = certificate.iter().flat_map(|certificate| certificate.valid_dns_names()).collect();
+    let shown = match names.as_slice() {
+        [] => {
+            return Verdict::new(format!("certificate names no host, and so not {asked}"), by_fingerprint(end_entity));
+        }
+        [only] => bounded(only),
+        [first, second] => format!("{} and {}", bounded(first), bounded(second)),
+        [first, rest @ ..] => format!("{} and {} others", bounded(first), rest.len()),
+    };
+    let hint = match names.iter().find(|name| !name.starts_with('*')) {
+        Some(name) => format!("if that is the server meant, set host = \"{}\"", bounded(name)),
+        None => "set host to a name that the certificate is for".into(),
+    };
+    Verdict::new(format!("certificate is for {shown}, not {asked}"), hint)
+}
+
+fn unknown_issuer(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Verdict {
+    let seen = fingerprint(end_entity);
+    let is_self_signed =
+        EndEntityCert::try_from(end_entity).is_ok_and(|certificate| certificate.issuer() == certificate.subject());
+    if is_self_signed {
+        return Verdict::new(
+            format!("certificate is self-signed (SHA-256 fingerprint {seen})"),
+            format!("if it is the right one, set fingerprint = \"{seen}\""),
+        );
+    }
+    // The name that was looked for among the roots is the one the last certificate gives.
+    let issuer = EndEntityCert::try_from(intermediates.last().unwrap_or(end_entity))
+        .ok()
+        .and_then(|certificate| common_name(certificate.issuer()))
+        .map_or_else(|| "without a name".to_owned(), |name| bounded(&name));
+    Verdict::new(
+        format!("certificate is signed by an unknown CA (issuer {issuer}, SHA-256 fingerprint {seen})"),
+        by_ca_file(&seen),
+    )
+}
+
+fn by_ca_file(seen: &str) -> String {
+    format!("if it is the right one, set ca_file to that CA's certificate, or fingerprint = \"{seen}\"")
+}
+
+fn by_fingerprint(end_entity: &CertificateDer<'_>) -> String {
+    format!("if it is the right one, set fingerprint = \"{}\"", fingerprint(end_entity))
+}
+
+fn clock(now: UnixTime) -> String {
+    format!("the server's operator must renew it; or is this host's clock wrong? It says {}", day(now))
+}
+
+/// The SHA-256 of a certificate as openssl shows it: `AA:BB:...`.
+fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    let mut text = String::with_capacity(95);
+    for (index, octet) in digest(&SHA256, certificate).as_ref().iter().enumerate() {
+        let separator = if index == 0 { "" } else { ":" };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{separator}{octet:02X}");
+    }
+    text
+}
+
+fn day(time: UnixTime) -> String {
+    i64::try_from(time.as_secs())
+        .ok()
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .map_or_else(|| "an impossible date".to_owned(), |time| time.strftime("%Y-%m-%d").to_string())
+}
+
+fn bounded(name: &str) -> String {
+    name.chars().filter(|character| !character.is_control()).take(NAME_LIMIT).collect()
+}
+
+/// The common name in a DER Name (without its outer tag), else the last name of any kind in it.
+fn common_name(name: &[u8]) -> Option<String> {
+    const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+    let mut found = None;
+    let mut rest = name;
+    // Name ::= SEQUENCE OF SET OF SEQUENCE { type OBJECT IDENTIFIER, value ANY } (RFC 5280, 4.1.2.4)
+    while let Some((mut set, after)) = element(rest) {
+        rest = after;
+        while let Some((attribute, after)) = element(set) {
+            set = after;
+            let (kind, value) = element(attribute)?;
+            let (value, _) = element(value)?;
+            found = Some(String::from_utf8_lossy(value).into_owned());
+            if kind == COMMON_NAME {
+                return found;
+            }
+        }
+    }
+    found
+}
+
+/// The contents of the first DER element in `der`, and what follows it.
+fn element(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = match der.get(1..)? {
+        [length @ 0..=0x7f, rest @ ..] => (usize::from(*length), rest),
+        [0x81, length, rest @ ..] => (usize::from(*length), rest),
+        [0x82, high, low, rest @ ..] => (usize::from(u16::from_be_bytes([*high, *low])), rest),
+        _ => return None,
+    };
+    rest.split_at_checked(length)
+}

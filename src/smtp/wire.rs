@@ -1,0 +1,582 @@
+//! The connection to a relay: octets in and out, in clear or over TLS, every wait under a deadline.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use nix::poll::{PollFd, PollFlags};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
+
+use super::connect;
+use super::socket::{Patient, wait};
+use super::tls_failure;
+use super::trust;
+use crate::config::relay::{Place, Relay, TlsMode};
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Kind};
+use crate::outcome::Stage;
+use crate::trace::Trace;
+
+/// How much input is kept that arrives while we write. Beyond it the server has to wait until it is read.
+const INPUT_LIMIT: usize = 64 << 10;
+
+/// Pieces from this size on fill TLS records of their own.
+const RECORD: usize = 16 << 10;
+
+/// How much is asked of the socket at once: replies are short.
+const READ: usize = 4 << 10;
+
+/// An open connection. Dropping it closes it without waiting for anything.
+pub struct Connection {
+    socket: File,
+    tls: Option<Box<ClientConnection>>,
+    /// Queued, not yet sealed or written.
+    output: Vec<u8>,
+    /// Received, not yet read.
+    input: Vec<u8>,
+    /// How the input ended, once it has, until that is told.
+    ended: Option<WireError>,
+    /// A flight could not be written to its end: nothing else may be.
+    is_broken: bool,
+    is_local: bool,
+}
+
+/// Why octets could not be moved.
+#[derive(Debug)]
+pub enum WireError {
+    /// The other end closed or reset the connection.
+    Closed,
+    /// The deadline is over.
+    TimedOut,
+    /// What the system says.
+    Io(io::Error),
+    /// The other end broke TLS, or said why it ended it.
+    Tls(String),
+}
+
+impl From<io::Error> for WireError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::UnexpectedEof => Self::Closed,
+            io::ErrorKind::TimedOut => Self::TimedOut,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<rustls::Error> for WireError {
+    fn from(error: rustls::Error) -> Self {
+        Self::Tls(error.to_string())
+    }
+}
+
+impl std::fmt::Display for WireError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Closed => f.write_str("connection closed"),
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::Io(error) => write!(f, "{error}"),
+            Self::Tls(text) => write!(f, "TLS: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for WireError {}
+
+impl Connection {
+    /// Connects to where `relay` listens and, with implicit TLS, shakes hands.
+    ///
+    /// # Errors
+    /// With stage, reason and hint: the name does not exist (`NoHost`), nobody answers (`Unavailable`),
+    /// TLS failed (`Protocol`), a local file or setting is no good (`Configuration`, `NoPermission`, `Io`).
+    pub fn open(relay: &Relay, deadline: Deadline, trace: &mut Trace) -> Result<Self, Failure> {
+        let link = connect::open(relay, deadline, trace)?;
+        let mut connection = Self {
+            socket: link.socket,
+            tls: None,
+            output: Vec::new(),
+            input: Vec::new(),
+            ended: None,
+            is_broken: false,
+            is_local: link.is_local,
+        };
+        if relay.tls == TlsMode::Implicit {
+            connection.start_tls(relay, deadline, trace)?;
+        }
+        Ok(connection)
+    }
+
+    /// Shakes hands. After the STARTTLS command this is called once its reply has been read, and
+    /// nothing but its reply: input left behind is a failure, as it was injected or meant to be.
+    ///
+    /// # Errors
+    /// At stage TLS; as for [`Connection::open`].
+    pub fn start_tls(&mut self, relay: &Relay, deadline: Deadline, trace: &mut Trace) -> Result<(), Failure> {
+        trace.stage = Some(Stage::Tls);
+        if !self.input.is_empty() {
+            let why = "the server sent something between its STARTTLS reply and the TLS handshake";
+            return Err(Failure::new(Kind::Protocol, relay.place.to_string(), why).at(Stage::Tls));
+        }
+        let mut tls = client(relay, trust::config(relay)?)?;
+        let span = deadline.left();
+        let mut stream = Overheard { inner: Patient { socket: &self.socket, deadline }, first: Vec::new() };
+        if let Err(error) = tls.complete_io(&mut stream) {
+            return Err(tls_failure::failure(relay, &error, &stream.first, span));
+        }
+        // The caller bounds what is queued by flushing.
+        tls.set_buffer_limit(None);
+        let version = match tls.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "TLSv1.2",
+        };
+        let suite = tls.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+        let line = format!("{version} {}", suite.unwrap_or_default());
+        trace.note(&line);
+        trace.tls = Some(line);
+        // The greeting may have come along with the end of the handshake.
+        take_plaintext(&mut tls, &mut self.input);
+        self.tls = Some(Box::new(tls));
+        Ok(())
+    }
+
+    /// Queues `bytes` for the next flight. Nothing is held back but by the caller, who flushes at least
+    /// every 64 KB.
+    pub fn queue(&mut self, bytes: &[u8]) {
+        match &mut self.tls {
+            // A chunk of the message is copied once, into its records.
+            Some(tls) if bytes.len() >= RECORD => {
+                seal(tls, &[IoSlice::new(&self.output), IoSlice::new(bytes)]);
+                self.output.clear();
+            }
+            _ => self.output.extend_from_slice(bytes),
+        }
+    }
+
+    /// Writes everything queued, in one write where the system takes it. What arrives meanwhile is kept for
+    /// [`Connection::read`], so that a server which stops reading until it is read from cannot deadlock us.
+    ///
+    /// # Errors
+    /// After one the connection takes nothing more, and [`Connection::read`] still gives what had arrived.
+    pub fn flush(&mut self, deadline: Deadline) -> Result<(), WireError> {
+        if self.is_broken {
+            return Err(WireError::Closed);
+        }
+        let result = self.write_out(deadline);
+        self.output.clear();
+        if result.is_err() {
+            self.is_broken = true;
+            // A server that closes often says why before. Nothing is waited for, nor taken without end.
+            let mut reads = 0..INPUT_LIMIT / READ;
+            while reads.next().is_some() && matches!(self.receive(), Ok(true)) {}
+        }
+        result
+    }
+
+    /// Flushes, then gives at least one octet of input, as soon as there is one.
+    ///
+    /// # Errors
+    /// The end of the stream is [`WireError::Closed`].
+    pub fn read(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize, WireError> {
+        if let Err(error) = self.flush(deadline)
+            && self.input.is_empty()
+        {
+            return Err(error);
+        }
+        while self.input.is_empty() {
+            if let Some(end) = self.ended.take() {
+                return Err(end);
+            }
+            if !wait(&mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)], deadline)? {
+                return Err(WireError::TimedOut);
+            }
+            // The end of the input may come with the last of it.
+            self.ended = self.receive().err();
+        }
+        let count = buffer.len().min(self.input.len());
+        buffer[..count].copy_from_slice(&self.input[..count]);
+        self.input.drain(..count);
+        Ok(count)
+    }
+
+    /// Whether input has arrived that is not read yet.
+    pub fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// Whether verified TLS is on.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Whether the other end is this host: a loopback address or a unix socket, and no proxy.
+    pub fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    fn write_out(&mut self, deadline: Deadline) -> Result<(), WireError> {
+        if let Some(tls) = &mut self.tls
+            && !self.output.is_empty()
+        {
+            seal(tls, &[IoSlice::new(&self.output)]);
+        }
+        let mut written = 0;
+        loop {
+            let is_done = self.tls.as_ref().map_or(written == self.output.len(), |tls| !tls.wants_write());
+            if is_done {
+                return Ok(());
+            }
+            if deadline.is_over() {
+                return Err(WireError::TimedOut);
+            }
+            let result = match &mut self.tls {
+                Some(tls) => tls.write_tls(&mut &self.socket),
+                None => (&self.socket).write(&self.output[written..]),
+            };
+            match result {
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_to_write(deadline)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits until the server reads on, and takes what it says meanwhile.
+    fn wait_to_write(&mut self, deadline: Deadline) -> Result<(), WireError> {
+        let mut flags = PollFlags::POLLOUT;
+        if self.ended.is_none() && self.input.len() < INPUT_LIMIT {
+            flags |= PollFlags::POLLIN;
+        }
+        let mut polled = [PollFd::new(self.socket.as_fd(), flags)];
+        if !wait(&mut polled, deadline)? {
+            return Err(WireError::TimedOut);
+        }
+        if polled[0].revents().is_some_and(|ready| ready.contains(PollFlags::POLLIN)) {
+            self.ended = self.receive().err();
+        }
+        Ok(())
+    }
+
+    /// Takes what one read of the socket gives; `false` if that is nothing at present.
+    fn receive(&mut self) -> Result<bool, WireError> {
+        let mut buffer = [0; READ];
+        let count = match (&self.socket).read(&mut buffer) {
+            Ok(0) => return Err(WireError::Closed),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
+            Err(error) => return Err(error.into()),
+        };
+        let mut octets = &buffer[..count];
+        let Some(tls) = &mut self.tls else {
+            self.input.extend_from_slice(octets);
+            return Ok(true);
+        };
+        while !octets.is_empty() {
+            tls.read_tls(&mut octets).map_err(|error| WireError::Tls(error.to_string()))?;
+            let state = tls.process_new_packets();
+            // What came before an alert is still the server's word.
+            take_plaintext(tls, &mut self.input);
+            if state?.peer_has_closed() {
+                return Err(WireError::Closed);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Drop for Connection {
+    /// Says goodbye on TLS if the socket takes it at once. Not after a flight that was broken off: its
+    /// rest must not go out behind the back of the one who was told that it did not.
+    fn drop(&mut self) {
+        if let Some(tls) = &mut self.tls
+            && !self.is_broken
+            && !tls.wants_write()
+        {
+            tls.send_close_notify();
+            let _ = tls.write_tls(&mut &self.socket);
+        }
+    }
+}
+
+fn client(relay: &Relay, config: Arc<ClientConfig>) -> Result<ClientConnection, Failure> {
+    let host = match &relay.place {
+        Place::Tcp { host, .. } => host.as_str(),
+        Place::Unix(_) => "localhost",
+    };
+    let impossible = |why: String| Failure::new(Kind::Configuration, relay.place.to_string(), why).at(Stage::Tls);
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| impossible(format!("{host:?} is no name that a certificate could be for")))?;
+    ClientConnection::new(config, name).map_err(|error| impossible(error.to_string()))
+}
+
+/// Turns plaintext into records, which wait to be written.
+fn seal(tls: &mut ClientConnection, plaintext: &[IoSlice<'_>]) {
+    let total: usize = plaintext.iter().map(|slice| slice.len()).sum();
+    // Without a buffer limit rustls takes everything and has no error to give.
+    let sealed = tls.writer().write_vectored(plaintext);
+    debug_assert_eq!(sealed.ok(), Some(total));
+}
+
+/// Moves the plaintext that rustls holds to the end of `input`.
+fn take_plaintext(tls: &mut ClientConnection, input: &mut Vec<u8>) {
+    // Ends with WouldBlock or the end of the stream; both are dealt with where the socket is read.
+    let _ = tls.reader().read_to_end(input);
+}
+
+/// A stream that remembers the first octets that came in, for the failure that they may explain.
+struct Overheard<'a> {
+    inner: Patient<'a>,
+    first: Vec<u8>,
+}
+
+impl Read for Overheard<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let missing = 3_usize.saturating_sub(self.first.len());
+        self.first.extend_from_slice(&buffer[..count.min(missing)]);
+        Ok(count)
+    }
+}
+
+impl Write for Overheard<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.inner.write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::Path;
+    use std::thread::{self, JoinHandle};
+    use std::time::{Duration, Instant};
+
+    use nix::sys::socket::{setsockopt, sockopt};
+
+    use super::*;
+    use crate::config::relay::{Protocol, Proxy};
+    use crate::secret::{Secret, Source};
+
+    /// Longer than any test takes.
+    pub(in crate::smtp) fn patience() -> Deadline {
+        Deadline::after(Duration::from_secs(20))
+    }
+
+    pub(in crate::smtp) fn listener() -> TcpListener {
+        TcpListener::bind("127.0.0.1:0").unwrap()
+    }
+
+    /// A relay at `place` with nothing else about it.
+    pub(in crate::smtp) fn relay(place: Place, tls: TlsMode) -> Relay {
+        Relay {
+            name: "main".into(),
+            provider: None,
+            protocol: Protocol::Smtp,
+            place,
+            tls,
+            auth: Vec::new(),
+            login: None,
+            helo: None,
+            chunking: true,
+            connect_timeout: Duration::from_secs(5),
+            ca_file: None,
+            fingerprint: None,
+            client_cert: None,
+            source: None,
+            proxy: None,
+        }
+    }
+
+    /// The relay that `listener` is.
+    pub(in crate::smtp) fn relay_of(listener: &TcpListener, tls: TlsMode) -> Relay {
+        relay(Place::Tcp { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() }, tls)
+    }
+
+    /// Serves the first connection in a thread of its own; every wait of it has an end.
+    pub(in crate::smtp) fn serve<T: Send + 'static>(
+        listener: TcpListener,
+        server: impl FnOnce(TcpStream) -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        thread::spawn(move || {
+            assert!(wait(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], patience()).unwrap());
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(patience().left())).unwrap();
+            stream.set_write_timeout(Some(patience().left())).unwrap();
+            server(stream)
+        })
+    }
+
+    fn serve_unix<T: Send + 'static>(
+        path: &Path,
+        server: impl FnOnce(UnixStream) -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        let listener = UnixListener::bind(path).unwrap();
+        thread::spawn(move || {
+            assert!(wait(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], patience()).unwrap());
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(patience().left())).unwrap();
+            stream.set_write_timeout(Some(patience().left())).unwrap();
+            server(stream)
+        })
+    }
+
+    fn open(relay: &Relay) -> Connection {
+        Connection::open(relay, patience(), &mut Trace::default()).unwrap()
+    }
+
+    fn read_all(connection: &mut Connection) -> (String, WireError) {
+        let mut text = Vec::new();
+        let mut buffer = [0; 1000];
+        loop {
+            match connection.read(&mut buffer, patience()) {
+                Ok(count) => text.extend_from_slice(&buffer[..count]),
+                Err(end) => return (String::from_utf8(text).unwrap(), end),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_queued_goes_out_with_the_next_read() {
+        let listener = listener();
+        let relay = relay_of(&listener, TlsMode::None);
+        let server = serve(listener, |mut stream| {
+            let mut line = [0; 12];
+            stream.read_exact(&mut line).unwrap();
+            stream.write_all(b"250 ").unwrap();
+            line
+        });
+        let mut trace = Trace::default();
+        let mut connection = Connection::open(&relay, patience(), &mut trace).unwrap();
+        assert_eq!(trace.peer, Some(relay.place.to_string()));
+        assert_eq!(trace.dialogue().collect::<Vec<_>>(), [format!("* connected to {}", relay.place)]);
+        assert!(connection.is_local() && !connection.is_tls());
+        connection.queue(b"NOOP\r\n");
+        connection.queue(b"QUIT\r\n");
+        let (text, end) = read_all(&mut connection);
+        assert_eq!(text, "250 ");
+        assert!(matches!(end, WireError::Closed), "{end:?}");
+        assert_eq!(&server.join().unwrap(), b"NOOP\r\nQUIT\r\n");
+    }
+
+    #[test]
+    fn a_silent_server_is_waited_for_until_the_deadline() {
+        let listener = listener();
+        let mut connection = open(&relay_of(&listener, TlsMode::None));
+        let begun = Instant::now();
+        let end = connection.read(&mut [0; 10], Deadline::after(Duration::from_millis(100)));
+        assert!(matches!(end, Err(WireError::TimedOut)), "{end:?}");
+        assert!((100..5000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_server_that_does_not_read_is_waited_for_until_the_deadline() {
+        let listener = listener();
+        let mut connection = open(&relay_of(&listener, TlsMode::None));
+        let deadline = Deadline::after(Duration::from_millis(200));
+        let end = loop {
+            connection.queue(&[b'x'; 64 << 10]);
+            if let Err(end) = connection.flush(deadline) {
+                break end;
+            }
+        };
+        assert!(matches!(end, WireError::TimedOut), "{end:?}");
+        assert!(matches!(connection.flush(patience()), Err(WireError::Closed)), "a broken flight is not continued");
+    }
+
+    #[test]
+    fn a_server_that_answers_before_it_reads_does_not_deadlock_us() {
+        const SAID: usize = 48 << 10;
+        const SENT: usize = 8 << 20;
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("socket");
+        let server = serve_unix(&path, |mut stream| {
+            // Room for a fraction of what it says: it stands still until that is read.
+            setsockopt(&stream, sockopt::SndBuf, &4096).unwrap();
+            stream.write_all(&[b'2'; SAID]).unwrap();
+            let mut received = vec![0; SENT];
+            stream.read_exact(&mut received).unwrap();
+            received.iter().all(|&octet| octet == b'x')
+        });
+        let mut connection = open(&relay(Place::Unix(path), TlsMode::None));
+        for _ in 0..SENT / (64 << 10) {
+            connection.queue(&[b'x'; 64 << 10]);
+            connection.flush(patience()).unwrap();
+        }
+        assert!(connection.has_input());
+        assert_eq!(read_all(&mut connection).0.len(), SAID);
+        assert!(server.join().unwrap());
+    }
+
+    #[test]
+    fn the_last_words_of_a_server_that_closes_are_heard() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("socket");
+        let server = serve_unix(&path, |mut stream| stream.write_all(b"421 too busy\r\n").unwrap());
+        let mut connection = open(&relay(Place::Unix(path), TlsMode::None));
+        assert!(connection.is_local());
+        server.join().unwrap();
+        connection.queue(b"EHLO a\r\n");
+        assert!(matches!(connection.flush(patience()), Err(WireError::Closed)));
+        let (text, end) = read_all(&mut connection);
+        assert_eq!(text, "421 too busy\r\n");
+        assert!(matches!(end, WireError::Closed), "{end:?}");
+    }
+
+    #[test]
+    fn a_proxy_is_asked_for_the_name_and_then_out_of_the_way() {
+        let listener = listener();
+        let mut relay = relay(Place::Tcp { host: "smtp.example.net".into(), port: 25 }, TlsMode::None);
+        relay.proxy = Some(Proxy {
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+            login: Some(("u".into(), Source::Inline(Secret::new("p".into())))),
+        });
+        let peer = listener.local_addr().unwrap();
+        let server = serve(listener, |mut stream| {
+            let mut told = [[0; 4].as_slice(), &[0; 5], &[0; 23]].concat();
+            stream.read_exact(&mut told[..4]).unwrap();
+            stream.write_all(b"\x05\x02").unwrap();
+            stream.read_exact(&mut told[4..9]).unwrap();
+            stream.write_all(b"\x01\x00").unwrap();
+            stream.read_exact(&mut told[9..]).unwrap();
+            stream.write_all(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00220 hello\r\n").unwrap();
+            told
+        });
+        let mut trace = Trace::default();
+        let mut connection = Connection::open(&relay, patience(), &mut trace).unwrap();
+        assert_eq!(trace.peer, Some(format!("smtp.example.net:25 through {peer}")));
+        assert!(!connection.is_local(), "the loopback address is the proxy's");
+        assert_eq!(read_all(&mut connection).0, "220 hello\r\n");
+        let told = server.join().unwrap();
+        assert_eq!(told, b"\x05\x02\x00\x02\x01\x01u\x01p\x05\x01\x00\x03\x10smtp.example.net\x00\x19");
+    }
+
+    #[test]
+    fn input_before_the_handshake_is_a_failure() {
+        let listener = listener();
+        let relay = relay_of(&listener, TlsMode::StartTls);
+        let server = serve(listener, |mut stream| stream.write_all(b"220 go\r\n250 injected\r\n").unwrap());
+        let mut connection = open(&relay);
+        server.join().unwrap();
+        let mut reply = [0; 8];
+        assert_eq!(connection.read(&mut reply, patience()).unwrap(), 8);
+        let failure = connection.start_tls(&relay, patience(), &mut Trace::default()).unwrap_err();
+        assert_eq!((failure.kind, failure.stage), (Kind::Protocol, Some(Stage::Tls)));
+    }
+}

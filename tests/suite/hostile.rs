@@ -1,0 +1,128 @@
+//! Servers that are silent or close at every stage, and what the caller is told.
+
+use testkit::{Action, Moment, Server};
+
+use crate::setup::{MESSAGE, Setup, every};
+
+/// Before the message was handed over, nobody has it: 69. After it, perhaps somebody: 79.
+fn stages() -> Vec<(&'static str, Moment, bool, i32)> {
+    vec![
+        ("greeting", Moment::Greeting, true, 69),
+        ("EHLO", Moment::Ehlo, true, 69),
+        ("AUTH", Moment::Auth, true, 69),
+        ("MAIL, one command at a time", Moment::Mail, false, 69),
+        ("RCPT, one command at a time", Moment::Rcpt, false, 69),
+        ("DATA", Moment::Data, false, 69),
+        ("final reply to DATA", Moment::Message, false, 79),
+        ("final reply to BDAT", Moment::Message, true, 79),
+    ]
+}
+
+fn check(action: &Action, deadline: &str) {
+    every(
+        &stages(),
+        |stage| format!("{action:?} at {}", stage.0),
+        |(_, moment, pipelining, status)| {
+            let mut server = Server::new().at(moment.clone(), action.clone());
+            if !pipelining {
+                server = server.capabilities(&["8BITMIME"]);
+            }
+            if *moment == Moment::Auth {
+                server = server.login("alice", "a good secret", &["PLAIN"]);
+            }
+            let setup = Setup::new(server).top(&format!("deadline = \"{deadline}\""));
+            let run = setup.send(&["bob@example.net"]);
+            run.expect_status(*status);
+            let record = setup.record();
+            assert_eq!(record["exit"], *status, "{record}");
+            if *status == 79 {
+                assert!(run.stderr.contains("may have been accepted"), "{}", run.report());
+                assert!(record.to_string().contains("may have been accepted"), "{record}");
+            }
+            assert!(run.stderr.contains("127.0.0.1"), "the relay is named\n{}", run.report());
+        },
+    );
+}
+
+#[test]
+fn closing_at_every_stage() {
+    check(&Action::Close, "10s");
+}
+
+#[test]
+fn silent_at_every_stage() {
+    check(&Action::Hang, "1s");
+}
+
+#[test]
+fn a_flight_that_holds_the_whole_message_is_in_doubt_once_it_is_out() {
+    // MAIL, RCPT and BDAT LAST left together; the server closes without a reply to MAIL.
+    for action in [Action::Close, Action::Hang] {
+        let setup = Setup::new(Server::new().at(Moment::Mail, action)).top("deadline = \"1s\"");
+        setup.send(&["bob@example.net"]).expect_status(79);
+    }
+}
+
+#[test]
+fn nobody_listens() {
+    // A port that was ours a moment ago and is nobody's now.
+    let gone = Server::new().start();
+    let port = gone.port();
+    drop(gone);
+    let scratch = testkit::Scratch::new();
+    let text = format!("[relay.main]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n");
+    let config = scratch.write("config.toml", text, 0o644);
+    let run = crate::setup::mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+    run.expect_status(69);
+    run.expect_stderr(&format!("mailchute: 127.0.0.1:{port}: *refused*"));
+}
+
+#[test]
+fn a_name_that_does_not_exist() {
+    let scratch = testkit::Scratch::new();
+    let text = "deadline = \"5s\"\n[relay.main]\nhost = \"mx.does-not-exist.invalid\"\n";
+    let config = scratch.write("config.toml", text, 0o644);
+    let run = crate::setup::mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+    // Without a resolver at hand it is 69: nobody can say that the name does not exist.
+    assert!([68, 69].contains(&run.status), "{}", run.report());
+    run.expect_stderr("mailchute: mx.does-not-exist.invalid*: *");
+}
+
+#[test]
+fn the_second_relay_takes_what_the_first_cannot() {
+    let backup = Server::new().start();
+    let firsts: [(&str, Server); 4] = [
+        ("refuses the session", Server::new().reply(Moment::Greeting, "421 4.3.2 busy")),
+        ("defers the message", Server::new().reply(Moment::Message, "451 4.3.0 later")),
+        ("closes", Server::new().at(Moment::Ehlo, Action::Close)),
+        ("does not know the login", Server::new().login("alice", "other", &["PLAIN"]).reply(Moment::Auth, "535 no")),
+    ];
+    let count = firsts.len();
+    for (what, first) in firsts {
+        let setup = Setup::new(first);
+        let second = format!("[relay.backup]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"", backup.port());
+        let setup = setup.relay(&second);
+        let run = setup.send(&["bob@example.net"]);
+        assert_eq!(run.status, 0, "{what}\n{}", run.report());
+        let record = setup.record();
+        assert_eq!(record["relay"], "backup", "{what}\n{record}");
+        assert!(record["tries"].as_array().is_some_and(|tries| !tries.is_empty()), "{what}\n{record}");
+    }
+    let arrived: usize = backup.finish().iter().map(|session| session.deliveries.len()).sum();
+    assert_eq!(arrived, count);
+}
+
+#[test]
+fn no_other_relay_is_tried_when_somebody_may_have_it_or_it_was_refused() {
+    let backup = Server::new().start();
+    for (first, status) in [
+        (Server::new().at(Moment::Message, Action::Close), 79),
+        (Server::new().reply(Moment::Message, "554 5.7.1 spam"), 154),
+        (Server::new().reply(Moment::Rcpt, "550 5.1.1 no such user"), 150),
+    ] {
+        let second = format!("[relay.backup]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"", backup.port());
+        let setup = Setup::new(first).relay(&second);
+        setup.send(&["bob@example.net"]).expect_status(status);
+    }
+    assert!(backup.finish().is_empty());
+}

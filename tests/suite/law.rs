@@ -1,0 +1,131 @@
+//! The layer law (design section 2), read from the sources: arrows point downwards, only the door prints
+//! or exits, and no file grows into a second table of contents.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines of code a file may have, unit tests not counted.
+const LIMIT: usize = 400;
+
+/// The layer of a top-level module of the crate.
+fn layer(module: &str) -> Option<u8> {
+    Some(match module {
+        "main" | "lib" | "cli" | "tools" => 4,
+        "submit" | "route" | "journal" | "hint" | "explain" => 3,
+        "smtp" | "api" => 2,
+        "message" | "envelope" | "site" | "config" | "secret" | "outcome" | "failure" | "exit" | "provider"
+        | "caller" | "trace" | "modes" => 1,
+        "address" | "reply" | "deadline" => 0,
+        _ => return None,
+    })
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![root.clone()];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+                files.push((path.strip_prefix(&root).unwrap().to_owned(), code));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The top-level module that a file belongs to.
+fn module(path: &Path) -> String {
+    let first = path.components().next().unwrap().as_os_str().to_string_lossy();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The top-level modules named behind `crate::` in `code`, `use crate::{a, b}` included.
+fn named(code: &str) -> Vec<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut found = Vec::new();
+    for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        for (at, _) in line.match_indices("crate::") {
+            let behind = &line[at + "crate::".len()..];
+            match behind.strip_prefix('{') {
+                Some(list) => {
+                    found.extend(list.split([',', '}']).map(|name| word(name.trim())).filter(|name| !name.is_empty()))
+                }
+                None => found.push(word(behind)),
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn arrows_point_downwards() {
+    let mut broken = Vec::new();
+    for (path, code) in sources() {
+        let from = module(&path);
+        let Some(own) = layer(&from) else {
+            broken.push(format!("{}: which layer is `{from}`? name it in tests/suite/law.rs", path.display()));
+            continue;
+        };
+        for to in named(&code) {
+            match layer(&to) {
+                // A macro or an item of lib.rs itself would show up here as well.
+                None => broken.push(format!("{}: crate::{to} has no layer", path.display())),
+                Some(other) if other > own => {
+                    broken.push(format!("{} (layer {own}) uses crate::{to} (layer {other})", path.display()));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn a_provider_never_uses_another_provider() {
+    let shared = ["mod.rs", "exchange.rs", "oauth.rs"];
+    let apis: Vec<_> = sources().into_iter().filter(|(path, _)| path.starts_with("api")).collect();
+    let names: Vec<String> = apis
+        .iter()
+        .filter(|(path, _)| !shared.iter().any(|name| path.ends_with(name)))
+        .map(|(path, _)| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    for (path, code) in &apis {
+        for name in &names {
+            let own = path.file_stem().is_some_and(|stem| stem.to_string_lossy() == *name);
+            let registry = path.ends_with("mod.rs");
+            assert!(own || registry || !code.contains(&format!("api::{name}")), "{} uses {name}", path.display());
+        }
+    }
+}
+
+#[test]
+fn files_hold_one_thing() {
+    for (path, code) in sources() {
+        let lines = code.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("//")).count();
+        assert!(lines <= LIMIT, "{}: {lines} lines of code, at most {LIMIT}", path.display());
+    }
+}
+
+#[test]
+fn only_the_door_prints_and_exits() {
+    for (path, code) in sources() {
+        let door = layer(&module(&path)) == Some(4);
+        for (number, line) in code.lines().enumerate() {
+            let place = format!("{}:{}: {line}", path.display(), number + 1);
+            let line = line.split("//").next().unwrap_or_default();
+            for word in ["println!", "print!", "eprint!", "eprintln!"] {
+                assert!(!line.contains(word), "{place}\npanics on a closed descriptor");
+            }
+            for word in ["process::exit", "io::stdout(", "io::stderr(", "stdout().", "stderr()."] {
+                assert!(door || !line.contains(word), "{place}\nonly the door prints and exits");
+            }
+        }
+    }
+}
