@@ -1,7 +1,23 @@
 //! Mail addresses: lettre's `Address` for what goes on the wire, and the reader of address lists in
 //! header fields (RFC 5322 3.4).
 
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 pub use lettre::Address;
+
+use crate::reply::printable;
+
+mod list;
+
+pub use list::{List, Listed, read_list};
+
+/// The longest address that is taken, in octets; twice what RFC 5321 4.5.3.1.3 asks servers to bear.
+pub const ADDRESS_LIMIT: usize = 512;
+
+/// How much of an unreadable text an error repeats, in bytes.
+const SHOWN: usize = 120;
 
 /// An addr-spec whose domain may be missing: what header fields and command lines hold before names
 /// are aliased or qualified.
@@ -20,4 +36,262 @@ pub struct Mailbox {
     pub name: Option<String>,
     /// The address.
     pub spec: AddrSpec,
+}
+
+/// A text that is no address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadAddress {
+    /// The text: printable, one line, cut where it is long.
+    pub text: String,
+    /// What is wrong with it: lower-case start, no full stop.
+    pub why: &'static str,
+}
+
+impl BadAddress {
+    fn new(text: &str, why: &'static str) -> Self {
+        Self { text: printable(text.trim().as_bytes(), SHOWN), why }
+    }
+}
+
+impl fmt::Display for BadAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.text, self.why)
+    }
+}
+
+impl std::error::Error for BadAddress {}
+
+/// Reads the one mailbox that `text` holds: `Shop <orders@shop.example>`, `orders@shop.example`, or a
+/// bare name.
+///
+/// # Errors
+/// The text holds none, more than one, or something that is no address.
+pub fn parse_mailbox(text: &str) -> Result<Mailbox, BadAddress> {
+    let List { mailboxes, errors } = read_list(text);
+    if let Some(error) = errors.into_iter().next() {
+        return Err(error);
+    }
+    let mut mailboxes = mailboxes.into_iter();
+    match (mailboxes.next(), mailboxes.next()) {
+        (Some(one), None) => Ok(one.mailbox),
+        (None, _) => Err(BadAddress::new(text, "no address")),
+        (Some(_), Some(_)) => Err(BadAddress::new(text, "more than one address")),
+    }
+}
+
+/// Reads one address of a command line or configuration; a display name is dropped.
+///
+/// # Errors
+/// As [`parse_mailbox`].
+pub fn parse_address(text: &str) -> Result<AddrSpec, BadAddress> {
+    parse_mailbox(text).map(|mailbox| mailbox.spec)
+}
+
+/// What makes two addresses the same recipient: the domain in any case, the local part as it is.
+pub fn same_mailbox(address: &Address) -> String {
+    format!("{}@{}", address.user(), address.domain().to_lowercase())
+}
+
+impl AddrSpec {
+    /// The address for the wire. The domain stays as it is written, UTF-8 labels included.
+    ///
+    /// Only what could break the envelope's syntax is refused; whether the address exists is the
+    /// relay's to say, so `a..b@example.jp`, which real mail systems gave out, goes through.
+    ///
+    /// # Errors
+    /// No domain, an empty part, white space or control characters, or more than [`ADDRESS_LIMIT`]
+    /// octets.
+    pub fn address(&self) -> Result<Address, BadAddress> {
+        let bad = |why| Err(BadAddress::new(&self.to_string(), why));
+        let Some(domain) = &self.domain else { return bad("has no domain") };
+        if self.local.len() + domain.len() >= ADDRESS_LIMIT {
+            return bad("longer than any address");
+        }
+        if !is_local(&self.local) {
+            return bad("the local part is not valid");
+        }
+        if !is_domain(domain) {
+            return bad("the domain is not valid");
+        }
+        // Checked above, less strictly than lettre would: it refuses local parts over 64 octets and
+        // stray dots, which are the relay's to judge.
+        Ok(Address::new_dangerous(&self.local, domain))
+    }
+}
+
+impl fmt::Display for AddrSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.local)?;
+        match &self.domain {
+            Some(domain) => write!(f, "@{domain}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<&Address> for AddrSpec {
+    fn from(address: &Address) -> Self {
+        Self { local: address.user().to_owned(), domain: Some(address.domain().to_owned()) }
+    }
+}
+
+/// As a header field holds it: the name quoted where RFC 5322 asks for it, in RFC 2047 words where it
+/// is not ASCII.
+impl fmt::Display for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name.as_deref().map(display_name) {
+            Some(name) if !name.is_empty() => write!(f, "{name} <{}>", self.spec),
+            _ => write!(f, "{}", self.spec),
+        }
+    }
+}
+
+/// A local part as it goes on the wire: a dot-string (stray dots allowed) or one quoted string.
+fn is_local(local: &str) -> bool {
+    match local.strip_prefix('"') {
+        None => !local.is_empty() && local.chars().all(|c| c == '.' || is_atext(c)),
+        Some(rest) => {
+            let mut chars = rest.chars();
+            loop {
+                match chars.next() {
+                    Some('"') => return chars.next().is_none(),
+                    Some('\\') if chars.next().is_some_and(|c| !c.is_control()) => {}
+                    Some(c) if c != '\\' && !c.is_control() => {}
+                    _ => return false,
+                }
+            }
+        }
+    }
+}
+
+/// A domain name, UTF-8 labels and underscores included, or an address literal.
+fn is_domain(domain: &str) -> bool {
+    if let Some(literal) = domain.strip_prefix('[') {
+        return literal.strip_suffix(']').is_some_and(|inner| {
+            !inner.is_empty() && inner.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-".contains(&b))
+        });
+    }
+    let is_ldh = |c: char| c == '-' || c == '_' || c.is_alphanumeric() || (!c.is_ascii() && is_atext(c));
+    domain.split('.').all(|label| !label.is_empty() && label.chars().all(is_ldh))
+}
+
+/// RFC 5322 3.2.3 with RFC 6532: any visible character that is not a special.
+fn is_atext(c: char) -> bool {
+    !c.is_control() && !c.is_whitespace() && !"()<>[]:;@\\,.\"".contains(c)
+}
+
+/// A display name as it is written before `<`.
+fn display_name(name: &str) -> String {
+    let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let name = name.trim();
+    if !name.is_ascii() {
+        return encoded_words(name);
+    }
+    if name.split(' ').all(|word| !word.is_empty() && word.chars().all(is_atext)) || name.is_empty() {
+        return name.to_owned();
+    }
+    quoted(name)
+}
+
+/// `text` as a quoted string (RFC 5322 3.2.4).
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+    out
+}
+
+/// `text` in encoded words of at most 75 characters, UTF-8 and base64, cut between characters
+/// (RFC 2047 section 2 and 5).
+fn encoded_words(text: &str) -> String {
+    /// 75 less `=?utf-8?B?` and `?=`, in groups of four characters for three octets.
+    const OCTETS: usize = 45;
+    let mut words = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        // A character has at most four octets, so the search never reaches 0.
+        let cut = (0..=OCTETS.min(rest.len())).rev().find(|&at| rest.is_char_boundary(at)).unwrap_or(rest.len());
+        words.push(format!("=?utf-8?B?{}?=", STANDARD.encode(&rest[..cut])));
+        rest = &rest[cut..];
+    }
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(text: &str) -> Result<String, BadAddress> {
+        parse_address(text)?.address().map(|address| address.to_string())
+    }
+
+    #[test]
+    fn addresses_for_the_wire() {
+        let long = format!("{}@example.org", "v".repeat(200));
+        for (text, expected) in [
+            ("bob@example.org", "bob@example.org"),
+            ("Bob <bob@example.org>", "bob@example.org"),
+            ("\"b o b\"@example.org", "\"b o b\"@example.org"),
+            ("\"bob\"@example.org", "bob@example.org"),
+            ("bob@[192.0.2.1]", "bob@[192.0.2.1]"),
+            ("bob@[IPv6:2001:db8::1]", "bob@[IPv6:2001:db8::1]"),
+            ("a..b.@docomo.example", "a..b.@docomo.example"),
+            ("bob@bücher.example", "bob@bücher.example"),
+            ("bob+tag=x/y@a_b.example", "bob+tag=x/y@a_b.example"),
+            (&long, &long),
+        ] {
+            assert_eq!(wire(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in [
+            "",
+            "bob",
+            "@example.org",
+            "bob@",
+            "bob@a..b",
+            "bob@.example.org",
+            "bob@exa mple.org",
+            "bob@example.org\r\nRCPT TO:<eve@example.org>",
+            "\"a\nb\"@example.org",
+            "bob@example.org>",
+            "bob@ex\u{1}.org",
+            "b\u{a0}b@example.org",
+            "a@b@example.org",
+            "a@x.org, b@x.org",
+            &format!("{}@example.org", "v".repeat(ADDRESS_LIMIT)),
+        ] {
+            assert!(wire(text).is_err(), "{text:?} gave {:?}", wire(text));
+        }
+    }
+
+    #[test]
+    fn display_names_are_written_so_that_they_read_back() {
+        let spec = AddrSpec { local: "a".into(), domain: Some("x.org".into()) };
+        for (name, written) in [
+            ("Cron Daemon", "Cron Daemon <a@x.org>"),
+            ("John Q. Public", "\"John Q. Public\" <a@x.org>"),
+            ("a \"b\" \\ c", "\"a \\\"b\\\" \\\\ c\" <a@x.org>"),
+            ("=?utf-8?Q?J=C3=BCrgen?=", "=?utf-8?Q?J=C3=BCrgen?= <a@x.org>"),
+            ("Jürgen", "=?utf-8?B?SsO8cmdlbg==?= <a@x.org>"),
+            ("x\r\nBcc: eve@x.org", "\"x  Bcc: eve@x.org\" <a@x.org>"),
+            ("", "a@x.org"),
+        ] {
+            let mailbox = Mailbox { name: Some(name.into()), spec: spec.clone() };
+            assert_eq!(mailbox.to_string(), written);
+        }
+        let long = Mailbox { name: Some("ü".repeat(200)), spec };
+        assert!(long.to_string().split(' ').all(|word| word.len() <= 75));
+    }
+
+    #[test]
+    fn the_domain_decides_in_any_case_the_local_part_as_it_is() {
+        let key = |text: &str| same_mailbox(&parse_address(text).unwrap().address().unwrap());
+        assert_eq!(key("Bob@EXAMPLE.org"), key("Bob@example.ORG"));
+        assert_ne!(key("Bob@example.org"), key("bob@example.org"));
+    }
 }

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod address;
+pub mod alias;
 pub mod caller;
 pub mod cli;
 pub mod config;
@@ -21,6 +22,7 @@ pub mod outcome;
 pub mod provider;
 pub mod reply;
 pub mod secret;
+pub mod site;
 pub mod smtp;
 pub mod tools;
 pub mod trace;

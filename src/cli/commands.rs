@@ -32,7 +32,7 @@ pub enum Tool {
 pub struct Explain {
     /// Who calls.
     pub speaker: Speaker,
-    /// The command line to explain, read as if called as `sendmail`. May lack recipients.
+    /// The command line to explain, in the sendmail dialect. May lack recipients.
     pub of: Box<Invocation>,
 }
 

@@ -72,14 +72,14 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Invocation, Fai
     Ok(invocation)
 }
 
-/// Reads words of the sendmail dialect as if called as `sendmail` with them. They may lack a recipient:
-/// `explain` has something to say all the same.
+/// Reads words of the sendmail dialect alone, as `explain` is given them. They may lack a recipient: there
+/// is something to say all the same.
 ///
 /// # Errors
 /// As [`parse`].
 pub(super) fn parse_sendmail(words: Vec<OsString>) -> Result<Invocation, Failure> {
     let argv = recorded(&words);
-    let invocation = Invocation { called_as: "sendmail".to_owned(), argv, ..Invocation::default() };
+    let invocation = Invocation { called_as: OUR_NAME.to_owned(), argv, ..Invocation::default() };
     read_dialect(words.into_iter(), invocation)
 }
 

@@ -9,6 +9,9 @@ use crate::tools::status;
 /// Where the second column begins.
 const COLUMN: usize = 22;
 
+/// The longest line.
+const WIDTH: usize = 100;
+
 const SYNOPSIS: &str = "\
 mailchute takes sendmail's place: it reads one message on standard input and hands it to a mail
 provider while the caller waits. The exit status tells the provider's reply.
@@ -71,6 +74,36 @@ fn heading(out: &mut String, title: &str) {
     let _ = writeln!(out, "\n{title}:");
 }
 
+/// One row of two columns; a long right one goes on in the next line.
 fn line(out: &mut String, left: &str, right: &str) {
-    let _ = writeln!(out, "  {left:<width$}{right}", width = COLUMN);
+    let mut text = format!("  {left:<COLUMN$}");
+    for word in right.split(' ') {
+        let width = text.len() - text.rfind('\n').map_or(0, |at| at + 1);
+        if width + word.len() >= WIDTH {
+            text.truncate(text.trim_end().len());
+            let _ = write!(text, "\n{:indent$}", "", indent = COLUMN + 2);
+        }
+        text.push_str(word);
+        text.push(' ');
+    }
+    let _ = writeln!(out, "{}", text.trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_option_and_fits_a_terminal() {
+        let text = text();
+        for row in LETTERS {
+            assert!(text.contains(&format!("\n  -{}", char::from(row.letter))), "-{}", char::from(row.letter));
+        }
+        for row in LONGS {
+            assert!(text.contains(&format!("\n  --{}", row.name)), "--{}", row.name);
+        }
+        for line in text.lines() {
+            assert!(line.len() <= WIDTH && line == line.trim_end(), "{line}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ pub use commands::{Explain, Init, Providers, Speaker, Status, Test, Tool};
 
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
-use crate::tools::status;
+use crate::tools::{providers, status};
 use invocation::{Invocation, Mode};
 
 /// Runs one command line, `argv[0]` first, and returns the exit status.
@@ -43,6 +43,7 @@ fn dispatch(invocation: &Invocation) -> u8 {
             exit::of_kind(&Kind::Unavailable, Scheme::Reply)
         }
         Mode::Misuse(failure) => answered(Err(failure.clone())),
+        Mode::Tool(Tool::Providers(of)) => answered(providers::show(of.id.as_deref())),
         Mode::Tool(Tool::Status(of)) => answered(status::explain(&of.number)),
         Mode::Deliver | Mode::Verify | Mode::Tool(_) => send::run(invocation),
     }

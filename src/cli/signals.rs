@@ -1,7 +1,8 @@
 //! SIGTERM, SIGINT and SIGHUP: the program says who has the message and ends with a status of its own.
 //!
 //! The signals are blocked in every thread and waited for in one of their own, so nothing runs in a
-//! signal handler. Programs we start get an empty mask from std.
+//! signal handler. std hands the mask of the spawning thread on to programs we start, so whoever starts
+//! one empties it around the spawn.
 
 use std::fs;
 use std::sync::Arc;

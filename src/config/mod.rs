@@ -1,4 +1,121 @@
 //! The configuration: one source, checked whole, with every default filled in.
+//!
+//! The source is the first that exists of: `--config` or `MAILCHUTE_CONFIG`; `/etc/mailchute/config.toml`;
+//! the user's file; the environment. The files of `sites.d/` beside a file are scopes of their own that
+//! belong to it. Errors name file, line and key, never the value of anything that could be a secret.
 
+use std::path::PathBuf;
+
+mod document;
+mod dsn;
+mod environment;
 pub mod relay;
+mod scope;
+mod search;
+mod setting;
 pub mod site;
+mod url;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use environment::init_from_environment;
+pub use search::Search;
+use site::Site;
+
+/// The configuration that applies to one caller.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The source it comes from.
+    pub origin: Origin,
+    /// The other sources, in order, and why they do not count.
+    pub passed_over: Vec<PassedOver>,
+    /// Every site this caller may know of, the main file's first; never empty unless some were skipped.
+    pub sites: Vec<Site>,
+    /// Who speaks when no site fits.
+    pub default_site: DefaultSite,
+    /// `log.to` of the main file; empty: nothing is named.
+    log: Vec<LogTarget>,
+    /// `log.to` of the files of `sites.d` that say so.
+    logs: Vec<(PathBuf, Vec<LogTarget>)>,
+    /// Files and users that deserve a look: modes, owners, unknown names.
+    pub warnings: Vec<String>,
+    /// Files of `sites.d` that were left out.
+    pub skipped: Vec<Skipped>,
+    /// Whether weak file modes are refused (`strict_modes`, or a set-group-id binary).
+    pub strict_modes: bool,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// Environment variables, named by the one that decides.
+    Environment(&'static str),
+}
+
+/// A source that does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// A path, or the name of a variable.
+    pub place: String,
+    /// Why: `does not exist`, or what came first.
+    pub why: String,
+}
+
+/// A file of `sites.d` that was left out for this caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// The file.
+    pub file: PathBuf,
+    /// Why.
+    pub why: String,
+}
+
+/// Who speaks when no site fits (section "Sites").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DefaultSite {
+    /// Nobody: 77.
+    Refuse,
+    /// This site, which is open to every uid.
+    Named(String),
+}
+
+/// Where log records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// The journal's socket.
+    Journal,
+    /// `/dev/log`.
+    Syslog,
+    /// Standard error.
+    Stderr,
+    /// A file; `{user}` and `{site}` in it are to be replaced.
+    File(String),
+}
+
+impl Config {
+    /// The log targets somebody named for `site`: its own file's, else the main file's. Empty: none is
+    /// named.
+    pub fn log(&self, site: Option<&Site>) -> &[LogTarget] {
+        let file = site.and_then(|site| site.file.as_ref());
+        let own = self.logs.iter().find(|(of, _)| Some(of) == file);
+        own.map_or(&self.log, |(_, targets)| targets)
+    }
+
+    /// The site called `name`.
+    pub fn site(&self, name: &str) -> Option<&Site> {
+        self.sites.iter().find(|site| site.name == name)
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Environment(variable) => write!(f, "environment ({variable})"),
+        }
+    }
+}

@@ -1,5 +1,9 @@
 //! A relay as configured: a named place to submit through, with its credentials.
 
+mod credentials;
+pub(super) mod login;
+pub(super) mod read;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,6 +54,8 @@ pub enum Protocol {
     Smtp,
     /// RFC 2033.
     Lmtp,
+    /// Nothing is sent anywhere: the message is discarded, and the record says so (`null://`).
+    Null,
 }
 
 /// Where a relay listens.
@@ -126,6 +132,8 @@ pub enum Username {
     Given(String),
     /// The secret itself (Postmark).
     Secret,
+    /// Read from a place of its own.
+    Read(Source),
 }
 
 /// What the secret is.

@@ -1,13 +1,20 @@
 //! A site as configured: who is speaking, and what that site may do.
 
+pub(super) mod policy;
+pub(super) mod read;
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::relay::Relay;
-use crate::address::Mailbox;
+use crate::address::{Address, Mailbox};
 use crate::exit::Scheme;
+
+/// The uid no process has: stands for a configured user who does not exist.
+pub const NOBODY: u32 = u32::MAX;
 
 /// One site with every top-level default filled in.
 #[derive(Clone, Debug)]
@@ -66,4 +73,49 @@ pub struct SenderPattern {
     pub domain: String,
     /// `*.domain`: every domain below it, not the domain itself.
     pub subdomains: bool,
+}
+
+impl SenderPattern {
+    /// Whether it lists `address`. Domains are compared in any case, local parts as they are.
+    pub fn matches(&self, address: &Address) -> bool {
+        let domain = address.domain().to_lowercase();
+        let below = || domain.strip_suffix(&self.domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
+        let listed = if self.subdomains { below() } else { domain == self.domain };
+        listed && self.local.as_ref().is_none_or(|local| local == address.user())
+    }
+}
+
+/// As it is written in `sender`.
+impl fmt::Display for SenderPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let below = if self.subdomains { "*." } else { "" };
+        write!(f, "{}@{below}{}", self.local.as_deref().unwrap_or("*"), self.domain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::value::sender_pattern;
+
+    #[test]
+    fn patterns_list_addresses() {
+        for (pattern, address, listed) in [
+            ("*@shop.example", "orders@Shop.EXAMPLE", true),
+            ("*@shop.example", "orders@mail.shop.example", false),
+            ("*@shop.example", "orders@evilshop.example", false),
+            ("*@*.shop.example", "orders@mail.shop.example", true),
+            ("*@*.shop.example", "orders@a.b.shop.example", true),
+            ("*@*.shop.example", "orders@shop.example", false),
+            ("*@*.shop.example", "orders@evilshop.example", false),
+            ("orders@shop.example", "orders@shop.example", true),
+            ("orders@shop.example", "Orders@shop.example", false),
+        ] {
+            let read = sender_pattern(pattern).unwrap();
+            assert_eq!(read.matches(&address.parse().unwrap()), listed, "{pattern} {address}");
+            assert_eq!(read.to_string(), pattern);
+        }
+        for text in ["shop.example", "@shop.example", "*@", "a*@b.example", "*@*", "*@a@b/c"] {
+            assert_eq!(sender_pattern(text), None, "{text}");
+        }
+    }
 }

@@ -4,6 +4,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+pub mod header;
+mod intake;
+
+pub use header::{Field, Header};
+pub use intake::drain;
+
 /// Bodies up to this many octets stay in memory.
 pub const MEMORY_LIMIT: usize = 1 << 20;
 
@@ -17,11 +23,11 @@ pub struct Facts {
     pub eight_bit_header: bool,
     /// Octets above 127 in the body.
     pub eight_bit_body: bool,
-    /// NUL anywhere.
+    /// NUL in the body; intake removes it from header fields.
     pub nul: bool,
     /// The longest body line without its CRLF.
     pub longest_line: usize,
-    /// A body line begins with a dot, so DATA has to stuff.
+    /// A line begins with a dot (a header field may, too), so DATA has to stuff.
     pub leading_dot: bool,
 }
 
@@ -29,10 +35,10 @@ pub struct Facts {
 /// [`MEMORY_LIMIT`] and in an unlinked temporary file beyond it.
 #[derive(Debug)]
 pub struct Message {
-    /// Every header field, each ending in CRLF, then the empty line.
-    header: Vec<u8>,
+    header: Header,
     body: Body,
     facts: Facts,
+    repairs: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -48,12 +54,22 @@ impl Message {
             Body::Memory(bytes) => bytes.len() as u64,
             Body::File { length, .. } => *length,
         };
-        self.header.len() as u64 + body
+        self.header.as_bytes().len() as u64 + body
     }
 
     /// What intake learned.
     pub fn facts(&self) -> Facts {
         self.facts
+    }
+
+    /// The header section.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// What was changed so far, in the log record's words: `Bcc removed`, `Date added`.
+    pub fn repairs(&self) -> &[String] {
+        &self.repairs
     }
 
     /// The whole message, piece by piece, from its first octet; it always ends in CRLF.
@@ -79,7 +95,7 @@ impl Chunks<'_> {
         let Some(next) = self.next else { return Ok(None) };
         if next == 0 {
             self.next = Some(1);
-            return Ok(Some(&self.message.header));
+            return Ok(Some(self.message.header.as_bytes()));
         }
         match &self.message.body {
             Body::Memory(bytes) => {

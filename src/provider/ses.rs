@@ -1,9 +1,39 @@
-//! Amazon SES: the SMTP password that belongs to an AWS secret access key in one region.
+//! Amazon SES: its regions, and the SMTP password that belongs to an AWS secret access key in one of them.
 
 use base64::Engine as _;
 use ring::hmac;
 
+use super::Region;
 use crate::secret::Secret;
+
+/// The regions the vendor lists.
+pub(super) const REGIONS: &[Region] = &[
+    named("af-south-1"),
+    named("ap-northeast-1"),
+    named("ap-northeast-2"),
+    named("ap-northeast-3"),
+    named("ap-south-1"),
+    named("ap-southeast-1"),
+    named("ap-southeast-2"),
+    named("ca-central-1"),
+    named("eu-central-1"),
+    named("eu-north-1"),
+    named("eu-west-1"),
+    named("eu-west-2"),
+    named("eu-west-3"),
+    named("sa-east-1"),
+    named("us-east-1"),
+    named("us-east-2"),
+    named("us-gov-east-1"),
+    named("us-gov-west-1"),
+    named("us-west-1"),
+    named("us-west-2"),
+];
+
+/// A region whose name goes into the host.
+const fn named(name: &'static str) -> Region {
+    Region { name, host: None }
+}
 
 /// The version octet the vendor puts before the signature.
 const VERSION: u8 = 0x04;

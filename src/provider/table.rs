@@ -1,6 +1,6 @@
 //! The rows of the registry.
 
-use super::{Port, Provider, Region, UserName};
+use super::{Port, Provider, Region, UserName, ses};
 use crate::config::relay::TlsMode;
 
 /// What most rows have in common.
@@ -29,11 +29,6 @@ const fn starttls(number: u16) -> Port {
     Port { number, tls: TlsMode::StartTls }
 }
 
-/// A region whose name goes into the provider's host.
-const fn named(name: &'static str) -> Region {
-    Region { name, host: None }
-}
-
 /// A region with a host of its own.
 const fn at(name: &'static str, host: &'static str) -> Region {
     Region { name, host: Some(host) }
@@ -45,28 +40,7 @@ pub(super) static PROVIDERS: &[Provider] = &[
         name: "Amazon SES",
         aliases: &["ses", "aws-ses", "aws", "amazon"],
         host: "email-smtp.{region}.amazonaws.com",
-        regions: &[
-            named("af-south-1"),
-            named("ap-northeast-1"),
-            named("ap-northeast-2"),
-            named("ap-northeast-3"),
-            named("ap-south-1"),
-            named("ap-southeast-1"),
-            named("ap-southeast-2"),
-            named("ca-central-1"),
-            named("eu-central-1"),
-            named("eu-north-1"),
-            named("eu-west-1"),
-            named("eu-west-2"),
-            named("eu-west-3"),
-            named("sa-east-1"),
-            named("us-east-1"),
-            named("us-east-2"),
-            named("us-gov-east-1"),
-            named("us-gov-west-1"),
-            named("us-west-1"),
-            named("us-west-2"),
-        ],
+        regions: ses::REGIONS,
         default_region: Some("us-east-1"),
         ports: &[implicit(465), implicit(2465), starttls(587), starttls(2587), starttls(25)],
         username: UserName::Given("access_key_id"),

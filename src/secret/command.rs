@@ -61,7 +61,7 @@ fn collect(mut child: Child) -> io::Result<Output> {
     let errors = thread::spawn(move || bounded(stderr, 4096));
     let stdout = Zeroizing::new(bounded(child.stdout.take(), LIMIT + 1)?);
     let status = child.wait()?;
-    let errors = errors.join().map_or_else(|_| Ok(Vec::new()), |read| read)?;
+    let errors = errors.join().unwrap_or_else(|_| Ok(Vec::new()))?;
     Ok((status, stdout, errors))
 }
 

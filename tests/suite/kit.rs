@@ -63,6 +63,15 @@ fn moods_and_logins() {
 }
 
 #[test]
+fn lmtp_answers_for_every_recipient() {
+    let server = Server::new().lmtp().reply(Moment::MessageOf("e@f".into()), "452 4.2.2 full").start();
+    let lines = ["EHLO me", "LHLO me", "MAIL FROM:<a@b>", "RCPT TO:<c@d>", "RCPT TO:<e@f>", "BDAT 1 LAST\r\nx", "NOOP"];
+    let heard = converse(server.port(), &lines);
+    assert_eq!(heard[1], "500 5.5.1 command not known here");
+    assert_eq!(heard[6..], ["250 2.0.0 delivered", "452 4.2.2 full"]);
+}
+
+#[test]
 fn a_script_says_its_lines_and_complains() {
     let text = "S: 220 hello\nC: EHLO *\nraw: 250 \\xe9\\r\\n\nC: QUIT\nend";
     let script = Script::play(text, Identity::Good);

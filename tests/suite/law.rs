@@ -55,7 +55,8 @@ fn named(code: &str) -> Vec<String> {
             let behind = &line[at + "crate::".len()..];
             match behind.strip_prefix('{') {
                 Some(list) => {
-                    found.extend(list.split([',', '}']).map(|name| word(name.trim())).filter(|name| !name.is_empty()))
+                    let names = list.split([',', '}']).map(|name| word(name.trim()));
+                    found.extend(names.filter(|name| !name.is_empty()));
                 }
                 None => found.push(word(behind)),
             }

@@ -7,44 +7,60 @@ use crate::setup::{MESSAGE, Setup, every};
 const BOTH: &[&str] = &["PIPELINING", "CHUNKING", "8BITMIME"];
 const PIPELINING: &[&str] = &["PIPELINING", "8BITMIME"];
 
+struct Form {
+    name: &'static str,
+    tls: TlsStart,
+    capabilities: &'static [&'static str],
+    recipients: usize,
+    /// Octets of body beyond the usual message.
+    more: usize,
+    partial: &'static str,
+    round_trips: u32,
+}
+
+const FORM: Form = Form {
+    name: "implicit TLS, PIPELINING and CHUNKING",
+    tls: TlsStart::Implicit,
+    capabilities: BOTH,
+    recipients: 1,
+    more: 0,
+    partial: "refuse",
+    round_trips: 6,
+};
+
 #[test]
 fn round_trips() {
-    let cases: [(&str, TlsStart, &[&str], usize, usize, &str, u32); 8] = [
-        ("implicit TLS, PIPELINING and CHUNKING", TlsStart::Implicit, BOTH, 1, 0, "refuse", 6),
-        ("implicit TLS, PIPELINING alone", TlsStart::Implicit, PIPELINING, 1, 0, "refuse", 7),
-        ("STARTTLS", TlsStart::StartTls, BOTH, 1, 0, "refuse", 8),
-        ("100 recipients", TlsStart::Implicit, BOTH, 100, 0, "refuse", 7),
-        ("100 recipients, deliver", TlsStart::Implicit, BOTH, 100, 0, "deliver", 6),
-        ("100 recipients, PIPELINING alone", TlsStart::Implicit, PIPELINING, 100, 0, "refuse", 7),
-        ("1 MB", TlsStart::Implicit, BOTH, 1, 1 << 20, "refuse", 7),
-        ("1 MB, PIPELINING alone", TlsStart::Implicit, PIPELINING, 1, 1 << 20, "refuse", 7),
+    let forms = [
+        FORM,
+        Form { name: "PIPELINING alone", capabilities: PIPELINING, round_trips: 7, ..FORM },
+        Form { name: "STARTTLS", tls: TlsStart::StartTls, round_trips: 8, ..FORM },
+        Form { name: "100 recipients", recipients: 100, round_trips: 7, ..FORM },
+        Form { name: "100 recipients, deliver", recipients: 100, partial: "deliver", ..FORM },
+        Form { name: "100, PIPELINING alone", recipients: 100, capabilities: PIPELINING, round_trips: 7, ..FORM },
+        Form { name: "1 MB", more: 1 << 20, round_trips: 7, ..FORM },
+        Form { name: "1 MB, PIPELINING alone", more: 1 << 20, capabilities: PIPELINING, round_trips: 7, ..FORM },
     ];
     every(
-        &cases,
-        |case| case.0.to_owned(),
-        |(_, tls, capabilities, recipients, size, partial, expected)| {
+        &forms,
+        |form| form.name.to_owned(),
+        |form| {
             let server = Server::new()
-                .tls(*tls)
+                .tls(form.tls)
                 .login("alice@example.org", "a good secret", &["PLAIN"])
-                .capabilities(capabilities)
+                .capabilities(form.capabilities)
                 .counting_flights();
-            let setup = Setup::new(server).top(&format!("partial = \"{partial}\""));
-            let to: Vec<String> = (0..*recipients).map(|number| format!("user{number}@example.net")).collect();
+            let setup = Setup::new(server).top(&format!("partial = \"{}\"", form.partial));
+            let to: Vec<String> = (0..form.recipients).map(|number| format!("user{number}@example.net")).collect();
             let body = "x".repeat(70) + "\r\n";
-            let run = setup
-                .mailchute()
-                .arg("-i")
-                .args(to)
-                .stdin(format!("{MESSAGE}{}", body.repeat(size / body.len())))
-                .run();
-            run.expect_status(0);
+            let message = format!("{MESSAGE}{}", body.repeat(form.more / body.len()));
+            setup.mailchute().arg("-i").args(to).stdin(message).run().expect_status(0);
             let sessions = setup.finish();
             assert_eq!(sessions.len(), 1);
             let session = &sessions[0];
             assert!(session.tls && session.login.is_some(), "{session:?}");
             assert_eq!(session.deliveries.len(), 1);
-            assert_eq!(session.deliveries[0].recipients.len(), *recipients);
-            assert_eq!(session.round_trips, *expected, "{:?}", session.commands);
+            assert_eq!(session.deliveries[0].recipients.len(), form.recipients);
+            assert_eq!(session.round_trips, form.round_trips, "{:?}", session.commands);
         },
     );
 }

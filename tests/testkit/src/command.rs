@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -101,11 +101,11 @@ impl Mailchute {
         self
     }
 
-    /// Runs it and collects everything.
+    /// Starts it.
     ///
     /// # Panics
-    /// It cannot be started, or is not done in time.
-    pub fn run(self) -> Run {
+    /// It cannot be started.
+    pub fn spawn(self) -> Running {
         let mut command = Command::new(&self.binary);
         command.args(&self.args).env_clear().current_dir(&self.directory);
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
@@ -123,24 +123,59 @@ impl Mailchute {
         let mut input = child.stdin.take().expect("piped");
         let stdin = self.stdin;
         let writer = thread::spawn(move || input.write_all(&stdin).is_ok());
-        let (sender, receiver) = mpsc::channel();
+        let (sender, ends) = mpsc::channel();
         let stdout = collect(child.stdout.take().expect("piped"), sender.clone());
         let stderr = collect(child.stderr.take().expect("piped"), sender);
+        Running { child, args: self.args, begun, writer, stdout, stderr, ends }
+    }
+
+    /// Runs it and collects everything.
+    ///
+    /// # Panics
+    /// It cannot be started, or is not done in time.
+    pub fn run(self) -> Run {
+        self.spawn().finish()
+    }
+}
+
+/// A call under way.
+pub struct Running {
+    child: Child,
+    args: Vec<OsString>,
+    begun: Instant,
+    writer: thread::JoinHandle<bool>,
+    stdout: thread::JoinHandle<String>,
+    stderr: thread::JoinHandle<String>,
+    /// Told twice: when standard output and when standard error came to their end.
+    ends: mpsc::Receiver<()>,
+}
+
+impl Running {
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end and collects everything.
+    ///
+    /// # Panics
+    /// It is not done in time.
+    pub fn finish(mut self) -> Run {
         for _ in 0..2 {
-            if receiver.recv_timeout(LIMIT.saturating_sub(begun.elapsed())).is_err() {
-                let _ = child.kill();
-                let _ = child.wait();
+            if self.ends.recv_timeout(LIMIT.saturating_sub(self.begun.elapsed())).is_err() {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
                 panic!("{:?} was not done within {LIMIT:?}", self.args);
             }
         }
-        let status = child.wait().expect("the child's status");
+        let status = self.child.wait().expect("the child's status");
         Run {
             status: status.code().unwrap_or(-1),
             signal: status.signal(),
-            stdout: stdout.join().expect("the reader does not panic"),
-            stderr: stderr.join().expect("the reader does not panic"),
-            took: begun.elapsed(),
-            drained: writer.join().expect("the writer does not panic"),
+            stdout: self.stdout.join().expect("the reader does not panic"),
+            stderr: self.stderr.join().expect("the reader does not panic"),
+            took: self.begun.elapsed(),
+            drained: self.writer.join().expect("the writer does not panic"),
         }
     }
 }

@@ -18,7 +18,7 @@ mod session;
 pub use case::{Case, escaped, matches};
 pub use certs::{Certs, Identity};
 pub use channel::PATIENCE;
-pub use command::{Mailchute, Run};
+pub use command::{Mailchute, Run, Running};
 pub use peers::{need, need_root};
 pub use scratch::Scratch;
 pub use script::{Dialogue, Script};

@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::certs::{Certs, Identity};
-use crate::channel::Socket;
+use crate::channel::{PATIENCE, Socket};
 use crate::session::{self, Delivery, Session};
 
 /// When TLS begins.
@@ -83,6 +83,21 @@ pub(crate) struct Manners {
     pub(crate) no_ehlo: bool,
     pub(crate) counting: bool,
     pub(crate) on_delivery: Option<Arc<OnDelivery>>,
+    pub(crate) hanging: Arc<Hanging>,
+}
+
+/// How many sessions have come to a moment at which they hang.
+#[derive(Default)]
+pub(crate) struct Hanging {
+    count: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Hanging {
+    pub(crate) fn one_more(&self) {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.changed.notify_all();
+    }
 }
 
 /// Told of each message before its final reply leaves.
@@ -136,6 +151,7 @@ impl Server {
                 no_ehlo: false,
                 counting: false,
                 on_delivery: None,
+                hanging: Arc::default(),
             },
             running: None,
         }
@@ -261,6 +277,17 @@ impl Server {
             Place::Tcp(address) => address.port(),
             Place::Unix(path) => panic!("{} has no port", path.display()),
         }
+    }
+
+    /// Waits until a session has come to a moment at which it hangs.
+    ///
+    /// # Panics
+    /// None has in time.
+    pub fn wait_until_hanging(&self) {
+        let hanging = &self.manners.hanging;
+        let count = hanging.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = hanging.changed.wait_timeout_while(count, PATIENCE, |count| *count == 0);
+        assert!(*waited.unwrap_or_else(PoisonError::into_inner).0 > 0, "no session came to the moment to hang");
     }
 
     /// The sessions that are over, in the order in which they ended.

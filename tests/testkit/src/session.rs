@@ -152,6 +152,7 @@ impl Talk<'_> {
             Action::Reply(reply) => self.say(reply),
             Action::Close => Ok(false),
             Action::Hang => {
+                self.manners.hanging.one_more();
                 self.channel.wait_for_close();
                 Ok(false)
             }

@@ -1,0 +1,298 @@
+//! One TOML document with the position of everything in it, and typed access to its keys whose errors
+//! name file, line, key and table, but never a value that could be a secret.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::value::{self, Name, nearest};
+use crate::failure::{Failure, Kind};
+use crate::secret::{Secret, Source};
+
+/// Where a document's lines come from, for errors, and where its relative paths start.
+#[derive(Debug)]
+pub(super) enum Text {
+    /// A file.
+    File(PathBuf),
+    /// Environment variables rendered as TOML: the variable of each line.
+    Variables(Vec<String>),
+}
+
+impl Text {
+    /// `FILE:LINE`, or the variable that says so.
+    fn position(&self, source: &str, offset: usize) -> String {
+        let before = &source.as_bytes()[..offset.min(source.len())];
+        let line = before.iter().filter(|b| **b == b'\n').count();
+        match self {
+            Self::File(path) => format!("{}:{}", path.display(), line + 1),
+            Self::Variables(names) => names.get(line).cloned().unwrap_or_else(|| "environment".into()),
+        }
+    }
+
+    /// An absolute path, relative ones taken from the directory of the file.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        let path = Path::new(path);
+        let base = match self {
+            Self::File(file) => file.parent().map(Path::to_owned),
+            Self::Variables(_) => None,
+        };
+        let joined = base.map_or_else(|| path.to_owned(), |base| base.join(path));
+        std::path::absolute(&joined).unwrap_or(joined)
+    }
+}
+
+/// A parsed document.
+pub(super) struct Document<'i> {
+    text: &'i Text,
+    source: &'i str,
+    root: DeTable<'i>,
+}
+
+impl<'i> Document<'i> {
+    /// Parses `source`.
+    ///
+    /// # Errors
+    /// `Configuration` with the position. The line itself is not quoted: it may hold a secret.
+    pub(super) fn parse(text: &'i Text, source: &'i str) -> Result<Self, Failure> {
+        match DeTable::parse(source) {
+            Ok(root) => Ok(Self { text, source, root: root.into_inner() }),
+            Err(error) => {
+                let offset = error.span().map_or(0, |span| span.start);
+                Err(Failure::new(Kind::Configuration, text.position(source, offset), error.message()))
+            }
+        }
+    }
+
+    /// The top level.
+    pub(super) fn root(&self) -> Section<'_> {
+        Section { document: self, name: String::new(), offset: 0, table: &self.root }
+    }
+}
+
+/// One table of a document.
+pub(super) struct Section<'d> {
+    document: &'d Document<'d>,
+    /// `relay.main`; empty at the top level.
+    name: String,
+    offset: usize,
+    table: &'d DeTable<'d>,
+}
+
+/// Which keys a table takes.
+pub(super) struct Keys<'k> {
+    /// Those of this version.
+    pub(super) now: &'k [&'k str],
+    /// Those of later versions.
+    pub(super) later: &'k [&'k str],
+    /// Those that belong to the table above, where a misplaced one is looked for.
+    pub(super) above: &'k [&'k str],
+}
+
+/// Where a secret may be.
+const PLACES: &Keys<'_> = &Keys { now: &["file", "env", "credential", "command"], later: &[], above: &[] };
+
+impl<'d> Section<'d> {
+    /// The text the document was read from.
+    pub(super) fn text(&self) -> &'d Text {
+        self.document.text
+    }
+
+    /// Whether `key` is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// The keys, in the order of the file.
+    pub(super) fn keys(&self) -> Vec<&'d str> {
+        let mut keys: Vec<_> = self.table.keys().collect();
+        keys.sort_by_key(|key| key.span().start);
+        keys.into_iter().map(|key| key.get_ref().as_ref()).collect()
+    }
+
+    /// Refuses every key that is not among `keys`.
+    ///
+    /// # Errors
+    /// For the first such key in the file, with the nearest right one as hint.
+    pub(super) fn expect(&self, keys: &Keys<'_>) -> Result<(), Failure> {
+        match self.keys().into_iter().find(|key| !keys.now.contains(key)) {
+            None => Ok(()),
+            Some(key) if keys.later.contains(&key) => {
+                Err(self.error(key, format!("{} is not in this version", self.quoted(key))))
+            }
+            Some(key) => Err(self.unknown(key, keys)),
+        }
+    }
+
+    fn unknown(&self, key: &str, keys: &Keys<'_>) -> Failure {
+        let failure = self.error(key, format!("unknown key {}", self.quoted(key)));
+        if !self.name.is_empty() && keys.above.contains(&key) {
+            return failure.hint(format!("{key:?} belongs at the top, before the first [table]"));
+        }
+        match nearest(key, keys.now.iter().copied()) {
+            Some(near) => failure.hint(format!("did you mean {near:?}?")),
+            None => failure.hint(format!("keys: {}", keys.now.join(", "))),
+        }
+    }
+
+    /// `"key" in [table]`.
+    fn quoted(&self, key: &str) -> String {
+        match self.name.as_str() {
+            "" => format!("{key:?}"),
+            name => format!("{key:?} in [{name}]"),
+        }
+    }
+
+    /// What is wrong with `key`, at its place; at the table's own place where the key is not there.
+    pub(super) fn error(&self, key: &str, why: impl Into<String>) -> Failure {
+        let offset = self.table.get_key_value(key).map_or(self.offset, |(key, _)| key.span().start);
+        Failure::new(Kind::Configuration, self.document.text.position(self.document.source, offset), why)
+    }
+
+    /// What is wrong with the value of `key`: `"key" in [table] why`.
+    pub(super) fn wrong(&self, key: &str, why: impl AsRef<str>) -> Failure {
+        self.error(key, format!("{} {}", self.quoted(key), why.as_ref()))
+    }
+
+    fn get<T>(
+        &self,
+        key: &str,
+        wanted: &str,
+        read: impl FnOnce(&'d DeValue<'d>) -> Option<T>,
+    ) -> Result<Option<T>, Failure> {
+        let Some(value) = self.table.get(key) else { return Ok(None) };
+        let value = value.get_ref();
+        match read(value) {
+            Some(read) => Ok(Some(read)),
+            None => Err(self.wrong(key, format!("must be {wanted}, not {}", value::kind(value)))),
+        }
+    }
+
+    /// A string that is not empty.
+    pub(super) fn string(&self, key: &str) -> Result<Option<&'d str>, Failure> {
+        match self.get(key, "a string", DeValue::as_str)? {
+            Some("") => Err(self.wrong(key, "is empty")),
+            string => Ok(string),
+        }
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&self, key: &str) -> Result<Option<bool>, Failure> {
+        self.get(key, "true or false", DeValue::as_bool)
+    }
+
+    /// A number from 1 to `max`.
+    pub(super) fn number(&self, key: &str, max: u32) -> Result<Option<u32>, Failure> {
+        let Some(number) = self.get(key, "a number", value::integer)? else { return Ok(None) };
+        match u32::try_from(number) {
+            Ok(number) if (1..=max).contains(&number) => Ok(Some(number)),
+            _ => Err(self.wrong(key, format!("must be a number from 1 to {max}"))),
+        }
+    }
+
+    /// A span of time such as `"30s"`, `"2m"`, `"500ms"`.
+    pub(super) fn duration(&self, key: &str) -> Result<Option<Duration>, Failure> {
+        let example = "must be a time such as \"30s\", \"2m\" or \"500ms\"";
+        let Some(text) = self.get(key, "a time such as \"30s\"", DeValue::as_str)? else { return Ok(None) };
+        value::duration(text).map(Some).ok_or_else(|| self.wrong(key, example))
+    }
+
+    /// A string or an array of strings, none of them empty.
+    pub(super) fn strings(&self, key: &str) -> Result<Option<Vec<&'d str>>, Failure> {
+        let strings = self.get(key, "a string or an array of strings", value::strings)?;
+        match &strings {
+            Some(list) if list.contains(&"") => Err(self.wrong(key, "holds an empty string")),
+            _ => Ok(strings),
+        }
+    }
+
+    /// An array of names and numbers, or one of them; numbers as their digits.
+    pub(super) fn names(&self, key: &str) -> Result<Option<Vec<Name<'d>>>, Failure> {
+        self.get(key, "a name, a number or an array of them", |value| match value {
+            DeValue::Array(array) => array.iter().map(|v| Name::read(v.get_ref())).collect(),
+            value => Name::read(value).map(|name| vec![name]),
+        })
+    }
+
+    /// One of `words`, each with the value it stands for.
+    pub(super) fn word<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Result<Option<T>, Failure> {
+        let Some(said) = self.string(key)? else { return Ok(None) };
+        match words.iter().find(|(word, _)| *word == said) {
+            Some((_, value)) => Ok(Some(*value)),
+            None => {
+                let list: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+                Err(self.wrong(key, format!("must be {}, not {said:?}", list.join(" or "))))
+            }
+        }
+    }
+
+    /// A path, made absolute.
+    pub(super) fn path(&self, key: &str) -> Result<Option<PathBuf>, Failure> {
+        Ok(self.string(key)?.map(|path| self.text().resolve(path)))
+    }
+
+    /// A secret: a string, or a table that says where it is read from.
+    pub(super) fn source(&self, key: &str) -> Result<Option<Source>, Failure> {
+        let wanted = "a string or one of { file = }, { env = }, { credential = }, { command = [] }";
+        let Some(value) = self.table.get(key) else { return Ok(None) };
+        match value.get_ref() {
+            DeValue::String(text) if text.is_empty() => Err(self.wrong(key, "is empty")),
+            DeValue::String(text) => Ok(Some(Source::Inline(Secret::new(text.clone().into_owned())))),
+            DeValue::Table(_) => {
+                let Some(place) = self.section(key)? else { return Ok(None) };
+                let [word] = place.keys()[..] else {
+                    return Err(self.wrong(key, format!("must be {wanted}")));
+                };
+                let source = match word {
+                    "file" => place.path(word)?.map(Source::File),
+                    "env" => place.string(word)?.map(|name| Source::Env(name.to_owned())),
+                    "credential" => place.string(word)?.map(|name| Source::Credential(name.to_owned())),
+                    "command" => {
+                        place.strings(word)?.map(|w| Source::Command(w.into_iter().map(str::to_owned).collect()))
+                    }
+                    _ => return Err(place.unknown(word, PLACES)),
+                };
+                match source {
+                    Some(Source::Command(words)) if words.is_empty() => Err(place.wrong(word, "is empty")),
+                    source => Ok(source),
+                }
+            }
+            value => Err(self.wrong(key, format!("must be {wanted}, not {}", value::kind(value)))),
+        }
+    }
+
+    /// The table under `key`.
+    pub(super) fn section(&self, key: &str) -> Result<Option<Section<'d>>, Failure> {
+        let Some((name, value)) = self.table.get_key_value(key) else { return Ok(None) };
+        match value.get_ref() {
+            DeValue::Table(table) => Ok(Some(self.below(name, table))),
+            value => Err(self.wrong(key, format!("must be a table, not {}", value::kind(value)))),
+        }
+    }
+
+    /// The tables under `key`, such as every `[relay.NAME]`, in the order of the file.
+    pub(super) fn sections(&self, key: &str) -> Result<Vec<(&'d str, Section<'d>)>, Failure> {
+        let Some(parent) = self.section(key)? else { return Ok(Vec::new()) };
+        let names = parent.keys();
+        let mut sections = Vec::with_capacity(names.len());
+        for name in names {
+            match parent.table.get(name).map(Spanned::get_ref) {
+                Some(DeValue::Table(_)) => sections.extend(parent.section(name)?.map(|section| (name, section))),
+                _ => {
+                    let why = format!("{key:?} takes named tables");
+                    return Err(parent.error(name, why).hint(format!("write [{key}.NAME] above {name:?}")));
+                }
+            }
+        }
+        Ok(sections)
+    }
+
+    fn below(&self, key: &Spanned<std::borrow::Cow<'d, str>>, table: &'d DeTable<'d>) -> Section<'d> {
+        let name = match self.name.as_str() {
+            "" => key.get_ref().to_string(),
+            name => format!("{name}.{}", key.get_ref()),
+        };
+        Section { document: self.document, name, offset: key.span().start, table }
+    }
+}

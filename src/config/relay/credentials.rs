@@ -1,0 +1,118 @@
+//! The credentials of a relay's table: which key is user name, which is secret, and what is too little.
+
+use super::{LoginSource, Mechanism, SecretKind, Username};
+use crate::config::document::Section;
+use crate::failure::Failure;
+use crate::provider::{Provider, UserName};
+use crate::secret::Source;
+
+/// What a relay without preset, or any other server, takes.
+const PLAIN_SECRETS: &[&str] = &["password"];
+
+/// The keys that may hold the secret, the natural one first.
+pub(super) fn secret_keys(provider: Option<&Provider>) -> Vec<&'static str> {
+    let mut keys = provider.map_or(PLAIN_SECRETS, |p| p.secrets).to_vec();
+    if provider.is_none_or(|p| p.bearer) {
+        keys.push("token");
+    }
+    keys
+}
+
+/// The keys that may hold the user name or a part of it.
+pub(super) fn username_keys(provider: Option<&Provider>) -> Vec<&'static str> {
+    let mut keys = vec!["username"];
+    match provider.map(|p| &p.username) {
+        Some(UserName::Given(key)) if *key != "username" => keys.insert(0, key),
+        Some(UserName::Joined(parts)) => keys.extend(*parts),
+        _ => (),
+    }
+    keys
+}
+
+/// `username and password`: what to write for `provider` in this version.
+pub(super) fn wanted(provider: Option<&Provider>) -> String {
+    let secret = secret_keys(provider)[0];
+    match provider.map(|p| &p.username) {
+        Some(UserName::Word(_) | UserName::Secret) => secret.to_owned(),
+        Some(UserName::Joined(parts)) => format!("{} and {secret}", parts.join(", ")),
+        Some(UserName::Given(key)) => format!("{key} and {secret}"),
+        None => format!("username and {secret}"),
+    }
+}
+
+/// Reads user name and secret of a relay's table. `None`: it has neither, and its provider needs none.
+///
+/// # Errors
+/// One without the other, several secrets, or none where the provider needs one.
+pub(super) fn read(
+    section: &Section<'_>,
+    provider: Option<&'static Provider>,
+    auth: &[Mechanism],
+) -> Result<Option<LoginSource>, Failure> {
+    let keys = secret_keys(provider);
+    let given: Vec<_> = keys.iter().copied().filter(|key| section.has(key)).collect();
+    let name = username(section, provider)?;
+    let needs = |key: &str, what: &str| {
+        let failure = section.error(key, what.to_owned());
+        failure.hint(format!("{} takes {}", provider.map_or("a login", |p| p.id), wanted(provider)))
+    };
+    let (key, secret) = match given[..] {
+        [] if auth == [Mechanism::External] => {
+            let username = name.unwrap_or_else(|| Username::Given(String::new()));
+            return Ok(Some(LoginSource { username, kind: SecretKind::Password, secret: None }));
+        }
+        [] if section.has("username") => return Err(needs("username", "a user name without a secret")),
+        [] if provider.is_some_and(|p| !p.host.is_empty()) => {
+            return Err(needs("provider", "the relay has no credentials"));
+        }
+        [] => return Ok(None),
+        [key] => (key, section.source(key)?),
+        [one, other, ..] => {
+            return Err(section.error(other, format!("{one:?} and {other:?} are two secrets for one login")));
+        }
+    };
+    let Some(username) = name else { return Err(needs(key, "a secret without a user name")) };
+    let kind = match key {
+        "token" if provider.is_none_or(|p| p.bearer) => SecretKind::Token,
+        "secret_access_key" => SecretKind::AwsSecretKey { region: region(section, provider)? },
+        _ => SecretKind::Password,
+    };
+    if !auth.is_empty() && !auth.iter().any(|mechanism| mechanism.carries(Some(&kind))) {
+        return Err(section.wrong("auth", format!("lists no mechanism that can carry {key:?}")));
+    }
+    Ok(Some(LoginSource { username, kind, secret }))
+}
+
+fn username(section: &Section<'_>, provider: Option<&Provider>) -> Result<Option<Username>, Failure> {
+    let one = |key: &str| {
+        Ok(section.source(key)?.map(|source| match source {
+            Source::Inline(name) => Username::Given(name.expose().to_owned()),
+            place => Username::Read(place),
+        }))
+    };
+    if section.has("username") {
+        return one("username");
+    }
+    match provider.map(|p| &p.username) {
+        None => Ok(None),
+        Some(UserName::Given(key)) => one(key),
+        Some(UserName::Word(word)) => Ok(Some(Username::Given((*word).to_owned()))),
+        Some(UserName::Secret) => Ok(Some(Username::Secret)),
+        Some(UserName::Joined(keys)) => {
+            let mut parts = Vec::new();
+            for key in *keys {
+                parts.extend(section.string(key)?);
+            }
+            Ok((parts.len() == keys.len()).then(|| Username::Given(parts.join("|"))))
+        }
+    }
+}
+
+/// The region an Amazon SES password is derived for.
+fn region(section: &Section<'_>, provider: Option<&Provider>) -> Result<String, Failure> {
+    match (section.string("region")?, provider.and_then(|p| p.default_region)) {
+        (Some(region), _) => Ok(region.to_owned()),
+        (None, Some(default)) if !section.has("host") => Ok(default.to_owned()),
+        _ => Err(section.error("host", "\"secret_access_key\" needs \"region\" beside \"host\"")),
+    }
+}

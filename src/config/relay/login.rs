@@ -1,0 +1,58 @@
+//! A relay's credentials, read at the moment the relay is tried.
+
+use super::{Login, Mechanism, Relay, SecretKind, Username};
+use crate::failure::{Failure, Kind};
+use crate::provider::ses;
+use crate::secret::Secret;
+
+impl Mechanism {
+    /// Every mechanism with its registered name.
+    pub const ALL: [(&'static str, Self); 8] = [
+        ("PLAIN", Self::Plain),
+        ("SCRAM-SHA-256", Self::ScramSha256),
+        ("SCRAM-SHA-1", Self::ScramSha1),
+        ("LOGIN", Self::Login),
+        ("CRAM-MD5", Self::CramMd5),
+        ("XOAUTH2", Self::XOAuth2),
+        ("OAUTHBEARER", Self::OAuthBearer),
+        ("EXTERNAL", Self::External),
+    ];
+
+    /// Whether it can carry such a secret (`None`: no secret at all).
+    pub(super) fn carries(self, kind: Option<&SecretKind>) -> bool {
+        match self {
+            Self::External => kind.is_none(),
+            Self::XOAuth2 | Self::OAuthBearer => kind == Some(&SecretKind::Token),
+            _ => matches!(kind, Some(SecretKind::Password | SecretKind::AwsSecretKey { .. })),
+        }
+    }
+}
+
+impl Relay {
+    /// Reads user name and secret. `None`: no credentials are configured. What is weak about a file's
+    /// owner or mode is added to `warnings`, or refused when `strict` is set.
+    ///
+    /// # Errors
+    /// As [`Source::read`](crate::secret::Source::read); nothing has been sent then.
+    pub fn login(&self, strict: bool, warnings: &mut Vec<String>) -> Result<Option<Login>, Failure> {
+        let Some(source) = &self.login else { return Ok(None) };
+        let secret = match &source.secret {
+            Some(place) => place.read(strict, warnings)?,
+            None => Secret::new(String::new()),
+        };
+        let username = match &source.username {
+            Username::Given(name) => name.clone(),
+            Username::Secret => secret.expose().to_owned(),
+            Username::Read(place) => place.read(strict, warnings)?.expose().to_owned(),
+        };
+        if username.contains(char::is_control) {
+            let what = format!("user name of relay {}", self.name);
+            return Err(Failure::new(Kind::Configuration, what, "holds a control character"));
+        }
+        let secret = match &source.kind {
+            SecretKind::AwsSecretKey { region } => ses::smtp_password(&secret, region),
+            SecretKind::Password | SecretKind::Token => secret,
+        };
+        Ok(Some(Login { username, secret, is_token: source.kind == SecretKind::Token }))
+    }
+}

@@ -1,0 +1,141 @@
+//! One document read whole: its sites with their relays and aliases, and what it says of the program.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::LogTarget;
+use super::document::{Document, Keys, Section};
+use super::relay::{self, Relay, Username};
+use super::site::Site;
+use super::site::policy::{self, Policy};
+use super::site::read::{self as site, LATER, Shared};
+use super::value;
+use crate::caller::Caller;
+use crate::failure::Failure;
+use crate::secret::Source;
+
+/// The keys of the top level beside the policy.
+const KEYS: &[&str] = &["default_site", "strict_modes", "relay", "site", "alias", "log"];
+
+/// What one document says.
+pub(super) struct Scope {
+    /// Its sites, in file order.
+    pub(super) sites: Vec<Site>,
+    /// Its top-level policy.
+    pub(super) policy: Policy,
+    /// `default_site`, with the failure to answer when that site may not be it.
+    pub(super) default_site: Option<(String, Failure)>,
+    /// `log.to`.
+    pub(super) log: Option<Vec<LogTarget>>,
+    /// `strict_modes`.
+    pub(super) strict_modes: bool,
+    /// Whether a secret is written in it.
+    pub(super) holds_secret: bool,
+}
+
+/// Where a document stands among the others.
+pub(super) struct Standing<'a> {
+    /// The file; `None`: the environment.
+    pub(super) file: Option<PathBuf>,
+    /// The name of its site when it has no `[site]`.
+    pub(super) lone_site: &'a str,
+    /// The policy of the main file, for a file of `sites.d`.
+    pub(super) base: Option<&'a Policy>,
+    /// The uid its sites are bound to: the owner of a `sites.d` file that is not root's.
+    pub(super) owner: Option<u32>,
+    /// Who calls.
+    pub(super) caller: &'a Caller,
+}
+
+impl Scope {
+    /// Reads `document`.
+    ///
+    /// # Errors
+    /// `Configuration`, with the place of the first thing at fault.
+    pub(super) fn read(
+        document: &Document<'_>,
+        standing: Standing<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, Failure> {
+        let root = document.root();
+        let above = [KEYS, policy::KEYS].concat();
+        root.expect(&Keys { now: &above, later: LATER, above: &[] })?;
+        if standing.owner.is_some() {
+            // What reaches beyond the file is root's to say.
+            if let Some(key) = ["default_site", "log", "strict_modes"].into_iter().find(|key| root.has(key)) {
+                return Err(root.wrong(key, "may not be set in a file that root does not own"));
+            }
+        }
+        let mut relays = Vec::new();
+        for (name, section) in root.sections("relay")? {
+            relays.push(Arc::new(relay::read::read(name, &section, &above)?));
+        }
+        let policy = Policy::read(&root)?;
+        let policy = standing.base.map_or(policy.clone(), |base| policy.over(base));
+        let shared = Shared {
+            file: standing.file,
+            policy,
+            relays,
+            alias: site::aliases(&root)?,
+            owner: standing.owner,
+            caller: standing.caller,
+        };
+        let mut sites = Vec::new();
+        for (name, section) in root.sections("site")? {
+            sites.push(shared.read(name, &section, &above, warnings)?);
+        }
+        if shared.relays.is_empty() && !sites.is_empty() {
+            return Err(root
+                .error("site", "no [relay.NAME] is configured")
+                .hint("a relay is [relay.main] with provider or host"));
+        }
+        if sites.is_empty() && !shared.relays.is_empty() {
+            sites.push(shared.lone(standing.lone_site, &root)?);
+        }
+        let default_site = root.string("default_site")?.map(|name| {
+            let why = format!("\"default_site\" names {name:?}, which is no site");
+            (name.to_owned(), root.error("default_site", why))
+        });
+        Ok(Self {
+            sites,
+            default_site,
+            log: log(&root)?,
+            strict_modes: root.boolean("strict_modes")?.unwrap_or(false),
+            holds_secret: shared.relays.iter().any(|relay| holds_secret(relay)),
+            policy: shared.policy,
+        })
+    }
+}
+
+fn holds_secret(relay: &Relay) -> bool {
+    let inline = |source: &Source| matches!(source, Source::Inline(_));
+    let login = relay.login.as_ref().is_some_and(|login| {
+        login.secret.as_ref().is_some_and(inline) || matches!(&login.username, Username::Read(source) if inline(source))
+    });
+    let proxy = relay.proxy.as_ref().and_then(|proxy| proxy.login.as_ref());
+    login || proxy.is_some_and(|(_, password)| inline(password))
+}
+
+fn log(root: &Section<'_>) -> Result<Option<Vec<LogTarget>>, Failure> {
+    let Some(section) = root.section("log")? else { return Ok(None) };
+    section.expect(&Keys { now: &["to"], later: &[], above: &[] })?;
+    let Some(words) = section.strings("to")? else { return Ok(None) };
+    let mut targets = Vec::with_capacity(words.len());
+    for word in words {
+        targets.push(match word {
+            "journal" => LogTarget::Journal,
+            "syslog" => LogTarget::Syslog,
+            "stderr" => LogTarget::Stderr,
+            path if path.starts_with('/') => LogTarget::File(path.to_owned()),
+            other => {
+                let why = format!("takes \"journal\", \"syslog\", \"stderr\" or an absolute path, not {other:?}");
+                let failure = section.wrong("to", why);
+                return Err(match value::nearest(other, ["journal", "syslog", "stderr"].into_iter()) {
+                    Some(near) => failure.hint(format!("did you mean {near:?}?")),
+                    None => failure,
+                });
+            }
+        });
+    }
+    Ok(Some(targets))
+}

@@ -1,0 +1,340 @@
+//! Which source counts, and reading it with the files of `sites.d` beside it.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::document::{Document, Text};
+use super::environment::Environment;
+use super::scope::{Scope, Standing};
+use super::setting::Secrets;
+use super::{Config, DefaultSite, Origin, PassedOver, Skipped};
+use crate::caller::Caller;
+use crate::failure::{Failure, Kind};
+use crate::modes::{self, Modes};
+
+/// The size of the largest configuration file, in octets.
+const LIMIT: usize = 1024 * 1024;
+
+/// The places a configuration is looked for.
+pub struct Search<'a> {
+    /// `--config`.
+    pub option: Option<PathBuf>,
+    /// The host's directory: `/etc/mailchute`.
+    pub system: PathBuf,
+    /// Environment variables by name.
+    pub variables: &'a dyn Fn(&str) -> Option<OsString>,
+}
+
+impl Search<'static> {
+    /// The places of this process, with the value of `--config`.
+    pub fn new(option: Option<PathBuf>) -> Self {
+        Self { option, system: PathBuf::from("/etc/mailchute"), variables: &|name| std::env::var_os(name) }
+    }
+}
+
+impl Search<'_> {
+    /// The site that was asked for: `--site`, else `MAILCHUTE_SITE`, which does not count for a binary
+    /// with a group of its own.
+    pub fn wanted_site(&self, option: Option<&str>, caller: &Caller) -> Option<String> {
+        let variable = || self.variable("MAILCHUTE_SITE", caller)?.into_string().ok();
+        option.map(str::to_owned).or_else(variable)
+    }
+
+    /// Finds the source that counts for `caller` and reads it whole.
+    ///
+    /// # Errors
+    /// `Configuration` when there is none or something in it is wrong, `NoPermission` when the caller
+    /// may not read it or others may write it.
+    pub fn load(&self, caller: &Caller) -> Result<Config, Failure> {
+        let environment = match caller.privileged {
+            true => None,
+            false => Environment::find(&|name| self.variable(name, caller))?,
+        };
+        let mut chosen = None;
+        let mut passed_over: Vec<PassedOver> = Vec::new();
+        for (file, standing) in self.files(caller) {
+            let why = match (&chosen, standing) {
+                (None, None) => {
+                    chosen = Some(file);
+                    continue;
+                }
+                (_, Some(why)) => why,
+                (Some(first), None) => format!("{} comes first", Path::display(first)),
+            };
+            passed_over.push(PassedOver { place: file.display().to_string(), why });
+        }
+        let mut config = match (chosen, environment) {
+            (Some(file), environment) => {
+                passed_over.extend(environment.map(|environment| PassedOver {
+                    place: environment.variable.to_owned(),
+                    why: format!("{} comes first", file.display()),
+                }));
+                self.load_file(&file, caller)?
+            }
+            (None, Some(environment)) => load_environment(&environment, caller)?,
+            (None, None) => return Err(nothing_found(&passed_over)),
+        };
+        config.passed_over = passed_over;
+        Ok(config)
+    }
+
+    /// A variable that is set and not empty.
+    fn variable(&self, name: &str, caller: &Caller) -> Option<OsString> {
+        if caller.privileged { None } else { (self.variables)(name).filter(|value| !value.is_empty()) }
+    }
+
+    /// The files in the order in which they count, each with the reason why it does not.
+    fn files(&self, caller: &Caller) -> Vec<(PathBuf, Option<String>)> {
+        let mut files = Vec::new();
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let option = self.option.clone().filter(|_| !caller.privileged);
+        if let Some(path) = option.or_else(|| self.variable("MAILCHUTE_CONFIG", caller).map(PathBuf::from)) {
+            files.push((absolute(path), None));
+        }
+        let system = self.system.join("config.toml");
+        let missing = !exists(&system) && site_files(&system).is_ok_and(|files| files.is_empty());
+        files.push((system, missing.then(|| "does not exist".to_owned())));
+        if let Some(path) = user_file(caller) {
+            let why = match path.metadata() {
+                Err(e) if is_missing(&e) => Some("does not exist".to_owned()),
+                // Whose it is cannot be told then.
+                Err(e) => Some(format!("cannot be examined: {e}")),
+                Ok(metadata) if metadata.uid() != caller.uid => Some(format!("is not owned by uid {}", caller.uid)),
+                Ok(_) => None,
+            };
+            files.push((path, why));
+        }
+        files
+    }
+
+    /// Reads a main file, which may be missing where `sites.d` is not empty, and the files of `sites.d`.
+    fn load_file(&self, file: &Path, caller: &Caller) -> Result<Config, Failure> {
+        let mut warnings = Vec::new();
+        let standing =
+            |owner| Standing { file: Some(file.to_owned()), lone_site: "default", base: None, owner, caller };
+        let only_sites = !exists(file) && *file == self.system.join("config.toml");
+        let (main, modes) = match only_sites {
+            true => (read_scope(file, "", standing(None), &mut warnings)?, None),
+            false => {
+                let (source, modes) = read_text(file, caller)?;
+                modes.judge(file, caller.uid, false, false)?;
+                (read_scope(file, &source, standing(None), &mut warnings)?, Some(modes))
+            }
+        };
+        let strict = main.strict_modes || caller.privileged;
+        if let Some(modes) = modes {
+            warnings.extend(modes.judge(file, caller.uid, main.holds_secret, strict)?);
+        }
+        let mut gathered = Gathered::new(Origin::File(file.to_owned()), main, warnings, strict);
+        match site_files(file) {
+            Ok(files) => files.into_iter().for_each(|file| gathered.add(file, caller)),
+            Err(e) => gathered.skip(beside(file), &modes::unreadable(&beside(file), &e, caller.gid)),
+        }
+        gathered.finish(file)
+    }
+}
+
+impl Config {
+    /// What `source` comes to for `caller` when it stands alone as the main file `file`: no other source,
+    /// no `sites.d`, no owner or mode.
+    ///
+    /// # Errors
+    /// `Configuration`, with the place of the first thing at fault.
+    pub fn parse(file: &Path, source: &str, caller: &Caller) -> Result<Self, Failure> {
+        let mut warnings = Vec::new();
+        let standing = Standing { file: Some(file.to_owned()), lone_site: "default", base: None, owner: None, caller };
+        let main = read_scope(file, source, standing, &mut warnings)?;
+        let strict = main.strict_modes || caller.privileged;
+        Gathered::new(Origin::File(file.to_owned()), main, warnings, strict).finish(file)
+    }
+}
+
+/// A configuration that is being put together.
+struct Gathered {
+    config: Config,
+    policy: super::site::policy::Policy,
+    default_site: Option<(String, Failure)>,
+    /// Whether a site was left out that is somebody else's: it binds users, unseen.
+    hidden: bool,
+}
+
+impl Gathered {
+    fn new(origin: Origin, main: Scope, warnings: Vec<String>, strict_modes: bool) -> Self {
+        let config = Config {
+            origin,
+            passed_over: Vec::new(),
+            sites: main.sites,
+            default_site: DefaultSite::Refuse,
+            log: main.log.unwrap_or_default(),
+            logs: Vec::new(),
+            warnings,
+            skipped: Vec::new(),
+            strict_modes,
+        };
+        Self { config, policy: main.policy, default_site: main.default_site, hidden: false }
+    }
+
+    /// Adds a file of `sites.d`, or the reason why it is left out: one site cannot stop the others.
+    fn add(&mut self, file: PathBuf, caller: &Caller) {
+        if let Err(failure) = self.try_add(&file, caller) {
+            self.skip(file, &failure);
+        }
+    }
+
+    fn skip(&mut self, file: PathBuf, failure: &Failure) {
+        self.hidden |= failure.kind == Kind::NoPermission;
+        let place = file.display().to_string();
+        let why = if failure.what == place { failure.why.clone() } else { failure.to_string() };
+        self.config.warnings.push(format!("{place}: skipped: {why}"));
+        self.config.skipped.push(Skipped { file, why });
+    }
+
+    fn try_add(&mut self, file: &Path, caller: &Caller) -> Result<(), Failure> {
+        let (source, modes) = read_text(file, caller)?;
+        let refuse = |why: String| Err(Failure::new(Kind::NoPermission, file.display().to_string(), why));
+        if modes.uid != 0 && modes.uid != caller.uid {
+            return refuse(format!("is owned by uid {}, neither root nor the caller", modes.uid));
+        }
+        modes.judge(file, caller.uid, false, false)?;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let standing = Standing {
+            file: Some(file.to_owned()),
+            lone_site: &name,
+            base: Some(&self.policy),
+            owner: (modes.uid != 0).then_some(modes.uid),
+            caller,
+        };
+        let mut warnings = Vec::new();
+        let scope = read_scope(file, &source, standing, &mut warnings)?;
+        let judged = modes.judge(file, caller.uid, scope.holds_secret, self.config.strict_modes)?;
+        if let Some(site) = scope.sites.iter().find(|site| self.config.site(&site.name).is_some()) {
+            return refuse(format!("defines site {:?}, which another file defines already", site.name));
+        }
+        self.config.warnings.extend(warnings.into_iter().chain(judged));
+        self.config.sites.extend(scope.sites);
+        self.config.logs.extend(scope.log.map(|log| (file.to_owned(), log)));
+        self.default_site = self.default_site.take().or(scope.default_site);
+        Ok(())
+    }
+
+    /// Settles `default_site` once every site is known.
+    fn finish(self, file: &Path) -> Result<Config, Failure> {
+        let mut config = self.config;
+        if config.sites.is_empty() && config.skipped.is_empty() {
+            return Err(Failure::new(Kind::Configuration, file.display().to_string(), "no [relay.NAME] is configured")
+                .hint("one table is enough: [relay.main] with provider or host"));
+        }
+        let bound = config.sites.iter().any(|site| !site.users.is_empty()) || self.hidden;
+        config.default_site = match self.default_site {
+            Some((name, _)) if name == "refuse" => DefaultSite::Refuse,
+            Some((name, failure)) => match config.site(&name) {
+                Some(site) if site.users.is_empty() => DefaultSite::Named(name),
+                Some(_) => {
+                    let why = format!("\"default_site\" names {name:?}, which is bound to users");
+                    return Err(Failure { why, ..failure }.hint("name a site without \"user\", or \"refuse\""));
+                }
+                // It may be in a file that this caller cannot read.
+                None if !config.skipped.is_empty() => DefaultSite::Refuse,
+                None => {
+                    let near = super::value::nearest(&name, config.sites.iter().map(|site| site.name.as_str()));
+                    return Err(match near {
+                        Some(near) => failure.hint(format!("did you mean {near:?}?")),
+                        None => failure,
+                    });
+                }
+            },
+            None if bound => DefaultSite::Refuse,
+            None => {
+                let general = config.sites.iter().find(|site| site.paths.is_empty() && site.sender.is_empty());
+                match general.or(config.sites.first()) {
+                    Some(site) => DefaultSite::Named(site.name.clone()),
+                    None => DefaultSite::Refuse,
+                }
+            }
+        };
+        Ok(config)
+    }
+}
+
+fn load_environment(environment: &Environment, caller: &Caller) -> Result<Config, Failure> {
+    let mut warnings = environment.warnings.clone();
+    let (toml, variables) = environment.toml(Secrets::Named);
+    let text = Text::Variables(variables);
+    let standing = Standing { file: None, lone_site: "default", base: None, owner: None, caller };
+    let main = Scope::read(&Document::parse(&text, &toml)?, standing, &mut warnings)?;
+    let origin = Origin::Environment(environment.variable);
+    Gathered::new(origin, main, warnings, caller.privileged).finish(Path::new(environment.variable))
+}
+
+fn read_scope(file: &Path, source: &str, standing: Standing<'_>, warnings: &mut Vec<String>) -> Result<Scope, Failure> {
+    let text = Text::File(file.to_owned());
+    Scope::read(&Document::parse(&text, source)?, standing, warnings)
+}
+
+fn read_text(file: &Path, caller: &Caller) -> Result<(Zeroizing<String>, Modes), Failure> {
+    if caller.uid != nix::unistd::geteuid().as_raw() {
+        modes::readable_by(caller, file)?;
+    }
+    let (mut bytes, modes) = modes::read(file, LIMIT).map_err(|e| modes::unreadable(file, &e, caller.gid))?;
+    match String::from_utf8(std::mem::take(&mut *bytes)) {
+        Ok(text) => Ok((Zeroizing::new(text), modes)),
+        Err(e) => {
+            drop(Zeroizing::new(e.into_bytes()));
+            Err(Failure::new(Kind::Configuration, file.display().to_string(), "is not UTF-8 text"))
+        }
+    }
+}
+
+fn nothing_found(places: &[PassedOver]) -> Failure {
+    let places: Vec<_> = places.iter().map(|p| format!("{} ({})", p.place, p.why)).collect();
+    let why = format!("none found; searched {} and the environment (MAILCHUTE_URL, MAILER_DSN)", places.join(", "));
+    Failure::new(Kind::Configuration, "configuration", why).hint(
+        "write /etc/mailchute/config.toml or set MAILCHUTE_URL; php-fpm clears the environment: mailchute init --from-env",
+    )
+}
+
+/// The user's file: where `directories` puts it, seen from the passwd home.
+fn user_file(caller: &Caller) -> Option<PathBuf> {
+    let home = caller.home.as_ref().filter(|_| !caller.privileged)?;
+    let relative = directories::BaseDirs::new()
+        .and_then(|dirs| dirs.config_dir().strip_prefix(dirs.home_dir()).ok().map(Path::to_owned))
+        .unwrap_or_else(|| PathBuf::from(".config"));
+    Some(home.join(relative).join("mailchute/config.toml"))
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Whether the file is there, readable or not: one that is forbidden still counts, so that nothing
+/// behind it reroutes the host's mail.
+fn exists(path: &Path) -> bool {
+    !path.symlink_metadata().is_err_and(|e| is_missing(&e))
+}
+
+/// The `sites.d` of a main file.
+fn beside(main: &Path) -> PathBuf {
+    main.with_file_name("sites.d")
+}
+
+/// The files of the `sites.d` beside `main`, by name.
+fn site_files(main: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(beside(main)) {
+        Err(e) if is_missing(&e) => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}

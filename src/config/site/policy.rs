@@ -1,0 +1,120 @@
+//! What a site may do and how it is answered: the keys that the top level gives as every site's default.
+
+use std::time::Duration;
+
+use super::{OtherSender, SenderPattern};
+use crate::address::Mailbox;
+use crate::config::document::Section;
+use crate::config::value;
+use crate::exit::Scheme;
+use crate::failure::Failure;
+
+/// The keys of a policy.
+pub(in crate::config) const KEYS: &[&str] = &[
+    "from",
+    "sender",
+    "other_sender",
+    "partial",
+    "in_doubt",
+    "exit_status",
+    "transient_status",
+    "domain",
+    "local_domains",
+    "deadline",
+];
+
+/// What other transient refusals read as under `exit_status = "sysexits"`.
+const TRANSIENT: u8 = 69;
+/// Connect and send, all relays together, unless `deadline` says otherwise.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A policy as written; what is `None` is left to the level above.
+#[derive(Clone, Debug, Default)]
+pub(in crate::config) struct Policy {
+    pub(super) from: Option<Mailbox>,
+    pub(super) sender: Option<Vec<SenderPattern>>,
+    pub(super) other_sender: Option<OtherSender>,
+    pub(super) deliver_partially: Option<bool>,
+    pub(super) retry_in_doubt: Option<bool>,
+    sysexits: Option<bool>,
+    transient: Option<u8>,
+    pub(super) domain: Option<String>,
+    pub(super) local_domains: Option<Vec<String>>,
+    deadline: Option<Duration>,
+}
+
+impl Policy {
+    /// Reads the policy keys of the top level or of a site.
+    ///
+    /// # Errors
+    /// `Configuration`, with the place of the key at fault.
+    pub(in crate::config) fn read(section: &Section<'_>) -> Result<Self, Failure> {
+        let from = match section.string("from")? {
+            Some(text) => Some(value::mailbox(text).ok_or_else(|| {
+                section.wrong("from", format!("is no address: {text:?}")).hint("write \"Name <local@domain>\"")
+            })?),
+            None => None,
+        };
+        let others = [("rewrite", OtherSender::Rewrite), ("refuse", OtherSender::Refuse), ("pass", OtherSender::Pass)];
+        Ok(Self {
+            from,
+            sender: senders(section)?,
+            other_sender: section.word("other_sender", &others)?,
+            deliver_partially: section.word("partial", &[("deliver", true), ("refuse", false)])?,
+            retry_in_doubt: section.word("in_doubt", &[("retry", true), ("report", false)])?,
+            sysexits: section.word("exit_status", &[("sysexits", true), ("reply", false)])?,
+            transient: section.number("transient_status", u8::MAX.into())?.and_then(|n| u8::try_from(n).ok()),
+            domain: domains(section, "domain")?.and_then(|mut list| list.pop()),
+            local_domains: domains(section, "local_domains")?,
+            deadline: section.duration("deadline")?,
+        })
+    }
+
+    /// This policy, with what it leaves open taken from `base`.
+    pub(in crate::config) fn over(self, base: &Self) -> Self {
+        Self {
+            from: self.from.or_else(|| base.from.clone()),
+            sender: self.sender.or_else(|| base.sender.clone()),
+            other_sender: self.other_sender.or(base.other_sender),
+            deliver_partially: self.deliver_partially.or(base.deliver_partially),
+            retry_in_doubt: self.retry_in_doubt.or(base.retry_in_doubt),
+            sysexits: self.sysexits.or(base.sysexits),
+            transient: self.transient.or(base.transient),
+            domain: self.domain.or_else(|| base.domain.clone()),
+            local_domains: self.local_domains.or_else(|| base.local_domains.clone()),
+            deadline: self.deadline.or(base.deadline),
+        }
+    }
+
+    pub(super) fn exit_status(&self) -> Scheme {
+        match self.sysexits {
+            Some(true) => Scheme::Sysexits { transient: self.transient.unwrap_or(TRANSIENT) },
+            _ => Scheme::Reply,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline.unwrap_or(DEADLINE)
+    }
+}
+
+fn senders(section: &Section<'_>) -> Result<Option<Vec<SenderPattern>>, Failure> {
+    let Some(list) = section.strings("sender")? else { return Ok(None) };
+    let mut patterns = Vec::with_capacity(list.len());
+    for text in list {
+        patterns.push(value::sender_pattern(text).ok_or_else(|| {
+            section
+                .wrong("sender", format!("holds {text:?}, which is no sender pattern"))
+                .hint("write \"local@domain\", \"*@domain\" or \"*@*.domain\"")
+        })?);
+    }
+    Ok(Some(patterns))
+}
+
+fn domains(section: &Section<'_>, key: &str) -> Result<Option<Vec<String>>, Failure> {
+    let list = if key == "domain" { section.string(key)?.map(|one| vec![one]) } else { section.strings(key)? };
+    let Some(list) = list else { return Ok(None) };
+    let named =
+        |text| value::domain(text).ok_or_else(|| section.wrong(key, format!("holds {text:?}, which is no domain")));
+    list.into_iter().map(named).collect::<Result<_, _>>().map(Some)
+}

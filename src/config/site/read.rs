@@ -1,0 +1,178 @@
+//! The sites of one file, flattened: policy, relays and aliases filled in from the file's top level.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use nix::unistd::User;
+
+use super::policy::{self, Policy};
+use super::{NOBODY, OtherSender, Site};
+use crate::caller::Caller;
+use crate::config::document::{Keys, Section};
+use crate::config::relay::Relay;
+use crate::config::value::{self, Name};
+use crate::failure::Failure;
+
+/// The keys of a site beside its policy.
+const KEYS: &[&str] = &["user", "path", "relay", "disabled", "alias"];
+/// The keys of later versions.
+pub(in crate::config) const LATER: &[&str] = &["limit", "route", "on_relay_failure", "divert", "alert"];
+
+/// What the sites of one file share.
+pub(in crate::config) struct Shared<'a> {
+    /// The file; `None`: the environment.
+    pub(in crate::config) file: Option<PathBuf>,
+    /// The top-level policy.
+    pub(in crate::config) policy: Policy,
+    /// The relays in file order.
+    pub(in crate::config) relays: Vec<Arc<Relay>>,
+    /// `[alias]`.
+    pub(in crate::config) alias: BTreeMap<String, Vec<String>>,
+    /// The uid that every site of the file is bound to.
+    pub(in crate::config) owner: Option<u32>,
+    /// Who calls, whose name needs no look-up.
+    pub(in crate::config) caller: &'a Caller,
+}
+
+impl Shared<'_> {
+    /// The one site of a file without `[site]`.
+    pub(in crate::config) fn lone(&self, name: &str, root: &Section<'_>) -> Result<Site, Failure> {
+        let site = self.site(name, &self.policy, root)?;
+        Ok(Site { relays: self.relays.clone(), alias: self.alias.clone(), ..site })
+    }
+
+    /// Reads `[site.NAME]`.
+    ///
+    /// # Errors
+    /// `Configuration`, with the place of the key at fault.
+    pub(in crate::config) fn read(
+        &self,
+        name: &str,
+        section: &Section<'_>,
+        above: &[&str],
+        warnings: &mut Vec<String>,
+    ) -> Result<Site, Failure> {
+        section.expect(&Keys { now: &[KEYS, policy::KEYS].concat(), later: LATER, above })?;
+        let policy = Policy::read(section)?.over(&self.policy);
+        let mut alias = self.alias.clone();
+        alias.extend(aliases(section)?);
+        let users = match self.owner {
+            Some(_) if section.has("user") => {
+                return Err(section.wrong("user", "may not be set in a file that root does not own"));
+            }
+            Some(owner) => vec![owner],
+            None => self.users(section, warnings)?,
+        };
+        Ok(Site {
+            users,
+            paths: paths(section)?,
+            relays: self.route(section)?,
+            disabled: section.string("disabled")?.map(str::to_owned),
+            alias,
+            ..self.site(name, &policy, section)?
+        })
+    }
+
+    /// A site with this policy, open to its owner or to everybody.
+    fn site(&self, name: &str, policy: &Policy, section: &Section<'_>) -> Result<Site, Failure> {
+        let sender = policy.sender.clone().unwrap_or_default();
+        let fallback = if sender.is_empty() { OtherSender::Pass } else { OtherSender::Refuse };
+        let other_sender = policy.other_sender.unwrap_or(fallback);
+        if other_sender == OtherSender::Rewrite && policy.from.is_none() {
+            return Err(section.error("other_sender", "other_sender = \"rewrite\" needs \"from\""));
+        }
+        Ok(Site {
+            name: name.to_owned(),
+            file: self.file.clone(),
+            users: self.owner.into_iter().collect(),
+            paths: Vec::new(),
+            sender,
+            other_sender,
+            from: policy.from.clone(),
+            relays: Vec::new(),
+            disabled: None,
+            domain: policy.domain.clone(),
+            local_domains: policy.local_domains.clone(),
+            alias: BTreeMap::new(),
+            deliver_partially: policy.deliver_partially.unwrap_or(false),
+            retry_in_doubt: policy.retry_in_doubt.unwrap_or(false),
+            exit_status: policy.exit_status(),
+            deadline: policy.deadline(),
+        })
+    }
+
+    fn users(&self, section: &Section<'_>, warnings: &mut Vec<String>) -> Result<Vec<u32>, Failure> {
+        let mut users = Vec::new();
+        let Some(names) = section.names("user")? else { return Ok(users) };
+        if names.is_empty() {
+            return Err(section.wrong("user", "is empty").hint("leave it out to open the site to every user"));
+        }
+        for name in names {
+            users.push(match name {
+                Name::Number(uid) => uid,
+                Name::Word(word) if self.caller.user.as_deref() == Some(word) => self.caller.uid,
+                Name::Word(word) => match User::from_name(word).ok().flatten() {
+                    Some(user) => user.uid.as_raw(),
+                    None => {
+                        // One deleted account must not stop the other sites; the site stays bound.
+                        warnings.push(section.wrong("user", format!("names {word:?}, who does not exist")).to_string());
+                        NOBODY
+                    }
+                },
+            });
+        }
+        Ok(users)
+    }
+
+    fn route(&self, section: &Section<'_>) -> Result<Vec<Arc<Relay>>, Failure> {
+        let Some(names) = section.strings("relay")? else { return Ok(self.relays.clone()) };
+        if names.is_empty() {
+            return Err(section.wrong("relay", "is empty"));
+        }
+        let mut route: Vec<Arc<Relay>> = Vec::with_capacity(names.len());
+        for name in names {
+            let Some(relay) = self.relays.iter().find(|relay| relay.name == name) else {
+                let failure = section.wrong("relay", format!("names {name:?}, which this file does not define"));
+                return Err(match value::nearest(name, self.relays.iter().map(|relay| relay.name.as_str())) {
+                    Some(near) => failure.hint(format!("did you mean {near:?}?")),
+                    None => failure.hint(format!("add a [relay.{name}] table")),
+                });
+            };
+            if !route.iter().any(|earlier| Arc::ptr_eq(earlier, relay)) {
+                route.push(Arc::clone(relay));
+            }
+        }
+        Ok(route)
+    }
+}
+
+fn paths(section: &Section<'_>) -> Result<Vec<PathBuf>, Failure> {
+    let mut paths = Vec::new();
+    for text in section.strings("path")?.unwrap_or_default() {
+        if !text.starts_with('/') {
+            return Err(section.wrong("path", format!("holds {text:?}, which is not absolute")));
+        }
+        let path = PathBuf::from(text);
+        paths.push(path.canonicalize().unwrap_or(path));
+    }
+    Ok(paths)
+}
+
+/// Reads the `alias` table of the top level or of a site; names in lower case.
+///
+/// # Errors
+/// `Configuration` for a value that is no name or address.
+pub(in crate::config) fn aliases(section: &Section<'_>) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+    let mut aliases = BTreeMap::new();
+    let Some(table) = section.section("alias")? else { return Ok(aliases) };
+    for name in table.keys() {
+        let targets = table.strings(name)?.unwrap_or_default();
+        if let Some(target) = targets.iter().find(|t| t.starts_with(['|', '/', ':']) || t.contains(char::is_whitespace))
+        {
+            return Err(table.wrong(name, format!("holds {target:?}; an alias takes names and addresses only")));
+        }
+        aliases.insert(name.to_lowercase(), targets.into_iter().map(str::to_owned).collect());
+    }
+    Ok(aliases)
+}

@@ -1,0 +1,174 @@
+//! What is wrong is named by file, line and key, with the next step; never by a secret.
+
+use super::Host;
+use crate::failure::Kind;
+
+/// The configuration, the sentence behind `config.toml`, and a piece of the hint.
+const CASES: &[(&str, &str, &str)] = &[
+    (
+        "[relay.main]\nhost = 'a.example'\npasword = 'hunter2'",
+        ":3: unknown key \"pasword\" in [relay.main]",
+        "did you mean \"password\"?",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\ndeadline = '5s'",
+        ":3: unknown key \"deadline\" in [relay.main]",
+        "before the first [table]",
+    ),
+    ("relays = 1", ":1: unknown key \"relays\"", "did you mean \"relay\"?"),
+    ("[relay.main]\npassword = \"hunter2\nhost = 'x'", ":2: invalid basic string", ""),
+    ("[relay.main]\npassword = hunter2\n", ":2: string values must be quoted", ""),
+    ("[relay.main]\nhost = 'a.example'\nhost = 'hunter2'", ":3: duplicate key", ""),
+    ("relay = 'hunter2'", ":1: \"relay\" must be a table, not a string", ""),
+    ("[relay]\nprovider = 'postmark'", ":2: \"relay\" takes named tables", "write [relay.NAME]"),
+    (
+        "[relay.main]\nhost = 'a.example'\nport = '587'",
+        ":3: \"port\" in [relay.main] must be a number, not a string",
+        "",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\nport = 70000",
+        ":3: \"port\" in [relay.main] must be a number from 1 to 65535",
+        "",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\nusername = 'u'\npassword = 12345",
+        ":4: \"password\" in [relay.main] must be a string or one of",
+        "",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\nusername = 'u'\npassword = ''",
+        ":4: \"password\" in [relay.main] is empty",
+        "",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\nusername = 'u'\npassword = { fiel = '/x' }",
+        ":4: unknown key \"fiel\" in [relay.main.password]",
+        "\"file\"",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\ntls = 'ssl'",
+        ":3: \"tls\" in [relay.main] must be \"implicit\" or \"starttls\" or \"none\", not \"ssl\"",
+        "",
+    ),
+    ("[relay.main]\nhost = 'a.example:587'", ":2: \"host\" in [relay.main] holds a colon", "port = 587"),
+    ("[relay.main]\nhost = 'smtp://a.example'", ":2: \"host\" in [relay.main] is a name, not a URL", ""),
+    ("[relay.main]\nusername = 'u'", ":1: the relay has neither \"provider\" nor \"host\"", ""),
+    ("[relay.main]\nprovider = 'postmrk'", ":2: unknown provider \"postmrk\"", "did you mean \"postmark\"?"),
+    (
+        "[relay.main]\nprovider = 'mailgun'\nregion = 'uk'\nusername = 'u'\npassword = 'p'",
+        ":3: mailgun has no region \"uk\"",
+        "regions: us, eu",
+    ),
+    (
+        "[relay.main]\nprovider = 'mailgun'\ndomain = 'mg.shop.example'\napi_key = 'hunter2'",
+        ":4: \"api_key\" is for mailgun's HTTP interface, which is not in this version",
+        "username and password",
+    ),
+    (
+        "[relay.main]\nprovider = 'postmark'\nvia = 'api'\ntoken = 'hunter2'",
+        ":3: via = \"api\" is not in this version",
+        "postmark takes token",
+    ),
+    (
+        "[relay.main]\nprovider = 'gmail'\nrefresh_token = 'hunter2'",
+        ":3: \"refresh_token\" is for google's HTTP interface, which is not in this version",
+        "username and app_password",
+    ),
+    ("[relay.main]\nhost = 'a.example'\nlimit = '1/s'", ":3: \"limit\" in [relay.main] is not in this version", ""),
+    ("divert = 'x'", ":1: \"divert\" is not in this version", ""),
+    ("[relay.main]\nhost = 'a.example'\n[site.a]\nroute = []", ":4: \"route\" in [site.a] is not in this version", ""),
+    ("[relay.main]\nprovider = 'postmark'", ":2: the relay has no credentials", "postmark takes token"),
+    (
+        "[relay.main]\nhost = 'a.example'\npassword = 'hunter2'",
+        ":3: a secret without a user name",
+        "username and password",
+    ),
+    ("[relay.main]\nhost = 'a.example'\nusername = 'u'", ":3: a user name without a secret", ""),
+    (
+        "[relay.main]\nhost = 'a.example'\nusername = 'u'\npassword = 'hunter2'\ntoken = 't'",
+        ":5: \"password\" and \"token\" are two secrets for one login",
+        "",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\nusername = 'u'\npassword = 'hunter2'\ntls = 'none'",
+        ":5: \"tls\" in [relay.main] would send the credentials in clear",
+        "SCRAM",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\nusername = 'u'\ntoken = 'hunter2'\nauth = ['plain']",
+        ":5: \"auth\" in [relay.main] lists no mechanism that can carry \"token\"",
+        "",
+    ),
+    ("[relay.main]\nhost = 'a.example'\nauth = ['plan']", ":3: \"auth\" in [relay.main] takes PLAIN", ""),
+    (
+        "[relay.main]\nhost = 'a.example'\nproxy = 'http://u:hunter2@p:1'",
+        ":3: \"proxy\" in [relay.main] must be \"socks5://HOST:PORT\"",
+        "",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\nfingerprint = 'sha1'",
+        ":3: \"fingerprint\" in [relay.main] must be 64 hexadecimal digits",
+        "",
+    ),
+    (
+        "[relay.main]\nprovider = 'postmark'\ntls = 'implicit'\ntoken = 'hunter2'",
+        ":3: \"tls\" in [relay.main] fits no port that postmark is known to have",
+        "587",
+    ),
+    ("deadline = 30", ":1: \"deadline\" must be a time such as \"30s\", not a number", ""),
+    ("deadline = '30'", ":1: \"deadline\" must be a time such as \"30s\", \"2m\" or \"500ms\"", ""),
+    ("from = 'root'", ":1: \"from\" is no address: \"root\"", "local@domain"),
+    ("sender = 'shop.example'", ":1: \"sender\" holds \"shop.example\", which is no sender pattern", "*@domain"),
+    ("other_sender = 'rewrite'\n[relay.main]\nhost = 'a.example'", ":1: other_sender = \"rewrite\" needs \"from\"", ""),
+    (
+        "[relay.main]\nhost = 'a.example'\n[site.a]\nrelay = ['mian']",
+        ":4: \"relay\" in [site.a] names \"mian\", which this file does not define",
+        "did you mean \"main\"?",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\n[site.a]\npath = 'www'",
+        ":4: \"path\" in [site.a] holds \"www\", which is not absolute",
+        "",
+    ),
+    ("[relay.main]\nhost = 'a.example'\n[site.a]\nuser = []", ":4: \"user\" in [site.a] is empty", ""),
+    (
+        "[relay.main]\nhost = 'a.example'\n[site.a]\nuser = -1",
+        ":4: \"user\" in [site.a] must be a name, a number or an array of them, not a number",
+        "",
+    ),
+    ("[site.a]\nuser = 1", ":1: no [relay.NAME] is configured", ""),
+    ("", ": no [relay.NAME] is configured", ""),
+    (
+        "default_site = 'b'\n[relay.main]\nhost = 'a.example'\n[site.a]\nuser = 1",
+        ":1: \"default_site\" names \"b\", which is no site",
+        "",
+    ),
+    (
+        "default_site = 'a'\n[relay.main]\nhost = 'a.example'\n[site.a]\nuser = 1",
+        ":1: \"default_site\" names \"a\", which is bound to users",
+        "",
+    ),
+    ("[relay.main]\nhost = 'a.example'\n[alias]\nroot = '|/bin/sh'", ":4: \"root\" in [alias] holds \"|/bin/sh\"", ""),
+    (
+        "[relay.main]\nhost = 'a.example'\n[log]\nto = 'jornal'",
+        ":4: \"to\" in [log] takes",
+        "did you mean \"journal\"?",
+    ),
+    ("[relay.main]\nhost = 'a.example'\n[log]\nto = 'x'\nlevel = 1", ":5: unknown key \"level\" in [log]", ""),
+];
+
+#[test]
+fn each_mistake_has_its_sentence() {
+    for (toml, sentence, hint) in CASES {
+        let host = Host::new().file("etc/config.toml", toml);
+        let failure = host.load().unwrap_err();
+        let shown = failure.to_string();
+        let behind = shown.strip_prefix(host.path("etc/config.toml").to_str().unwrap()).unwrap_or(&shown);
+        assert!(behind.starts_with(sentence), "{toml}\n  said {shown}");
+        assert_eq!(failure.kind, Kind::Configuration, "{shown}");
+        let given = failure.hint.unwrap_or_default();
+        assert!(given.contains(hint), "{shown}\n  hinted {given}");
+        assert!(!shown.contains("hunter2") && !given.contains("hunter2"), "{shown}");
+    }
+}

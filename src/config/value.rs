@@ -1,0 +1,174 @@
+//! The forms a configured value may take: times, names, addresses, sender patterns, fingerprints.
+
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::site::SenderPattern;
+use crate::address::{AddrSpec, Address, Mailbox};
+
+/// A user name or a number.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Name<'d> {
+    /// A name.
+    Word(&'d str),
+    /// A number.
+    Number(u32),
+}
+
+impl<'d> Name<'d> {
+    pub(super) fn read(value: &'d DeValue<'d>) -> Option<Self> {
+        match value {
+            DeValue::String(word) if !word.is_empty() => Some(Self::Word(word)),
+            // The last uid is the one no process has.
+            DeValue::Integer(_) => {
+                integer(value).and_then(|n| u32::try_from(n).ok()).filter(|n| *n != u32::MAX).map(Self::Number)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a value is, for an error.
+pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
+    let number = value.as_integer()?;
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+/// A string or an array of strings.
+pub(super) fn strings<'d>(value: &'d DeValue<'d>) -> Option<Vec<&'d str>> {
+    match value {
+        DeValue::String(one) => Some(vec![one]),
+        DeValue::Array(array) => array.iter().map(|v| v.get_ref().as_str()).collect(),
+        _ => None,
+    }
+}
+
+/// `500ms`, `30s`, `2m`, `1h`; not zero, not more than a day.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = text[..digits].parse().ok()?;
+    let millis = match text[digits..].trim_start() {
+        "ms" => 1,
+        "s" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    let millis = number.checked_mul(millis)?;
+    (1..=86_400_000).contains(&millis).then(|| Duration::from_millis(millis))
+}
+
+/// The candidate that `word` was probably meant to be.
+pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let close = candidates.map(|c| (strsim::damerau_levenshtein(word, c), c)).min_by_key(|(distance, _)| *distance)?;
+    (close.0 <= 1 + word.len() / 4).then_some(close.1)
+}
+
+/// `Name <local@domain>` or `local@domain`.
+pub(super) fn mailbox(text: &str) -> Option<Mailbox> {
+    let text = text.trim();
+    let (name, address) = match text.strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) {
+        Some((name, address)) => (name.trim(), address),
+        None => ("", text),
+    };
+    if text.contains(char::is_control) {
+        return None;
+    }
+    let address: Address = address.parse().ok()?;
+    let name = match name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(quoted) => quoted.replace("\\\"", "\"").replace("\\\\", "\\"),
+        None => name.to_owned(),
+    };
+    let spec = AddrSpec { local: address.user().to_owned(), domain: Some(address.domain().to_owned()) };
+    Some(Mailbox { name: (!name.is_empty()).then_some(name), spec })
+}
+
+/// A host or domain name as it may be configured: no space, no control character, no `@`.
+pub(super) fn domain(text: &str) -> Option<String> {
+    let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '@' | '/' | '<' | '>' | '*');
+    (!text.is_empty() && !text.contains(bad)).then(|| text.to_lowercase())
+}
+
+/// `local@domain`, `*@domain`, `*@*.domain`.
+pub(super) fn sender_pattern(text: &str) -> Option<SenderPattern> {
+    let (local, host) = text.rsplit_once('@')?;
+    let (subdomains, host) = match host.strip_prefix("*.") {
+        Some(host) => (true, host),
+        None => (false, host),
+    };
+    let local = match local {
+        "*" => None,
+        local if local.is_empty() || local.contains(['*', ' ', '<']) || subdomains => return None,
+        local => Some(local.to_owned()),
+    };
+    Some(SenderPattern { local, domain: domain(host)?, subdomains })
+}
+
+/// 64 hexadecimal digits, with or without colons.
+pub(super) fn fingerprint(text: &str) -> Option<[u8; 32]> {
+    let hex: Vec<u8> = text.bytes().filter(|b| *b != b':').collect();
+    let mut print = [0; 32];
+    let (pairs, rest) = hex.as_chunks::<2>();
+    if pairs.len() != print.len() || !rest.is_empty() {
+        return None;
+    }
+    for (octet, pair) in print.iter_mut().zip(pairs) {
+        let digit = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
+        *octet = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(print)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit() {
+        for (text, millis) in [("30s", 30_000), ("2m", 120_000), ("500ms", 500), ("1 h", 3_600_000)] {
+            assert_eq!(duration(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "30", "s", "0s", "-1s", "1.5s", "99999999999999999999s", "25h", "1d"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn mailboxes_need_an_address_with_a_domain() {
+        let shop = mailbox("Shop <orders@shop.example>").unwrap();
+        assert_eq!((shop.name.as_deref(), shop.spec.local.as_str()), (Some("Shop"), "orders"));
+        assert_eq!(mailbox("\"A, \\\"B\\\"\" <a@b.example>").unwrap().name.as_deref(), Some("A, \"B\""));
+        assert_eq!(mailbox("a@b.example").unwrap().name, None);
+        for text in ["", "root", "Shop <>", "Shop <orders>", "a@b.example\r\nBcc: x@y.example", "<a@b.example"] {
+            assert_eq!(mailbox(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn fingerprints_are_sha256() {
+        let colons = ["ab"; 32].join(":");
+        assert_eq!(fingerprint(&colons), Some([0xab; 32]));
+        assert_eq!(fingerprint(&"AB".repeat(32)), Some([0xab; 32]));
+        assert_eq!(fingerprint(&"ab".repeat(20)), None);
+        assert_eq!(fingerprint(&"xy".repeat(32)), None);
+    }
+
+    #[test]
+    fn nearest_is_near() {
+        assert_eq!(nearest("pasword", ["port", "password"].into_iter()), Some("password"));
+        assert_eq!(nearest("zzz", ["port", "password"].into_iter()), None);
+    }
+}

@@ -1,0 +1,148 @@
+//! What the server has said about each recipient so far, and the outcome that makes.
+
+use crate::address::Address;
+use crate::outcome::{Answer, Outcome, Stage};
+use crate::reply::Reply;
+
+/// One recipient's standing.
+#[derive(Clone, Debug)]
+enum Standing {
+    /// RCPT is not answered yet.
+    Open,
+    /// RCPT was accepted.
+    Accepted,
+    /// RCPT was refused.
+    Refused(Reply),
+    /// The reply after the message.
+    Final(Reply),
+}
+
+/// Every recipient's standing, in recipient order.
+#[derive(Debug)]
+pub(super) struct Recipients<'a> {
+    addresses: &'a [Address],
+    standings: Vec<Standing>,
+    /// How many RCPT are answered.
+    answered: usize,
+    /// How many of them are refused.
+    refused: usize,
+}
+
+impl<'a> Recipients<'a> {
+    pub(super) fn new(addresses: &'a [Address]) -> Self {
+        Self { addresses, standings: vec![Standing::Open; addresses.len()], answered: 0, refused: 0 }
+    }
+
+    /// The reply to the next RCPT.
+    pub(super) fn rcpt(&mut self, reply: Reply) {
+        let Some(standing) = self.standings.get_mut(self.answered) else { return };
+        self.answered += 1;
+        if reply.is_positive() {
+            *standing = Standing::Accepted;
+        } else {
+            *standing = Standing::Refused(reply);
+            self.refused += 1;
+        }
+    }
+
+    pub(super) fn are_complete(&self) -> bool {
+        self.answered == self.standings.len()
+    }
+
+    pub(super) fn any_refused(&self) -> bool {
+        self.refused > 0
+    }
+
+    pub(super) fn any_accepted(&self) -> bool {
+        self.refused < self.answered
+    }
+
+    /// The reply to the message for everybody who was accepted.
+    pub(super) fn message(&mut self, reply: &Reply) {
+        for standing in &mut self.standings {
+            if matches!(standing, Standing::Accepted) {
+                *standing = Standing::Final(reply.clone());
+            }
+        }
+    }
+
+    /// The reply to the message for the next accepted recipient (LMTP); whether another one is due.
+    pub(super) fn message_for_next(&mut self, reply: Reply) -> bool {
+        let mut accepted = self.standings.iter_mut().filter(|standing| matches!(standing, Standing::Accepted));
+        if let Some(next) = accepted.next() {
+            *next = Standing::Final(reply);
+        }
+        accepted.next().is_some()
+    }
+
+    /// The outcome as it stands. Recipients who were not refused get `rest`, where there is a reply
+    /// that concerns them all.
+    pub(super) fn outcome(&self, rest: Option<(&Reply, Stage)>, partial_chosen: bool) -> Outcome {
+        let answers = self.addresses.iter().zip(&self.standings).map(|(recipient, standing)| {
+            let (reply, stage) = match (standing, rest) {
+                (Standing::Refused(reply), _) => (Some(reply), Stage::RcptTo),
+                (Standing::Final(reply), _) => (Some(reply), Stage::Message),
+                (_, Some((reply, stage))) => (Some(reply), stage),
+                (_, None) => (None, Stage::RcptTo),
+            };
+            Answer { recipient: recipient.clone(), reply: reply.cloned(), stage }
+        });
+        let answers: Vec<_> = answers.collect();
+        let accepted = self.standings.iter().find_map(|standing| match standing {
+            Standing::Final(reply) if reply.is_positive() => Some(reply),
+            _ => None,
+        });
+        Outcome { answers, partial_chosen, provider_id: accepted.and_then(|reply| queue_id(reply.text())) }
+    }
+}
+
+/// The server's own id for the message, where the final reply's text gives one in a form that is
+/// known: Postfix and its many imitators, Exim, Sendmail and OpenSMTPD, Gmail, Amazon SES.
+fn queue_id(text: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase();
+    let behind = |mark: &str| {
+        let at = lower.find(mark)?;
+        let starts_word = at == 0 || !lower.as_bytes()[at - 1].is_ascii_alphanumeric();
+        // Lower case of ASCII keeps every offset.
+        starts_word.then(|| text[at + mark.len()..].split_whitespace().next()).flatten()
+    };
+    let words = || text.split_whitespace();
+    let alone = || words().nth(1).filter(|_| words().count() == 2 && lower.starts_with("ok "));
+    let before_accepted = || words().next().filter(|_| lower.contains(" message accepted for delivery"));
+    let gmail = || words().nth(2).filter(|_| lower.ends_with(" - gsmtp"));
+    let id = behind("queued as ")
+        .or_else(|| behind("id="))
+        .or_else(before_accepted)
+        .or_else(gmail)
+        // One long word with digits behind "Ok" (Amazon SES).
+        .or_else(|| alone().filter(|id| id.len() >= 16))?;
+    let id = id.trim_matches(|c: char| "<>()[]\"'.,;:".contains(c));
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-@/+=".contains(c);
+    ((6..=128).contains(&id.len()) && id.chars().all(plain) && id.contains(|c: char| c.is_ascii_digit()))
+        .then(|| id.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queue_ids_of_known_servers() {
+        for (text, id) in [
+            ("Ok: queued as 4Xyz0A1b2c", Some("4Xyz0A1b2c")),
+            ("OK, queued as <9f8e7d6c>.", Some("9f8e7d6c")),
+            ("OK id=1tEwQx-00000000A1b-2C3d", Some("1tEwQx-00000000A1b-2C3d")),
+            ("45B1C2D3012345 Message accepted for delivery", Some("45B1C2D3012345")),
+            ("OK  1700000000 x12-20020a05600c1234sm567890wmb.12 - gsmtp", Some("x12-20020a05600c1234sm567890wmb.12")),
+            ("Ok 0100018c1a2b3c4d-5e6f7a8b-000000", Some("0100018c1a2b3c4d-5e6f7a8b-000000")),
+            ("Ok", None),
+            ("Message accepted", None),
+            ("Ok thank-you-for-your-message", None),
+            ("queued as soon as possible", None),
+            ("valid=yes-we-can-1", None),
+            ("Ok: queued as \u{130}x12345678", None),
+        ] {
+            assert_eq!(queue_id(text).as_deref(), id, "{text}");
+        }
+    }
+}

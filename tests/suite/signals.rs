@@ -1,0 +1,29 @@
+//! Signals: the program never dies by one, and says whether somebody may have the message.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use testkit::{Action, Moment, Server};
+
+use crate::setup::{MESSAGE, Setup, every};
+
+#[test]
+fn a_signal_ends_with_71_before_the_hand_over_and_79_after_it() {
+    let moments = [(Moment::Greeting, 71), (Moment::Ehlo, 71), (Moment::Data, 71), (Moment::Message, 79)];
+    let signals = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+    let cases: Vec<_> = moments.iter().flat_map(|moment| signals.map(|signal| (moment, signal))).collect();
+    every(
+        &cases,
+        |((moment, _), signal)| format!("{signal} at {moment:?}"),
+        |((moment, status), signal)| {
+            let server = Server::new().capabilities(&["PIPELINING", "8BITMIME"]).at(moment.clone(), Action::Hang);
+            let setup = Setup::new(server);
+            let running = setup.mailchute().args(["-i", "bob@example.net"]).stdin(MESSAGE).spawn();
+            setup.server.wait_until_hanging();
+            kill(Pid::from_raw(i32::try_from(running.id()).unwrap()), *signal).unwrap();
+            let run = running.finish();
+            run.expect_status(*status);
+            assert_eq!(run.stderr.contains("may have been accepted"), *status == 79, "{}", run.report());
+            assert_eq!(setup.record()["exit"], *status);
+        },
+    );
+}

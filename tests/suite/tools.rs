@@ -1,0 +1,87 @@
+//! Subcommands as a person calls them.
+
+use testkit::{Moment, Server, TlsStart};
+
+use crate::setup::{MESSAGE, Setup, mailchute};
+
+const SECRET: &str = "correct horse battery staple";
+
+#[test]
+fn explain_says_where_a_message_would_go_and_sends_nothing() {
+    let setup = Setup::new(Server::new().tls(TlsStart::Implicit).login("alice@example.org", SECRET, &["PLAIN"]));
+    drop(setup.mailchute());
+    let config = setup.scratch.join("config.toml");
+    let run = mailchute().config(&config).args(["explain", "-t", "-i", "bob@example.net"]).stdin(MESSAGE).run();
+    run.expect_status(0);
+    for text in ["config.toml", "site default", "bob@example.net", "alice@example.org", "main", "127.0.0.1"] {
+        assert!(run.stdout.contains(text), "{text} is missing\n{}", run.report());
+    }
+    assert!(!run.stdout.contains(SECRET), "{}", run.report());
+    assert!(setup.finish().is_empty(), "somebody connected");
+}
+
+#[test]
+fn test_sends_a_message_of_our_own_and_shows_the_dialogue() {
+    let setup = Setup::new(Server::new().tls(TlsStart::Implicit).login("alice@example.org", SECRET, &["PLAIN"]));
+    drop(setup.mailchute());
+    let config = setup.scratch.join("config.toml");
+    let run = mailchute().config(&config).args(["test", "--to", "bob@example.net"]).run();
+    run.expect_status(0);
+    assert!(run.stdout.contains("RCPT TO:<bob@example.net>"), "{}", run.report());
+    assert!(!run.stdout.contains(SECRET) && !run.stdout.contains("AGFsaWNl"), "{}", run.report());
+    let deliveries = setup.deliveries();
+    assert_eq!(deliveries[0].forward_paths(), ["bob@example.net"]);
+    for field in ["From: ", "To: ", "Subject: ", "Date: ", "Message-ID: ", "MIME-Version: "] {
+        assert!(deliveries[0].text().contains(field), "{field}\n{}", deliveries[0].text());
+    }
+}
+
+#[test]
+fn test_ends_as_a_caller_would() {
+    let setup = Setup::new(Server::new().reply(Moment::Rcpt, "550 5.1.1 no such user"));
+    drop(setup.mailchute());
+    let config = setup.scratch.join("config.toml");
+    let run = mailchute().config(&config).args(["test", "--to", "bob@example.net", "--from", "a@example.org"]).run();
+    assert!(format!("{}{}", run.stdout, run.stderr).contains("550 5.1.1 no such user"), "{}", run.report());
+    assert!(format!("{}{}", run.stdout, run.stderr).contains("150"), "{}", run.report());
+}
+
+#[test]
+fn init_prints_the_environment_as_a_file_that_works() {
+    let server = Server::new().start();
+    let url = format!("smtp://127.0.0.1:{}?tls=none", server.port());
+    let run =
+        mailchute().args(["init", "--from-env"]).env("MAILCHUTE_URL", url).env("MAILCHUTE_FROM", "a@example.org").run();
+    run.expect_status(0);
+    let scratch = testkit::Scratch::new();
+    let config = scratch.write("config.toml", &run.stdout, 0o644);
+    mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE).run().expect_status(0);
+    assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 1);
+}
+
+#[test]
+fn status_tells_what_a_number_stands_for() {
+    for (number, texts) in [
+        ("150", &["550"][..]),
+        ("0x96", &["550"]),
+        ("51", &["451"]),
+        ("79", &["doubt"]),
+        ("78", &["onfiguration"]),
+        ("0", &["accepted"]),
+    ] {
+        let run = mailchute().args(["status", number]).run();
+        run.expect_status(0);
+        for text in texts {
+            assert!(run.stdout.contains(text), "{number}: {text}\n{}", run.report());
+        }
+    }
+}
+
+#[test]
+fn providers_lists_them() {
+    let run = mailchute().arg("providers").run();
+    run.expect_status(0);
+    for id in ["postmark", "mailgun", "amazon-ses", "sendgrid"] {
+        assert!(run.stdout.contains(id), "{id}\n{}", run.report());
+    }
+}
