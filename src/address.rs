@@ -99,13 +99,17 @@ impl AddrSpec {
     /// relay's to say, so `a..b@example.jp`, which real mail systems gave out, goes through.
     ///
     /// # Errors
-    /// No domain, an empty part, white space or control characters, or more than [`ADDRESS_LIMIT`]
-    /// octets.
+    /// No domain, an empty part, white space, control or invisible characters, or more than
+    /// [`ADDRESS_LIMIT`] octets.
     pub fn address(&self) -> Result<Address, BadAddress> {
-        let bad = |why| Err(BadAddress::new(&self.to_string(), why));
+        let bad = |why| Err(BadAddress { text: self.shown(), why });
         let Some(domain) = &self.domain else { return bad("has no domain") };
         if self.local.len() + domain.len() >= ADDRESS_LIMIT {
             return bad("longer than any address");
+        }
+        let is_visible = |text: &str| printable(text.as_bytes(), ADDRESS_LIMIT) == text;
+        if !is_visible(&self.local) || !is_visible(domain) {
+            return bad("characters that cannot be seen");
         }
         if !is_local(&self.local) {
             return bad("the local part is not valid");
@@ -116,6 +120,11 @@ impl AddrSpec {
         // Checked above, less strictly than lettre would: it refuses local parts over 64 octets and
         // stray dots, which are the relay's to judge.
         Ok(Address::new_dangerous(&self.local, domain))
+    }
+
+    /// For messages to people: printable, one line, cut where it is long.
+    pub fn shown(&self) -> String {
+        printable(self.to_string().as_bytes(), SHOWN)
     }
 }
 
@@ -262,6 +271,8 @@ mod tests {
             "bob@ex\u{1}.org",
             "b\u{a0}b@example.org",
             "a@b@example.org",
+            "bob@gro.elpmaxe\u{202e}",
+            "b\u{200b}ob@example.org",
             "a@x.org, b@x.org",
             &format!("{}@example.org", "v".repeat(ADDRESS_LIMIT)),
         ] {

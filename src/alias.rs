@@ -63,7 +63,7 @@ impl Names<'_> {
             }
         }
         if addresses.is_empty() {
-            return Err(Failure::new(Kind::Data, spec.to_string(), "its alias leads back to itself"));
+            return Err(Failure::new(Kind::Data, spec.shown(), "its alias leads back to itself"));
         }
         Ok(addresses)
     }
@@ -91,8 +91,8 @@ impl Names<'_> {
             (None, Some(written)) if written.contains('.') && !written.starts_with("localhost") => checked(spec),
             _ => {
                 let why = "a local name, and neither an alias nor `domain` says where its mail goes";
-                let hint = format!("set `domain`, or add an address for {} under [alias]", spec.local);
-                Err(Failure::new(Kind::Data, spec.to_string(), why).hint(hint))
+                let hint = "set `domain`, or give the name an address under [alias]";
+                Err(Failure::new(Kind::Data, spec.shown(), why).hint(hint))
             }
         }
     }

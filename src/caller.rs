@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Uid, User};
 
 use crate::failure::{Failure, Kind};
+use crate::reply::printable;
 
 /// The caller. `explain --as USER --cwd DIR` makes one for somebody else.
 #[derive(Clone, Debug)]
@@ -73,6 +74,29 @@ impl Caller {
             privileged: false,
         })
     }
+}
+
+/// Shells that `popen` and `system` put between a program and us.
+const SHELLS: [&str; 4] = ["sh", "dash", "bash", "busybox"];
+
+/// The command name of the process that runs us, seen through the shells in between; `None` where
+/// procfs does not tell.
+pub fn parent() -> Option<String> {
+    let mut pid = nix::unistd::getppid().as_raw();
+    let mut name = None;
+    for _ in 0..3 {
+        // pid (comm) state ppid: the name may hold spaces and parentheses, what follows it may not.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (head, tail) = stat.rsplit_once(')')?;
+        let comm = printable(head.split_once('(')?.1.as_bytes(), 64);
+        let is_shell = SHELLS.contains(&comm.as_str());
+        name = Some(comm);
+        pid = tail.split_ascii_whitespace().nth(1)?.parse().ok()?;
+        if !is_shell || pid <= 1 {
+            break;
+        }
+    }
+    name
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ impl fmt::Display for Modes {
 }
 
 /// The name of a group, or its number.
-fn group_name(gid: u32) -> String {
+pub(crate) fn group_name(gid: u32) -> String {
     Group::from_gid(Gid::from_raw(gid)).ok().flatten().map_or_else(|| gid.to_string(), |g| g.name)
 }
 

@@ -1,6 +1,6 @@
 //! The registry of mail providers: what `provider = "..."` stands for.
 //!
-//! A provider reached by SMTP alone is one row of [`table`]; the facts a row holds are checked against
+//! A provider reached by SMTP alone is one row of the table; the facts a row holds are checked against
 //! the vendor's own pages or clients, and what is not is listed in its `unverified`.
 
 pub mod ses;
@@ -101,6 +101,17 @@ impl Provider {
     /// The TLS mode of `port`, where the preset lists it.
     pub fn tls_of(&self, port: u16) -> Option<TlsMode> {
         self.ports.iter().find(|p| p.number == port).map(|p| p.tls)
+    }
+
+    /// The keys to write for a login by SMTP, for a reader: `api_key`, `username and password`.
+    pub fn credentials(&self) -> String {
+        let secret = self.secrets.first().copied().unwrap_or("password");
+        let or_token = if self.bearer { " or token" } else { "" };
+        match &self.username {
+            UserName::Word(_) | UserName::Secret => secret.to_owned(),
+            UserName::Joined(parts) => format!("{} and {secret}", parts.join(", ")),
+            UserName::Given(key) => format!("{key} and {secret}{or_token}"),
+        }
     }
 
     /// The key that a lone token or API key belongs to (`MAILCHUTE_KEY`).

@@ -3,6 +3,7 @@
 mod command;
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -105,8 +106,14 @@ impl Source {
 }
 
 fn read_file(path: &Path, strict: bool, warnings: &mut Vec<String>) -> Result<Secret, Failure> {
-    let (mut bytes, modes) =
-        modes::read(path, LIMIT).map_err(|e| modes::unreadable(path, &e, nix::unistd::getgid().as_raw()))?;
+    let gid = nix::unistd::getgid().as_raw();
+    let (mut bytes, modes) = modes::read(path, LIMIT).map_err(|e| match modes::unreadable(path, &e, gid) {
+        missing if e.kind() == io::ErrorKind::NotFound => {
+            let group = modes::group_name(gid);
+            missing.hint(format!("as root: install -m 0640 -g {group} /dev/stdin {}", path.display()))
+        }
+        failure => failure,
+    })?;
     warnings.extend(modes.judge(path, nix::unistd::getuid().as_raw(), true, strict)?);
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
@@ -212,6 +219,8 @@ mod tests {
         assert_eq!(missing.kind, Kind::Configuration);
         assert!(missing.hint.unwrap().contains("clear_env"));
         assert!(read(&Source::Credential("../x".into())).unwrap_err().why.contains("not the name"));
-        assert_eq!(read(&Source::File("/nonexistent/x".into())).unwrap_err().kind, Kind::Configuration);
+        let missing = read(&Source::File("/nonexistent/x".into())).unwrap_err();
+        assert_eq!((missing.kind, missing.why.as_str()), (Kind::Configuration, "no such file"));
+        assert!(missing.hint.unwrap().starts_with("as root: install -m 0640 -g "));
     }
 }

@@ -30,11 +30,16 @@ pub fn complain(line: &str) {
     let _ = io::stderr().write_all(format!("mailchute: {line}\n").as_bytes());
 }
 
+/// Writes the one next step to standard error.
+pub fn suggest(hint: &str) {
+    let _ = io::stderr().write_all(format!("hint: {hint}\n").as_bytes());
+}
+
 /// Writes a failure and its hint to standard error.
 pub fn report(failure: &Failure) {
     complain(&failure.to_string());
     if let Some(hint) = &failure.hint {
-        let _ = io::stderr().write_all(format!("hint: {hint}\n").as_bytes());
+        suggest(hint);
     }
 }
 

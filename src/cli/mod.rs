@@ -8,8 +8,11 @@ pub mod door;
 mod help;
 pub mod invocation;
 pub mod options;
-pub mod send;
+pub mod report;
+pub(crate) mod run;
+pub(crate) mod send;
 pub mod signals;
+mod speaker;
 
 use std::ffi::OsString;
 
@@ -17,7 +20,7 @@ pub use commands::{Explain, Init, Providers, Speaker, Status, Test, Tool};
 
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
-use crate::tools::{providers, status};
+use crate::tools::{explain, init, providers, status, test, verify};
 use invocation::{Invocation, Mode};
 
 /// Runs one command line, `argv[0]` first, and returns the exit status.
@@ -45,7 +48,18 @@ fn dispatch(invocation: &Invocation) -> u8 {
         Mode::Misuse(failure) => answered(Err(failure.clone())),
         Mode::Tool(Tool::Providers(of)) => answered(providers::show(of.id.as_deref())),
         Mode::Tool(Tool::Status(of)) => answered(status::explain(&of.number)),
-        Mode::Deliver | Mode::Verify | Mode::Tool(_) => send::run(invocation),
+        Mode::Tool(Tool::Init(_)) => init::run(),
+        Mode::Tool(Tool::Explain(of)) => match speaker::assume(&of.speaker) {
+            Ok(caller) => explain::run(invocation, &of.of, &caller),
+            Err(failure) => answered(Err(failure)),
+        },
+        Mode::Tool(Tool::Test(of)) => match speaker::assume(&of.speaker) {
+            Ok(caller) if caller.uid == nix::unistd::getuid().as_raw() => test::run(invocation, of, &caller),
+            Ok(_) => answered(Err(Failure::new(Kind::NoPermission, "--as", "only root can send as another user"))),
+            Err(failure) => answered(Err(failure)),
+        },
+        Mode::Verify => verify::run(invocation),
+        Mode::Deliver => send::deliver(invocation),
     }
 }
 

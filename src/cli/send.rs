@@ -1,25 +1,107 @@
 //! The course of one message, from the door's side.
 
 use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 
+use super::dialect;
 use super::door;
-use super::invocation::Invocation;
-use crate::exit::{self, Scheme};
-use crate::failure::{Failure, Kind};
+use super::invocation::{Invocation, ReversePath};
+use super::run::Run;
+use crate::caller::Caller;
+use crate::config::Search;
+use crate::envelope::Wishes;
+use crate::failure::Failure;
+use crate::host;
+use crate::message::Message;
+use crate::plan;
+use crate::submit::{self, Order};
+use crate::trace::{HandOver, Sink};
 
-/// Runs what needs a message or a configuration: delivery, `-bv`, `explain`, `test`, `init`.
-pub fn run(invocation: &Invocation) -> u8 {
-    let _ = invocation;
-    door::drain();
-    let failure = Failure::new(Kind::Software, "mailchute", "not built yet");
-    door::report(&failure);
-    exit::of_kind(&failure.kind, Scheme::Reply)
+/// Reads the message on standard input and submits it.
+pub(crate) fn deliver(invocation: &Invocation) -> u8 {
+    let caller = Caller::current();
+    let hand_over = Arc::default();
+    let run = Run::new(invocation, &caller, &hand_over);
+    let show = (invocation.verbose && !caller.privileged).then_some(show_on_stderr as fn() -> Sink);
+    let message = read_standard_input(!invocation.ignore_dots);
+    match message.and_then(|message| submit(invocation, &caller, &run, &hand_over, message, show)) {
+        Ok(status) => status,
+        Err(failure) => run.fail(&failure),
+    }
 }
 
 /// Ends a command line that could not be read: standard input is drained first.
-pub fn refuse(words: &[OsString], failure: &Failure) -> u8 {
-    let _ = words;
+pub(crate) fn refuse(words: &[OsString], failure: &Failure) -> u8 {
+    let invocation = Invocation { argv: dialect::recorded(words), ..Invocation::default() };
+    let run = Run::new(&invocation, &Caller::current(), &Arc::default());
     door::drain();
-    door::report(failure);
-    exit::of_kind(&failure.kind, Scheme::Reply)
+    run.fail(failure)
+}
+
+/// The message on standard input. A lone dot ends it only where a person types it.
+pub(crate) fn read_standard_input(lone_dot_ends: bool) -> Result<Message, Failure> {
+    let input = io::stdin();
+    let lone_dot_ends = lone_dot_ends && input.is_terminal();
+    Message::read(&mut input.lock(), lone_dot_ends)
+}
+
+/// Takes `message` from its site to the exit status. `show` makes a place for each dialogue.
+///
+/// # Errors
+/// What kept the message from being given to a relay; nothing was said of it yet.
+pub(crate) fn submit(
+    invocation: &Invocation,
+    caller: &Caller,
+    run: &Run,
+    hand_over: &HandOver,
+    mut message: Message,
+    show: Option<fn() -> Sink>,
+) -> Result<u8, Failure> {
+    run.set_message(&message);
+    let search = Search::new(invocation.config.clone());
+    let config = search.load(caller)?;
+    run.set_config(&config);
+    let wishes = wishes(invocation);
+    let wanted = search.wanted_site(invocation.site.as_deref(), caller);
+    let site = plan::choose_site(&config, caller, wanted.as_deref(), &wishes, message.header())?.site;
+    run.set_site(&config, site);
+    let host_name = host::name();
+    let plan = plan::make(site, caller, &host_name, &wishes, invocation.relay.as_deref(), &mut message);
+    run.set_message(&message);
+    let plan = plan?;
+    run.set_plan(&plan);
+    let order = Order {
+        route: &plan.route,
+        envelope: &plan.envelope,
+        message: &message,
+        deliver_partially: site.deliver_partially,
+        retry_in_doubt: site.retry_in_doubt,
+        deadline: site.deadline,
+        strict_modes: config.strict_modes,
+        host_name: host::ehlo_argument(&host_name),
+    };
+    let submission = submit::submit(&order, hand_over, |_| show.map(|sink| sink()));
+    Ok(run.finish(&submission, &plan))
+}
+
+/// What the command line says about the envelope.
+pub(crate) fn wishes(invocation: &Invocation) -> Wishes {
+    Wishes {
+        reverse_path: invocation.reverse_path.as_ref().map(|path| match path {
+            ReversePath::Null => "<>".to_owned(),
+            ReversePath::Typed(typed) => typed.clone(),
+        }),
+        full_name: invocation.full_name.clone(),
+        recipients: invocation.recipients.clone(),
+        from_header: invocation.from_header,
+        dsn: invocation.dsn.clone(),
+    }
+}
+
+/// Shows a dialogue on standard error as it happens (`-v`).
+fn show_on_stderr() -> Sink {
+    Box::new(|line| {
+        let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+    })
 }

@@ -41,7 +41,7 @@ pub struct Config {
     logs: Vec<(PathBuf, Vec<LogTarget>)>,
     /// Files and users that deserve a look: modes, owners, unknown names.
     pub warnings: Vec<String>,
-    /// Files of `sites.d` that were left out.
+    /// Files of `sites.d` that were left out; those with a mistake are among the warnings too.
     pub skipped: Vec<Skipped>,
     /// Whether weak file modes are refused (`strict_modes`, or a set-group-id binary).
     pub strict_modes: bool,

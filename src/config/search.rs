@@ -51,8 +51,8 @@ impl Search<'_> {
     /// may not read it or others may write it.
     pub fn load(&self, caller: &Caller) -> Result<Config, Failure> {
         let environment = match caller.privileged {
-            true => None,
-            false => Environment::find(&|name| self.variable(name, caller))?,
+            true => Ok(None),
+            false => Environment::find(&|name| self.variable(name, caller)),
         };
         let mut chosen = None;
         let mut passed_over: Vec<PassedOver> = Vec::new();
@@ -69,14 +69,19 @@ impl Search<'_> {
         }
         let mut config = match (chosen, environment) {
             (Some(file), environment) => {
-                passed_over.extend(environment.map(|environment| PassedOver {
-                    place: environment.variable.to_owned(),
-                    why: format!("{} comes first", file.display()),
-                }));
+                // What is wrong with variables that do not count must not stop the host's mail.
+                let place = match environment {
+                    Ok(found) => found.map(|environment| environment.variable.to_owned()),
+                    Err(failure) => Some(failure.what),
+                };
+                let why = format!("{} comes first", file.display());
+                passed_over.extend(place.map(|place| PassedOver { place, why }));
                 self.load_file(&file, caller)?
             }
-            (None, Some(environment)) => load_environment(&environment, caller)?,
-            (None, None) => return Err(nothing_found(&passed_over)),
+            (None, environment) => match environment? {
+                Some(environment) => load_environment(&environment, caller)?,
+                None => return Err(nothing_found(&passed_over)),
+            },
         };
         config.passed_over = passed_over;
         Ok(config)
@@ -114,15 +119,13 @@ impl Search<'_> {
     /// Reads a main file, which may be missing where `sites.d` is not empty, and the files of `sites.d`.
     fn load_file(&self, file: &Path, caller: &Caller) -> Result<Config, Failure> {
         let mut warnings = Vec::new();
-        let standing =
-            |owner| Standing { file: Some(file.to_owned()), lone_site: "default", base: None, owner, caller };
         let only_sites = !exists(file) && *file == self.system.join("config.toml");
         let (main, modes) = match only_sites {
-            true => (read_scope(file, "", standing(None), &mut warnings)?, None),
+            true => (read_main(file, "", caller, &mut warnings)?, None),
             false => {
                 let (source, modes) = read_text(file, caller)?;
                 modes.judge(file, caller.uid, false, false)?;
-                (read_scope(file, &source, standing(None), &mut warnings)?, Some(modes))
+                (read_main(file, &source, caller, &mut warnings)?, Some(modes))
             }
         };
         let strict = main.strict_modes || caller.privileged;
@@ -146,8 +149,7 @@ impl Config {
     /// `Configuration`, with the place of the first thing at fault.
     pub fn parse(file: &Path, source: &str, caller: &Caller) -> Result<Self, Failure> {
         let mut warnings = Vec::new();
-        let standing = Standing { file: Some(file.to_owned()), lone_site: "default", base: None, owner: None, caller };
-        let main = read_scope(file, source, standing, &mut warnings)?;
+        let main = read_main(file, source, caller, &mut warnings)?;
         let strict = main.strict_modes || caller.privileged;
         Gathered::new(Origin::File(file.to_owned()), main, warnings, strict).finish(file)
     }
@@ -186,10 +188,13 @@ impl Gathered {
     }
 
     fn skip(&mut self, file: PathBuf, failure: &Failure) {
-        self.hidden |= failure.kind == Kind::NoPermission;
         let place = file.display().to_string();
         let why = if failure.what == place { failure.why.clone() } else { failure.to_string() };
-        self.config.warnings.push(format!("{place}: skipped: {why}"));
+        match failure.kind {
+            // Every other site of a shared host is like that: no warning in every record.
+            Kind::NoPermission => self.hidden = true,
+            _ => self.config.warnings.push(format!("{place}: skipped: {why}")),
+        }
         self.config.skipped.push(Skipped { file, why });
     }
 
@@ -268,6 +273,11 @@ fn load_environment(environment: &Environment, caller: &Caller) -> Result<Config
     let main = Scope::read(&Document::parse(&text, &toml)?, standing, &mut warnings)?;
     let origin = Origin::Environment(environment.variable);
     Gathered::new(origin, main, warnings, caller.privileged).finish(Path::new(environment.variable))
+}
+
+fn read_main(file: &Path, source: &str, caller: &Caller, warnings: &mut Vec<String>) -> Result<Scope, Failure> {
+    let standing = Standing { file: Some(file.to_owned()), lone_site: "default", base: None, owner: None, caller };
+    read_scope(file, source, standing, warnings)
 }
 
 fn read_scope(file: &Path, source: &str, standing: Standing<'_>, warnings: &mut Vec<String>) -> Result<Scope, Failure> {

@@ -1,11 +1,12 @@
 //! Reads a message from its caller: line endings, header section, limits and facts in one pass.
 
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read};
 
 use memchr::{memchr, memchr2};
 
 use super::header::{Header, begins_field};
-use super::{Body, Facts, MEMORY_LIMIT, Message};
+use super::store::Store;
+use super::{Facts, MEMORY_LIMIT, Message, note};
 use crate::failure::{Failure, Kind};
 use crate::reply::{Enhanced, Reply};
 
@@ -92,7 +93,7 @@ impl Intake {
             ends: Vec::new(),
             line: 0,
             in_body: false,
-            body: Store { buffer: Vec::new(), file: None, written: 0, limit: limits.memory },
+            body: Store::new(limits.memory),
             column: 0,
             facts: Facts::default(),
             repairs: Vec::new(),
@@ -167,12 +168,12 @@ impl Intake {
         let is_first = self.line == 0;
         if is_first && self.header.starts_with(b"\xef\xbb\xbf") {
             self.header.drain(..3);
-            self.repair("byte order mark removed");
+            note(&mut self.repairs, "byte order mark removed");
         }
         if memchr(0, &self.header[self.line..]).is_some() {
             let line = self.header.split_off(self.line);
             self.header.extend(line.into_iter().filter(|&b| b != 0));
-            self.repair("NUL removed from the header section");
+            note(&mut self.repairs, "NUL removed from the header section");
         }
         let line = &self.header[self.line..];
         let is_continuation = matches!(line.first(), Some(b' ' | b'\t'));
@@ -180,7 +181,7 @@ impl Intake {
             self.in_body = true;
         } else if is_first && !begins_field(line) && (line.starts_with(b"From ") || line.starts_with(b">From ")) {
             self.header.clear();
-            self.repair("mbox From line removed");
+            note(&mut self.repairs, "mbox From line removed");
         } else if self.is_field_line() {
             self.facts.leading_dot |= line.first() == Some(&b'.');
             self.header.extend_from_slice(b"\r\n");
@@ -198,11 +199,10 @@ impl Intake {
     /// Ends the header section before the line that is being read, which belongs to the body;
     /// `open`: that line goes on.
     fn end_header(&mut self, open: bool) -> Result<(), Failure> {
-        self.repair(if self.line == 0 {
-            "empty header section added"
-        } else {
-            "empty line added behind the header section"
-        });
+        note(
+            &mut self.repairs,
+            if self.line == 0 { "empty header section added" } else { "empty line added behind the header section" },
+        );
         self.in_body = true;
         let mut line = self.header.split_off(self.line);
         if !open {
@@ -223,14 +223,14 @@ impl Intake {
             self.column = 0;
             if !end.is_crlf {
                 self.converted = true;
-                self.body.buffer.extend_from_slice(&chunk[copied..end.at]);
-                self.body.buffer.extend_from_slice(b"\r\n");
+                self.body.put(&chunk[copied..end.at]);
+                self.body.put(b"\r\n");
                 copied = end.next;
             }
             at = end.next;
         }
         self.body_octets(&chunk[at..]);
-        self.body.buffer.extend_from_slice(&chunk[copied..]);
+        self.body.put(&chunk[copied..]);
         self.body.settle()
     }
 
@@ -242,28 +242,21 @@ impl Intake {
     fn finish(mut self) -> Result<Message, Failure> {
         if !self.in_body && self.line < self.header.len() {
             self.header_line()?;
-            self.repair("final line end added");
+            note(&mut self.repairs, "final line end added");
         }
         if self.column > 0 {
             self.take_body(b"\r\n")?;
-            self.repair("final line end added");
+            note(&mut self.repairs, "final line end added");
         }
         if self.ends.is_empty() && self.body.length() == 0 && !self.in_body {
             return Err(Failure::new(Kind::NoInput, "standard input", "is empty").hint("a message was expected there"));
         }
         if self.converted {
-            self.repair("line ends made CRLF");
+            note(&mut self.repairs, "line ends made CRLF");
         }
         self.facts.eight_bit_header = !self.header.is_ascii();
         let header = Header::new(self.header, self.ends);
-        Ok(Message { header, body: self.body.finish()?, facts: self.facts, repairs: self.repairs })
-    }
-
-    /// Notes a repair once.
-    fn repair(&mut self, what: &str) {
-        if !self.repairs.iter().any(|known| known == what) {
-            self.repairs.push(what.to_owned());
-        }
+        Ok(Message { header, body: self.body.finish(), facts: self.facts, repairs: self.repairs })
     }
 }
 
@@ -286,55 +279,8 @@ fn line_end(chunk: &[u8], from: usize) -> Option<LineEnd> {
     Some(LineEnd { at, next: at + length, is_crlf: length == 2 })
 }
 
-/// The body while it is read: in memory up to a limit, then in an unlinked file.
-struct Store {
-    /// All of the body, or what is not yet in the file.
-    buffer: Vec<u8>,
-    file: Option<std::fs::File>,
-    written: u64,
-    limit: usize,
-}
-
-impl Store {
-    fn length(&self) -> u64 {
-        self.written + self.buffer.len() as u64
-    }
-
-    /// Moves what is too much for memory into the file.
-    fn settle(&mut self) -> Result<(), Failure> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            None if self.buffer.len() <= self.limit => return Ok(()),
-            none => none.insert(tempfile::tempfile().map_err(|error| no_file(Kind::CannotCreate, &error))?),
-        };
-        file.write_all(&self.buffer).map_err(|error| no_file(Kind::Io, &error))?;
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
-        // The megabyte is not needed again: chunks come by the 64 KiB.
-        self.buffer.shrink_to(2 * CHUNK);
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Body, Failure> {
-        match self.file.take() {
-            None => Ok(Body::Memory(self.buffer)),
-            Some(mut file) => {
-                file.seek(SeekFrom::Start(0)).map_err(|error| no_file(Kind::Io, &error))?;
-                Ok(Body::File { file, length: self.written })
-            }
-        }
-    }
-}
-
 fn unreadable(error: &io::Error) -> Failure {
     Failure::new(Kind::NoInput, "standard input", format!("cannot be read: {error}"))
-}
-
-fn no_file(kind: Kind, error: &io::Error) -> Failure {
-    let verb = if kind == Kind::CannotCreate { "made" } else { "written" };
-    let place = std::env::temp_dir();
-    Failure::new(kind, format!("temporary file in {}", place.display()), format!("cannot be {verb}: {error}"))
-        .hint("make room there, or set TMPDIR to a directory this user can write")
 }
 
 fn too_large(what: &str, limit: u64) -> Failure {

@@ -4,11 +4,16 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+mod fit;
 pub mod header;
 mod intake;
+mod sender;
+mod store;
 
 pub use header::{Field, Header};
 pub use intake::drain;
+
+use crate::reply::printable;
 
 /// Bodies up to this many octets stay in memory.
 pub const MEMORY_LIMIT: usize = 1 << 20;
@@ -115,5 +120,23 @@ impl Chunks<'_> {
                 Ok(Some(&self.buffer))
             }
         }
+    }
+}
+
+/// How many repairs of one message are named; a header section can hold a hundred thousand.
+const REPAIRS_LIMIT: usize = 32;
+
+/// How long the name of one repair may be, in bytes: it can hold addresses as the message has them.
+const REPAIR_LIMIT: usize = 256;
+
+/// Notes a repair once.
+fn note(repairs: &mut Vec<String>, what: impl AsRef<str>) {
+    let what = match repairs.len() {
+        REPAIRS_LIMIT.. => return,
+        last if last + 1 == REPAIRS_LIMIT => "more of the same".to_owned(),
+        _ => printable(what.as_ref().as_bytes(), REPAIR_LIMIT),
+    };
+    if !repairs.contains(&what) {
+        repairs.push(what);
     }
 }

@@ -193,7 +193,7 @@ fn through(
     let span = deadline.left();
     let link = to_host(&proxy.host, proxy.port, source, deadline, trace).map_err(in_proxy)?;
     let login = match &proxy.login {
-        Some((username, source)) => Some((username.as_str(), source.read()?)),
+        Some((username, source)) => Some((username.as_str(), source.read(false, &mut trace.warnings)?)),
         None => None,
     };
     let login = login.as_ref().map(|(username, secret)| (*username, secret));

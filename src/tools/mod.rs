@@ -1,4 +1,8 @@
 //! The subcommands, a file each.
 
+pub mod explain;
+pub mod init;
 pub mod providers;
 pub mod status;
+pub mod test;
+pub mod verify;

@@ -8,7 +8,7 @@ use crate::setup::{MESSAGE, Setup, every, mailchute};
 fn bad_command_lines_and_bad_messages() {
     // argv, standard input, status, first line of standard error
     let cases: &[(&[&str], &str, i32, &str)] = &[
-        (&["-i"], MESSAGE, 64, "mailchute: *no recipients*"),
+        (&["-i"], MESSAGE, 64, "mailchute: recipients: none given*"),
         (&["-t", "-i"], "Subject: nobody is named\n\nx\n", 64, "mailchute: *no recipients*"),
         (&["-bd"], MESSAGE, 64, "mailchute: -bd: *"),
         (&["-bD"], MESSAGE, 64, "mailchute: -bD: *"),
@@ -19,7 +19,7 @@ fn bad_command_lines_and_bad_messages() {
         (&["-i", "bob@example.net"], "", 66, "mailchute: standard input: *empty*"),
         (&["-i", "bob@@example.net"], MESSAGE, 65, "mailchute: bob@@example.net: *"),
         (&["-i", "bob@exa mple.net"], MESSAGE, 65, "mailchute: bob@exa mple.net: *"),
-        (&["-i", "bob@example.net\r\nRCPT TO:<eve@example.net>"], MESSAGE, 65, "mailchute: bob@example.net??RCPT*: *"),
+        (&["-i", "bob@example.net\r\nRCPT TO:<eve@example.net>"], MESSAGE, 65, "mailchute: *bob@example.net??RCPT*: *"),
         (&["-i", "-f", "a@b@c", "bob@example.net"], MESSAGE, 65, "mailchute: a@b@c: *"),
         (&["-i", "bob"], MESSAGE, 65, "mailchute: bob: *"),
         (&["-t", "-i"], "To: bob@\n\nx\n", 65, "mailchute: bob@: *"),

@@ -11,11 +11,11 @@ const LIMIT: usize = 400;
 fn layer(module: &str) -> Option<u8> {
     Some(match module {
         "main" | "lib" | "cli" | "tools" => 4,
-        "submit" | "route" | "journal" | "hint" | "explain" => 3,
+        "submit" | "plan" | "route" | "journal" | "hint" | "explain" => 3,
         "smtp" | "api" => 2,
-        "message" | "envelope" | "site" | "config" | "secret" | "outcome" | "failure" | "exit" | "provider"
-        | "caller" | "trace" | "modes" => 1,
-        "address" | "reply" | "deadline" => 0,
+        "message" | "envelope" | "alias" | "site" | "config" | "secret" | "outcome" | "failure" | "exit"
+        | "provider" | "caller" | "trace" | "modes" => 1,
+        "address" | "reply" | "deadline" | "host" => 0,
         _ => return None,
     })
 }
@@ -29,9 +29,11 @@ fn sources() -> Vec<(PathBuf, String)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+                let tests = ["#[cfg(test)]\nmod tests {", "#[cfg(test)]\npub(super) mod tests {"];
+                let end = tests.iter().filter_map(|start| text.find(start)).min().unwrap_or(text.len());
+                let code = text[..end].to_owned();
                 files.push((path.strip_prefix(&root).unwrap().to_owned(), code));
             }
         }
@@ -117,7 +119,8 @@ fn files_hold_one_thing() {
 #[test]
 fn only_the_door_prints_and_exits() {
     for (path, code) in sources() {
-        let door = layer(&module(&path)) == Some(4);
+        // `[log] to = "stderr"` is a target like a file.
+        let door = layer(&module(&path)) == Some(4) || path.ends_with("journal/sink.rs");
         for (number, line) in code.lines().enumerate() {
             let place = format!("{}:{}: {line}", path.display(), number + 1);
             let line = line.split("//").next().unwrap_or_default();

@@ -16,8 +16,6 @@ mod messages;
 mod partial;
 mod php;
 mod postfix;
-mod php;
-mod postfix;
 mod round_trips;
 mod setup;
 mod signals;

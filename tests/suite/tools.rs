@@ -13,7 +13,7 @@ fn explain_says_where_a_message_would_go_and_sends_nothing() {
     let config = setup.scratch.join("config.toml");
     let run = mailchute().config(&config).args(["explain", "-t", "-i", "bob@example.net"]).stdin(MESSAGE).run();
     run.expect_status(0);
-    for text in ["config.toml", "site default", "bob@example.net", "alice@example.org", "main", "127.0.0.1"] {
+    for text in ["config.toml", "default", "bob@example.net", "alice@example.org", "main", "127.0.0.1"] {
         assert!(run.stdout.contains(text), "{text} is missing\n{}", run.report());
     }
     assert!(!run.stdout.contains(SECRET), "{}", run.report());

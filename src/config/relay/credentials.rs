@@ -29,15 +29,9 @@ pub(super) fn username_keys(provider: Option<&Provider>) -> Vec<&'static str> {
     keys
 }
 
-/// `username and password`: what to write for `provider` in this version.
+/// What to write for `provider` in this version.
 pub(super) fn wanted(provider: Option<&Provider>) -> String {
-    let secret = secret_keys(provider)[0];
-    match provider.map(|p| &p.username) {
-        Some(UserName::Word(_) | UserName::Secret) => secret.to_owned(),
-        Some(UserName::Joined(parts)) => format!("{} and {secret}", parts.join(", ")),
-        Some(UserName::Given(key)) => format!("{key} and {secret}"),
-        None => format!("username and {secret}"),
-    }
+    provider.map_or_else(|| "username and password, or username and token".to_owned(), Provider::credentials)
 }
 
 /// Reads user name and secret of a relay's table. `None`: it has neither, and its provider needs none.

@@ -29,6 +29,14 @@ impl Mechanism {
 }
 
 impl Relay {
+    /// The user name, as far as it is known before anything is read.
+    pub fn username(&self) -> Option<&str> {
+        match &self.login.as_ref()?.username {
+            Username::Given(name) => Some(name),
+            Username::Secret | Username::Read(_) => None,
+        }
+    }
+
     /// Reads user name and secret. `None`: no credentials are configured. What is weak about a file's
     /// owner or mode is added to `warnings`, or refused when `strict` is set.
     ///

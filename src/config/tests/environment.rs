@@ -4,6 +4,7 @@ use super::Host;
 use crate::config::relay::{Protocol, Relay, TlsMode};
 use crate::config::{Config, Origin, init_from_environment};
 use crate::failure::{Failure, Kind};
+use crate::secret::Source;
 
 fn load(variables: &[(&'static str, &str)]) -> Result<Config, Failure> {
     let mut host = Host::new();
@@ -184,5 +185,8 @@ fn variables_are_taken_literally_and_written_out_for_a_file() {
     let config = host.file("etc/config.toml", &text).load().unwrap();
     let login = relays(&config)[0].login(false, &mut Vec::new()).unwrap().unwrap();
     assert_eq!((login.username.as_str(), login.secret.expose()), ("u", password));
+    let direct = load(&variables).unwrap();
+    let secret = relays(&direct)[0].login.as_ref().unwrap().secret.as_ref();
+    assert_eq!(secret, Some(&Source::Env("MAILCHUTE_PASSWORD".into())), "read when the relay is tried");
     assert!(init_from_environment(&|_| None, &Host::new().caller()).unwrap().is_none());
 }

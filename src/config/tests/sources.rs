@@ -46,6 +46,14 @@ fn the_first_source_that_exists_counts_alone() {
 }
 
 #[test]
+fn a_broken_variable_stops_nobody_who_has_a_file() {
+    let host = Host::new().variable("MAILER_DSN", "sweego+smtp://u:p@default");
+    assert_eq!(host.load().unwrap_err().what, "MAILER_DSN");
+    let config = host.file("etc/config.toml", RELAY).load().unwrap();
+    assert!(config.passed_over.iter().any(|p| p.place == "MAILER_DSN"));
+}
+
+#[test]
 fn a_file_that_was_asked_for_has_to_exist() {
     let host = Host::new().file("etc/config.toml", RELAY);
     let failure = host.load_for(&host.caller(), Some(Path::new("/nonexistent.toml"))).unwrap_err();

@@ -1,0 +1,255 @@
+//! The log record: one JSON object a line that tells what happened to one message.
+//!
+//! Metadata only: no body, no subject, no secret.
+
+mod sink;
+
+use serde::Serialize;
+
+pub use sink::write;
+
+use crate::config::relay::Relay;
+use crate::exit;
+use crate::failure::{Failure, Kind};
+use crate::outcome::{Outcome, Stage};
+use crate::reply::Reply;
+use crate::submit::{Submission, Try};
+
+/// The version of the record's form (`v`).
+const VERSION: u8 = 1;
+
+/// How many recipients the record names at most.
+const RECIPIENTS: usize = 100;
+
+/// One log record. The order of the fields is the order in the line.
+#[derive(Debug, Serialize)]
+pub struct Record {
+    v: u8,
+    /// RFC 3339, UTC, milliseconds.
+    time: String,
+    /// Random, one per run.
+    pub id: String,
+    /// Whose word decided: `relay` or `mailchute`.
+    by: &'static str,
+    /// The site that spoke.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// The calling uid.
+    pub uid: u32,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The working directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// The command name of the calling process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// The PHP script, where PHP names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+    /// The command line, bounded.
+    pub argv: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relay: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'static str>,
+    /// The reverse-path; empty for `<>`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The forward-paths, at most 100 of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<String>,
+    /// The Message-ID field, brackets included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// Octets of the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enhanced: Option<String>,
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tries: Vec<TryRecord>,
+    /// What was changed in the message.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repairs: Vec<String>,
+    /// What a reader should know: file modes, skipped files, 8-bit sent undeclared.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Options accepted without effect.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<String>,
+    ms: u64,
+    exit: u8,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dialogue: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct TryRecord {
+    relay: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u16>,
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'static str>,
+    ms: u64,
+}
+
+impl Record {
+    /// A record of a run by `uid` in which nothing has happened yet.
+    pub fn new(uid: u32) -> Self {
+        Self {
+            v: VERSION,
+            time: String::new(),
+            id: random_id(),
+            by: "mailchute",
+            site: None,
+            uid,
+            user: None,
+            cwd: None,
+            parent: None,
+            script: None,
+            argv: Vec::new(),
+            relay: None,
+            provider: None,
+            from: None,
+            to: Vec::new(),
+            message_id: None,
+            size: None,
+            code: None,
+            enhanced: None,
+            text: String::new(),
+            provider_id: None,
+            stage: None,
+            tls: None,
+            tries: Vec::new(),
+            repairs: Vec::new(),
+            warnings: Vec::new(),
+            ignored: Vec::new(),
+            ms: 0,
+            exit: 0,
+            dialogue: Vec::new(),
+        }
+    }
+
+    /// Names the envelope's recipients, at most a hundred of them.
+    pub fn set_recipients<'a>(&mut self, recipients: impl ExactSizeIterator<Item = &'a crate::address::Address>) {
+        let more = recipients.len().saturating_sub(RECIPIENTS);
+        self.to = recipients.take(RECIPIENTS).map(ToString::to_string).collect();
+        if more > 0 {
+            self.to.push(format!("and {more} more"));
+        }
+    }
+
+    /// Enters what the relays said.
+    pub fn set_submission(&mut self, submission: &Submission) {
+        let decisive = submission.decisive();
+        self.relay = Some(decisive.relay.name.clone());
+        self.provider = decisive.relay.provider.map(|provider| provider.id);
+        self.tls = decisive.trace.tls.clone();
+        match &decisive.result {
+            Ok(outcome) => self.set_outcome(outcome),
+            Err(failure) => self.set_failure(failure),
+        }
+        self.tries = submission.tries().iter().map(TryRecord::new).collect();
+        for attempt in submission.tries() {
+            self.warnings.extend_from_slice(&attempt.trace.warnings);
+        }
+        if !decisive.result.as_ref().is_ok_and(Outcome::is_accepted) {
+            self.dialogue = decisive.trace.dialogue().map(str::to_owned).collect();
+        }
+    }
+
+    fn set_outcome(&mut self, outcome: &Outcome) {
+        self.by = "relay";
+        self.provider_id = outcome.provider_id.clone();
+        if let Some((answer, reply)) = outcome.decisive() {
+            self.set_reply(reply);
+            self.stage = Some(answer.stage.name());
+        }
+    }
+
+    /// Enters why the message never reached a relay, or that no reply was had.
+    pub fn set_failure(&mut self, failure: &Failure) {
+        if let Kind::Refused(reply) = &failure.kind {
+            self.set_reply(reply);
+        } else {
+            self.text = failure.to_string();
+        }
+        self.stage = failure.stage.map(Stage::name);
+    }
+
+    fn set_reply(&mut self, reply: &Reply) {
+        self.code = Some(reply.code());
+        self.enhanced = reply.enhanced().map(|code| code.to_string());
+        reply.text().clone_into(&mut self.text);
+    }
+
+    /// Closes the record with the exit status and how long the run took.
+    pub fn finish(&mut self, exit: u8, took: std::time::Duration) {
+        self.time = format!("{:.3}", jiff::Timestamp::now());
+        self.exit = exit;
+        self.ms = millis(took);
+    }
+
+    /// The line, without a line end.
+    pub fn line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The syslog severity (RFC 5424 6.2.1): `info` when accepted, `warning` when it may be tried again,
+    /// `err` otherwise.
+    pub fn severity(&self) -> u8 {
+        match self.exit {
+            exit::OK => 6,
+            1..=59 => 4,
+            _ => 3,
+        }
+    }
+}
+
+impl TryRecord {
+    fn new(attempt: &Try) -> Self {
+        let Try { relay, result, trace, took } = attempt;
+        let relay: &Relay = relay;
+        let (code, text, stage) = match result {
+            Ok(outcome) => match outcome.decisive() {
+                Some((answer, reply)) => (Some(reply.code()), reply.text().to_owned(), Some(answer.stage)),
+                None => (None, String::new(), None),
+            },
+            Err(failure) => (None, failure.to_string(), failure.stage),
+        };
+        Self {
+            relay: relay.name.clone(),
+            peer: trace.peer.clone(),
+            code,
+            text,
+            stage: stage.map(Stage::name),
+            ms: millis(*took),
+        }
+    }
+}
+
+fn millis(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Twelve random hexadecimal digits; zeros where the system has no randomness to give.
+fn random_id() -> String {
+    use ring::rand::{SecureRandom, SystemRandom};
+    let mut bytes = [0; 6];
+    let _ = SystemRandom::new().fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

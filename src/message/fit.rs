@@ -1,0 +1,313 @@
+//! The message made fit: what every relay needs of it, and nothing more.
+
+use jiff::Zoned;
+use jiff::fmt::rfc2822;
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::header::Edit;
+use super::{Facts, Header, Message, note, sender};
+use crate::address::{AddrSpec, Address, Mailbox, read_list};
+use crate::envelope::{Envelope, Origin, Wishes, first_address};
+use crate::failure::{Failure, Kind};
+
+/// Body lines over this length, in octets, are more than a relay must take (RFC 5321 4.5.3.1.6).
+const LINE_LIMIT: usize = 998;
+
+impl Message {
+    /// Makes the message fit for any relay. What changes is named in [`Message::repairs`].
+    ///
+    /// Bcc, Resent-Bcc and Return-Path go. Date, Message-ID, From and MIME-Version come where they are
+    /// missing. A bare name in From, To or Cc becomes an address. Then the site's sender rules are
+    /// applied, to `envelope` too. `now` is asked only where Date is missing: the local time zone is
+    /// worth a few file reads.
+    ///
+    /// Returns what goes out as it is though it may not arrive so, for the record's `warnings`.
+    ///
+    /// # Errors
+    /// 553 5.7.1 for an address the site may not write as, `Data` where a sender cannot be read, and
+    /// `System` where the operating system has no random octets.
+    pub fn make_fit(
+        &mut self,
+        envelope: &mut Envelope,
+        wishes: &Wishes,
+        origin: &Origin<'_>,
+        now: impl FnOnce() -> Zoned,
+    ) -> Result<Vec<String>, Failure> {
+        let Self { header, repairs, facts, .. } = self;
+        for name in ["Bcc", "Resent-Bcc", "Return-Path"] {
+            if header.remove(name) {
+                note(repairs, format!("{name} removed"));
+            }
+        }
+        add(header, repairs, "From", |_| Ok(new_from(envelope, wishes, origin)?.to_string()))?;
+        add(header, repairs, "Date", |_| date(&now()))?;
+        qualify_names(header, origin, repairs);
+        sender::apply(header, envelope, origin, repairs)?;
+        add(header, repairs, "Message-ID", |header| message_id(header, origin.names.host_name))?;
+        add(header, repairs, "MIME-Version", |_| Ok("1.0".to_owned()))?;
+        facts.eight_bit_header = !header.as_bytes().is_ascii();
+        Ok(warnings(header, facts))
+    }
+}
+
+/// Adds the field `name` unless there is one that says something.
+fn add(
+    header: &mut Header,
+    repairs: &mut Vec<String>,
+    name: &str,
+    value: impl FnOnce(&Header) -> Result<String, Failure>,
+) -> Result<(), Failure> {
+    if header.all(name).any(|field| !field.text().is_empty()) {
+        return Ok(());
+    }
+    let value = value(header)?;
+    header.remove(name);
+    header.append(name, &value);
+    note(repairs, format!("{name} added"));
+    Ok(())
+}
+
+/// The From field of a message that has none: the reverse-path, else the caller's own address, under
+/// the name `-F` gave.
+fn new_from(envelope: &Envelope, wishes: &Wishes, origin: &Origin<'_>) -> Result<Mailbox, Failure> {
+    let spec = match &envelope.reverse_path {
+        Some(path) => AddrSpec::from(path),
+        None => AddrSpec::from(&origin.own_address()?.0),
+    };
+    let own_name =
+        || origin.names.site.from.as_ref().filter(|from| from.spec == spec).and_then(|from| from.name.clone());
+    let name = wishes.full_name.clone().filter(|name| !name.trim().is_empty()).or_else(own_name);
+    Ok(Mailbox { name, spec })
+}
+
+fn date(now: &Zoned) -> Result<String, Failure> {
+    rfc2822::to_string(now).map_err(|error| Failure::new(Kind::System, "system clock", error.to_string()))
+}
+
+/// A random Message-ID in the domain of the first From address, else of this host.
+fn message_id(header: &Header, host_name: &str) -> Result<String, Failure> {
+    let mut octets = [0; 16];
+    SystemRandom::new()
+        .fill(&mut octets)
+        .map_err(|_| Failure::new(Kind::System, "random numbers", "the operating system has none"))?;
+    let from = header.all("From").find_map(first_address);
+    let domain = from.as_ref().map(Address::domain).filter(|domain| domain.is_ascii() && !domain.starts_with('['));
+    Ok(format!("<{:032x}@{}>", u128::from_be_bytes(octets), domain.unwrap_or(host_name)))
+}
+
+/// Gives every bare name in From, To and Cc the address it stands for.
+///
+/// A sender's is what `domain` makes of it, if the site may write so, else the site's own address. A
+/// recipient's is the first one its alias leads to; one that leads nowhere stays as it is, because the
+/// envelope alone decides who gets the message.
+fn qualify_names(header: &mut Header, origin: &Origin<'_>, repairs: &mut Vec<String>) {
+    let names = origin.names;
+    let sender = |spec: &AddrSpec| {
+        let qualified = AddrSpec { local: spec.local.clone(), domain: names.site.domain.clone() };
+        match qualified.address() {
+            Ok(address) if sender::allows(names.site, &qualified) => Some(address),
+            _ => origin.own_address().ok().map(|(address, _)| address),
+        }
+    };
+    let recipient = |spec: &AddrSpec| names.expand(spec, &mut Vec::new()).ok()?.into_iter().next();
+    header.edit(|field| {
+        let is_from = field.is("From");
+        if !(is_from || field.is("To") || field.is("Cc")) {
+            return Edit::Keep;
+        }
+        let text = field.text();
+        let mut value = String::new();
+        let mut copied = 0;
+        for listed in read_list(&text).mailboxes {
+            let Mailbox { name, spec } = listed.mailbox;
+            if spec.domain.is_some() {
+                continue;
+            }
+            let Some(address) = (if is_from { sender(&spec) } else { recipient(&spec) }) else { continue };
+            note(repairs, format!("{} made an address: {spec} to {address}", field.name()));
+            value.push_str(&text[copied..listed.span.start]);
+            value.push_str(&Mailbox { name, spec: AddrSpec::from(&address) }.to_string());
+            copied = listed.span.end;
+        }
+        match copied {
+            0 => Edit::Keep,
+            _ => Edit::Value(value + &text[copied..]),
+        }
+    });
+}
+
+/// What goes out as it is though it may not arrive so.
+fn warnings(header: &Header, facts: &Facts) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if facts.eight_bit_header {
+        warnings.push("8-bit octets in header fields".to_owned());
+    }
+    if facts.eight_bit_body && header.first("Content-Type").is_none() {
+        warnings.push("8-bit body without a Content-Type field".to_owned());
+    }
+    if facts.nul {
+        warnings.push("NUL in the body".to_owned());
+    }
+    if facts.longest_line > LINE_LIMIT {
+        warnings.push(format!("a body line of {} octets, {LINE_LIMIT} are allowed", facts.longest_line));
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::parse_mailbox;
+    use crate::config::site::{OtherSender, SenderPattern, Site};
+    use crate::envelope::tests::{origin, site};
+
+    fn shop() -> Site {
+        let mut site = site();
+        site.from = Some(parse_mailbox("Shop <orders@shop.example>").unwrap());
+        site.domain = Some("shop.example".into());
+        site.alias.insert("root".into(), vec!["admin@shop.example".into(), "b@x.org".into()]);
+        site
+    }
+
+    fn strict(other_sender: OtherSender) -> Site {
+        let pattern = |local: Option<&str>, domain: &str, subdomains| SenderPattern {
+            local: local.map(str::to_owned),
+            domain: domain.to_owned(),
+            subdomains,
+        };
+        let sender = vec![pattern(None, "shop.example", false), pattern(Some("news"), "mail.example", true)];
+        Site { sender, other_sender, ..shop() }
+    }
+
+    fn fit(site: &Site, wishes: &Wishes, text: &str) -> Result<(String, Envelope, Vec<String>, Vec<String>), Failure> {
+        let mut message = Message::read(&mut text.as_bytes(), false).unwrap();
+        let intake = message.repairs().len();
+        let wishes = Wishes { recipients: vec!["r@x.org".into()], ..wishes.clone() };
+        let (mut envelope, _) = Envelope::choose(&wishes, message.header(), &origin(site))?;
+        let now = || "2026-11-21T10:20:30+01:00[+01:00]".parse().unwrap();
+        let warnings = message.make_fit(&mut envelope, &wishes, &origin(site), now)?;
+        let header = String::from_utf8_lossy(message.header().as_bytes()).replace("\r\n", "\n");
+        Ok((header, envelope, message.repairs()[intake..].to_vec(), warnings))
+    }
+
+    /// The fields every test would repeat.
+    const REST: &str = "Date: Sat, 21 Nov 2026 10:00:00 +0000\nMessage-ID: <1@x>\nMIME-Version: 1.0\n\n";
+
+    #[test]
+    fn what_is_missing_is_added() {
+        let wishes = Wishes { full_name: Some("Jürgen".into()), ..Wishes::default() };
+        let (header, _, repairs, warnings) = fit(&shop(), &wishes, "Subject: x\nFrom:\n\nb\n").unwrap();
+        assert_eq!(repairs, ["From added", "Date added", "Message-ID added", "MIME-Version added"]);
+        assert!(warnings.is_empty());
+        let lines: Vec<_> = header.lines().collect();
+        assert_eq!(lines[..2], ["Subject: x", "From: =?utf-8?B?SsO8cmdlbg==?= <orders@shop.example>"]);
+        assert_eq!(lines[2], "Date: Sat, 21 Nov 2026 10:20:30 +0100");
+        assert!(lines[3].starts_with("Message-ID: <") && lines[3].ends_with("@shop.example>"), "{}", lines[3]);
+        assert_eq!(lines[4..], ["MIME-Version: 1.0", ""]);
+    }
+
+    #[test]
+    fn nothing_else_changes() {
+        let text = format!("FROM:  Bob  <bob@x.org>\nto: a@x.org,\n\t b@x.org (c)\n{REST}");
+        let (header, _, repairs, _) = fit(&shop(), &Wishes::default(), &text).unwrap();
+        assert_eq!((header, repairs), (text, vec![]));
+    }
+
+    #[test]
+    fn every_bcc_goes() {
+        let text = format!(
+            "BCC: a@x.org\nFrom: b@x.org\nbcc:c@x.org,\n d@x.org\nResent-Bcc : e@x.org\nReturn-Path: <f@x.org>\n{REST}"
+        );
+        let (header, _, repairs, _) = fit(&shop(), &Wishes::default(), &text).unwrap();
+        assert_eq!(header, format!("From: b@x.org\n{REST}"));
+        assert_eq!(repairs, ["Bcc removed", "Resent-Bcc removed", "Return-Path removed"]);
+    }
+
+    #[test]
+    fn bare_names_become_addresses() {
+        let text = format!("From: root (Cron Daemon)\nTo: root, A <a@x.org>, Bo B <bo>\nCc: G: root;\n{REST}");
+        let (header, _, repairs, _) = fit(&shop(), &Wishes::default(), &text).unwrap();
+        assert_eq!(
+            header,
+            format!(
+                "From: Cron Daemon <root@shop.example>\nTo: admin@shop.example, A <a@x.org>, Bo B <bo@shop.example>\n\
+                 Cc: G: admin@shop.example;\n{REST}"
+            )
+        );
+        assert_eq!(repairs[0], "From made an address: root to root@shop.example");
+        let bare = format!("From: root\nTo: nobody\n{REST}");
+        let (header, ..) = fit(&site(), &Wishes::default(), &bare).unwrap();
+        assert_eq!(header, format!("From: www-data@web1.example.net\nTo: nobody\n{REST}"));
+    }
+
+    #[test]
+    fn another_sender_is_refused_by_name() {
+        let site = strict(OtherSender::Refuse);
+        for (from, path, other) in [
+            ("From: a@x.org", None, "a@x.org"),
+            ("From: b@shop.example, a@x.org", None, "a@x.org"),
+            ("From: b@shop.example\nSender: s@x.org", Some("b@shop.example"), "s@x.org"),
+            ("From: b@shop.example\nResent-From: s@x.org", None, "s@x.org"),
+            ("From: b@shop.example\nFrom: s@x.org", None, "s@x.org"),
+            ("From: b@shop.example", Some("p@x.org"), "p@x.org"),
+            ("From: news@mail.example", None, "news@mail.example"),
+            ("From: news@badmail.example", None, "news@badmail.example"),
+            ("From: other@eu.mail.example", None, "other@eu.mail.example"),
+        ] {
+            let wishes = Wishes { reverse_path: path.map(str::to_owned), ..Wishes::default() };
+            let failure = fit(&site, &wishes, &format!("{from}\n{REST}")).unwrap_err();
+            let text = "553 5.7.1 sender not allowed; site shop writes as *@shop.example, news@*.mail.example";
+            assert_eq!(failure.to_string(), format!("{other}: {text}"), "{from}");
+        }
+        for (from, path) in [
+            ("From: B@Shop.Example", None),
+            ("From: news@eu.mail.example", Some("<>")),
+            ("From: root (Cron Daemon)", None),
+            ("Subject: x", Some("root")),
+        ] {
+            let wishes = Wishes { reverse_path: path.map(str::to_owned), ..Wishes::default() };
+            assert!(fit(&site, &wishes, &format!("{from}\n{REST}")).is_ok(), "{from}");
+        }
+        let unreadable = fit(&site, &Wishes::default(), &format!("From: My Shop\n{REST}")).unwrap_err();
+        assert_eq!((unreadable.kind, unreadable.what.as_str()), (Kind::Data, "My Shop"));
+    }
+
+    #[test]
+    fn another_sender_is_rewritten() {
+        let site = strict(OtherSender::Rewrite);
+        for (from, rewritten) in [
+            ("From: Bob <bob@x.org>", "From: Bob <orders@shop.example>\nReply-To: Bob <bob@x.org>"),
+            ("From: bob@x.org\nReply-To: c@x.org", "From: Shop <orders@shop.example>\nReply-To: c@x.org"),
+            ("From: www@localhost", "From: Shop <orders@shop.example>"),
+            (
+                "From: a@shop.example, b@x.org, c@x.org",
+                "From: a@shop.example, Shop <orders@shop.example>\nReply-To: b@x.org, c@x.org",
+            ),
+            ("From: a@shop.example\nSender: s@x.org", "From: a@shop.example\nSender: Shop <orders@shop.example>"),
+        ] {
+            let (header, envelope, repairs, _) = fit(&site, &Wishes::default(), &format!("{from}\n{REST}")).unwrap();
+            for line in rewritten.lines() {
+                assert!(header.lines().any(|found| found == line), "{line} is not in\n{header}");
+            }
+            assert_eq!(header.lines().count(), rewritten.lines().count() + REST.lines().count(), "{header}");
+            let path = envelope.reverse_path.unwrap();
+            assert!(path.domain() == "shop.example", "{path}");
+            assert!(repairs.iter().any(|repair| repair.contains("rewritten from")), "{repairs:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_not_arrive_as_it_is_gets_a_warning() {
+        let text = format!("From: b@x.org\nSubject: ü\n{REST}é\0\n{}\n", "x".repeat(999));
+        let (_, _, _, warnings) = fit(&shop(), &Wishes::default(), &text).unwrap();
+        assert_eq!(
+            warnings,
+            [
+                "8-bit octets in header fields",
+                "8-bit body without a Content-Type field",
+                "NUL in the body",
+                "a body line of 999 octets, 998 are allowed"
+            ]
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! The one orchestrator: a route and a message in, a submission out, under one deadline.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::relay::{Protocol, Relay};
+use crate::deadline::Deadline;
+use crate::envelope::Envelope;
+use crate::failure::{Failure, Kind};
+use crate::message::Message;
+use crate::outcome::{Outcome, Stage};
+use crate::reply::{Enhanced, Reply};
+use crate::smtp;
+use crate::trace::{HandOver, Sink, Trace};
+
+/// A message this large or larger gets a second more for every such part of it, in octets.
+const DEADLINE_STEP: u64 = 256 << 10;
+
+/// What to submit, and how the site wants it done.
+pub struct Order<'a> {
+    /// The relays to try, in order; never empty.
+    pub route: &'a [Arc<Relay>],
+    /// Reverse-path, forward-paths and DSN wishes.
+    pub envelope: &'a Envelope,
+    /// The message, made fit.
+    pub message: &'a Message,
+    /// `partial = "deliver"`.
+    pub deliver_partially: bool,
+    /// `in_doubt = "retry"`.
+    pub retry_in_doubt: bool,
+    /// Connect and send, all relays together; large messages get more.
+    pub deadline: Duration,
+    /// Refuse secrets whose files others can read (`strict_modes`).
+    pub strict_modes: bool,
+    /// This host's name, for EHLO.
+    pub host_name: &'a str,
+}
+
+/// One try at one relay.
+pub struct Try {
+    /// The relay.
+    pub relay: Arc<Relay>,
+    /// What came of it.
+    pub result: Result<Outcome, Failure>,
+    /// The conversation.
+    pub trace: Trace,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Every try of one submission, in order; never empty.
+pub struct Submission {
+    tries: Vec<Try>,
+}
+
+impl Submission {
+    /// All tries, in order.
+    pub fn tries(&self) -> &[Try] {
+        &self.tries
+    }
+
+    /// The try that decides what the caller is told: the last one when it settled the matter, else the
+    /// first that had a reply, else the first.
+    pub fn decisive(&self) -> &Try {
+        let last = &self.tries[self.tries.len() - 1];
+        if !is_next_relay_due(&last.result, false) {
+            return last;
+        }
+        self.tries.iter().find(|attempt| attempt.result.is_ok()).unwrap_or(&self.tries[0])
+    }
+}
+
+/// Submits through the first relay of the route that settles the matter.
+///
+/// A relay's secrets are read when it is tried. The next relay is tried when nobody has the message and
+/// the trouble may be this relay's own; `new_sink` gives each try a place to show its dialogue.
+pub fn submit(order: &Order<'_>, hand_over: &HandOver, mut new_sink: impl FnMut(&Relay) -> Option<Sink>) -> Submission {
+    let extra = Duration::from_secs(order.message.size() / DEADLINE_STEP);
+    let deadline = Deadline::after(order.deadline.saturating_add(extra));
+    let mut tries = Vec::with_capacity(1);
+    for (index, relay) in order.route.iter().enumerate() {
+        if index > 0 {
+            hand_over.again();
+        }
+        let is_last = index + 1 == order.route.len();
+        let share = if is_last { deadline } else { deadline.half() };
+        let started = Instant::now();
+        let mut trace = Trace::new(new_sink(relay));
+        let result = submit_through(relay, order, share, &mut trace, hand_over);
+        let is_settled = !is_next_relay_due(&result, order.retry_in_doubt);
+        tries.push(Try { relay: Arc::clone(relay), result, trace, took: started.elapsed() });
+        if is_settled {
+            break;
+        }
+    }
+    Submission { tries }
+}
+
+fn submit_through(
+    relay: &Relay,
+    order: &Order<'_>,
+    deadline: Deadline,
+    trace: &mut Trace,
+    hand_over: &HandOver,
+) -> Result<Outcome, Failure> {
+    if relay.protocol == Protocol::Null {
+        let reply = Reply::new(250, Some(Enhanced::new(2, 0, 0)), "discarded: this relay is null://");
+        return Ok(Outcome::same_for_all(&order.envelope.forward_paths, &reply, Stage::Message));
+    }
+    let login = relay.login(order.strict_modes, &mut trace.warnings)?;
+    let job = smtp::Job {
+        relay,
+        login: login.as_ref(),
+        envelope: order.envelope,
+        message: order.message,
+        deliver_partially: order.deliver_partially,
+        host_name: order.host_name,
+    };
+    smtp::submit(&job, deadline, trace, hand_over)
+}
+
+/// Whether another relay may do what this one did not: nobody has the message, and the trouble is the
+/// connection, the login, a transient refusal, or something only this relay lacks.
+fn is_next_relay_due(result: &Result<Outcome, Failure>, retry_in_doubt: bool) -> bool {
+    match result {
+        Ok(outcome) => outcome.is_deferred(),
+        Err(failure) => match failure.kind {
+            Kind::InDoubt => retry_in_doubt,
+            Kind::Software | Kind::System | Kind::Usage | Kind::NoInput => false,
+            _ => true,
+        },
+    }
+}

@@ -1,0 +1,153 @@
+//! `mailchute explain`: the path of a message, stopped before a relay is spoken to.
+
+use crate::caller::Caller;
+use crate::cli::invocation::Invocation;
+use crate::cli::{door, send};
+use crate::config::relay::{Protocol, Relay, TlsMode, Username};
+use crate::config::site::Site;
+use crate::config::{Config, Search};
+use crate::exit::{self, Scheme};
+use crate::failure::{Failure, Kind};
+use crate::message::Message;
+use crate::plan::{self, Plan};
+use crate::{host, route};
+
+/// Prints every decision about the message `of` would send, on standard input or none, and returns 0, or
+/// the status the message would have been refused with. `wanted` holds our own options.
+pub fn run(wanted: &Invocation, of: &Invocation, caller: &Caller) -> u8 {
+    let mut page = Page::default();
+    let mut scheme = Scheme::Reply;
+    let result = walk(wanted, of, caller, &mut scheme, &mut page);
+    let _ = door::say(&page.text);
+    let Err(failure) = result else { return exit::OK };
+    door::report(&failure);
+    let status = exit::of_kind(&failure.kind, scheme);
+    door::complain(&format!("a caller would get exit status {status}"));
+    status
+}
+
+fn walk(
+    wanted: &Invocation,
+    of: &Invocation,
+    caller: &Caller,
+    scheme: &mut Scheme,
+    page: &mut Page,
+) -> Result<(), Failure> {
+    page.row("caller", &caller_line(caller));
+    let search = Search::new(wanted.config.clone());
+    let config = search.load(caller)?;
+    source_rows(&config, page);
+    let mut message = match send::read_standard_input(!of.ignore_dots) {
+        Ok(message) => message,
+        Err(failure) if failure.kind == Kind::NoInput => blank()?,
+        Err(failure) => return Err(failure),
+    };
+    let wishes = send::wishes(of);
+    let name = search.wanted_site(wanted.site.as_deref(), caller);
+    let selection = plan::choose_site(&config, caller, name.as_deref(), &wishes, message.header())?;
+    let site = selection.site;
+    *scheme = site.exit_status;
+    page.row("site", &format!("{}: {}", site.name, selection.why));
+    let relays = route::choose(site, wanted.relay.as_deref());
+    let plan = plan::make(site, caller, &host::name(), &wishes, wanted.relay.as_deref(), &mut message);
+    if let Ok(plan) = &plan {
+        plan_rows(plan, &message, page);
+    }
+    for (index, relay) in relays.iter().flatten().enumerate() {
+        relay_rows(index + 1, relay, site, caller, config.strict_modes, page);
+    }
+    if !of.ignored.is_empty() {
+        page.row("ignored", &of.ignored.join(" "));
+    }
+    plan.map(drop)
+}
+
+/// A message that says nothing, for a command line explained without one.
+fn blank() -> Result<Message, Failure> {
+    Message::read(&mut &b"\n"[..], false)
+}
+
+fn caller_line(caller: &Caller) -> String {
+    let user = caller.user.as_deref().map(|user| format!(" ({user})")).unwrap_or_default();
+    let cwd = caller.cwd.as_ref().map_or("no directory".to_owned(), |cwd| cwd.display().to_string());
+    format!("uid {}{user}, in {cwd}", caller.uid)
+}
+
+fn source_rows(config: &Config, page: &mut Page) {
+    page.row("source", &config.origin.to_string());
+    for passed in &config.passed_over {
+        page.row("passed over", &format!("{}: {}", passed.place, passed.why));
+    }
+    for warning in &config.warnings {
+        page.row("warning", warning);
+    }
+}
+
+fn plan_rows(plan: &Plan, message: &Message, page: &mut Page) {
+    let path = plan.envelope.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string);
+    page.row("reverse-path", &path);
+    for path in &plan.envelope.forward_paths {
+        page.row("recipient", path.as_ref());
+    }
+    for note in &plan.notes {
+        page.row("because", note);
+    }
+    for repair in message.repairs() {
+        page.row("change", repair);
+    }
+    for warning in &plan.warnings {
+        page.row("warning", warning);
+    }
+}
+
+fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict: bool, page: &mut Page) {
+    let provider = relay.provider.map(|provider| format!(" ({})", provider.name)).unwrap_or_default();
+    let how = match (relay.protocol, relay.tls) {
+        (Protocol::Null, _) => "discards every message".to_owned(),
+        (Protocol::Lmtp, _) => format!("LMTP to {}", relay.place),
+        (Protocol::Smtp, TlsMode::Implicit) => format!("SMTP to {}, TLS from the start", relay.place),
+        (Protocol::Smtp, TlsMode::StartTls) => format!("SMTP to {}, STARTTLS required", relay.place),
+        (Protocol::Smtp, TlsMode::None) => format!("SMTP to {}, no TLS", relay.place),
+    };
+    page.row(&format!("relay {number}"), &format!("{}{provider}: {how}", relay.name));
+    if number == 1 {
+        page.row("", &format!("deadline {} s for all relays together", site.deadline.as_secs_f32()));
+    }
+    let Some(login) = &relay.login else {
+        page.row("", "no login is configured");
+        return;
+    };
+    let mut sources = Vec::new();
+    match &login.username {
+        Username::Given(name) => page.row("", &format!("user name {name}")),
+        Username::Secret => page.row("", "user name: the secret itself"),
+        Username::Read(source) => sources.push(("user name", source)),
+    }
+    sources.extend(login.secret.as_ref().map(|source| ("secret", source)));
+    for (what, source) in sources {
+        let verdict = match source.check(caller, strict) {
+            Ok(warnings) if warnings.is_empty() => "readable".to_owned(),
+            Ok(warnings) => format!("readable, but {}", warnings.join("; ")),
+            Err(failure) => match failure.hint {
+                Some(hint) => format!("NOT readable: {}; {hint}", failure.why),
+                None => format!("NOT readable: {}", failure.why),
+            },
+        };
+        page.row("", &format!("{what} from {}: {verdict}", source.describe()));
+    }
+}
+
+/// Rows of label and text; a label is written once for the rows it covers.
+#[derive(Default)]
+struct Page {
+    text: String,
+    last: String,
+}
+
+impl Page {
+    fn row(&mut self, label: &str, text: &str) {
+        let shown = if label == self.last { "" } else { label };
+        self.text.push_str(&format!("{shown:<13} {text}\n"));
+        label.clone_into(&mut self.last);
+    }
+}

@@ -1,0 +1,65 @@
+//! `mailchute test`: a message composed here, submitted as a caller's would be.
+
+use std::sync::Arc;
+
+use mail_builder::MessageBuilder;
+use mail_builder::headers::address::{Address, EmailAddress};
+use mail_builder::headers::raw::Raw;
+
+use crate::caller::Caller;
+use crate::cli::invocation::{Invocation, ReversePath};
+use crate::cli::run::Run;
+use crate::cli::{Test, door, send};
+use crate::failure::{Failure, Kind};
+use crate::host;
+use crate::message::Message;
+use crate::tools::status;
+use crate::trace::Sink;
+
+/// Sends the test message as `caller`, prints the masked dialogue and the status a caller would get, and
+/// returns that status.
+pub fn run(invocation: &Invocation, test: &Test, caller: &Caller) -> u8 {
+    let hand_over = Arc::default();
+    let run = Run::new(invocation, caller, &hand_over);
+    let wanted =
+        Invocation { from_header: true, reverse_path: test.from.clone().map(ReversePath::Typed), ..invocation.clone() };
+    let message = compose(test, &run.id())
+        .and_then(|octets| Message::read(&mut octets.as_slice(), false))
+        .and_then(|message| send::submit(&wanted, caller, &run, &hand_over, message, Some(show_on_stdout)));
+    let exit = message.unwrap_or_else(|failure| run.fail(&failure));
+    let meaning = status::explain(&exit.to_string()).unwrap_or_default();
+    let _ = door::say(&meaning);
+    if caller.uid == 0 && test.speaker.user.is_none() {
+        door::suggest("this ran as root; PHP runs as another user, try `--as www-data` or the pool's user");
+    }
+    exit
+}
+
+/// Text and HTML, so that what multipart mail needs is tried too.
+fn compose(test: &Test, id: &str) -> Result<Vec<u8>, Failure> {
+    let host = host::name();
+    let text = format!(
+        "This message was sent by `mailchute test` on {host}.\n\nIf you read it in the inbox, the relay and its \
+         credentials work. If it is in the spam folder, look at SPF, DKIM and DMARC of the sender's domain.\n"
+    );
+    let html = format!("<p>{}</p>\n", text.trim_end().replace("\n\n", "</p>\n<p>"));
+    let mailbox = |address: &String| Address::Address(EmailAddress { name: None, email: address.clone().into() });
+    let mut builder = MessageBuilder::new()
+        .to(Address::List(test.to.iter().map(mailbox).collect()))
+        .subject(format!("mailchute test from {host}"))
+        .message_id(format!("{id}.test@{host}"))
+        .header("Auto-Submitted", Raw::new("auto-generated"))
+        .text_body(text)
+        .html_body(html);
+    if let Some(from) = &test.from {
+        builder = builder.from(mailbox(from));
+    }
+    builder.write_to_vec().map_err(|error| Failure::new(Kind::Software, "test message", error.to_string()))
+}
+
+/// The dialogue is what was asked for, so it is no diagnosis.
+fn show_on_stdout() -> Sink {
+    Box::new(|line| {
+        let _ = door::say(&format!("{line}\n"));
+    })
+}

@@ -1,0 +1,38 @@
+//! `-bv`: who would receive, without a message.
+
+use crate::caller::Caller;
+use crate::cli::invocation::Invocation;
+use crate::cli::{door, send};
+use crate::config::Search;
+use crate::exit::{self, Scheme};
+use crate::failure::Failure;
+use crate::host;
+use crate::message::Message;
+use crate::plan;
+
+/// Prints a line per recipient and returns 0, or the status of what is wrong with them.
+pub fn run(invocation: &Invocation) -> u8 {
+    match lines(invocation, &Caller::current()) {
+        Ok(text) => {
+            let _ = door::say(&text);
+            exit::OK
+        }
+        Err(failure) => {
+            door::report(&failure);
+            exit::of_kind(&failure.kind, Scheme::Reply)
+        }
+    }
+}
+
+fn lines(invocation: &Invocation, caller: &Caller) -> Result<String, Failure> {
+    let search = Search::new(invocation.config.clone());
+    let config = search.load(caller)?;
+    let mut message = Message::read(&mut &b"\n"[..], false)?;
+    let wishes = send::wishes(invocation);
+    let wanted = search.wanted_site(invocation.site.as_deref(), caller);
+    let site = plan::choose_site(&config, caller, wanted.as_deref(), &wishes, message.header())?.site;
+    let plan = plan::make(site, caller, &host::name(), &wishes, invocation.relay.as_deref(), &mut message)?;
+    let relay = plan.route.first().map_or("none", |relay| relay.name.as_str());
+    let line = |path| format!("{path}... deliverable: relay {relay}, site {}\n", site.name);
+    Ok(plan.envelope.forward_paths.iter().map(line).collect())
+}
