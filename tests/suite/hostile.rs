@@ -158,3 +158,15 @@ fn fifty_at_once() {
     }
     assert_eq!(setup.deliveries().len(), 50);
 }
+
+#[test]
+fn a_later_refusal_does_not_take_back_what_is_in_doubt() {
+    for second in ["550 5.1.1 no such user", "451 4.3.0 later"] {
+        let backup = Server::new().reply(Moment::Rcpt, second).start();
+        let relay = format!("[relay.backup]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"", backup.port());
+        let setup = Setup::new(Server::new().at(Moment::Message, Action::Close)).relay(&relay);
+        let run = setup.top("in_doubt = \"retry\"").send(&["bob@example.net"]);
+        run.expect_status(79);
+        assert!(run.stderr.contains("may have been accepted") && run.stderr.contains(second), "{}", run.report());
+    }
+}
