@@ -5,9 +5,13 @@ use super::parameters::{self, ContentType};
 use super::words::{self, Charset, Place};
 use crate::failure::{Failure, Kind};
 use crate::message::header::{Edit, Field, Header};
+use crate::reply::printable;
 
 /// The longest line a server has to take, in octets without CRLF (RFC 5321 4.5.3.1.6).
 pub(super) const LINE_LIMIT: usize = 998;
+
+/// How much of a field that cannot be encoded a failure shows, in bytes.
+const SHOWN: usize = 200;
 
 /// Fields that hold addresses.
 const ADDRESSES: [&str; 16] = [
@@ -79,7 +83,8 @@ pub(super) fn repair(header: &mut Header, utf8: bool) -> Result<Vec<String>, Fai
             Ok(None) => Edit::Keep,
             Err(Unsayable { what, why, .. }) => {
                 failure.get_or_insert_with(|| {
-                    Failure::new(Kind::Data, format!("{what} in the {} field", field.name()), why)
+                    let what = format!("{what} in the {} field", field.name());
+                    Failure::new(Kind::Data, printable(what.as_bytes(), SHOWN), why)
                 });
                 Edit::Keep
             }
@@ -121,8 +126,9 @@ fn folded(field: &Field<'_>) -> Option<(String, String)> {
     if line <= LINE_LIMIT {
         return None;
     }
-    let value = field.text().into_owned();
-    let longest = value.split(' ').map(str::len).max().unwrap_or(0);
+    // Only spaces are folded at, and those before a word stay with it.
+    let value = field.text().replace('\t', " ");
+    let longest = words::words(value.as_bytes()).map(|(space, word)| space.len() + word.len()).max().unwrap_or(0);
     (field.name().len() + longest + 2 <= LINE_LIMIT)
         .then(|| (value, format!("{} folded (line of {line} octets)", field.name())))
 }

@@ -4,7 +4,7 @@
 //! Works on tokens rather than on what they mean, so that a field which is no valid address list
 //! comes out as readable as it went in.
 
-use super::words::{Charset, Place, encode, push_ascii};
+use super::words::{Charset, Place, encode, push_ascii, push_space};
 use crate::address::ascii_domain;
 
 /// Why an address cannot be written in ASCII: the address, and the reason.
@@ -162,6 +162,7 @@ impl Writer<'_> {
     /// A token as it is, but for a comment that is not ASCII.
     fn raw(&mut self, token: Token<'_>) {
         match token {
+            Token::Space(space) => push_space(&mut self.out, space),
             Token::Comment(inner) => {
                 self.out.push('(');
                 if inner.is_ascii() {

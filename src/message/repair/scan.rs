@@ -298,8 +298,10 @@ fn nature(header: &Header, in_digest: bool) -> (Nature, Vec<u8>) {
         "message/rfc822" | "message/global" | "message/news" if !is_encoded => Nature::Message,
         _ if essence.starts_with("multipart/") => {
             return match content_type.parameter("boundary") {
-                Some(boundary) if (1..HELD - 8).contains(&boundary.len()) => (Nature::Multipart, boundary.to_vec()),
-                _ => sealed(format!("{essence} content without a boundary cannot be re-encoded")),
+                Some(boundary) if boundary.is_ascii() && (1..HELD - 8).contains(&boundary.len()) => {
+                    (Nature::Multipart, boundary.to_vec())
+                }
+                _ => sealed("multipart content without a usable boundary cannot be re-encoded".to_owned()),
             };
         }
         "message/rfc822" | "message/global" | "message/news" => Nature::Octets,

@@ -219,7 +219,7 @@ fn what_may_not_be_changed_and_cannot_go_is_refused() {
         (
             SEVEN,
             "Content-Type: multipart/mixed\n\nü\n",
-            "body: multipart/mixed content without a boundary cannot be re-encoded (8-bit for a relay without 8BITMIME)",
+            "body: multipart content without a usable boundary cannot be re-encoded (8-bit for a relay without 8BITMIME)",
         ),
         (EIGHT, "Cc: ü@x.org\n\n", "ü in the Cc field: this local part needs SMTPUTF8, which is not in use"),
     ] {

@@ -123,17 +123,22 @@ impl Encoder {
     }
 
     fn token(&mut self, token: &[u8], out: &mut Vec<u8>) {
-        self.make_room(token.len(), out);
+        // A line that begins here could be taken for a delimiter that was not there before.
+        if self.make_room(token.len(), out) && token == b"-" {
+            return self.token(&quoted(b'-'), out);
+        }
         self.column += token.len();
         out.extend_from_slice(token);
     }
 
-    /// Ends the line softly where `octets` more and a `=` do not fit.
-    fn make_room(&mut self, octets: usize, out: &mut Vec<u8>) {
-        if self.column + octets >= LINE {
+    /// Ends the line softly where `octets` more and a `=` do not fit, and says whether it did.
+    fn make_room(&mut self, octets: usize, out: &mut Vec<u8>) -> bool {
+        let is_full = self.column + octets >= LINE;
+        if is_full {
             out.extend_from_slice(b"=\r\n");
             self.column = 0;
         }
+        is_full
     }
 
     fn encode(&mut self, mut octets: &[u8], out: &mut Vec<u8>) {
@@ -196,6 +201,8 @@ mod tests {
             (Transfer::Remove, "a\r\nb", String::new()),
             (Transfer::QuotedPrintable, "a=b\tc \r\n\t\r\nü ", "a=3Db\tc=20\r\n=09\r\n=C3=BC=20".to_owned()),
             (Transfer::QuotedPrintable, &long, format!("{}=\r\nx", &long[1..])),
+            (Transfer::QuotedPrintable, &format!("{long}--b"), format!("{}=\r\nx--b", &long[1..])),
+            (Transfer::QuotedPrintable, &format!("{}--b", &long[1..]), format!("{}=\r\n=2D-b", &long[1..])),
             (Transfer::Base64, "a\r\nb", "YQ0KYg==".to_owned()),
             (Transfer::Base64, &"a".repeat(58), format!("{}\r\nYQ==", STANDARD.encode("a".repeat(57)))),
             (Transfer::Requote, "a=3D=\r\nb =20\r\nü", "a=3D=\r\nb =20\r\n=C3=BC".to_owned()),

@@ -87,14 +87,14 @@ pub(super) fn encode(text: &[u8], charset: &Charset, place: Place, taken: usize)
     let mut behind_encoded = false;
     while let Some((space, word)) = words.next() {
         if place.allows(word) {
-            push_ascii(&mut out, space);
+            push_space(&mut out, space);
             push_ascii(&mut out, word);
             behind_encoded = is_encoded_word(word);
             continue;
         }
         // White space between two encoded words is not displayed, so it goes into one of them.
         let mut run = if behind_encoded { space.to_vec() } else { Vec::new() };
-        push_ascii(&mut out, if behind_encoded { b" " } else { space });
+        push_space(&mut out, if behind_encoded { b" " } else { space });
         run.extend_from_slice(word);
         while let Some((space, word)) = words.next_if(|(_, word)| !place.allows(word)) {
             run.extend_from_slice(space);
@@ -111,7 +111,7 @@ pub(super) fn encode(text: &[u8], charset: &Charset, place: Place, taken: usize)
 }
 
 /// Every word of `text` with the white space before it.
-fn words(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(super) fn words(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let start = rest.iter().position(|b| !b.is_ascii_whitespace())?;
@@ -182,6 +182,11 @@ fn is_encoded_word(word: &[u8]) -> bool {
 /// RFC 5322 3.2.3.
 fn is_atext(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet)
+}
+
+/// Appends white space; tabs become spaces, because a field is folded at spaces.
+pub(super) fn push_space(out: &mut String, space: &[u8]) {
+    out.extend(space.iter().map(|_| ' '));
 }
 
 /// Appends `text`, of which the caller knows that it is ASCII.
