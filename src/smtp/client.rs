@@ -231,7 +231,7 @@ impl<'a> Client<'a> {
         self.go(Next::Hello, trace);
     }
 
-    /// The message is fit and measures `size` octets now; or why it cannot be made fit.
+    /// The message is fit: its size and facts now. Or why it cannot be made fit.
     pub fn adapted(&mut self, fit: Result<(u64, Facts), Failure>, trace: &mut Trace) {
         let said = fit.and_then(|(size, facts)| {
             self.task.size = size;

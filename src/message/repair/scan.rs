@@ -249,7 +249,7 @@ impl<'v, V: Visitor> Scanner<'v, V> {
         let parent = &mut self.frames[depth];
         parent.children += 1;
         let (nature, boundary) = nature(&header, parent.is_digest);
-        let is_digest = content_type(&header).essence == "multipart/digest";
+        let is_digest = nature == Nature::Multipart && content_type(&header).essence == "multipart/digest";
         let path = match (nature == Nature::Multipart && parent.boundary.is_empty(), parent.path.as_str()) {
             (true, path) => path.to_owned(),
             (false, "") => parent.children.to_string(),
