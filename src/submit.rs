@@ -128,6 +128,7 @@ fn submit_through(
         envelope: order.envelope,
         message: order.message,
         deliver_partially: order.deliver_partially,
+        strict_modes: order.strict_modes,
         host_name: order.host_name,
     };
     smtp::submit(&job, deadline, trace, hand_over)

@@ -41,6 +41,7 @@ pub struct Connection {
     /// A flight could not be written to its end: nothing else may be.
     is_broken: bool,
     is_local: bool,
+    strict_modes: bool,
 }
 
 /// Why octets could not be moved.
@@ -90,13 +91,14 @@ impl std::fmt::Display for WireError {
 impl std::error::Error for WireError {}
 
 impl Connection {
-    /// Connects to where `relay` listens and, with implicit TLS, shakes hands.
+    /// Connects to where `relay` listens and, with implicit TLS, shakes hands. What is weak about the files
+    /// of its secrets becomes a warning, or is refused with `strict_modes`.
     ///
     /// # Errors
     /// With stage, reason and hint: the name does not exist (`NoHost`), nobody answers (`Unavailable`),
     /// TLS failed (`Protocol`), a local file or setting is no good (`Configuration`, `NoPermission`, `Io`).
-    pub fn open(relay: &Relay, deadline: Deadline, trace: &mut Trace) -> Result<Self, Failure> {
-        let link = connect::open(relay, deadline, trace)?;
+    pub fn open(relay: &Relay, strict_modes: bool, deadline: Deadline, trace: &mut Trace) -> Result<Self, Failure> {
+        let link = connect::open(relay, strict_modes, deadline, trace)?;
         let mut connection = Self {
             socket: link.socket,
             tls: None,
@@ -105,6 +107,7 @@ impl Connection {
             ended: None,
             is_broken: false,
             is_local: link.is_local,
+            strict_modes,
         };
         if relay.tls == TlsMode::Implicit {
             connection.start_tls(relay, deadline, trace)?;
@@ -123,7 +126,7 @@ impl Connection {
             let why = "the server sent something between its STARTTLS reply and the TLS handshake";
             return Err(Failure::new(Kind::Protocol, relay.place.to_string(), why).at(Stage::Tls));
         }
-        let mut tls = client(relay, trust::config(relay)?)?;
+        let mut tls = client(relay, trust::config(relay, self.strict_modes, &mut trace.warnings)?)?;
         let span = deadline.left();
         let mut stream = Overheard { inner: Patient { socket: &self.socket, deadline }, first: Vec::new() };
         if let Err(error) = tls.complete_io(&mut stream) {
@@ -437,7 +440,7 @@ pub(super) mod tests {
     }
 
     fn open(relay: &Relay) -> Connection {
-        Connection::open(relay, patience(), &mut Trace::default()).unwrap()
+        Connection::open(relay, false, patience(), &mut Trace::default()).unwrap()
     }
 
     fn read_all(connection: &mut Connection) -> (String, WireError) {
@@ -462,7 +465,7 @@ pub(super) mod tests {
             line
         });
         let mut trace = Trace::default();
-        let mut connection = Connection::open(&relay, patience(), &mut trace).unwrap();
+        let mut connection = Connection::open(&relay, false, patience(), &mut trace).unwrap();
         assert_eq!(trace.peer, Some(relay.place.to_string()));
         assert_eq!(trace.dialogue().collect::<Vec<_>>(), [format!("* connected to {}", relay.place)]);
         assert!(connection.is_local() && !connection.is_tls());
@@ -559,7 +562,7 @@ pub(super) mod tests {
             told
         });
         let mut trace = Trace::default();
-        let mut connection = Connection::open(&relay, patience(), &mut trace).unwrap();
+        let mut connection = Connection::open(&relay, false, patience(), &mut trace).unwrap();
         assert_eq!(trace.peer, Some(format!("smtp.example.net:25 through {peer}")));
         assert!(!connection.is_local(), "the loopback address is the proxy's");
         assert_eq!(read_all(&mut connection).0, "220 hello\r\n");
