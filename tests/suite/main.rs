@@ -7,6 +7,7 @@
 mod bad_input;
 mod codes;
 mod config;
+mod docs;
 mod hints;
 mod hostile;
 mod kit;
