@@ -59,18 +59,24 @@ pub fn write(record: &Record, targets: &[LogTarget]) -> Result<(), Vec<Failure>>
 /// The journal's native protocol: a field a line; JSON holds no line end, so no field needs the binary
 /// form.
 fn to_journal(record: &Record, line: &str) -> io::Result<()> {
-    let fields = format!(
-        "PRIORITY={}\nSYSLOG_FACILITY={FACILITY}\nSYSLOG_IDENTIFIER={IDENTIFIER}\nMESSAGE={line}\n",
-        record.severity()
-    );
-    send(JOURNAL_SOCKET, fields.as_bytes())
+    send(JOURNAL_SOCKET, journal_fields(record, line).as_bytes())
+}
+
+fn journal_fields(record: &Record, line: &str) -> String {
+    let (severity, identifier) = (record.severity(), identifier(record));
+    format!("PRIORITY={severity}\nSYSLOG_FACILITY={FACILITY}\nSYSLOG_IDENTIFIER={identifier}\nMESSAGE={line}\n")
+}
+
+fn identifier(record: &Record) -> &str {
+    record.tag.as_deref().unwrap_or(IDENTIFIER)
 }
 
 /// The local form of RFC 3164, which every syslog daemon reads from its socket.
 fn to_syslog(record: &Record, line: &str) -> io::Result<()> {
     let priority = FACILITY * 8 + record.severity();
     let time = jiff::Zoned::now().strftime("%b %e %H:%M:%S");
-    send(SYSLOG_SOCKET, format!("<{priority}>{time} {IDENTIFIER}[{}]: {line}", std::process::id()).as_bytes())
+    let (identifier, pid) = (identifier(record), std::process::id());
+    send(SYSLOG_SOCKET, format!("<{priority}>{time} {identifier}[{pid}]: {line}").as_bytes())
 }
 
 /// A daemon that does not read must not hold the caller: what cannot be sent at once is not sent.
@@ -112,5 +118,21 @@ fn open(path: &Path) -> io::Result<File> {
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_files_a_record_under_our_name_or_the_callers_tag() {
+        let mut record = Record::new(1000);
+        record.finish(150, std::time::Duration::ZERO);
+        let head = "PRIORITY=3\nSYSLOG_FACILITY=2\nSYSLOG_IDENTIFIER=";
+        assert_eq!(journal_fields(&record, "{}"), format!("{head}mailchute\nMESSAGE={{}}\n"));
+        record.tag = Some("news".into());
+        assert_eq!(journal_fields(&record, "{}"), format!("{head}news\nMESSAGE={{}}\n"));
+        assert!(!record.line().contains("news"), "argv tells it already");
     }
 }
