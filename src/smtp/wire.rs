@@ -38,6 +38,8 @@ pub struct Connection {
     input: Vec<u8>,
     /// How the input ended, once it has, until that is told.
     ended: Option<WireError>,
+    /// Octets of the present flight have been written.
+    is_under_way: bool,
     /// A flight could not be written to its end: nothing else may be.
     is_broken: bool,
     is_local: bool,
@@ -105,6 +107,7 @@ impl Connection {
             output: Vec::new(),
             input: Vec::new(),
             ended: None,
+            is_under_way: false,
             is_broken: false,
             is_local: link.is_local,
             strict_modes,
@@ -185,9 +188,35 @@ impl Connection {
         self.write_out(deadline).inspect_err(|_| self.give_up())
     }
 
+    /// Takes what has arrived, without waiting, for [`Connection::read`].
+    ///
+    /// # Errors
+    /// There is no input, and there will be none: then nothing that is queued goes out any more.
+    pub fn hear(&mut self) -> Result<(), WireError> {
+        while self.ended.is_none() && self.input.len() < INPUT_LIMIT {
+            match self.receive() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(end) => self.ended = Some(end),
+            }
+        }
+        if self.has_input() {
+            return Ok(());
+        }
+        self.ended.take().map_or(Ok(()), |end| {
+            self.give_up();
+            Err(end)
+        })
+    }
+
+    /// Whether the last flight failed before its first octet was given to the system.
+    pub fn is_flight_unsent(&self) -> bool {
+        self.is_broken && !self.is_under_way
+    }
+
     /// Takes nothing more, and what the server still said: one that closes often says why before. Nothing
     /// is waited for, nor taken without end.
-    fn give_up(&mut self) {
+    pub fn give_up(&mut self) {
         self.is_broken = true;
         self.output.clear();
         let mut reads = 0..INPUT_LIMIT / READ;
@@ -247,6 +276,7 @@ impl Connection {
             let is_done = self.tls.as_ref().map_or(written == self.output.len(), |tls| !tls.wants_write());
             if is_done {
                 self.output.clear();
+                self.is_under_way = false;
                 return Ok(true);
             }
             if deadline.is_over() {
@@ -257,7 +287,10 @@ impl Connection {
                 None => (&self.socket).write(&self.output[written..]),
             };
             match result {
-                Ok(count) => written += count,
+                Ok(count) => {
+                    written += count;
+                    self.is_under_way = true;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.has_input() => {
                     if self.tls.is_none() {
