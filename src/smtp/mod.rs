@@ -11,6 +11,7 @@ mod socks;
 mod stuffing;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tls_failure;
 pub mod trust;
 mod verdict;
