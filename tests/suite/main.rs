@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod callers;
 mod codes;
 mod config;
 mod hostile;
