@@ -8,6 +8,8 @@ mod bad_input;
 mod callers;
 mod codes;
 mod config;
+mod docs;
+mod hints;
 mod hostile;
 mod kit;
 mod law;
