@@ -11,6 +11,7 @@ mod config;
 mod docs;
 mod hints;
 mod hostile;
+mod injection;
 mod kit;
 mod law;
 mod log;
