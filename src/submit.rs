@@ -49,6 +49,12 @@ pub struct Try {
     pub took: Duration,
 }
 
+impl Try {
+    fn is_in_doubt(&self) -> bool {
+        matches!(&self.result, Err(failure) if failure.kind == Kind::InDoubt)
+    }
+}
+
 /// Every try of one submission, in order; never empty.
 pub struct Submission {
     tries: Vec<Try>,
@@ -60,10 +66,18 @@ impl Submission {
         &self.tries
     }
 
-    /// The try that decides what the caller is told: the last one when it settled the matter, else the
-    /// first that had a reply, else the first.
+    /// The try that decides what the caller is told: the last one when it was accepted, else one that
+    /// left the message in doubt (`in_doubt = "retry"` went on, and no later refusal takes back what that
+    /// relay may have), else the last one when it settled the matter, else the first that had a reply,
+    /// else the first.
     pub fn decisive(&self) -> &Try {
         let last = &self.tries[self.tries.len() - 1];
+        if last.result.as_ref().is_ok_and(Outcome::is_accepted) {
+            return last;
+        }
+        if let Some(in_doubt) = self.tries.iter().find(|attempt| attempt.is_in_doubt()) {
+            return in_doubt;
+        }
         if !is_next_relay_due(&last.result, false) {
             return last;
         }

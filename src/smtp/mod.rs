@@ -146,6 +146,22 @@ impl Session<'_, '_> {
         self.client.lost(&loss, self.trace);
     }
 
+    /// Writes what is queued of the message, or hears what the server has to say against it; whether
+    /// there is nothing more to write.
+    fn press_on(&mut self) -> bool {
+        let is_written = match self.connection.flush_or_hear(self.deadline()) {
+            Ok(is_written) => is_written,
+            Err(error) => {
+                self.lost(error);
+                true
+            }
+        };
+        if self.connection.has_input() {
+            self.read();
+        }
+        is_written || self.client.is_done()
+    }
+
     /// Streams the message. Its last piece stays queued, so that what the client says next leaves in
     /// the same write.
     ///
@@ -164,11 +180,7 @@ impl Session<'_, '_> {
             for piece in chunk.chunks(PIECE) {
                 if waiting > PIECE {
                     waiting = 0;
-                    if let Err(error) = self.connection.flush(self.deadline()) {
-                        self.lost(error);
-                    } else if self.connection.has_input() {
-                        self.read();
-                    }
+                    while !self.press_on() {}
                     if self.client.is_done() {
                         return Ok(());
                     }

@@ -164,18 +164,31 @@ impl Connection {
     /// # Errors
     /// After one the connection takes nothing more, and [`Connection::read`] still gives what had arrived.
     pub fn flush(&mut self, deadline: Deadline) -> Result<(), WireError> {
+        while !self.flush_or_hear(deadline)? {
+            self.wait_to_write(deadline).inspect_err(|_| self.give_up())?;
+        }
+        Ok(())
+    }
+
+    /// As [`Connection::flush`], but with the rest still queued and `false` as soon as the server takes no
+    /// more and has said something: it may have refused what it does not want to read.
+    ///
+    /// # Errors
+    /// As for [`Connection::flush`].
+    pub fn flush_or_hear(&mut self, deadline: Deadline) -> Result<bool, WireError> {
         if self.is_broken {
             return Err(WireError::Closed);
         }
-        let result = self.write_out(deadline);
+        self.write_out(deadline).inspect_err(|_| self.give_up())
+    }
+
+    /// Takes nothing more, and what the server still said: one that closes often says why before. Nothing
+    /// is waited for, nor taken without end.
+    fn give_up(&mut self) {
+        self.is_broken = true;
         self.output.clear();
-        if result.is_err() {
-            self.is_broken = true;
-            // A server that closes often says why before. Nothing is waited for, nor taken without end.
-            let mut reads = 0..INPUT_LIMIT / READ;
-            while reads.next().is_some() && matches!(self.receive(), Ok(true)) {}
-        }
-        result
+        let mut reads = 0..INPUT_LIMIT / READ;
+        while reads.next().is_some() && matches!(self.receive(), Ok(true)) {}
     }
 
     /// Flushes, then gives at least one octet of input, as soon as there is one.
@@ -183,10 +196,9 @@ impl Connection {
     /// # Errors
     /// The end of the stream is [`WireError::Closed`].
     pub fn read(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize, WireError> {
-        if let Err(error) = self.flush(deadline)
-            && self.input.is_empty()
-        {
-            return Err(error);
+        // What has arrived may be the reason why nothing more can be written.
+        if self.input.is_empty() {
+            self.flush(deadline).or_else(|error| if self.input.is_empty() { Err(error) } else { Ok(()) })?;
         }
         while self.input.is_empty() {
             if let Some(end) = self.ended.take() {
@@ -219,17 +231,20 @@ impl Connection {
         self.is_local
     }
 
-    fn write_out(&mut self, deadline: Deadline) -> Result<(), WireError> {
+    /// `false` when the socket takes no more and there is input to be read.
+    fn write_out(&mut self, deadline: Deadline) -> Result<bool, WireError> {
         if let Some(tls) = &mut self.tls
             && !self.output.is_empty()
         {
             seal(tls, &[IoSlice::new(&self.output)]);
+            self.output.clear();
         }
         let mut written = 0;
         loop {
             let is_done = self.tls.as_ref().map_or(written == self.output.len(), |tls| !tls.wants_write());
             if is_done {
-                return Ok(());
+                self.output.clear();
+                return Ok(true);
             }
             if deadline.is_over() {
                 return Err(WireError::TimedOut);
@@ -241,6 +256,12 @@ impl Connection {
             match result {
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.has_input() => {
+                    if self.tls.is_none() {
+                        self.output.drain(..written);
+                    }
+                    return Ok(false);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_to_write(deadline)?,
                 Err(error) => return Err(error.into()),
             }

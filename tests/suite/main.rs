@@ -7,6 +7,8 @@
 mod bad_input;
 mod codes;
 mod config;
+mod docs;
+mod hints;
 mod hostile;
 mod kit;
 mod law;
