@@ -54,7 +54,7 @@ fn a_changed_header_section_leaves_the_body_where_it_is() {
     let after = adapt(&before, EIGHT).unwrap().unwrap();
     assert_eq!(String::from_utf8(bytes(&after)).unwrap(), "Subject: =?utf-8?Q?=C3=BC?=\r\n\r\nü\r\n");
     assert_eq!(after.facts(), crate::message::Facts { eight_bit_header: false, ..before.facts() });
-    let (super::super::Body::Memory(old), super::super::Body::Memory(new)) = (&before.body, &after.body) else {
+    let (crate::message::Body::Memory(old), crate::message::Body::Memory(new)) = (&before.body, &after.body) else {
         panic!("not in memory");
     };
     assert!(std::sync::Arc::ptr_eq(old, new));
@@ -425,7 +425,7 @@ fn what_is_too_large_for_memory_goes_through_files() {
     let before = message(&input);
     let after = adapt(&before, SEVEN).unwrap().unwrap();
     for message in [&before, &after] {
-        assert!(matches!(message.body, super::super::Body::File { .. }));
+        assert!(matches!(message.body, crate::message::Body::File { .. }));
     }
     assert_eq!(decoded(&input).last(), decoded(&bytes(&after)).last());
     assert!(!after.facts().eight_bit_body && after.facts().longest_line < 100);
