@@ -7,6 +7,7 @@ use crate::config::relay::{Protocol, Relay};
 use crate::deadline::Deadline;
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
+use crate::http;
 use crate::message::Message;
 use crate::outcome::{Outcome, Stage};
 use crate::reply::{Enhanced, Reply};
@@ -30,8 +31,6 @@ pub struct Order<'a> {
     pub retry_in_doubt: bool,
     /// Connect and send, all relays together; large messages get more.
     pub deadline: Duration,
-    /// Refuse secrets whose files others can read (`strict_modes`).
-    pub strict_modes: bool,
     /// This host's name, for EHLO.
     pub host_name: &'a str,
 }
@@ -121,7 +120,12 @@ fn submit_through(
         let reply = Reply::new(250, Some(Enhanced::new(2, 0, 0)), "discarded: this relay is null://");
         return Ok(Outcome::same_for_all(&order.envelope.forward_paths, &reply, Stage::Message));
     }
-    let login = relay.login(order.strict_modes, &mut trace.warnings)?;
+    if let Some(interface) = &relay.api {
+        let keys = interface.keys(relay.strict_modes, &mut trace.warnings)?;
+        let job = http::Job { relay, interface, keys: &keys, envelope: order.envelope, message: order.message };
+        return http::submit(&job, deadline, trace, hand_over);
+    }
+    let login = relay.login(&mut trace.warnings)?;
     let job = smtp::Job {
         relay,
         login: login.as_ref(),

@@ -12,7 +12,7 @@ use toml::{Table, Value};
 
 use super::commands::Tool;
 use super::dialect::parse;
-use super::invocation::{BodyType, Invocation, Mode, ReversePath};
+use super::invocation::{Invocation, Mode, ReversePath};
 use crate::exit::{self, Scheme};
 use crate::failure::Failure;
 
@@ -95,13 +95,6 @@ fn summary(invocation: &Invocation) -> Table {
     text("notify", invocation.dsn.notify.clone());
     text("ret", invocation.dsn.ret.clone());
     text("envid", invocation.dsn.envid.clone());
-    text(
-        "body_type",
-        invocation.body_type.map(|body| match body {
-            BodyType::SevenBit => "7BIT".to_owned(),
-            BodyType::EightBitMime => "8BITMIME".to_owned(),
-        }),
-    );
     text("tag", invocation.tag.clone());
     text("site", invocation.site.clone());
     text("config", invocation.config.as_ref().map(|path| path.display().to_string()));

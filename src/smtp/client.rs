@@ -236,6 +236,13 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// Not one octet of the flight that ends the message could be given to the system after all.
+    pub fn message_withheld(&mut self) {
+        if self.upload == Upload::Over {
+            self.upload = Upload::Running;
+        }
+    }
+
     /// Nothing more will come.
     pub fn lost(&mut self, loss: &Loss, trace: &mut Trace) {
         if self.done {

@@ -11,6 +11,7 @@ mod socks;
 mod stuffing;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tls_failure;
 pub mod trust;
 mod verdict;
@@ -125,7 +126,12 @@ impl Session<'_, '_> {
         let mut buffer = [0; READ];
         match self.connection.read(&mut buffer, self.deadline()) {
             Ok(count) => self.client.receive(&buffer[..count], self.trace),
-            Err(error) => self.lost(error),
+            Err(error) => {
+                if self.connection.is_flight_unsent() {
+                    self.client.message_withheld();
+                }
+                self.lost(error);
+            }
         }
     }
 
@@ -162,6 +168,22 @@ impl Session<'_, '_> {
         is_written || self.client.is_done()
     }
 
+    /// Whether the server is still there and has not refused the message. Else the last octets stay here,
+    /// so that nobody has it.
+    fn is_awaited(&mut self) -> bool {
+        loop {
+            match self.connection.hear() {
+                Ok(()) if self.connection.has_input() => self.read(),
+                Ok(()) => return true,
+                Err(error) => self.lost(error),
+            }
+            if self.client.is_done() {
+                self.connection.give_up();
+                return false;
+            }
+        }
+    }
+
     /// Streams the message. Its last piece stays queued, so that what the client says next leaves in
     /// the same write.
     ///
@@ -190,6 +212,9 @@ impl Session<'_, '_> {
             }
         }
         self.connection.queue(stuffing.end());
+        if !self.is_awaited() {
+            return Ok(());
+        }
         self.hand_over.begin();
         self.client.message_sent(self.trace);
         Ok(())

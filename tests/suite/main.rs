@@ -22,6 +22,7 @@ mod messages;
 mod partial;
 mod php;
 mod postfix;
+mod providers;
 mod round_trips;
 mod setup;
 mod signals;
