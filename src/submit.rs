@@ -7,6 +7,7 @@ use crate::config::relay::{Protocol, Relay};
 use crate::deadline::Deadline;
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
+use crate::http;
 use crate::message::Message;
 use crate::outcome::{Outcome, Stage};
 use crate::reply::{Enhanced, Reply};
@@ -120,6 +121,11 @@ fn submit_through(
     if relay.protocol == Protocol::Null {
         let reply = Reply::new(250, Some(Enhanced::new(2, 0, 0)), "discarded: this relay is null://");
         return Ok(Outcome::same_for_all(&order.envelope.forward_paths, &reply, Stage::Message));
+    }
+    if let Some(interface) = &relay.api {
+        let keys = interface.keys(order.strict_modes, &mut trace.warnings)?;
+        let job = http::Job { relay, interface, keys: &keys, envelope: order.envelope, message: order.message };
+        return http::submit(&job, deadline, trace, hand_over);
     }
     let login = relay.login(order.strict_modes, &mut trace.warnings)?;
     let job = smtp::Job {

@@ -354,6 +354,7 @@ pub(super) mod tests {
         Relay {
             name: "main".into(),
             provider: None,
+            api: None,
             protocol: Protocol::Smtp,
             place,
             tls,

@@ -5,11 +5,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod callers;
 mod codes;
 mod config;
 mod docs;
 mod hints;
 mod hostile;
+mod injection;
 mod kit;
 mod law;
 mod log;
@@ -18,6 +20,7 @@ mod messages;
 mod partial;
 mod php;
 mod postfix;
+mod providers;
 mod round_trips;
 mod setup;
 mod signals;

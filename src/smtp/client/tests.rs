@@ -16,6 +16,7 @@ fn relay() -> Relay {
     Relay {
         name: "main".to_owned(),
         provider: None,
+        api: None,
         protocol: Protocol::Smtp,
         place: Place::Tcp { host: "smtp.example.net".to_owned(), port: 465 },
         tls: TlsMode::Implicit,

@@ -14,6 +14,7 @@ mod scratch;
 mod script;
 mod server;
 mod session;
+mod web;
 
 pub use case::{Case, escaped, matches};
 pub use certs::{Certs, Identity};
@@ -24,3 +25,4 @@ pub use scratch::Scratch;
 pub use script::{Dialogue, Script};
 pub use server::{Action, Login, Moment, Server, TlsStart};
 pub use session::{Delivery, Recipient, Session};
+pub use web::{Answer, Asked, Web};
