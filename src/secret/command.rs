@@ -12,8 +12,8 @@ use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
 use super::{LIMIT, Secret};
-use crate::caller::Caller;
 use crate::failure::{Failure, Kind};
+use crate::host;
 use crate::reply;
 
 /// How long the program may take.
@@ -32,7 +32,7 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
     let failed = |kind, why: String| Failure::new(kind, format!("command {program}"), why);
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    if Caller::is_privileged() {
+    if host::is_privileged() {
         command.gid(nix::unistd::getgid().as_raw());
     }
     let child = spawn(&mut command).map_err(|e| failed(Kind::Configuration, format!("cannot be run: {e}")))?;

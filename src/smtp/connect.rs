@@ -38,20 +38,17 @@ pub(super) struct Link {
     pub(super) is_local: bool,
 }
 
-/// Connects to where `relay` listens, through its proxy if it has one. With `strict_modes`, a proxy's
-/// password that others can read is refused.
+/// Connects to where `relay` listens, through its proxy if it has one.
 ///
 /// # Errors
 /// At stage connect: the name does not exist (`NoHost`), nobody answers (`Unavailable`), the source
 /// address or the proxy's credentials cannot be used (`Configuration`).
-pub(super) fn open(relay: &Relay, strict_modes: bool, deadline: Deadline, trace: &mut Trace) -> Result<Link, Failure> {
+pub(super) fn open(relay: &Relay, deadline: Deadline, trace: &mut Trace) -> Result<Link, Failure> {
     trace.stage = Some(Stage::Connect);
     let link = match (&relay.place, &relay.proxy) {
         (Place::Unix(path), _) => to_path(path, deadline)?,
         (Place::Tcp { host, port }, None) => to_host(host, *port, relay.source, deadline, trace)?,
-        (Place::Tcp { host, port }, Some(proxy)) => {
-            through(proxy, (host, *port), relay.source, strict_modes, deadline, trace)?
-        }
+        (Place::Tcp { host, port }, Some(proxy)) => through(proxy, (host, *port), relay, deadline, trace)?,
     };
     if let Some(peer) = &trace.peer {
         let line = format!("connected to {peer}");
@@ -185,8 +182,7 @@ fn to_path(path: &Path, deadline: Deadline) -> Result<Link, Failure> {
 fn through(
     proxy: &Proxy,
     (host, port): (&str, u16),
-    source: Option<IpAddr>,
-    strict_modes: bool,
+    relay: &Relay,
     deadline: Deadline,
     trace: &mut Trace,
 ) -> Result<Link, Failure> {
@@ -195,11 +191,11 @@ fn through(
         failure
     };
     let login = match &proxy.login {
-        Some((username, source)) => Some((username.as_str(), source.read(strict_modes, &mut trace.warnings)?)),
+        Some((username, source)) => Some((username.as_str(), source.read(relay.strict_modes, &mut trace.warnings)?)),
         None => None,
     };
     let span = deadline.left();
-    let link = to_host(&proxy.host, proxy.port, source, deadline, trace).map_err(in_proxy)?;
+    let link = to_host(&proxy.host, proxy.port, relay.source, deadline, trace).map_err(in_proxy)?;
     let login = login.as_ref().map(|(username, secret)| (*username, secret));
     let mut stream = Patient { socket: &link.socket, deadline };
     socks::negotiate(&mut stream, host, port, login).map_err(|error| {

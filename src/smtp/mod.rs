@@ -42,8 +42,6 @@ pub struct Job<'a> {
     pub message: &'a Message,
     /// Send to the accepted recipients when others are refused.
     pub deliver_partially: bool,
-    /// Refuse secrets whose files others can read (`strict_modes`).
-    pub strict_modes: bool,
     /// The EHLO argument when the relay names none: this host's name.
     pub host_name: &'a str,
 }
@@ -75,7 +73,7 @@ const PARTING: Duration = Duration::from_millis(500);
 pub fn submit(job: &Job<'_>, deadline: Deadline, trace: &mut Trace, hand_over: &HandOver) -> Result<Outcome, Failure> {
     let login_deadline = deadline.within(job.relay.connect_timeout);
     let spans = [login_deadline, deadline].map(|deadline| (deadline, deadline.left()));
-    let connection = Connection::open(job.relay, job.strict_modes, login_deadline, trace)?;
+    let connection = Connection::open(job.relay, login_deadline, trace)?;
     let client = Client::new(job.task(), channel(&connection));
     let result = Session { job, connection, client, spans, trace, hand_over }.run();
     if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {

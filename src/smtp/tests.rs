@@ -44,7 +44,6 @@ fn submitted<T: Send + 'static>(
         login: None,
         envelope: &envelope,
         message,
-        strict_modes: false,
         deliver_partially: false,
         host_name: "web.example.org",
     };

@@ -23,14 +23,8 @@ impl Tls {
     ///
     /// # Errors
     /// At stage TLS, as for [`Connection::open`](super::wire::Connection::open).
-    pub(super) fn start(
-        relay: &Relay,
-        strict_modes: bool,
-        socket: &File,
-        deadline: Deadline,
-        trace: &mut Trace,
-    ) -> Result<Self, Failure> {
-        let mut tls = client(relay, strict_modes, trace)?;
+    pub(super) fn start(relay: &Relay, socket: &File, deadline: Deadline, trace: &mut Trace) -> Result<Self, Failure> {
+        let mut tls = client(relay, trace)?;
         let span = deadline.left();
         let mut stream = Overheard { inner: Patient { socket, deadline }, first: Vec::new() };
         if let Err(error) = tls.complete_io(&mut stream) {
@@ -100,8 +94,8 @@ impl Tls {
     }
 }
 
-fn client(relay: &Relay, strict_modes: bool, trace: &mut Trace) -> Result<ClientConnection, Failure> {
-    let config = trust::config(relay, strict_modes, &mut trace.warnings)?;
+fn client(relay: &Relay, trace: &mut Trace) -> Result<ClientConnection, Failure> {
+    let config = trust::config(relay, &mut trace.warnings)?;
     let host = match &relay.place {
         Place::Tcp { host, .. } => host.as_str(),
         Place::Unix(_) => "localhost",

@@ -16,9 +16,9 @@ use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::roots::{Bundle, unreadable};
 use super::verdict::Verdict;
-use crate::caller::Caller;
 use crate::config::relay::{ClientCert, Relay};
 use crate::failure::{Failure, Kind};
+use crate::host;
 use crate::modes;
 use crate::outcome::Stage;
 use crate::secret::{self, Source};
@@ -28,12 +28,12 @@ use crate::secret::{self, Source};
 ///
 /// # Errors
 /// `Configuration`, `NoPermission` or `Io`: the roots, `ca_file` or `client_cert` cannot be used. What is
-/// weak about the key's file is added to `warnings`, or refused when `strict` is set.
-pub fn config(relay: &Relay, strict: bool, warnings: &mut Vec<String>) -> Result<Arc<ClientConfig>, Failure> {
+/// weak about the key's file is added to `warnings`, or refused with `strict_modes`.
+pub fn config(relay: &Relay, warnings: &mut Vec<String>) -> Result<Arc<ClientConfig>, Failure> {
     let trusted = match (relay.fingerprint, &relay.ca_file) {
         (Some(fingerprint), _) => Trusted::Fingerprint(fingerprint),
         (None, Some(path)) => Trusted::Roots(Bundle::of_file(path)?),
-        (None, None) => Trusted::Roots(Bundle::of_system(Caller::is_privileged())?),
+        (None, None) => Trusted::Roots(Bundle::of_system(host::is_privileged())?),
     };
     let provider = CryptoProvider {
         // AES-128 first: the cheapest of those that are all good enough. Servers mostly follow.
@@ -59,7 +59,7 @@ pub fn config(relay: &Relay, strict: bool, warnings: &mut Vec<String>) -> Result
     let mut config = match &relay.client_cert {
         None => builder.with_no_client_auth(),
         Some(pair) => {
-            let (chain, key) = client_certificate(pair, strict, warnings)?;
+            let (chain, key) = client_certificate(pair, relay.strict_modes, warnings)?;
             builder.with_client_auth_cert(chain, key).map_err(|error| {
                 let why = format!("does not go with {}: {error}", pair.certificate.display());
                 unusable(&pair.key, why)
@@ -76,7 +76,7 @@ fn unusable(path: &Path, why: impl Into<String>) -> Failure {
 
 fn client_certificate(
     pair: &ClientCert,
-    strict: bool,
+    strict_modes: bool,
     warnings: &mut Vec<String>,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Failure> {
     let path = &pair.certificate;
@@ -84,7 +84,7 @@ fn client_certificate(
     let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     let chain = chain.ok().filter(|chain| !chain.is_empty());
     let chain = chain.ok_or_else(|| unusable(path, "holds no PEM certificate"))?;
-    let key = Source::File(pair.key.clone()).read(strict, warnings).map_err(|failure| failure.at(Stage::Tls))?;
+    let key = Source::File(pair.key.clone()).read(strict_modes, warnings).map_err(|failure| failure.at(Stage::Tls))?;
     let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
         .map_err(|_| unusable(&pair.key, "holds no PEM private key without a passphrase"))?;
     Ok((chain, key))
@@ -279,7 +279,7 @@ mod tests {
         change(&mut relay);
         let mut trace = Trace::default();
         let server = serve_tls(listener, identity);
-        (Connection::open(&relay, false, patience(), &mut trace), server, trace)
+        (Connection::open(&relay, patience(), &mut trace), server, trace)
     }
 
     /// The sentence and the hint of a handshake that must fail at the certificate.
@@ -414,7 +414,7 @@ mod tests {
             // Until we hang up, lest our answer meets a reset.
             let _ = stream.read_to_end(&mut Vec::new());
         });
-        let failure = Connection::open(&relay, false, patience(), &mut Trace::default()).err().unwrap();
+        let failure = Connection::open(&relay, patience(), &mut Trace::default()).err().unwrap();
         server.join().unwrap();
         failure
     }
@@ -456,7 +456,7 @@ mod tests {
             stream.write_all(b"421 bye\r\n").unwrap();
         });
         let mut trace = Trace::default();
-        let mut connection = Connection::open(&relay, false, patience(), &mut trace).unwrap();
+        let mut connection = Connection::open(&relay, patience(), &mut trace).unwrap();
         assert_eq!(trace.tls.as_deref(), Some("TLSv1.2 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"));
         let mut buffer = [0; 100];
         assert_eq!(connection.read(&mut buffer, patience()).unwrap(), 9);

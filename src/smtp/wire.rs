@@ -39,7 +39,6 @@ pub struct Connection {
     /// A flight could not be written to its end: nothing else may be.
     is_broken: bool,
     is_local: bool,
-    strict_modes: bool,
 }
 
 /// Why octets could not be moved.
@@ -89,8 +88,8 @@ impl Connection {
     /// # Errors
     /// With stage, reason and hint: the name does not exist (`NoHost`), nobody answers (`Unavailable`),
     /// TLS failed (`Protocol`), a local file or setting is no good (`Configuration`, `NoPermission`, `Io`).
-    pub fn open(relay: &Relay, strict_modes: bool, deadline: Deadline, trace: &mut Trace) -> Result<Self, Failure> {
-        let link = connect::open(relay, strict_modes, deadline, trace)?;
+    pub fn open(relay: &Relay, deadline: Deadline, trace: &mut Trace) -> Result<Self, Failure> {
+        let link = connect::open(relay, deadline, trace)?;
         let mut connection = Self {
             socket: link.socket,
             tls: None,
@@ -100,7 +99,6 @@ impl Connection {
             is_under_way: false,
             is_broken: false,
             is_local: link.is_local,
-            strict_modes,
         };
         if relay.tls == TlsMode::Implicit {
             connection.start_tls(relay, deadline, trace)?;
@@ -119,7 +117,7 @@ impl Connection {
             let why = "the server sent something between its STARTTLS reply and the TLS handshake";
             return Err(Failure::new(Kind::Protocol, relay.place.to_string(), why).at(Stage::Tls));
         }
-        let tls = Tls::start(relay, self.strict_modes, &self.socket, deadline, trace)?;
+        let tls = Tls::start(relay, &self.socket, deadline, trace)?;
         // The greeting may have come along with the end of the handshake.
         let tls = self.tls.insert(Box::new(tls));
         tls.take_plaintext(&mut self.input);
@@ -355,6 +353,7 @@ pub(super) mod tests {
             name: "main".into(),
             provider: None,
             api: None,
+            strict_modes: false,
             protocol: Protocol::Smtp,
             place,
             tls,
@@ -405,7 +404,7 @@ pub(super) mod tests {
     }
 
     fn open(relay: &Relay) -> Connection {
-        Connection::open(relay, false, patience(), &mut Trace::default()).unwrap()
+        Connection::open(relay, patience(), &mut Trace::default()).unwrap()
     }
 
     fn read_all(connection: &mut Connection) -> (String, WireError) {
@@ -443,7 +442,7 @@ pub(super) mod tests {
             line
         });
         let mut trace = Trace::default();
-        let mut connection = Connection::open(&relay, false, patience(), &mut trace).unwrap();
+        let mut connection = Connection::open(&relay, patience(), &mut trace).unwrap();
         assert_eq!(trace.peer, Some(relay.place.to_string()));
         assert_eq!(trace.dialogue().collect::<Vec<_>>(), [format!("* connected to {}", relay.place)]);
         assert!(connection.is_local() && !connection.is_tls());
@@ -540,7 +539,7 @@ pub(super) mod tests {
             told
         });
         let mut trace = Trace::default();
-        let mut connection = Connection::open(&relay, false, patience(), &mut trace).unwrap();
+        let mut connection = Connection::open(&relay, patience(), &mut trace).unwrap();
         assert_eq!(trace.peer, Some(format!("smtp.example.net:25 through {peer}")));
         assert!(!connection.is_local(), "the loopback address is the proxy's");
         assert_eq!(read_all(&mut connection).0, "220 hello\r\n");

@@ -17,6 +17,7 @@ fn relay() -> Relay {
         name: "main".to_owned(),
         provider: None,
         api: None,
+        strict_modes: false,
         protocol: Protocol::Smtp,
         place: Place::Tcp { host: "smtp.example.net".to_owned(), port: 465 },
         tls: TlsMode::Implicit,
