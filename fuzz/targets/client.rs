@@ -75,6 +75,7 @@ fn relay(choice: u8) -> Relay {
     Relay {
         name: "main".to_owned(),
         provider: None,
+        api: None,
         protocol: if choice & 8 == 0 { Protocol::Smtp } else { Protocol::Lmtp },
         place: Place::Tcp { host: "mx.example.net".to_owned(), port: 465 },
         tls,

@@ -13,6 +13,7 @@ mod stuffing;
 mod tests;
 mod tls_failure;
 pub mod trust;
+mod tunnel;
 mod verdict;
 pub mod wire;
 
