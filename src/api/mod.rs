@@ -13,7 +13,10 @@ mod postmark;
 mod request;
 mod response;
 mod sendgrid;
+mod sendlayer;
 mod sparkpost;
+#[cfg(test)]
+mod trial;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -37,6 +40,7 @@ static REGISTRY: &[&Entry] = &[
     &mailgun::ENTRY,
     &postmark::ENTRY,
     &sendgrid::ENTRY,
+    &sendlayer::ENTRY,
     &sparkpost::ENTRY,
 ];
 

@@ -270,9 +270,11 @@ pub(super) static PROVIDERS: &[Provider] = &[
         aliases: &["send-layer"],
         host: "smtp.sendlayer.net",
         ports: &[starttls(587)],
-        api_keys: &["api_key"],
-        notes: &["the SMTP user name and password come from the dashboard and are not the API key"],
-        unverified: &["AUTH mechanisms", "ports 465 and 2525"],
+        notes: &[
+            "the SMTP user name and password come from the dashboard and are not the API key",
+            "by API: 10 recipients in To, 10 in Cc, 5 in Bcc, 10 MB a message",
+        ],
+        unverified: &["AUTH mechanisms", "ports 465 and 2525", "images inside the text by API"],
         ..ROW
     },
     Provider {
