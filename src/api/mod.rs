@@ -5,6 +5,7 @@
 //! its line in [`REGISTRY`] and one fixture in `tests/providers`.
 
 mod amazon_ses;
+mod brevo;
 mod keys;
 mod mail;
 mod mailgun;
@@ -37,6 +38,7 @@ use crate::outcome::Outcome;
 #[rustfmt::skip]
 static REGISTRY: &[&Entry] = &[
     &amazon_ses::ENTRY,
+    &brevo::ENTRY,
     &mailgun::ENTRY,
     &postmark::ENTRY,
     &sendgrid::ENTRY,

@@ -75,8 +75,10 @@ pub(super) static PROVIDERS: &[Provider] = &[
         host: "smtp-relay.brevo.com",
         ports: &[implicit(465), starttls(587), starttls(2525)],
         secrets: &["smtp_key", "password"],
-        api_keys: &["api_key"],
-        notes: &["the SMTP key is not the API key"],
+        notes: &[
+            "the SMTP key is not the API key",
+            "by API: 99 recipients a message, one Reply-To address, and no images inside the text",
+        ],
         unverified: &["STARTTLS on 587 and 2525", "message size limit"],
         ..ROW
     },
