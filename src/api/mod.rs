@@ -15,6 +15,7 @@ mod request;
 mod response;
 mod sendgrid;
 mod sendlayer;
+mod smtp_com;
 mod sparkpost;
 #[cfg(test)]
 mod trial;
@@ -43,6 +44,7 @@ static REGISTRY: &[&Entry] = &[
     &postmark::ENTRY,
     &sendgrid::ENTRY,
     &sendlayer::ENTRY,
+    &smtp_com::ENTRY,
     &sparkpost::ENTRY,
 ];
 

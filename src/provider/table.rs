@@ -285,12 +285,12 @@ pub(super) static PROVIDERS: &[Provider] = &[
         aliases: &["smtpcom", "smtp.com"],
         host: "send.smtp.com",
         ports: &[implicit(465), starttls(2525), starttls(25), starttls(25025)],
-        api_keys: &["api_key", "channel"],
         notes: &[
             "username and password are those of a sender (channel)",
             "some accounts have a host of their own: host = \"NAME.smtp.com\"",
+            "by API: channel is the name of the sender",
         ],
-        unverified: &["port 587", "size and recipient limits"],
+        unverified: &["port 587", "size and recipient limits", "8-bit content by API"],
         ..ROW
     },
     Provider {
