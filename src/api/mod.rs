@@ -19,6 +19,7 @@ mod smtp_com;
 mod sparkpost;
 #[cfg(test)]
 mod trial;
+mod zeptomail;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ static REGISTRY: &[&Entry] = &[
     &sendlayer::ENTRY,
     &smtp_com::ENTRY,
     &sparkpost::ENTRY,
+    &zeptomail::ENTRY,
 ];
 
 /// One provider's API with its settings: the value that `[relay.NAME]` is read into.

@@ -345,7 +345,7 @@ pub(super) static PROVIDERS: &[Provider] = &[
         username: UserName::Word("emailapikey"),
         secrets: &["token", "password"],
         notes: &["token is the send-mail token of one agent", "transactional mail only"],
-        unverified: &["hosts of other data centres", "size limits"],
+        unverified: &["SMTP hosts of other data centres", "API hosts: endpoint takes another", "size limits"],
         ..ROW
     },
     Provider {
