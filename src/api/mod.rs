@@ -9,6 +9,7 @@ mod brevo;
 mod keys;
 mod mail;
 mod mailgun;
+mod mailjet;
 pub mod parts;
 mod postmark;
 mod request;
@@ -42,6 +43,7 @@ static REGISTRY: &[&Entry] = &[
     &amazon_ses::ENTRY,
     &brevo::ENTRY,
     &mailgun::ENTRY,
+    &mailjet::ENTRY,
     &postmark::ENTRY,
     &sendgrid::ENTRY,
     &sendlayer::ENTRY,
