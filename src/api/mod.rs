@@ -8,6 +8,7 @@ mod amazon_ses;
 mod brevo;
 mod keys;
 mod mail;
+mod mailersend;
 mod mailgun;
 mod mailjet;
 pub mod parts;
@@ -42,6 +43,7 @@ use crate::outcome::Outcome;
 static REGISTRY: &[&Entry] = &[
     &amazon_ses::ENTRY,
     &brevo::ENTRY,
+    &mailersend::ENTRY,
     &mailgun::ENTRY,
     &mailjet::ENTRY,
     &postmark::ENTRY,

@@ -143,8 +143,10 @@ pub(super) static PROVIDERS: &[Provider] = &[
         aliases: &[],
         host: "smtp.mailersend.net",
         ports: &[starttls(587)],
-        api_keys: &["token"],
-        notes: &["invalid messages are answered with 450, and never succeed when sent again"],
+        notes: &[
+            "invalid messages are answered with 450, and never succeed when sent again",
+            "by API: header fields of one's own need a plan that has them (custom_headers = true)",
+        ],
         unverified: &["port 2525", "25 MB; 50 To, 10 Cc, 10 Bcc"],
         ..ROW
     },
