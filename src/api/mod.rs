@@ -14,6 +14,7 @@ mod mailjet;
 pub mod parts;
 mod postmark;
 mod request;
+mod resend;
 mod response;
 mod sendgrid;
 mod sendlayer;
@@ -47,6 +48,7 @@ static REGISTRY: &[&Entry] = &[
     &mailgun::ENTRY,
     &mailjet::ENTRY,
     &postmark::ENTRY,
+    &resend::ENTRY,
     &sendgrid::ENTRY,
     &sendlayer::ENTRY,
     &smtp_com::ENTRY,

@@ -240,7 +240,10 @@ pub(super) static PROVIDERS: &[Provider] = &[
         ports: &[implicit(465), implicit(2465), starttls(587), starttls(2587), starttls(25)],
         username: UserName::Word("resend"),
         secrets: &["api_key", "password"],
-        notes: &["50 recipients a message", "an attachment whose name does not fit its type drops the mail silently"],
+        notes: &[
+            "50 recipients in To",
+            "an attachment whose name does not fit its type drops the mail silently; by API the name decides",
+        ],
         unverified: &["40 MB"],
         ..ROW
     },
