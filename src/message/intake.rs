@@ -69,7 +69,8 @@ fn read_within(input: &mut impl Read, limits: Limits) -> Result<Message, Failure
     }
 }
 
-struct Intake {
+/// A message while it is read, or a body while it is rewritten.
+pub(super) struct Intake {
     limits: Limits,
     /// Complete fields, then the line that is being read.
     header: Vec<u8>,
@@ -107,6 +108,19 @@ impl Intake {
         }
     }
 
+    /// One that takes a rewritten body.
+    pub(super) fn of_body() -> Self {
+        Self { in_body: true, ..Self::new(LIMITS) }
+    }
+
+    /// The message whose header section is `header` and whose body was taken.
+    pub(super) fn under(self, header: Header, repairs: Vec<String>) -> Message {
+        let mut facts = self.facts;
+        facts.eight_bit_header = !header.as_bytes().is_ascii();
+        facts.leading_dot |= header.fields().any(|field| field.name().starts_with('.'));
+        Message { header, body: self.body.finish(), facts, repairs }
+    }
+
     fn take_all(&mut self, input: &mut impl Read) -> Result<(), Failure> {
         let mut buffer = vec![0; CHUNK];
         let mut filled = 0;
@@ -131,7 +145,10 @@ impl Intake {
     }
 
     /// Takes octets of which no trailing CR is undecided.
-    fn take(&mut self, chunk: &[u8]) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// As [`Message::read`] for limits and the temporary file.
+    pub(super) fn take(&mut self, chunk: &[u8]) -> Result<(), Failure> {
         let taken = if self.in_body { 0 } else { self.take_header(chunk)? };
         self.take_body(&chunk[taken..])?;
         if self.header.len() as u64 + self.body.length() > self.limits.message {

@@ -23,7 +23,6 @@ pub fn run(invocation: &Invocation, test: &Test, caller: &Caller) -> u8 {
     let run = Run::new(invocation, caller, &hand_over);
     let wanted =
         Invocation { from_header: true, reverse_path: test.from.clone().map(ReversePath::Typed), ..invocation.clone() };
-    // A caller who may not read the credentials may not watch them being used either.
     let show = (!caller.privileged).then_some(show_on_stdout as fn() -> Sink);
     let message = compose(test, &run.id())
         .and_then(|octets| Message::read(&mut octets.as_slice(), false))

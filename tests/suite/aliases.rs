@@ -1,112 +1,197 @@
-//! Local names on a host of the test's own, with its own `/etc/aliases`.
+//! Aliases: `[alias]` and the host's /etc/aliases, for the envelope and for bare names in To and Cc.
 
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use testkit::{Host, Server};
+use testkit::{Delivery, Host, Server};
 
-use crate::setup::mailchute;
+use crate::setup::{Setup, every, mailchute};
 
-const ALIASES: &str = "# the host's aliases
-mailer-daemon: postmaster
-postmaster: root
-root: admin@example.org,
-\tops
-ops: \"On Call\" <oncall@example.org>,
-  second@example.org, admin@example.org
-vacation: \"|/usr/bin/vacation bob\"
-archive: /var/mail/archive
-staff: :include:/etc/staff
-mixed: bob@example.org, |/bin/false
-here: there
-there: here
-self: \\self, copy@example.org
+/// An alias file as hosts have it.
+const ALIASES: &str = "# /etc/aliases
+MAILER-DAEMON: postmaster
+postmaster:\troot
+  # an indented comment ends no list
+root: alice,
+\t\"Bob B., operations\" <bob@example.org> ,
+    # nor does one between
+
+  carol@example.org
+alice: \\alice, backup@example.org
+webmaster : root, dave@example.org\r
+\"two words\": erin@example.org
+team: frank@example.org, :include:/etc/team
+vacation: \"|/bin/touch /run/mark, x\"
+unquoted: |/bin/touch /run/mark
+saved: /run/mark
+nowhere: nobody-knows
+loop: pool
+pool: loop
 ";
 
-/// Sends to `argv` with these lines in the configuration: the status, standard error, the recipients.
-fn send(host: &Host<'_>, top: &str, argv: &str, input: &str) -> (i32, String, Vec<String>) {
-    let server = Server::new().start();
-    let text = format!("{top}\n[relay.main]\nhost = \"127.0.0.1\"\nport = {}\n", server.port());
-    host.write("/etc/mailchute/config.toml", &text, 0o644);
-    let run = mailchute().line(argv).stdin(input).run();
-    let sessions = server.finish();
-    let paths = sessions.iter().flat_map(|session| &session.deliveries).flat_map(|delivery| delivery.forward_paths());
-    (run.status, run.stderr.clone(), paths.map(str::to_owned).collect())
+/// What a call came to.
+struct Called {
+    status: i32,
+    stderr: String,
+    deliveries: Vec<Delivery>,
 }
 
-const INPUT: &str = "From: cron@example.org\nTo: root, bob@example.net\nSubject: x\n\nx\n";
+/// Calls the binary on a host with [`ALIASES`] as /etc/aliases; its programs and files would leave a mark.
+fn call(top: &[&str], args: &[&str], message: &str) -> Called {
+    let mut setup = Setup::new(Server::new());
+    for line in top {
+        setup = setup.top(line);
+    }
+    let run = setup.mailchute().args(args.iter().copied()).stdin(message).run();
+    assert!(!fs::exists("/run/mark").unwrap(), "an alias wrote a file or ran a program");
+    Called { status: run.status, stderr: run.stderr, deliveries: setup.deliveries() }
+}
 
-#[test]
-fn names_lead_to_addresses() {
+/// Runs `test` on a host with [`ALIASES`].
+fn on_a_host(test: impl FnOnce() + Send) {
     Host::run(&[], |host| {
         host.write("/etc/aliases", ALIASES, 0o644);
-        let root = ["admin@example.org", "oncall@example.org", "second@example.org"];
-        let alias =
-            "domain = \"shop.example\"\n[alias]\nroot = [\"boss@shop.example\", \"web\"]\nweb = \"web@shop.example\"";
-        let star = "[alias]\n\"*\" = \"rest@shop.example\"";
-        for (top, argv, expected) in [
-            ("", "-i root", &root[..]),
-            ("", "-i ROOT@localhost mailer-daemon", &root),
-            ("", "-t -i", &[&root[..], &["bob@example.net"]].concat()),
-            // Ours come first, the host's for the others.
-            (alias, "-i root", &["boss@shop.example", "web@shop.example"]),
-            (
-                alias,
-                "-i ops nobody",
-                &["oncall@example.org", "second@example.org", "admin@example.org", "nobody@shop.example"],
-            ),
-            ("domain = \"shop.example\"", "-i self", &["self@shop.example", "copy@example.org"]),
-            (star, "-i nobody root", &[&["rest@shop.example"], &root[..]].concat()),
-            ("local_domains = [\"lan\"]", "-i root@LAN root@other.lan", &[&root[..], &["root@other.lan"]].concat()),
-            ("local_domains = [\"lan\"]", "-i root@localhost", &["root@localhost"]),
-        ] {
-            let (status, stderr, paths) = send(host, top, argv, INPUT);
-            assert_eq!(status, 0, "{top} {argv}\n{stderr}");
-            assert_eq!(paths, expected, "{top} {argv}");
-        }
+        host.write("/etc/team", "mallory@example.org\n", 0o644);
+        test();
     });
 }
 
 #[test]
-fn a_sites_own_alias_goes_before_everybodys() {
-    Host::run(&[], |host| {
-        host.write("/etc/aliases", ALIASES, 0o644);
+fn names_lead_to_the_addresses_of_their_lists() {
+    on_a_host(|| {
+        const ROOT: &str = "alice@example.com backup@example.org bob@example.org carol@example.org";
+        let cases = [
+            ("root", ROOT.to_owned()),
+            ("Mailer-Daemon", ROOT.to_owned()),
+            ("root@localhost", ROOT.to_owned()),
+            ("webmaster", format!("{ROOT} dave@example.org")),
+            ("webmaster root alice", format!("{ROOT} dave@example.org")),
+            ("\"two words\"", "erin@example.org".to_owned()),
+            ("erin@example.net root", format!("erin@example.net {ROOT}")),
+            // [alias] comes first, and its `*` last.
+            ("ops", "ops@shop.example".to_owned()),
+            ("anybody", "rest@shop.example".to_owned()),
+        ];
+        every(
+            &cases,
+            |case| case.0.to_owned(),
+            |(recipients, expected)| {
+                let top = [
+                    "domain = \"example.com\"",
+                    "alias = { ops = \"ops@shop.example\", \"*\" = \"rest@shop.example\" }",
+                ];
+                let args: Vec<&str> = match recipients.starts_with('"') {
+                    true => vec!["-i", recipients],
+                    false => std::iter::once("-i").chain(recipients.split(' ')).collect(),
+                };
+                let called = call(&top, &args, "Subject: x\n\nx\n");
+                assert_eq!(called.status, 0, "{}", called.stderr);
+                assert_eq!(called.deliveries[0].forward_paths().join(" "), *expected);
+            },
+        );
+    });
+}
+
+#[test]
+fn bare_names_in_to_and_cc_become_addresses() {
+    on_a_host(|| {
+        let message = "From: alice@example.org\nTo: root (Charlie Root), Web <webmaster>\nCc: bob@example.net, ops: team2;\n\nx\n";
+        let top = ["domain = \"example.com\"", "alias = { team2 = [\"two@shop.example\", \"three@shop.example\"] }"];
+        let called = call(&top, &["-t", "-i"], message);
+        assert_eq!(called.status, 0, "{}", called.stderr);
+        let delivery = &called.deliveries[0];
+        let text = delivery.text();
+        assert!(text.contains("\r\nTo: Charlie Root <alice@example.com>, Web <alice@example.com>\r\n"), "{text}");
+        assert!(text.contains("\r\nCc: bob@example.net, ops: two@shop.example;\r\n"), "{text}");
+        assert!(delivery.forward_paths().contains(&"three@shop.example"), "{:?}", delivery.forward_paths());
+    });
+}
+
+#[test]
+fn lists_files_and_programs_are_refused_with_a_sentence() {
+    on_a_host(|| {
+        let cases = [
+            (
+                "team",
+                "mailchute: team: /etc/aliases line 13 sends it to the list :include:/etc/team, and only addresses are mailed to (mailchute, site default)",
+            ),
+            (
+                "vacation",
+                "mailchute: vacation: /etc/aliases line 14 sends it to the program |/bin/touch *, and only addresses are mailed to *",
+            ),
+            (
+                "unquoted",
+                "mailchute: unquoted: /etc/aliases line 15 sends it to the program |/bin/touch *, and only addresses are mailed to *",
+            ),
+            (
+                "saved",
+                "mailchute: saved: /etc/aliases line 16 sends it to the file /*, and only addresses are mailed to *",
+            ),
+            (
+                "nowhere",
+                "mailchute: nobody-knows: a local name, and neither an alias nor `domain` says where its mail goes *",
+            ),
+            ("loop", "mailchute: loop: its alias leads back to itself *"),
+        ];
+        every(
+            &cases,
+            |case| case.0.to_owned(),
+            |(name, sentence)| {
+                let called = call(&[], &["-i", "bob@example.net", name], "Subject: x\n\nx\n");
+                assert_eq!(called.status, 65, "{}", called.stderr);
+                let first = called.stderr.lines().next().unwrap_or_default();
+                assert!(testkit::matches(sentence, first), "{}", called.stderr);
+                assert!(called.deliveries.is_empty());
+            },
+        );
+    });
+}
+
+#[test]
+fn a_sites_own_alias_goes_before_everybodys_and_the_hosts() {
+    on_a_host(|| {
         let server = Server::new().start();
+        let scratch = testkit::Scratch::new();
         let text = format!(
             "[alias]\nroot = \"all@example.org\"\nweb = \"web@example.org\"\n[relay.main]\nhost = \"127.0.0.1\"\nport = {}\n\
              [site.shop]\nalias = {{ root = \"shop@example.org\" }}\n[site.blog]\n",
             server.port()
         );
-        host.write("/etc/mailchute/config.toml", &text, 0o644);
+        let config = scratch.write("config.toml", text, 0o644);
         for site in ["shop", "blog"] {
-            mailchute().args(["--site", site, "-i", "root", "web"]).stdin(INPUT).run().expect_status(0);
+            let call = mailchute().config(&config).args(["--site", site, "-i", "root", "web", "webmaster"]);
+            call.stdin("Subject: x\n\nx\n").run().expect_status(0);
         }
         let sessions = server.finish();
         let paths: Vec<_> = sessions.iter().map(|session| session.deliveries[0].forward_paths()).collect();
-        assert_eq!(paths, [["shop@example.org", "web@example.org"], ["all@example.org", "web@example.org"]]);
+        let webmaster = "dave@example.org";
+        assert_eq!(
+            paths,
+            [["shop@example.org", "web@example.org", webmaster], ["all@example.org", "web@example.org", webmaster]]
+        );
     });
 }
 
 #[test]
-fn what_is_no_address_is_refused_by_its_line() {
-    Host::run(&[], |host| {
-        host.write("/etc/aliases", ALIASES, 0o644);
-        for (name, part) in [
-            ("vacation", "/etc/aliases line 8 sends it to the program |/usr/bin/vacation bob"),
-            ("archive", "/etc/aliases line 9 sends it to the file /var/mail/archive"),
-            ("staff", "/etc/aliases line 10 sends it to the list :include:/etc/staff"),
-            ("mixed", "/etc/aliases line 11 sends it to the program |/bin/false"),
-            ("here", "its alias leads back to itself"),
-            ("nobody", "a local name, and neither an alias nor `domain` says where its mail goes"),
-        ] {
-            let (status, stderr, paths) = send(host, "", &format!("-i bob@example.net {name}"), INPUT);
-            assert_eq!((status, paths.len()), (65, 0), "{name}: nobody has it\n{stderr}");
-            assert!(stderr.starts_with(&format!("mailchute: {name}: {part}")), "{name}\n{stderr}");
-            // The way out that the hint names.
-            let way_out = format!("[alias]\n{name} = \"{name}@example.org\"");
-            let (status, stderr, paths) = send(host, &way_out, &format!("-i {name}"), INPUT);
-            assert_eq!((status, paths), (0, vec![format!("{name}@example.org")]), "{stderr}");
+fn local_domains_say_whose_names_are_aliased() {
+    on_a_host(|| {
+        let top = ["local_domains = [\"lan\"]", "alias = { root = \"boss@example.org\" }"];
+        let args = ["-i", "root@LAN", "root@localhost", "root@other.lan", "root"];
+        let called = call(&top, &args, "Subject: x\n\nx\n");
+        assert_eq!(called.status, 0, "{}", called.stderr);
+        assert_eq!(called.deliveries[0].forward_paths(), ["boss@example.org", "root@localhost", "root@other.lan"]);
+    });
+}
+
+#[test]
+fn the_hint_for_a_name_that_leads_nowhere_works() {
+    on_a_host(|| {
+        for name in ["vacation", "saved", "team", "loop"] {
+            let way_out = format!("alias = {{ {name} = \"{name}@example.net\" }}");
+            let called = call(&[&way_out], &["-i", name], "Subject: x\n\nx\n");
+            assert_eq!(called.status, 0, "{}", called.stderr);
+            assert_eq!(called.deliveries[0].forward_paths(), [format!("{name}@example.net")]);
         }
     });
 }
@@ -118,7 +203,7 @@ fn an_alias_file_that_cannot_be_read_stops_nobody() {
         let text = format!("domain = \"shop.example\"\n[relay.main]\nhost = \"127.0.0.1\"\nport = {}\n", server.port());
         host.write("/etc/mailchute/config.toml", &text, 0o644);
         let send = || {
-            let run = mailchute().uid(61042).args(["-i", "root"]).stdin(INPUT).run();
+            let run = mailchute().uid(61042).args(["-i", "root"]).stdin("Subject: x\n\nx\n").run();
             run.expect_status(0);
             assert!(run.took < Duration::from_secs(5), "{}", run.report());
         };

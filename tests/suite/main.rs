@@ -9,6 +9,7 @@ mod bad_input;
 mod callers;
 mod codes;
 mod config;
+mod daemons;
 mod docs;
 mod environment;
 mod hints;

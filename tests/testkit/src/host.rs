@@ -11,7 +11,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::channel::PATIENCE;
-use crate::peers::need_root;
+use crate::peers::need_mount_namespace;
 use crate::scratch::Scratch;
 
 /// The view of the file system inside [`Host::run`].
@@ -22,12 +22,13 @@ pub struct Host<'a> {
 impl Host<'_> {
     /// Runs `test` on a thread with a mount namespace of its own, where `/etc`, `/run` and `/dev` hold
     /// next to nothing and may be written. The accounts are root, `users` (`NAME` and uid, which is the gid
-    /// too, at home in `/home/NAME`) and nobody else. Without root the test is skipped, loudly.
+    /// too, at home in `/home/NAME`) and nobody else. Where there
+    /// can be no such namespace the test is skipped, loudly.
     ///
     /// # Panics
     /// `test` does, or the namespace cannot be made.
     pub fn run(users: &[(&str, u32)], test: impl FnOnce(&Host<'_>) + Send) {
-        if !need_root() {
+        if !need_mount_namespace() {
             return;
         }
         // Outlives the namespace, whose mounts it holds.

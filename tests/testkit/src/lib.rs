@@ -23,7 +23,7 @@ pub use certs::{Certs, Identity};
 pub use channel::PATIENCE;
 pub use command::{Mailchute, Run, Running};
 pub use host::Host;
-pub use peers::{need, need_root};
+pub use peers::{need, need_mount_namespace, need_root};
 pub use scratch::Scratch;
 pub use script::{Dialogue, Script};
 pub use server::{Action, Login, Moment, Server, TlsStart};
