@@ -128,6 +128,10 @@ const SENDER_NOT_VERIFIED: &[&str] = &[
 ];
 
 fn for_login(text: &str, enhanced: Option<(u8, u16, u16)>, stage: Stage, relay: &Relay) -> Option<String> {
+    if let Some(interface) = &relay.api {
+        let wanted = interface.entry.wanted();
+        return Some(format!("check {wanted} at {}: the API takes them, not what SMTP takes", provider_name(relay)));
+    }
     let says = |word: &str| text.contains(word);
     let provider = relay.provider.map_or("", |provider| provider.id);
     let host = match &relay.place {
