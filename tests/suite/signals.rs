@@ -43,6 +43,7 @@ fn a_signal_ends_with_71_before_the_hand_over_and_79_after_it() {
             run.expect_status(*status);
             assert_eq!(run.stderr.contains("may have been accepted"), *status == 79, "{}", run.report());
             assert_eq!(setup.record()["exit"], *status);
+            assert_eq!(setup.record()["relay"], "main");
             run.expect_stderr(&format!("mailchute: {signal}: stopped *(mailchute, site default)"));
         },
     );
