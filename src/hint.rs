@@ -103,7 +103,7 @@ pub fn for_failure(failure: &Failure, relay: &Relay) -> Option<String> {
                 .to_owned()
         }
         (Stage::Auth, Kind::Protocol, TlsMode::None) if relay.login.is_some() => {
-            "servers often offer AUTH only over TLS: set tls = \"starttls\" or \"implicit\"".to_owned()
+            "servers often offer AUTH, or more of it, only over TLS: set tls = \"starttls\" or \"implicit\"".to_owned()
         }
         (Stage::Auth, Kind::Protocol, _) if port == 25 => "logins belong to port 465 or 587, not 25".to_owned(),
         _ => return None,

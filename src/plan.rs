@@ -13,6 +13,7 @@ use crate::config::relay::Relay;
 use crate::config::site::Site;
 use crate::envelope::{Envelope, Origin, Wishes, first_address};
 use crate::failure::Failure;
+use crate::host;
 use crate::message::{Header, Message};
 use crate::route;
 use crate::site::{self, Selection};
@@ -68,7 +69,7 @@ pub fn make(
     let names = Names { site, host_name, alias_file: Path::new(ALIAS_FILE) };
     let origin = Origin { names, user: caller.user.as_deref().unwrap_or(&uid) };
     let (mut envelope, notes) = Envelope::choose(wishes, message.header(), &origin)?;
-    let warnings = message.make_fit(&mut envelope, wishes, &origin, jiff::Zoned::now)?;
+    let warnings = message.make_fit(&mut envelope, wishes, &origin, host::now)?;
     let route = route::choose(site, relay)?;
     Ok(Plan { envelope, notes, route, warnings })
 }

@@ -122,8 +122,8 @@ impl Task {
 
     fn mailchute_toml(&self) -> String {
         format!(
-            "[relay.bench]\nhost = \"localhost\"\nport = {}\ntls = \"{}\"\nusername = \"{USER}\"\npassword = \"{PASSWORD}\"\n\
-             auth = \"plain\"\nca_file = \"{}\"\n",
+            "[relay.bench]\nhost = \"localhost\"\nport = {}\ntls = \"{}\"\nusername = \"{USER}\"\n\
+             password = \"{PASSWORD}\"\nauth = \"plain\"\nca_file = \"{}\"\n",
             self.port,
             if self.starttls { "starttls" } else { "implicit" },
             self.bundle.display(),

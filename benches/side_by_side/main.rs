@@ -19,9 +19,10 @@
 //! system's whole trust bundle with the test authority in its middle. The programs take turns (A B C D, A B C D),
 //! after one round that does not count; the tables show medians, the ratio of the medians to msmtp's, and the
 //! median of the ratios within each round. "round trips" is what the server counted: flights of the client that
-//! were answered, and the TCP handshake. "distance" puts a relay in between that delivers every octet 25 ms late,
-//! so "wall in round trips" says how long the caller really waited. It flatters programs that write one command in
-//! two pieces: the relay's own kernel acknowledges the first, so Nagle's algorithm holds the second back less long.
+//! were answered, and the TCP handshake; peak memory is in millions of octets. "distance" puts a relay in between
+//! that delivers every octet 25 ms late, so "wall in round trips" says how long the caller really waited. It flatters
+//! programs that write one command in two pieces: the relay's own kernel acknowledges the first, so Nagle's
+//! algorithm holds the second back less long.
 //!
 //! msmtp is taken from `PATH`, or downloaded from Debian and unpacked (not installed) below `target/`. What cannot
 //! be had is left out with a sentence. The status is 0 although a target is missed, and 1 when a message was not

@@ -45,6 +45,8 @@ pub struct Relay {
     pub fingerprint: Option<[u8; 32]>,
     /// Client certificate.
     pub client_cert: Option<ClientCert>,
+    /// Refuse secrets whose files others can read (`strict_modes`), instead of warning.
+    pub strict_modes: bool,
     /// Source address of the connection.
     pub source: Option<IpAddr>,
     /// SOCKS5 or HTTP proxy.

@@ -2,9 +2,9 @@
 //!
 //! Never `HTTP_PROXY`: where a CGI program runs us, a visitor's `Proxy:` header field sets it.
 
-use crate::caller::Caller;
 use crate::config::relay::{Place, Proxy, Relay, TlsMode};
 use crate::failure::{Failure, Kind};
+use crate::host;
 
 /// The relay behind the environment's proxy, if there is one for it.
 ///
@@ -12,7 +12,7 @@ use crate::failure::{Failure, Kind};
 /// `Configuration`: the variable names no proxy.
 pub(super) fn from_environment(relay: &Relay) -> Result<Option<Relay>, Failure> {
     let Place::Tcp { host, .. } = &relay.place else { return Ok(None) };
-    if relay.proxy.is_some() || relay.tls == TlsMode::None || Caller::is_privileged() {
+    if relay.proxy.is_some() || relay.tls == TlsMode::None || host::is_privileged() {
         return Ok(None);
     }
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());

@@ -4,12 +4,16 @@
 // Helpers outside `#[test]` functions are tests all the same.
 #![allow(clippy::unwrap_used)]
 
+mod aliases;
 mod bad_input;
+mod callers;
 mod codes;
 mod config;
+mod daemons;
 mod docs;
 mod hints;
 mod hostile;
+mod injection;
 mod kit;
 mod law;
 mod log;

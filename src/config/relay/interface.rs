@@ -133,14 +133,14 @@ fn endpoint(section: &Section<'_>, own: String) -> Result<(String, Place, TlsMod
 
 impl Interface {
     /// Reads the credentials. What is weak about a file's owner or mode is added to `warnings`, or refused
-    /// when `strict` is set.
+    /// with `strict_modes`.
     ///
     /// # Errors
     /// As [`Source::read`](crate::secret::Source::read); nothing has been sent then.
-    pub fn keys(&self, strict: bool, warnings: &mut Vec<String>) -> Result<Keys, Failure> {
+    pub fn keys(&self, strict_modes: bool, warnings: &mut Vec<String>) -> Result<Keys, Failure> {
         let mut keys = Keys::default();
         for (key, source) in &self.credentials {
-            keys.insert(key, source.read(strict, warnings)?);
+            keys.insert(key, source.read(strict_modes, warnings)?);
         }
         Ok(keys)
     }

@@ -87,6 +87,7 @@ pub(super) fn reached(
         name: name.to_owned(),
         provider,
         api: None,
+        strict_modes: false,
         protocol: Protocol::Smtp,
         place,
         tls,

@@ -20,7 +20,7 @@ pub use case::{Case, escaped, matches};
 pub use certs::{Certs, Identity};
 pub use channel::PATIENCE;
 pub use command::{Mailchute, Run, Running};
-pub use peers::{need, need_root};
+pub use peers::{need, need_mount_namespace, need_root};
 pub use scratch::Scratch;
 pub use script::{Dialogue, Script};
 pub use server::{Action, Login, Moment, Server, TlsStart};
