@@ -1,4 +1,6 @@
 //! Submission over SMTP and LMTP: `client` speaks the protocol without I/O, `wire` moves the octets.
+//! [`submit`] sends one message in as few round trips as there can be; a [`Session`] sends several in a
+//! row, step by step.
 
 pub mod client;
 mod connect;
@@ -6,6 +8,7 @@ mod names;
 pub mod parse;
 mod roots;
 pub mod sasl;
+mod session;
 mod socket;
 mod socks;
 mod stuffing;
@@ -19,6 +22,8 @@ pub mod wire;
 use std::time::Duration;
 
 use self::client::{Action, Channel, Client, Framing, Loss, Task};
+pub use self::client::{Capabilities, End};
+pub use self::session::Session;
 use self::stuffing::{PIECE, Stuffing};
 use self::wire::{Connection, WireError};
 use crate::config::relay::{Login, Relay};
@@ -74,7 +79,7 @@ pub fn submit(job: &Job<'_>, deadline: Deadline, trace: &mut Trace, hand_over: &
     let spans = [login_deadline, deadline].map(|deadline| (deadline, deadline.left()));
     let connection = Connection::open(job.relay, login_deadline, trace)?;
     let client = Client::new(job.task(), channel(&connection));
-    let result = Session { job, connection, client, spans, trace, hand_over }.run();
+    let result = Driver { job, connection, client, spans, trace, hand_over }.run();
     if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {
         hand_over.end();
     }
@@ -86,7 +91,7 @@ fn channel(connection: &Connection) -> Channel {
 }
 
 /// Moves octets between one connection and its client until there is a result.
-struct Session<'a, 'j> {
+struct Driver<'a, 'j> {
     job: &'a Job<'j>,
     connection: Connection,
     client: Client<'a>,
@@ -96,90 +101,128 @@ struct Session<'a, 'j> {
     hand_over: &'a HandOver,
 }
 
-impl Session<'_, '_> {
+impl Driver<'_, '_> {
     fn run(mut self) -> Result<Outcome, Failure> {
         loop {
             match self.client.next_action() {
                 Action::Send(bytes) => self.connection.queue(&bytes),
                 Action::StartTls => {
-                    self.connection.start_tls(self.job.relay, self.deadline(), self.trace)?;
+                    self.connection.start_tls(self.job.relay, self.span().0, self.trace)?;
                     self.client.tls_started(channel(&self.connection), self.trace);
                 }
                 Action::SendMessage(framing) => self.send_message(framing)?,
-                Action::Read => self.read(),
+                Action::Read => {
+                    let span = self.span();
+                    let Self { connection, client, trace, .. } = &mut self;
+                    let taken = take(connection, span, |bytes| client.receive(bytes, trace));
+                    if let Err(loss) = taken {
+                        client.lost(&loss, trace);
+                    }
+                }
                 Action::Done(result) => {
                     // Nobody waits for the answer to QUIT, or minds when it cannot be said.
-                    let _ = self.connection.flush(self.deadline().within(PARTING));
+                    let _ = self.connection.flush(self.span().0.within(PARTING));
                     return result;
                 }
             }
         }
     }
 
-    /// The deadline of the present phase.
-    fn deadline(&self) -> Deadline {
-        self.spans[usize::from(!self.client.is_logging_in())].0
+    /// The deadline of the present phase, and how long that is.
+    fn span(&self) -> (Deadline, Duration) {
+        self.spans[usize::from(!self.client.is_logging_in())]
     }
 
-    fn read(&mut self) {
-        let mut buffer = [0; READ];
-        match self.connection.read(&mut buffer, self.deadline()) {
-            Ok(count) => self.client.receive(&buffer[..count], self.trace),
-            Err(error) => self.lost(error),
-        }
-    }
-
-    /// A connection that broke while we wrote may hold the reply that says why.
-    fn lost(&mut self, error: WireError) {
-        let mut buffer = [0; READ];
-        while self.connection.has_input()
-            && let Ok(count) = self.connection.read(&mut buffer, self.deadline())
-        {
-            self.client.receive(&buffer[..count], self.trace);
-        }
-        let loss = match error {
-            WireError::Closed => Loss::Closed,
-            WireError::TimedOut => Loss::TimedOut(self.spans[usize::from(!self.client.is_logging_in())].1),
-            WireError::Tls(reason) => Loss::Tls(reason),
-            WireError::Io(error) => Loss::Broken(error.to_string()),
-        };
-        self.client.lost(&loss, self.trace);
-    }
-
-    /// Streams the message. Its last piece stays queued, so that what the client says next leaves in
-    /// the same write.
-    ///
-    /// # Errors
-    /// The message cannot be read back from its file.
     fn send_message(&mut self, framing: Framing) -> Result<(), Failure> {
-        let mut stuffing = Stuffing::new(framing, self.job.message.facts());
-        let mut chunks = self.job.message.chunks();
-        let mut waiting = 0;
-        loop {
-            let chunk = chunks.advance().map_err(|error| {
-                let why = format!("cannot be read back from its temporary file: {error}");
-                Failure::new(Kind::Io, "message", why).at(Stage::Message)
-            })?;
-            let Some(chunk) = chunk else { break };
-            for piece in chunk.chunks(PIECE) {
-                if waiting > PIECE {
-                    waiting = 0;
-                    if let Err(error) = self.connection.flush(self.deadline()) {
-                        self.lost(error);
-                    } else if self.connection.has_input() {
-                        self.read();
-                    }
-                    if self.client.is_done() {
-                        return Ok(());
-                    }
-                }
-                waiting += piece.len();
-                stuffing.apply(piece, |bytes| self.connection.queue(bytes));
+        let span = self.span();
+        let Self { connection, client, trace, .. } = self;
+        stream(connection, self.job.message, framing, |connection| {
+            if let Err(loss) = take_early(connection, span, |bytes| client.receive(bytes, trace)) {
+                client.lost(&loss, trace);
             }
+            !client.is_done()
+        })?;
+        if !client.is_done() {
+            self.hand_over.begin();
+            client.message_sent(trace);
         }
-        self.connection.queue(stuffing.end());
-        self.hand_over.begin();
-        self.client.message_sent(self.trace);
         Ok(())
     }
+}
+
+/// Writes what waits, and gives what the server says next to `hear`.
+fn take(connection: &mut Connection, span: (Deadline, Duration), mut hear: impl FnMut(&[u8])) -> Result<(), Loss> {
+    let mut buffer = [0; READ];
+    match connection.read(&mut buffer, span.0) {
+        Ok(count) => {
+            hear(&buffer[..count]);
+            Ok(())
+        }
+        Err(error) => Err(lost(connection, error, span, hear)),
+    }
+}
+
+/// Writes what waits, and gives what the server has said by then to `hear`.
+fn take_early(connection: &mut Connection, span: (Deadline, Duration), hear: impl FnMut(&[u8])) -> Result<(), Loss> {
+    match connection.flush(span.0) {
+        Ok(()) if connection.has_input() => take(connection, span, hear),
+        Ok(()) => Ok(()),
+        Err(error) => Err(lost(connection, error, span, hear)),
+    }
+}
+
+/// A connection that broke while we wrote may hold the reply that says why.
+fn lost(
+    connection: &mut Connection,
+    error: WireError,
+    (deadline, span): (Deadline, Duration),
+    mut hear: impl FnMut(&[u8]),
+) -> Loss {
+    let mut buffer = [0; READ];
+    while connection.has_input()
+        && let Ok(count) = connection.read(&mut buffer, deadline)
+    {
+        hear(&buffer[..count]);
+    }
+    match error {
+        WireError::Closed => Loss::Closed,
+        WireError::TimedOut => Loss::TimedOut(span),
+        WireError::Tls(reason) => Loss::Tls(reason),
+        WireError::Io(error) => Loss::Broken(error.to_string()),
+    }
+}
+
+/// Streams the message; `flush` writes what has gathered and says whether to go on. The last piece stays
+/// queued, so that what is said next leaves in the same write.
+///
+/// # Errors
+/// The message cannot be read back from its file.
+fn stream(
+    connection: &mut Connection,
+    message: &Message,
+    framing: Framing,
+    mut flush: impl FnMut(&mut Connection) -> bool,
+) -> Result<(), Failure> {
+    let mut stuffing = Stuffing::new(framing, message.facts());
+    let mut chunks = message.chunks();
+    let mut waiting = 0;
+    loop {
+        let chunk = chunks.advance().map_err(|error| {
+            let why = format!("cannot be read back from its temporary file: {error}");
+            Failure::new(Kind::Io, "message", why).at(Stage::Message)
+        })?;
+        let Some(chunk) = chunk else { break };
+        for piece in chunk.chunks(PIECE) {
+            if waiting > PIECE {
+                waiting = 0;
+                if !flush(connection) {
+                    return Ok(());
+                }
+            }
+            waiting += piece.len();
+            stuffing.apply(piece, |bytes| connection.queue(bytes));
+        }
+    }
+    connection.queue(stuffing.end());
+    Ok(())
 }

@@ -1,0 +1,269 @@
+//! A session with a relay that is kept: opened once, it carries several transactions, each said step by
+//! step while somebody waits for every reply (`-bs`).
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::{MailParameter, RcptParameter};
+
+use super::client::{Capabilities, Dialogue, End, Expect, Framing, Heard, Opening, Progress, Upload};
+use super::wire::Connection;
+use super::{PARTING, channel, stream, take, take_early};
+use crate::address::Address;
+use crate::config::relay::{Login, Protocol, Relay};
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Kind};
+use crate::message::Message;
+use crate::outcome::Stage;
+use crate::reply::Reply;
+use crate::trace::{HandOver, Trace};
+
+/// A deadline, and how long it was when the step began.
+type Span = (Deadline, Duration);
+
+/// An open session, the login done. Dropping it closes the connection without a word.
+///
+/// After an [`End`] or a 421 nothing more is to be said over it.
+pub struct Session {
+    relay: Arc<Relay>,
+    connection: Connection,
+    dialogue: Dialogue,
+    peer: Option<String>,
+    tls: Option<String>,
+}
+
+impl Session {
+    /// Connects to `relay`, greets and logs in.
+    ///
+    /// # Errors
+    /// Nobody answers, the server will not have us, or it cannot be believed.
+    pub fn open(
+        relay: &Arc<Relay>,
+        login: Option<&Login>,
+        host_name: &str,
+        deadline: Deadline,
+        trace: &mut Trace,
+    ) -> Result<Self, End> {
+        let deadline = deadline.within(relay.connect_timeout);
+        let span = (deadline, deadline.left());
+        let connection = Connection::open(relay, deadline, trace)?;
+        let mut opening = Opening::new(relay, login, host_name, channel(&connection));
+        let dialogue = Dialogue::new(relay, login);
+        let mut session = Self { relay: Arc::clone(relay), connection, dialogue, peer: None, tls: None };
+        match session.log_in(&mut opening, span, trace) {
+            Ok(()) => {
+                session.peer.clone_from(&trace.peer);
+                session.tls.clone_from(&trace.tls);
+                Ok(session)
+            }
+            Err(end) => {
+                if matches!(end, End::Refused(..)) {
+                    session.quit(trace);
+                }
+                Err(end)
+            }
+        }
+    }
+
+    fn log_in(&mut self, opening: &mut Opening<'_>, span: Span, trace: &mut Trace) -> Result<(), End> {
+        loop {
+            let heard = self.hear(span, trace)?;
+            match opening.hear(&heard, &mut self.dialogue, trace)? {
+                Progress::Waiting => {}
+                Progress::Ready => return Ok(()),
+                Progress::Handshake => {
+                    self.connection.start_tls(&self.relay, span.0, trace)?;
+                    opening.tls_started(channel(&self.connection), &mut self.dialogue, trace)?;
+                }
+            }
+        }
+    }
+
+    /// The relay at the other end.
+    pub fn relay(&self) -> &Arc<Relay> {
+        &self.relay
+    }
+
+    /// What it offers.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.dialogue.capabilities
+    }
+
+    /// Enters into the trace of a later transaction what the opening found out.
+    pub fn describe(&self, trace: &mut Trace) {
+        trace.peer.clone_from(&self.peer);
+        trace.tls.clone_from(&self.tls);
+        trace.note("kept connection");
+    }
+
+    /// Says MAIL.
+    ///
+    /// # Errors
+    /// No reply was had.
+    pub fn mail(
+        &mut self,
+        reverse_path: Option<&Address>,
+        parameters: Vec<MailParameter>,
+        deadline: Deadline,
+        trace: &mut Trace,
+    ) -> Result<Reply, End> {
+        self.command(Mail::new(reverse_path.cloned(), parameters), Expect::Mail, deadline, trace)
+    }
+
+    /// Says RCPT.
+    ///
+    /// # Errors
+    /// No reply was had.
+    pub fn rcpt(
+        &mut self,
+        forward_path: &Address,
+        parameters: Vec<RcptParameter>,
+        deadline: Deadline,
+        trace: &mut Trace,
+    ) -> Result<Reply, End> {
+        self.command(Rcpt::new(forward_path.clone(), parameters), Expect::Rcpt, deadline, trace)
+    }
+
+    /// Says RSET: the transaction under way is forgotten.
+    ///
+    /// # Errors
+    /// No reply was had.
+    pub fn reset(&mut self, deadline: Deadline, trace: &mut Trace) -> Result<Reply, End> {
+        self.command("RSET", Expect::Reset, deadline, trace)
+    }
+
+    /// Hands the message over. The final replies: one, or of an LMTP server one for each of the
+    /// `accepted` recipients.
+    ///
+    /// # Errors
+    /// DATA or the message was refused for everybody; no reply was had, which is in doubt from the last
+    /// octet on.
+    pub fn message(
+        &mut self,
+        message: &Message,
+        accepted: usize,
+        deadline: Deadline,
+        trace: &mut Trace,
+        hand_over: &HandOver,
+    ) -> Result<Vec<Reply>, End> {
+        let span = (deadline, deadline.left());
+        let chunked = self.dialogue.capabilities.chunking && self.relay.chunking;
+        if !chunked {
+            self.dialogue.may_quit = false;
+            let reply = self.command(Data, Expect::Data, deadline, trace)?;
+            if !reply.is_intermediate() {
+                // The server is not in the message, so a command is a command again.
+                self.dialogue.may_quit = reply.code() != 421;
+                return Err(End::Refused(reply, Stage::Data));
+            }
+        }
+        self.dialogue.upload(message.size(), chunked, trace)?;
+        let output = self.dialogue.take_output();
+        self.connection.queue(&output);
+        let result = self.upload(message, if chunked { Framing::Chunk } else { Framing::Dots }, span, trace, hand_over);
+        let result = match result {
+            Ok(()) => self.final_replies(accepted, span, trace),
+            Err(end) => Err(end),
+        };
+        if !matches!(&result, Err(End::Failed(failure)) if failure.kind == Kind::InDoubt) {
+            hand_over.end();
+        }
+        self.dialogue.upload = Upload::Ahead;
+        result
+    }
+
+    /// Sends the message's octets. A final reply that comes early is believed when it is a refusal.
+    fn upload(
+        &mut self,
+        message: &Message,
+        framing: Framing,
+        span: Span,
+        trace: &mut Trace,
+        hand_over: &HandOver,
+    ) -> Result<(), End> {
+        let Self { connection, dialogue, .. } = self;
+        let mut early = None;
+        stream(connection, message, framing, |connection| {
+            let loss = take_early(connection, span, |bytes| dialogue.push(bytes)).err();
+            early = match (dialogue.hear(trace), loss) {
+                (Err(failure), _) => Some(End::Failed(failure)),
+                (Ok(Some(heard)), _) if is_negative(&heard.reply) => Some(End::Refused(heard.reply, Stage::Message)),
+                (Ok(Some(heard)), _) => Some(End::Failed(dialogue.breach(Expect::Message, &heard.reply))),
+                (Ok(None), Some(loss)) => Some(End::Failed(dialogue.lost(&loss))),
+                (Ok(None), None) => None,
+            };
+            early.is_none()
+        })?;
+        if let Some(end) = early {
+            return Err(end);
+        }
+        hand_over.begin();
+        dialogue.uploaded();
+        Ok(())
+    }
+
+    fn final_replies(&mut self, accepted: usize, span: Span, trace: &mut Trace) -> Result<Vec<Reply>, End> {
+        let due = if self.relay.protocol == Protocol::Lmtp { accepted } else { 1 };
+        let mut replies = Vec::with_capacity(due);
+        loop {
+            let heard = self.hear(span, trace)?;
+            if heard.reply.code() == 421 {
+                return Err(End::Refused(heard.reply, Stage::Message));
+            }
+            if heard.reply.is_intermediate() {
+                return Err(self.dialogue.breach(Expect::Message, &heard.reply).into());
+            }
+            replies.push(heard.reply);
+            if replies.len() >= due {
+                return Ok(replies);
+            }
+            self.dialogue.expect_next(Expect::Message);
+        }
+    }
+
+    /// Says goodbye and closes; its answer is not waited for.
+    pub fn quit(mut self, trace: &mut Trace) {
+        self.dialogue.close(true, trace);
+        let output = self.dialogue.take_output();
+        self.connection.queue(&output);
+        let _ = self.connection.flush(Deadline::after(PARTING));
+    }
+
+    /// Says `command` and waits for its reply; an intermediate one is an answer to DATA only.
+    fn command(
+        &mut self,
+        command: impl Display,
+        expect: Expect,
+        deadline: Deadline,
+        trace: &mut Trace,
+    ) -> Result<Reply, End> {
+        let span = (deadline, deadline.left());
+        self.dialogue.check_silence(false, trace)?;
+        self.dialogue.say(command, Some(expect), trace)?;
+        let reply = self.hear(span, trace)?.reply;
+        let is_answer = is_negative(&reply) || reply.is_intermediate() == (expect == Expect::Data);
+        if is_answer { Ok(reply) } else { Err(self.dialogue.breach(expect, &reply).into()) }
+    }
+
+    /// Waits for the reply that is due.
+    fn hear(&mut self, span: Span, trace: &mut Trace) -> Result<Heard, Failure> {
+        let mut loss = None;
+        loop {
+            if let Some(heard) = self.dialogue.hear(trace)? {
+                return Ok(heard);
+            }
+            if let Some(loss) = loss {
+                return Err(self.dialogue.lost(&loss));
+            }
+            let output = self.dialogue.take_output();
+            self.connection.queue(&output);
+            loss = take(&mut self.connection, span, |bytes| self.dialogue.push(bytes)).err();
+        }
+    }
+}
+
+fn is_negative(reply: &Reply) -> bool {
+    reply.is_transient() || reply.is_permanent()
+}
