@@ -8,6 +8,7 @@ mod names;
 pub mod parse;
 mod roots;
 pub mod sasl;
+pub mod server;
 mod session;
 mod socket;
 mod socks;
