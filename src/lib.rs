@@ -32,3 +32,4 @@ pub mod smtp;
 pub mod submit;
 pub mod tools;
 pub mod trace;
+pub mod transaction;

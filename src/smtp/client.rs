@@ -17,12 +17,13 @@ mod speak;
 mod tests;
 
 pub use self::adapt::{Parameters, adapt};
+pub(in crate::smtp) use self::adapt::{is_ascii, is_sayable};
 pub use self::capabilities::Capabilities;
 pub(in crate::smtp) use self::dialogue::{Dialogue, Expect, Heard, Upload};
 pub use self::dialogue::{End, Loss};
 use self::judge::Next;
 pub(in crate::smtp) use self::opening::{Opening, Progress};
-use self::recipients::Recipients;
+pub use self::recipients::Recipients;
 use crate::config::relay::{Login, Relay};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};

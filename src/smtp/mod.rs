@@ -6,11 +6,12 @@ pub mod client;
 mod connect;
 mod names;
 pub mod parse;
+mod passing;
 mod roots;
 pub mod sasl;
 pub mod server;
 mod session;
-mod socket;
+pub(crate) mod socket;
 mod socks;
 mod stuffing;
 #[cfg(test)]
@@ -23,7 +24,7 @@ pub mod wire;
 use std::time::Duration;
 
 use self::client::{Action, Channel, Client, Framing, Loss, Task};
-pub use self::client::{Capabilities, End};
+pub use self::client::{Capabilities, End, Recipients};
 pub use self::session::Session;
 use self::stuffing::{PIECE, Stuffing};
 use self::wire::{Connection, WireError};

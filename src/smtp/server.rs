@@ -76,6 +76,8 @@ pub struct Server {
     asked: Asked,
     /// The message that is being taken.
     content: Option<Unstuffing>,
+    /// What [`Server::take_refusal`] tells.
+    refusal: Option<Reply>,
     over: bool,
 }
 
@@ -93,6 +95,7 @@ impl Server {
             transaction: None,
             asked: Asked::Nothing,
             content: None,
+            refusal: None,
             over: false,
         }
     }
@@ -119,10 +122,16 @@ impl Server {
                 return Request::Quit;
             }
             let Some((line, line_end)) = self.line() else { return Request::Read };
-            let request = match line.and_then(|line| command::parse(&line)) {
+            let parsed = line
+                .map_err(|reply| (reply, false))
+                .and_then(|line| command::parse(&line).map_err(|reply| (reply, command::is_of_transaction(&line))));
+            let request = match parsed {
                 Ok(command) => self.obey(command, line_end),
-                Err(reply) => {
+                Err((reply, is_of_transaction)) => {
                     self.say(&reply);
+                    if is_of_transaction {
+                        self.refusal = Some(reply);
+                    }
                     None
                 }
             };
@@ -149,6 +158,12 @@ impl Server {
             }
         }
         answer::write(&mut self.replies, &answer.reply, answer.hint.as_deref());
+    }
+
+    /// The last MAIL or RCPT that was refused here without a request, because it cannot be read or is too
+    /// much. One that came out of order only follows from another refusal.
+    pub fn take_refusal(&mut self) -> Option<Reply> {
+        self.refusal.take()
     }
 
     /// The next octets of the message, dots unstuffed, into `out`.
@@ -226,7 +241,9 @@ impl Server {
             return None;
         }
         if mail.size.is_some_and(|size| size > SIZE_LIMIT) {
-            self.say(&own(552, (5, 3, 4), &format!("larger than {SIZE_LIMIT} octets")));
+            let refusal = own(552, (5, 3, 4), &format!("larger than {SIZE_LIMIT} octets"));
+            self.say(&refusal);
+            self.refusal = Some(refusal);
             return None;
         }
         self.transaction = Some(Transaction { utf8: mail.utf8, ..Transaction::default() });
@@ -250,6 +267,9 @@ impl Server {
             }
         };
         self.say(&refusal);
+        if self.transaction.is_some() {
+            self.refusal = Some(refusal);
+        }
         None
     }
 

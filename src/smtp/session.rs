@@ -5,18 +5,18 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
-use lettre::transport::smtp::extension::{MailParameter, RcptParameter};
+use lettre::transport::smtp::commands;
 
-use super::client::{Capabilities, Dialogue, End, Expect, Framing, Heard, Opening, Progress, Upload};
+use super::client::{Capabilities, Dialogue, End, Expect, Framing, Heard, Opening, Progress, Recipients, Upload};
+use super::server::{Mail, Rcpt};
 use super::wire::Connection;
-use super::{PARTING, channel, stream, take, take_early};
+use super::{PARTING, channel, passing, stream, take, take_early};
 use crate::address::Address;
 use crate::config::relay::{Login, Protocol, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
-use crate::outcome::Stage;
+use crate::outcome::{Outcome, Stage};
 use crate::reply::Reply;
 use crate::trace::{HandOver, Trace};
 
@@ -98,32 +98,39 @@ impl Session {
         trace.note("kept connection");
     }
 
-    /// Says MAIL.
+    /// Whether another command would be understood: nothing has gone wrong, and the server said no 421.
+    pub fn is_open(&self) -> bool {
+        self.dialogue.may_quit
+    }
+
+    /// Says MAIL as the caller did, as far as the relay can carry it.
     ///
     /// # Errors
-    /// No reply was had.
+    /// The relay cannot carry it, or no reply was had.
     pub fn mail(
         &mut self,
         reverse_path: Option<&Address>,
-        parameters: Vec<MailParameter>,
+        mail: &Mail,
         deadline: Deadline,
         trace: &mut Trace,
     ) -> Result<Reply, End> {
-        self.command(Mail::new(reverse_path.cloned(), parameters), Expect::Mail, deadline, trace)
+        let parameters = passing::mail(reverse_path, mail, self.capabilities(), &mut trace.warnings)?;
+        self.command(commands::Mail::new(reverse_path.cloned(), parameters), Expect::Mail, deadline, trace)
     }
 
-    /// Says RCPT.
+    /// Says RCPT as the caller did, as far as the relay can carry it.
     ///
     /// # Errors
-    /// No reply was had.
+    /// As [`Session::mail`].
     pub fn rcpt(
         &mut self,
         forward_path: &Address,
-        parameters: Vec<RcptParameter>,
+        rcpt: &Rcpt,
         deadline: Deadline,
         trace: &mut Trace,
     ) -> Result<Reply, End> {
-        self.command(Rcpt::new(forward_path.clone(), parameters), Expect::Rcpt, deadline, trace)
+        let parameters = passing::rcpt(forward_path, rcpt, self.capabilities(), &mut trace.warnings)?;
+        self.command(commands::Rcpt::new(forward_path.clone(), parameters), Expect::Rcpt, deadline, trace)
     }
 
     /// Says RSET: the transaction under way is forgotten.
@@ -134,44 +141,70 @@ impl Session {
         self.command("RSET", Expect::Reset, deadline, trace)
     }
 
-    /// Hands the message over. The final replies: one, or of an LMTP server one for each of the
-    /// `accepted` recipients.
+    /// Hands the message over to the accepted ones of `recipients`.
     ///
     /// # Errors
-    /// DATA or the message was refused for everybody; no reply was had, which is in doubt from the last
-    /// octet on.
+    /// No reply was had, which is in doubt from the last octet on.
     pub fn message(
         &mut self,
         message: &Message,
-        accepted: usize,
+        recipients: &mut Recipients<'_>,
         deadline: Deadline,
         trace: &mut Trace,
         hand_over: &HandOver,
-    ) -> Result<Vec<Reply>, End> {
-        let span = (deadline, deadline.left());
+    ) -> Result<Outcome, Failure> {
+        let result = self.hand_over(message, recipients, (deadline, deadline.left()), trace, hand_over);
+        if !matches!(&result, Err(End::Failed(failure)) if failure.kind == Kind::InDoubt) {
+            hand_over.end();
+        }
+        self.dialogue.upload = Upload::Ahead;
+        // Whom the caller saw refused it chose to do without.
+        match result {
+            Ok(()) => Ok(recipients.outcome(None, true)),
+            Err(End::Refused(reply, stage)) => Ok(recipients.outcome(Some((&reply, stage)), true)),
+            Err(End::Failed(failure)) => {
+                self.dialogue.may_quit = false;
+                Err(failure)
+            }
+        }
+    }
+
+    fn hand_over(
+        &mut self,
+        message: &Message,
+        recipients: &mut Recipients<'_>,
+        span: Span,
+        trace: &mut Trace,
+        hand_over: &HandOver,
+    ) -> Result<(), End> {
         let chunked = self.dialogue.capabilities.chunking && self.relay.chunking;
         if !chunked {
-            self.dialogue.may_quit = false;
-            let reply = self.command(Data, Expect::Data, deadline, trace)?;
+            let reply = self.command(commands::Data, Expect::Data, span.0, trace)?;
             if !reply.is_intermediate() {
-                // The server is not in the message, so a command is a command again.
-                self.dialogue.may_quit = reply.code() != 421;
                 return Err(End::Refused(reply, Stage::Data));
             }
         }
         self.dialogue.upload(message.size(), chunked, trace)?;
         let output = self.dialogue.take_output();
         self.connection.queue(&output);
-        let result = self.upload(message, if chunked { Framing::Chunk } else { Framing::Dots }, span, trace, hand_over);
-        let result = match result {
-            Ok(()) => self.final_replies(accepted, span, trace),
-            Err(end) => Err(end),
-        };
-        if !matches!(&result, Err(End::Failed(failure)) if failure.kind == Kind::InDoubt) {
-            hand_over.end();
+        self.upload(message, if chunked { Framing::Chunk } else { Framing::Dots }, span, trace, hand_over)?;
+        loop {
+            let reply = self.hear(span, trace)?.reply;
+            if reply.code() == 421 {
+                return Err(End::Refused(reply, Stage::Message));
+            }
+            if reply.is_intermediate() {
+                return Err(self.dialogue.breach(Expect::Message, &reply).into());
+            }
+            if self.relay.protocol != Protocol::Lmtp {
+                recipients.message(&reply);
+                return Ok(());
+            }
+            if !recipients.message_for_next(reply) {
+                return Ok(());
+            }
+            self.dialogue.expect_next(Expect::Message);
         }
-        self.dialogue.upload = Upload::Ahead;
-        result
     }
 
     /// Sends the message's octets. A final reply that comes early is believed when it is a refusal.
@@ -204,25 +237,6 @@ impl Session {
         Ok(())
     }
 
-    fn final_replies(&mut self, accepted: usize, span: Span, trace: &mut Trace) -> Result<Vec<Reply>, End> {
-        let due = if self.relay.protocol == Protocol::Lmtp { accepted } else { 1 };
-        let mut replies = Vec::with_capacity(due);
-        loop {
-            let heard = self.hear(span, trace)?;
-            if heard.reply.code() == 421 {
-                return Err(End::Refused(heard.reply, Stage::Message));
-            }
-            if heard.reply.is_intermediate() {
-                return Err(self.dialogue.breach(Expect::Message, &heard.reply).into());
-            }
-            replies.push(heard.reply);
-            if replies.len() >= due {
-                return Ok(replies);
-            }
-            self.dialogue.expect_next(Expect::Message);
-        }
-    }
-
     /// Says goodbye and closes; its answer is not waited for.
     pub fn quit(mut self, trace: &mut Trace) {
         self.dialogue.close(true, trace);
@@ -239,7 +253,12 @@ impl Session {
         deadline: Deadline,
         trace: &mut Trace,
     ) -> Result<Reply, End> {
-        let span = (deadline, deadline.left());
+        let result = self.exchange(command, expect, (deadline, deadline.left()), trace);
+        self.dialogue.may_quit &= result.is_ok();
+        result
+    }
+
+    fn exchange(&mut self, command: impl Display, expect: Expect, span: Span, trace: &mut Trace) -> Result<Reply, End> {
         self.dialogue.check_silence(false, trace)?;
         self.dialogue.say(command, Some(expect), trace)?;
         let reply = self.hear(span, trace)?.reply;

@@ -109,13 +109,13 @@ fn notifications(envelope: &Envelope, offered: &Capabilities, parameters: &mut P
     parameters.original = true;
 }
 
-fn is_ascii(address: &Address) -> bool {
+pub(in crate::smtp) fn is_ascii(address: &Address) -> bool {
     AsRef::<str>::as_ref(address).is_ascii()
 }
 
 /// Whether `address` stays inside its angle brackets: no control character anywhere, and outside a
 /// quoted string no space and no bracket.
-fn is_sayable(address: &Address) -> bool {
+pub(in crate::smtp) fn is_sayable(address: &Address) -> bool {
     let (mut quoted, mut escaped) = (false, false);
     for byte in AsRef::<str>::as_ref(address).bytes() {
         match byte {

@@ -20,8 +20,13 @@ pub struct Answer {
     pub hint: Option<String>,
 }
 
+/// A relay that says 421 closes its session, and we do not close ours.
 impl From<Reply> for Answer {
     fn from(reply: Reply) -> Self {
+        let reply = match reply.code() {
+            421 => Reply::new(451, reply.enhanced(), reply.text()),
+            _ => reply,
+        };
         Self { reply, hint: None }
     }
 }

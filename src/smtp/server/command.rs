@@ -91,6 +91,12 @@ pub(super) fn parse(line: &str) -> Result<Command, Reply> {
     }
 }
 
+/// Whether `line` means to be MAIL or RCPT.
+pub(super) fn is_of_transaction(line: &str) -> bool {
+    let verb = line.split(' ').next().unwrap_or_default();
+    ["MAIL", "RCPT"].iter().any(|known| verb.eq_ignore_ascii_case(known))
+}
+
 fn mail(rest: &str) -> Result<Mail, Reply> {
     let (path, parameters) = path(rest, "FROM:")?;
     let reverse_path = match path.is_empty() {
