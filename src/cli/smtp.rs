@@ -36,7 +36,8 @@ const READ: usize = 64 << 10;
 /// How long one wait for the caller lasts before the next begins.
 const A_WHILE: Duration = Duration::from_secs(3600);
 
-/// Serves one session; the exit status is that of the last refusal, 0 where there was none.
+/// Serves one session. The exit status is that of the last message that was not accepted for everybody it
+/// was asked for, 0 where there was none.
 pub(super) fn serve(invocation: &Invocation) -> u8 {
     let caller = Caller::current();
     let hand_over = Arc::default();
@@ -60,8 +61,9 @@ pub(super) fn serve(invocation: &Invocation) -> u8 {
     let ear = Ear { server: Server::new(host::ehlo_argument(&host_name)), input, gone: false };
     let mut desk = Desk { house: &house, ear, upstream, transaction: None, status: exit::OK };
     desk.serve();
-    desk.end_transaction();
+    // The goodbye ends a transaction as well.
     desk.upstream.close();
+    desk.end_transaction();
     desk.status
 }
 
@@ -214,12 +216,7 @@ impl Desk<'_> {
             Ok(())
         });
         match (result, answer) {
-            (Ok(()), Some(reply)) => {
-                if !reply.is_positive() {
-                    self.status = exit::of_kind(&Kind::Refused(reply.clone()), site.exit_status);
-                }
-                reply.into()
-            }
+            (Ok(()), Some(reply)) => reply.into(),
             (Ok(()), None) => Reply::new(451, Some(Enhanced::new(4, 3, 0)), "no address came of it").into(),
             (Err(failure), _) => {
                 self.status = exit::of_kind(&failure.kind, site.exit_status);

@@ -84,8 +84,7 @@ pub struct Server {
 impl Server {
     /// A session that begins with the greeting of `host_name`.
     pub fn new(host_name: &str) -> Self {
-        let mut replies = Vec::new();
-        answer::write(&mut replies, &Reply::new(220, None, &format!("{host_name} ESMTP mailchute")), None);
+        let replies = format!("220 {host_name} ESMTP mailchute\r\n").into_bytes();
         Self {
             host_name: host_name.to_owned(),
             input: Vec::new(),
@@ -213,7 +212,7 @@ impl Server {
                 self.forget()
             }
             Command::Helo => {
-                self.say(&Reply::new(250, None, &self.host_name));
+                self.replies.extend_from_slice(format!("250 {}\r\n", self.host_name).as_bytes());
                 self.forget()
             }
             Command::Reset => {

@@ -60,9 +60,8 @@ impl From<&Failure> for Answer {
 /// Appends `reply` as lines of at most 512 octets of ASCII, each with the enhanced status code.
 pub(super) fn write(out: &mut Vec<u8>, reply: &Reply, hint: Option<&str>) {
     let class = (reply.code() / 100) as u8;
-    // Every 2yz, 4yz and 5yz reply has one once it was promised (RFC 2034); the greeting and the answers
-    // to EHLO and HELO have none.
-    let enhanced = reply.enhanced().or_else(|| matches!(class, 4 | 5).then(|| Enhanced::new(class, 0, 0)));
+    // Every 2yz, 4yz and 5yz reply has one, as was promised (RFC 2034).
+    let enhanced = reply.enhanced().or_else(|| matches!(class, 2 | 4 | 5).then(|| Enhanced::new(class, 0, 0)));
     let enhanced = enhanced.map(|code| format!("{code} ")).unwrap_or_default();
     let room = LINE_LIMIT - "250-\r\n".len() - enhanced.len();
     let ascii = |text: &str| text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect::<String>();
@@ -118,7 +117,8 @@ mod tests {
         assert_eq!(written(&reply, Some("list it")), "451-4.3.5 no site f?r uid 5\r\n451 4.3.5 hint: list it\r\n");
         assert_eq!(written(&Reply::new(550, None, "no"), None), "550 5.0.0 no\r\n");
         assert_eq!(written(&Reply::new(550, None, ""), None), "550 5.0.0 \r\n");
-        assert_eq!(written(&Reply::new(250, None, "ok"), None), "250 ok\r\n");
+        assert_eq!(written(&Reply::new(250, None, "ok"), None), "250 2.0.0 ok\r\n");
+        assert_eq!(written(&Reply::new(354, None, "go"), None), "354 go\r\n");
         let long = written(&Reply::new(550, None, &"word ".repeat(200)), None);
         assert!(long.lines().count() == 2 && long.lines().all(|line| line.len() <= 510), "{long}");
         assert!(long.starts_with("550-5.0.0 word ") && long.contains("\r\n550 5.0.0 word"), "{long}");
