@@ -124,7 +124,7 @@ impl<'a> Transaction<'a> {
         reverse_path: Option<Address>,
         mail: Mail,
         upstream: &mut Upstream,
-    ) -> Result<(Self, Reply), End> {
+    ) -> Result<(Self, Reply), Box<End>> {
         let left = manner.deadline;
         let mut this = Self {
             manner,
@@ -157,7 +157,7 @@ impl<'a> Transaction<'a> {
             let is_settled = is_last || !is_next_relay_due(&result, false);
             this.close_try(result);
             if is_settled {
-                return Err(this.end());
+                return Err(Box::new(this.end()));
             }
             this.relay += 1;
         }
