@@ -167,7 +167,9 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
 
 /// The list that an alias file has for `name`, in lower case, and the number of the line it begins on.
 fn find_in_file(text: &str, name: &str) -> Option<(usize, String)> {
-    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    // Empty lines and comments, indented or not, come between the lines of one list.
+    let says_something = |line: &str| !matches!(line.trim_start().bytes().next(), None | Some(b'#'));
+    let mut lines = text.lines().enumerate().filter(|(_, line)| says_something(line));
     let (number, first) = lines.by_ref().find_map(|(number, line)| {
         let (key, list) = split_outside_quotes(line, ':')?;
         let found = !line.starts_with([' ', '\t']) && key.trim().trim_matches('"').eq_ignore_ascii_case(name);

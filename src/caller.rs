@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Uid, User};
 
 use crate::failure::{Failure, Kind};
+use crate::host;
 use crate::reply::printable;
 
 /// The caller. `explain --as USER --cwd DIR` makes one for somebody else.
@@ -37,13 +38,8 @@ impl Caller {
             user: entry.as_ref().map(|e| e.name.clone()),
             home: entry.map(|e| e.dir).filter(|dir| dir.is_absolute()),
             cwd: std::env::current_dir().ok(),
-            privileged: Self::is_privileged(),
+            privileged: host::is_privileged(),
         }
-    }
-
-    /// Whether this process has a user or group that its caller has not.
-    pub fn is_privileged() -> bool {
-        nix::unistd::geteuid() != nix::unistd::getuid() || nix::unistd::getegid() != nix::unistd::getgid()
     }
 
     /// Somebody else, named by user name or uid, in `cwd` (`None`: our own working directory).

@@ -1,9 +1,10 @@
 //! The dictionary of next steps for refusals users really meet.
 //!
-//! Failures bring their hint along from where they arise; a reply is the server's, so its hint is looked
-//! up here, by code, stage, text and provider.
+//! Most failures bring their hint along from where they arise. What a reply means is looked up here, by
+//! code, stage, text and provider, and so is what a failure says about how the relay is configured.
 
 use crate::config::relay::{Place, Relay, SecretKind, TlsMode};
+use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 use crate::reply::Reply;
 
@@ -13,11 +14,42 @@ pub fn for_reply(reply: &Reply, stage: Stage, relay: &Relay) -> Option<String> {
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let enhanced = reply.enhanced().map(|code| (code.class, code.subject, code.detail));
 
+    let wants_tls = says(&["starttls", "encrypt", "must use tls", "tls required", "requires tls"]);
+    if relay.tls == TlsMode::None && wants_tls && !reply.is_positive() {
+        return Some("the server wants TLS before anything else: set tls = \"starttls\" or \"implicit\"".to_owned());
+    }
+    if stage == Stage::Auth && reply.is_transient() {
+        return Some(format!(
+            "the password was not judged: {} asks to wait before the next login",
+            provider_name(relay)
+        ));
+    }
     if stage == Stage::Auth || reply.is_authentication() {
         return for_login(&text, enhanced, stage, relay);
     }
     if enhanced == Some((5, 7, 30)) {
         return Some(MICROSOFT_PASSWORDS.to_owned());
+    }
+    // X.2.z is about the recipient's mailbox (RFC 3463 3.3): full or disabled, and nothing to do here.
+    if matches!(enhanced, Some((4 | 5, 2, _))) {
+        return None;
+    }
+    let is_about_mail_system = enhanced.is_none_or(|(_, subject, _)| subject == 3);
+    if is_about_mail_system && (reply.code() == 552 || enhanced.is_some_and(|(_, _, detail)| detail == 4)) {
+        return Some(
+            "the message is larger than this relay takes: link to large files instead of attaching them".to_owned(),
+        );
+    }
+    if says(&["greylist", "graylist", "grey-list"]) {
+        return Some("the server asks to come back later: send the message again in a few minutes".to_owned());
+    }
+    let is_limit = says(&["limit exceeded", "quota exceeded", "throttl", "rate limit", "too many messages"])
+        || (reply.is_transient() && (says(&[" rate", "too many", "limit", "quota"]) || enhanced == Some((4, 7, 1))));
+    if is_limit {
+        return Some(format!(
+            "{} is limiting how fast this account sends: wait, or raise the plan",
+            provider_name(relay)
+        ));
     }
     if says(&["sendasdenied", "not allowed to send as"]) {
         return Some(format!(
@@ -25,21 +57,11 @@ pub fn for_reply(reply: &Reply, stage: Stage, relay: &Relay) -> Option<String> {
             username(relay)
         ));
     }
-    if says(SENDER_NOT_VERIFIED) || (stage == Stage::MailFrom && reply.is_permanent()) {
+    if says(SENDER_NOT_VERIFIED) || (stage == Stage::MailFrom && matches!(reply.code(), 550 | 551 | 553 | 554)) {
         return Some(format!(
             "verify this sender or its domain at {}, or set `from` to one that is verified with other_sender = \"rewrite\"",
             provider_name(relay)
         ));
-    }
-    if reply.is_transient() && (says(&["rate", "too many", "throttl", "limit", "quota"]) || enhanced == Some((4, 7, 1)))
-    {
-        return Some(format!(
-            "{} is limiting how fast this account sends: wait, or raise the plan",
-            provider_name(relay)
-        ));
-    }
-    if says(&["greylist", "graylist", "grey-list"]) {
-        return Some("the server asks to come back later: send the message again in a few minutes".to_owned());
     }
     if stage == Stage::RcptTo
         && says(&["relay access denied", "relaying denied", "relay not permitted", "not permitted to relay"])
@@ -50,11 +72,6 @@ pub fn for_reply(reply: &Reply, stage: Stage, relay: &Relay) -> Option<String> {
             "the login was accepted but may not relay: ask the server's operator".to_owned()
         });
     }
-    if reply.code() == 552 || enhanced == Some((5, 3, 4)) {
-        return Some(
-            "the message is larger than this relay takes: link to large files instead of attaching them".to_owned(),
-        );
-    }
     if stage == Stage::Greeting && says(&["block", "spamhaus", "blacklist", "listed", "reputation"]) {
         return Some(
             "the server refuses this host's address: use its submission port with a login, or ask its operator"
@@ -62,6 +79,36 @@ pub fn for_reply(reply: &Reply, stage: Stage, relay: &Relay) -> Option<String> {
         );
     }
     None
+}
+
+/// The next step after `failure` with `relay`, where the way it is configured may explain it: TLS in the
+/// wrong mode for the port, or a port that is not for submission.
+pub fn for_failure(failure: &Failure, relay: &Relay) -> Option<String> {
+    let port = match &relay.place {
+        Place::Tcp { port, .. } => *port,
+        Place::Unix(_) => return None,
+    };
+    let hint = match (failure.stage?, &failure.kind, relay.tls) {
+        // A server that waits for a TLS handshake says nothing, or hangs up after a while.
+        (Stage::Greeting, Kind::Unavailable, TlsMode::StartTls | TlsMode::None) => {
+            format!("does port {port} speak TLS from the start? Then set tls = \"implicit\"")
+        }
+        // One that means to greet first may wait or hang up, too.
+        (Stage::Tls, Kind::Unavailable, TlsMode::Implicit) => {
+            format!("does port {port} speak STARTTLS? Then set tls = \"starttls\"")
+        }
+        (Stage::StartTls, Kind::Protocol, TlsMode::StartTls) => {
+            "use the port that speaks TLS from the start (often 465), and beware: something on the way may have \
+             taken STARTTLS out"
+                .to_owned()
+        }
+        (Stage::Auth, Kind::Protocol, TlsMode::None) if relay.login.is_some() => {
+            "servers often offer AUTH, or more of it, only over TLS: set tls = \"starttls\" or \"implicit\"".to_owned()
+        }
+        (Stage::Auth, Kind::Protocol, _) if port == 25 => "logins belong to port 465 or 587, not 25".to_owned(),
+        _ => return None,
+    };
+    Some(hint)
 }
 
 const MICROSOFT_PASSWORDS: &str = "this tenant no longer takes passwords for SMTP: use an OAuth access token (`token`) with XOAUTH2, \
@@ -105,12 +152,12 @@ fn for_login(text: &str, enhanced: Option<(u8, u16, u16)>, stage: Stage, relay: 
         });
     }
     if is_microsoft {
-        return Some(if enhanced == Some((5, 7, 139)) || says("smtpclientauthentication is disabled") {
+        return Some(if enhanced == Some((5, 7, 30)) || says("basic authentication is disabled") {
+            MICROSOFT_PASSWORDS.to_owned()
+        } else if enhanced == Some((5, 7, 139)) || says("smtpclientauthentication is disabled") {
             "SMTP AUTH is switched off for this tenant or mailbox: Set-CASMailbox -SmtpClientAuthenticationDisabled $false, \
              or use an OAuth token"
                 .to_owned()
-        } else if enhanced == Some((5, 7, 30)) || says("basic authentication is disabled") {
-            MICROSOFT_PASSWORDS.to_owned()
         } else {
             "check the mailbox address and password; Microsoft is ending password logins, an OAuth token (`token`) works with \
              XOAUTH2"
@@ -128,9 +175,6 @@ fn for_login(text: &str, enhanced: Option<(u8, u16, u16)>, stage: Stage, relay: 
              make SMTP credentials in the same region"
                 .to_owned()
         });
-    }
-    if relay.tls == TlsMode::None && says("encrypt") {
-        return Some("the server wants TLS before the login: set tls = \"starttls\" or \"implicit\"".to_owned());
     }
     Some(format!("check the user name {} and its password or key at {}", username(relay), provider_name(relay)))
 }

@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod alias;
+pub mod api;
 pub mod caller;
 pub mod cli;
 pub mod config;
@@ -18,6 +19,7 @@ pub mod exit;
 pub mod failure;
 pub mod hint;
 pub mod host;
+pub mod http;
 pub mod journal;
 pub mod message;
 pub mod modes;

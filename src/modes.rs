@@ -113,7 +113,11 @@ pub fn probe(path: &Path) -> io::Result<Modes> {
     Ok(Modes::of(&open(path)?.metadata()?))
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Opens a regular file for reading.
+///
+/// # Errors
+/// Whatever opening says; `InvalidInput` for what is no regular file (a FIFO is not waited for).
+pub fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path)?;
     match file.metadata()?.is_file() {
         true => Ok(file),

@@ -13,6 +13,7 @@ use crate::config::relay::Relay;
 use crate::config::site::Site;
 use crate::envelope::{Envelope, Origin, Wishes, first_address};
 use crate::failure::Failure;
+use crate::host;
 use crate::message::{self, Header, Message};
 use crate::route;
 use crate::site::{self, Selection};
@@ -67,7 +68,7 @@ pub fn make(
     let uid = caller.uid.to_string();
     let origin = origin(site, caller, &uid, host_name);
     let (mut envelope, notes) = Envelope::choose(wishes, message.header(), &origin)?;
-    let warnings = message.make_fit(&mut envelope, wishes, &origin, jiff::Zoned::now)?;
+    let warnings = message.make_fit(&mut envelope, wishes, &origin, host::now)?;
     let route = route::choose(site, relay)?;
     Ok(Plan { envelope, notes, route, warnings })
 }
@@ -118,7 +119,7 @@ pub fn fit(
     message: &mut Message,
 ) -> Result<Vec<String>, Failure> {
     let uid = caller.uid.to_string();
-    message.make_fit(envelope, wishes, &origin(site, caller, &uid, host_name), jiff::Zoned::now)
+    message.make_fit(envelope, wishes, &origin(site, caller, &uid, host_name), host::now)
 }
 
 fn origin<'a>(site: &'a Site, caller: &'a Caller, uid: &'a str, host_name: &'a str) -> Origin<'a> {

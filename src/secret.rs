@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::caller::Caller;
 use crate::failure::{Failure, Kind};
+use crate::host;
 use crate::modes;
 
 /// The size of the largest secret, in octets.
@@ -132,7 +133,7 @@ fn text(bytes: &[u8], what: &str) -> Result<Secret, Failure> {
 }
 
 fn read_variable(name: &str) -> Result<Secret, Failure> {
-    if Caller::is_privileged() {
+    if host::is_privileged() {
         return Err(Failure::new(Kind::NoPermission, name, "a set-group-id binary reads no environment variable"));
     }
     match std::env::var_os(name) {
@@ -149,7 +150,7 @@ fn credential(name: &str) -> Result<PathBuf, Failure> {
         return Err(wrong("is not the name of a credential"));
     }
     match std::env::var_os("CREDENTIALS_DIRECTORY") {
-        Some(dir) if !Caller::is_privileged() => Ok(Path::new(&dir).join(name)),
+        Some(dir) if !host::is_privileged() => Ok(Path::new(&dir).join(name)),
         _ => Err(wrong("CREDENTIALS_DIRECTORY is not set")
             .hint(format!("the service's unit needs LoadCredential={name}:/path/to/file"))),
     }

@@ -7,6 +7,7 @@ use crate::config::relay::{Protocol, Relay};
 use crate::deadline::Deadline;
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
+use crate::http;
 use crate::message::Message;
 use crate::outcome::{Outcome, Stage};
 use crate::reply::{Enhanced, Reply};
@@ -30,8 +31,6 @@ pub struct Order<'a> {
     pub retry_in_doubt: bool,
     /// Connect and send, all relays together; large messages get more.
     pub deadline: Duration,
-    /// Refuse secrets whose files others can read (`strict_modes`).
-    pub strict_modes: bool,
     /// This host's name, for EHLO.
     pub host_name: &'a str,
 }
@@ -46,6 +45,12 @@ pub struct Try {
     pub trace: Trace,
     /// How long it took.
     pub took: Duration,
+}
+
+impl Try {
+    fn is_in_doubt(&self) -> bool {
+        matches!(&self.result, Err(failure) if failure.kind == Kind::InDoubt)
+    }
 }
 
 /// Every try of one submission, in order; never empty.
@@ -70,10 +75,18 @@ impl Submission {
         &self.tries
     }
 
-    /// The try that decides what the caller is told: the last one when it settled the matter, else the
-    /// first that had a reply, else the first.
+    /// The try that decides what the caller is told: the last one when it was accepted, else one that
+    /// left the message in doubt (`in_doubt = "retry"` went on, and no later refusal takes back what that
+    /// relay may have), else the last one when it settled the matter, else the first that had a reply,
+    /// else the first.
     pub fn decisive(&self) -> &Try {
         let last = &self.tries[self.tries.len() - 1];
+        if last.result.as_ref().is_ok_and(Outcome::is_accepted) {
+            return last;
+        }
+        if let Some(in_doubt) = self.tries.iter().find(|attempt| attempt.is_in_doubt()) {
+            return in_doubt;
+        }
         if !is_next_relay_due(&last.result, false) {
             return last;
         }
@@ -122,7 +135,12 @@ fn submit_through(
         let reply = Reply::new(250, Some(Enhanced::new(2, 0, 0)), "discarded: this relay is null://");
         return Ok(Outcome::same_for_all(&order.envelope.forward_paths, &reply, Stage::Message));
     }
-    let login = relay.login(order.strict_modes, &mut trace.warnings)?;
+    if let Some(interface) = &relay.api {
+        let keys = interface.keys(relay.strict_modes, &mut trace.warnings)?;
+        let job = http::Job { relay, interface, keys: &keys, envelope: order.envelope, message: order.message };
+        return http::submit(&job, deadline, trace, hand_over);
+    }
+    let login = relay.login(&mut trace.warnings)?;
     let job = smtp::Job {
         relay,
         login: login.as_ref(),

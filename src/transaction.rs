@@ -72,8 +72,6 @@ pub struct Manner<'a> {
     pub deadline: Duration,
     /// `partial = "deliver"`, for a relay that takes everything at once.
     pub deliver_partially: bool,
-    /// Refuse secrets whose files others can read (`strict_modes`).
-    pub strict_modes: bool,
     /// This host's name, for EHLO.
     pub host_name: &'a str,
     /// A place to show each dialogue (`-v`).
@@ -169,7 +167,7 @@ impl<'a> Transaction<'a> {
 
     /// Whether the relay in use is asked step by step; another one gets everything at once at the dot.
     fn is_stepwise(&self) -> bool {
-        matches!(self.current().protocol, Protocol::Smtp | Protocol::Lmtp)
+        self.current().api.is_none() && self.current().protocol != Protocol::Null
     }
 
     fn open(&mut self, relay: &Arc<Relay>, upstream: &mut Upstream, deadline: Deadline) -> Result<Reply, smtp::End> {
@@ -185,7 +183,7 @@ impl<'a> Transaction<'a> {
             }
             // It had gone while nothing was said. Nobody has anything yet, so a new one is asked.
         }
-        let login = relay.login(self.manner.strict_modes, &mut self.trace.warnings)?;
+        let login = relay.login(&mut self.trace.warnings)?;
         let mut session = Session::open(relay, login.as_ref(), self.manner.host_name, deadline, &mut self.trace)?;
         let result = session.mail(self.reverse_path.as_ref(), &self.mail, deadline, &mut self.trace);
         upstream.keep(session);
@@ -242,7 +240,11 @@ impl<'a> Transaction<'a> {
                 let deadline = Deadline::after(self.left);
                 let result = self
                     .timed(|this| session.message(message, &mut this.recipients, deadline, &mut this.trace, hand_over));
-                upstream.keep(session);
+                if result.is_err() && session.is_open() {
+                    session.quit(&mut self.trace);
+                } else {
+                    upstream.keep(session);
+                }
                 result
             }
             (None, None) => match self.closing.take() {
@@ -264,7 +266,6 @@ impl<'a> Transaction<'a> {
             deliver_partially: self.manner.deliver_partially,
             retry_in_doubt: false,
             deadline: self.manner.deadline,
-            strict_modes: self.manner.strict_modes,
             host_name: self.manner.host_name,
         };
         let show = self.manner.show;

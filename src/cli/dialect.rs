@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use super::invocation::{BodyType, Invocation, Mode, ReversePath};
+use super::invocation::{Invocation, Mode, ReversePath};
 use super::options::{self, Effect, LongEffect, Value};
 use super::{commands, help};
 use crate::failure::{Failure, Kind};
@@ -215,11 +215,9 @@ fn apply(effect: Effect, letter: u8, value: &OsStr, invocation: &mut Invocation)
     match effect {
         Effect::None => return Ok(false),
         Effect::Aliases => invocation.mode = Mode::Aliases,
-        Effect::BodyType => match value.as_bytes().to_ascii_uppercase().as_slice() {
-            b"7BIT" => invocation.body_type = Some(BodyType::SevenBit),
-            b"8BITMIME" => invocation.body_type = Some(BodyType::EightBitMime),
-            _ => return Ok(false),
-        },
+        Effect::BodyType => {
+            return Ok(matches!(value.as_bytes().to_ascii_uppercase().as_slice(), b"7BIT" | b"8BITMIME"));
+        }
         Effect::EnvelopeId => invocation.dsn.envid = Some(envelope_id(&option(), value)?),
         Effect::FromHeader => invocation.from_header = true,
         Effect::FullName => {

@@ -28,8 +28,6 @@ pub struct Invocation {
     pub recipients: Vec<String>,
     /// `-v`: show the dialogue.
     pub verbose: bool,
-    /// `-B`.
-    pub body_type: Option<BodyType>,
     /// `-L`: the identifier under which the system's log shall have this message.
     pub tag: Option<String>,
     /// `--site`.
@@ -78,13 +76,4 @@ pub enum ReversePath {
     Null,
     /// An address as typed: not empty, free of CR, LF and NUL.
     Typed(String),
-}
-
-/// What the caller says of the body (`-B`, RFC 6152).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyType {
-    /// 7BIT
-    SevenBit,
-    /// 8BITMIME
-    EightBitMime,
 }

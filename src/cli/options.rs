@@ -19,7 +19,7 @@ pub enum Effect {
     None,
     /// `-I`
     Aliases,
-    /// `-B`
+    /// `-B`: BODY is declared as the body is, whatever the caller says of it.
     BodyType,
     /// `-V`
     EnvelopeId,
@@ -79,7 +79,12 @@ pub static LETTERS: &[Letter] = &[
     row(b'N', Value::GluedOrApart("when"), Effect::Notify, "delivery reports: never, or success,failure,delay"),
     row(b'R', Value::GluedOrApart("part"), Effect::Return, "what a bounce returns: full or hdrs"),
     row(b'V', Value::GluedOrApart("id"), Effect::EnvelopeId, "envelope id for delivery reports"),
-    row(b'B', Value::GluedOrApart("type"), Effect::BodyType, "body type: 7BIT or 8BITMIME"),
+    row(
+        b'B',
+        Value::GluedOrApart("type"),
+        Effect::BodyType,
+        "body type: 7BIT or 8BITMIME; declared as the body really is",
+    ),
     row(b'L', Value::GluedOrApart("tag"), Effect::Tag, "identifier in the system's log"),
     row(b'v', Value::None, Effect::Verbose, "show the dialogue with the relay, credentials masked"),
     row(b'U', Value::None, Effect::InitialSubmission, "initial submission, as every message here is"),

@@ -49,7 +49,11 @@ pub fn of_failure(failure: &Failure, attempt: Option<&Try>, site: Option<&str>) 
         _ => context.push("mailchute".to_owned()),
     }
     context.extend(site.map(|site| format!("site {site}")));
-    Report { lines: vec![format!("{failure} ({})", context.join(", "))], hint: failure.hint.clone() }
+    let configured = || hint::for_failure(failure, &attempt?.relay);
+    Report {
+        lines: vec![format!("{failure} ({})", context.join(", "))],
+        hint: failure.hint.clone().or_else(configured),
+    }
 }
 
 fn of_outcome(outcome: &Outcome, attempt: &Try, envelope: &Envelope, site: &str) -> Report {

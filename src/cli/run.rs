@@ -41,10 +41,11 @@ impl Run {
         record.parent = caller::parent();
         record.argv.clone_from(&invocation.argv);
         record.ignored.clone_from(&invocation.ignored);
+        record.tag.clone_from(&invocation.tag);
         let state = State { started: Instant::now(), record, targets: Vec::new(), scheme: Scheme::Reply, idle: false };
         let run = Self(Arc::new(Mutex::new(state)));
         let watched = run.clone();
-        signals::watch(Arc::clone(hand_over), move |failure| watched.close(failure));
+        signals::watch(Arc::clone(hand_over), move |failure| watched.fail(failure));
         run
     }
 

@@ -78,7 +78,6 @@ pub(crate) fn submit(
         deliver_partially: site.deliver_partially,
         retry_in_doubt: site.retry_in_doubt,
         deadline: site.deadline,
-        strict_modes: config.strict_modes,
         host_name: host::ehlo_argument(&host_name),
     };
     let submission = submit::submit(&order, hand_over, |_| show.map(|sink| sink()));

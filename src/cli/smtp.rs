@@ -179,7 +179,6 @@ impl Desk<'_> {
                 deliver_partially: site.deliver_partially,
                 route: route::choose(site, house.invocation.relay.as_deref())?,
                 deadline: site.deadline,
-                strict_modes: config.strict_modes,
                 host_name: host::ehlo_argument(house.host_name),
                 show: house.show(),
             };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::value::{self, Name, nearest};
 use crate::failure::{Failure, Kind};
@@ -260,6 +260,42 @@ impl<'d> Section<'d> {
             }
             value => Err(self.wrong(key, format!("must be {wanted}, not {}", value::kind(value)))),
         }
+    }
+
+    /// What `read` makes of the keys that are not among `own`; `known` are those it may take.
+    ///
+    /// # Errors
+    /// `Configuration`, with the place of the key at fault and never its value.
+    pub(super) fn settings<T>(
+        &self,
+        own: &[&str],
+        known: &[&str],
+        above: &[&str],
+        read: impl FnOnce(ValueDeserializer<'d>) -> Result<T, toml::de::Error>,
+    ) -> Result<T, Failure> {
+        let all = [own, known].concat();
+        self.expect(&Keys { now: &all, later: &[], above })?;
+        let mut table = self.table.clone();
+        for key in own {
+            table.remove(*key);
+        }
+        let value = Spanned::new(self.offset..self.offset, DeValue::Table(table));
+        read(ValueDeserializer::from(value)).map_err(|error| {
+            let at = error.span().map_or(self.offset, |span| span.start);
+            let message = error.message();
+            // What serde found stands in front of what it expected, and may be a secret.
+            let must = message.rsplit_once("expected ").map(|(_, expected)| format!("must be {expected}"));
+            let key = self.table.iter().find(|(_, value)| value.span().contains(&at) || value.span().start == at);
+            match (key, must) {
+                (Some((key, _)), Some(must)) => self.wrong(key.get_ref(), must),
+                (Some((key, _)), None) => self.wrong(key.get_ref(), "is not a value it can have"),
+                (None, _) if message.starts_with("missing field") => self.error(
+                    "provider",
+                    format!("the relay has no {}", message.replace("missing field ", "").replace('`', "\"")),
+                ),
+                (None, _) => self.error("provider", "a setting is not a value it can have"),
+            }
+        })
     }
 
     /// The table under `key`.

@@ -1,13 +1,16 @@
 //! A relay as configured: a named place to submit through, with its credentials.
 
 mod credentials;
+mod interface;
 pub(super) mod login;
 pub(super) mod read;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::{Api, Entry};
 use crate::provider::Provider;
 use crate::secret::{Secret, Source};
 
@@ -18,6 +21,8 @@ pub struct Relay {
     pub name: String,
     /// The preset it started from.
     pub provider: Option<&'static Provider>,
+    /// The provider's HTTP API, where the relay is spoken to that way; `place` is its host then.
+    pub api: Option<Interface>,
     /// SMTP or LMTP.
     pub protocol: Protocol,
     /// Where it listens.
@@ -40,10 +45,25 @@ pub struct Relay {
     pub fingerprint: Option<[u8; 32]>,
     /// Client certificate.
     pub client_cert: Option<ClientCert>,
+    /// Refuse secrets whose files others can read (`strict_modes`), instead of warning.
+    pub strict_modes: bool,
     /// Source address of the connection.
     pub source: Option<IpAddr>,
-    /// SOCKS5 proxy.
+    /// SOCKS5 or HTTP proxy.
     pub proxy: Option<Proxy>,
+}
+
+/// A provider's HTTP API as configured.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// What is known about it.
+    pub entry: &'static Entry,
+    /// Its settings.
+    pub api: Arc<dyn Api>,
+    /// Where requests go: scheme, authority, perhaps a path; no final slash.
+    pub endpoint: String,
+    /// Where its credentials are read from, by their keys.
+    pub credentials: Vec<(&'static str, Source)>,
 }
 
 /// SMTP or LMTP (RFC 2033).

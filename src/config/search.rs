@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -229,6 +230,10 @@ impl Gathered {
     /// Settles `default_site` once every site is known.
     fn finish(self, file: &Path) -> Result<Config, Failure> {
         let mut config = self.config;
+        if config.strict_modes {
+            let relays = config.sites.iter_mut().flat_map(|site| &mut site.relays);
+            relays.for_each(|relay| Arc::make_mut(relay).strict_modes = true);
+        }
         if config.sites.is_empty() && config.skipped.is_empty() {
             return Err(Failure::new(Kind::Configuration, file.display().to_string(), "no [relay.NAME] is configured")
                 .hint("one table is enough: [relay.main] with provider or host"));

@@ -92,6 +92,9 @@ pub struct Record {
     exit: u8,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dialogue: Vec<String>,
+    /// The identifier in the system's log (`-L`), one printable line; ours where the caller gave none.
+    #[serde(skip)]
+    pub tag: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -141,18 +144,20 @@ impl Record {
             ms: 0,
             exit: 0,
             dialogue: Vec::new(),
+            tag: None,
         }
     }
 
     /// A record of the next message in the same run.
     pub fn another(&self) -> Self {
-        let Self { user, cwd, parent, argv, ignored, .. } = self;
+        let Self { user, cwd, parent, argv, ignored, tag, .. } = self;
         Self {
             user: user.clone(),
             cwd: cwd.clone(),
             parent: parent.clone(),
             argv: argv.clone(),
             ignored: ignored.clone(),
+            tag: tag.clone(),
             ..Self::new(self.uid)
         }
     }
@@ -176,6 +181,7 @@ impl Record {
             Ok(outcome) => self.set_outcome(outcome),
             Err(failure) => self.set_failure(failure),
         }
+        self.repairs.extend_from_slice(&decisive.trace.repairs);
         self.tries = submission.tries().iter().map(TryRecord::new).collect();
         for attempt in submission.tries() {
             self.warnings.extend_from_slice(&attempt.trace.warnings);

@@ -11,6 +11,7 @@ use nix::fcntl::OFlag;
 use super::Record;
 use crate::config::LogTarget;
 use crate::failure::{Failure, Kind};
+use crate::host;
 
 const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 const SYSLOG_SOCKET: &str = "/dev/log";
@@ -59,25 +60,35 @@ pub fn write(record: &Record, targets: &[LogTarget]) -> Result<(), Vec<Failure>>
 /// The journal's native protocol: a field a line; JSON holds no line end, so no field needs the binary
 /// form.
 fn to_journal(record: &Record, line: &str) -> io::Result<()> {
-    let fields = format!(
-        "PRIORITY={}\nSYSLOG_FACILITY={FACILITY}\nSYSLOG_IDENTIFIER={IDENTIFIER}\nMESSAGE={line}\n",
-        record.severity()
-    );
-    send(JOURNAL_SOCKET, fields.as_bytes())
+    send(JOURNAL_SOCKET, || journal_fields(record, line))
+}
+
+fn journal_fields(record: &Record, line: &str) -> String {
+    let (severity, identifier) = (record.severity(), identifier(record));
+    format!("PRIORITY={severity}\nSYSLOG_FACILITY={FACILITY}\nSYSLOG_IDENTIFIER={identifier}\nMESSAGE={line}\n")
+}
+
+fn identifier(record: &Record) -> &str {
+    record.tag.as_deref().unwrap_or(IDENTIFIER)
 }
 
 /// The local form of RFC 3164, which every syslog daemon reads from its socket.
 fn to_syslog(record: &Record, line: &str) -> io::Result<()> {
-    let priority = FACILITY * 8 + record.severity();
-    let time = jiff::Zoned::now().strftime("%b %e %H:%M:%S");
-    send(SYSLOG_SOCKET, format!("<{priority}>{time} {IDENTIFIER}[{}]: {line}", std::process::id()).as_bytes())
+    send(SYSLOG_SOCKET, || {
+        let priority = FACILITY * 8 + record.severity();
+        let time = host::now().strftime("%b %e %H:%M:%S");
+        let (identifier, pid) = (identifier(record), std::process::id());
+        format!("<{priority}>{time} {identifier}[{pid}]: {line}")
+    })
 }
 
-/// A daemon that does not read must not hold the caller: what cannot be sent at once is not sent.
-fn send(socket: &str, datagram: &[u8]) -> io::Result<()> {
+/// A daemon that does not read must not hold the caller: what cannot be sent at once is not sent. The
+/// datagram is made only where there is a socket to send it to.
+fn send(socket: &str, datagram: impl FnOnce() -> String) -> io::Result<()> {
     let sender = UnixDatagram::unbound()?;
+    sender.connect(socket)?;
     sender.set_nonblocking(true)?;
-    sender.send_to(datagram, socket).map(drop)
+    sender.send(datagram().as_bytes()).map(drop)
 }
 
 fn to_stderr(line: &str) -> io::Result<()> {
@@ -112,5 +123,21 @@ fn open(path: &Path) -> io::Result<File> {
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_files_a_record_under_our_name_or_the_callers_tag() {
+        let mut record = Record::new(1000);
+        record.finish(150, std::time::Duration::ZERO);
+        let head = "PRIORITY=3\nSYSLOG_FACILITY=2\nSYSLOG_IDENTIFIER=";
+        assert_eq!(journal_fields(&record, "{}"), format!("{head}mailchute\nMESSAGE={{}}\n"));
+        record.tag = Some("news".into());
+        assert_eq!(journal_fields(&record, "{}"), format!("{head}news\nMESSAGE={{}}\n"));
+        assert!(!record.line().contains("news"), "argv tells it already");
     }
 }

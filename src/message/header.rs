@@ -119,6 +119,16 @@ impl<'a> Field<'a> {
         String::from_utf8_lossy(self.name)
     }
 
+    /// The octets of the value, unfolded and trimmed.
+    pub(super) fn octets(&self) -> Vec<u8> {
+        self.value.trim_ascii().iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect()
+    }
+
+    /// The longest line it is written in, in octets without CRLF.
+    pub(super) fn longest_line(&self) -> usize {
+        self.raw.split(|&octet| octet == b'\n').map(|line| line.trim_ascii_end().len()).max().unwrap_or(0)
+    }
+
     /// The value unfolded and trimmed; what is not UTF-8 is read as ISO 8859-1.
     pub fn text(&self) -> Cow<'a, str> {
         let value = self.value.trim_ascii();

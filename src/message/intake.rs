@@ -29,7 +29,9 @@ const LIMITS: Limits = Limits { message: 1 << 30, header: 1 << 20, memory: MEMOR
 impl Message {
     /// Reads a message to the end of `input`.
     ///
-    /// LF, CRLF, bare CR and CR CR LF all become CRLF, so nothing behind this meets another line end.
+    /// LF, CRLF, bare CR and CR CR LF all become CRLF, so nothing behind this meets another line end. In a
+    /// header section whose lines end in LF or CRLF a bare CR becomes a space instead, so that it can
+    /// begin neither a field nor the body.
     /// The first line that is neither field nor continuation ends the header section and belongs to the
     /// body, with or without an empty line before it. `lone_dot_ends` is for terminals only: a line
     /// with nothing but a dot ends the message.
@@ -67,7 +69,8 @@ fn read_within(input: &mut impl Read, limits: Limits) -> Result<Message, Failure
     }
 }
 
-struct Intake {
+/// A message while it is read, or a body while it is rewritten.
+pub(super) struct Intake {
     limits: Limits,
     /// Complete fields, then the line that is being read.
     header: Vec<u8>,
@@ -77,6 +80,9 @@ struct Intake {
     /// Where the line that is being read begins in `header`.
     line: usize,
     in_body: bool,
+    /// Whether a CR by itself ends a line of the header section: only where no LF does. Callers take LF
+    /// out of what strangers typed and forget CR, which must not begin a field then.
+    cr_ends_fields: bool,
     body: Store,
     /// Length of the body line that is being read.
     column: usize,
@@ -93,6 +99,7 @@ impl Intake {
             ends: Vec::new(),
             line: 0,
             in_body: false,
+            cr_ends_fields: false,
             body: Store::new(limits.memory),
             column: 0,
             facts: Facts::default(),
@@ -101,31 +108,47 @@ impl Intake {
         }
     }
 
+    /// One that takes a rewritten body.
+    pub(super) fn of_body() -> Self {
+        Self { in_body: true, ..Self::new(LIMITS) }
+    }
+
+    /// The message whose header section is `header` and whose body was taken.
+    pub(super) fn under(self, header: Header, repairs: Vec<String>) -> Message {
+        let mut facts = self.facts;
+        facts.eight_bit_header = !header.as_bytes().is_ascii();
+        facts.leading_dot |= header.fields().any(|field| field.name().starts_with('.'));
+        Message { header, body: self.body.finish(), facts, repairs }
+    }
+
     fn take_all(&mut self, input: &mut impl Read) -> Result<(), Failure> {
         let mut buffer = vec![0; CHUNK];
-        // One or two CR at the end of what was read wait for what follows them.
-        let mut waiting = 0;
-        loop {
-            let read = match input.read(&mut buffer[waiting..]) {
-                Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(unreadable(&error)),
-            };
-            let filled = waiting + read;
-            waiting = match read {
-                0 => 0,
-                _ => buffer[..filled].iter().rev().take(2).take_while(|&&b| b == b'\r').count(),
-            };
-            self.take(&buffer[..filled - waiting])?;
-            if read == 0 {
-                return Ok(());
+        let mut filled = 0;
+        // Until the first LF: it decides whether CR by itself ends lines.
+        while memchr(b'\n', &buffer[..filled]).is_none() {
+            match read(input, &mut buffer[filled..])? {
+                0 => break,
+                octets => filled += octets,
             }
+        }
+        self.cr_ends_fields = memchr(b'\n', &buffer[..filled]).is_none();
+        loop {
+            // One or two CR at the end of what was read wait for what follows them.
+            let waiting = buffer[..filled].iter().rev().take(2).take_while(|&&b| b == b'\r').count();
+            self.take(&buffer[..filled - waiting])?;
             buffer.copy_within(filled - waiting..filled, 0);
+            match read(input, &mut buffer[waiting..])? {
+                0 => return self.take(&buffer[..waiting]),
+                octets => filled = waiting + octets,
+            }
         }
     }
 
     /// Takes octets of which no trailing CR is undecided.
-    fn take(&mut self, chunk: &[u8]) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// As [`Message::read`] for limits and the temporary file.
+    pub(super) fn take(&mut self, chunk: &[u8]) -> Result<(), Failure> {
         let taken = if self.in_body { 0 } else { self.take_header(chunk)? };
         self.take_body(&chunk[taken..])?;
         if self.header.len() as u64 + self.body.length() > self.limits.message {
@@ -138,7 +161,7 @@ impl Intake {
     fn take_header(&mut self, chunk: &[u8]) -> Result<usize, Failure> {
         let mut at = 0;
         while !self.in_body && at < chunk.len() {
-            let end = line_end(chunk, at);
+            let end = if self.cr_ends_fields { line_end(chunk, at) } else { lf_end(chunk, at) };
             let (content, next) = end.map_or((chunk.len(), chunk.len()), |end| (end.at, end.next));
             self.header.extend_from_slice(&chunk[at..content]);
             at = next;
@@ -184,6 +207,10 @@ impl Intake {
             note(&mut self.repairs, "mbox From line removed");
         } else if self.is_field_line() {
             self.facts.leading_dot |= line.first() == Some(&b'.');
+            if memchr(b'\r', line).is_some() {
+                self.header[self.line..].iter_mut().filter(|b| **b == b'\r').for_each(|b| *b = b' ');
+                note(&mut self.repairs, "CR in the header section made a space");
+            }
             self.header.extend_from_slice(b"\r\n");
             self.line = self.header.len();
             match self.ends.last_mut() {
@@ -277,6 +304,23 @@ fn line_end(chunk: &[u8], from: usize) -> Option<LineEnd> {
         _ => 1,
     };
     Some(LineEnd { at, next: at + length, is_crlf: length == 2 })
+}
+
+/// The first LF of `chunk` from `from` on, with one or two CR in front of it.
+fn lf_end(chunk: &[u8], from: usize) -> Option<LineEnd> {
+    let lf = from + memchr(b'\n', &chunk[from..])?;
+    let returns = chunk[from..lf].iter().rev().take(2).take_while(|&&b| b == b'\r').count();
+    Some(LineEnd { at: lf - returns, next: lf + 1, is_crlf: returns == 1 })
+}
+
+/// Reads what there is; 0 at the end of `input`.
+fn read(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize, Failure> {
+    loop {
+        match input.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result.map_err(|error| unreadable(&error)),
+        }
+    }
 }
 
 fn unreadable(error: &io::Error) -> Failure {
@@ -395,6 +439,12 @@ mod tests {
                 "A: 1\r\n\r\nhello\r\n",
                 &["empty line added behind the header section", "final line end added"],
             ),
+            (
+                "A: 1\rB: 2\r\rx\nC: 3\n\nx\ry\n",
+                "A: 1 B: 2  x\r\nC: 3\r\n\r\nx\r\ny\r\n",
+                &["CR in the header section made a space", "line ends made CRLF"],
+            ),
+            ("x\ry\nA: 1\n", "\r\nx\r\ny\r\nA: 1\r\n", &["empty header section added", "line ends made CRLF"]),
             ("A: \0 1\0\r\n\r\n\0\r\n", "A:  1\r\n\r\n\0\r\n", &["NUL removed from the header section"]),
         ] {
             let message = read(input.as_bytes());

@@ -7,13 +7,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
 use super::{LIMIT, Secret};
-use crate::caller::Caller;
 use crate::failure::{Failure, Kind};
+use crate::host;
 use crate::reply;
 
 /// How long the program may take.
@@ -32,10 +32,10 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
     let failed = |kind, why: String| Failure::new(kind, format!("command {program}"), why);
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    if Caller::is_privileged() {
+    if host::is_privileged() {
         command.gid(nix::unistd::getgid().as_raw());
     }
-    let child = command.spawn().map_err(|e| failed(Kind::Configuration, format!("cannot be run: {e}")))?;
+    let child = spawn(&mut command).map_err(|e| failed(Kind::Configuration, format!("cannot be run: {e}")))?;
     let group = Pid::from_raw(child.id().cast_signed());
     let (done, wait) = mpsc::channel();
     thread::spawn(move || done.send(collect(child)));
@@ -54,6 +54,16 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
     }
     let line = stdout.split(|b| *b == b'\n').next().unwrap_or_default();
     super::text(line.strip_suffix(b"\r").unwrap_or(line), &format!("what command {program} prints"))
+}
+
+/// Starts `command` with no signal blocked: std hands on the mask of this thread, in which those are
+/// blocked that another thread of ours answers, and the program could not be stopped by them.
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    let ours = SigSet::thread_get_mask()?;
+    SigSet::empty().thread_set_mask()?;
+    let child = command.spawn();
+    ours.thread_set_mask()?;
+    child
 }
 
 fn collect(mut child: Child) -> io::Result<Output> {
@@ -89,6 +99,16 @@ mod tests {
         assert_eq!(failure.to_string(), "command sh: failed (exit status: 3): not in the store");
         assert!(run(&["/nonexistent/pass".into()], TIME).unwrap_err().why.starts_with("cannot be run: "));
         assert!(shell("head -c 100000 /dev/zero; true", TIME).unwrap_err().why.contains("64 KB"));
+    }
+
+    #[test]
+    fn a_program_starts_with_no_signal_blocked() {
+        let set: SigSet = [Signal::SIGTERM].into_iter().collect();
+        set.thread_block().unwrap();
+        let mask = shell("grep SigBlk: /proc/self/status", TIME).unwrap();
+        assert_eq!(mask.expose(), "SigBlk:\t0000000000000000");
+        assert!(SigSet::thread_get_mask().unwrap().contains(Signal::SIGTERM), "ours is as it was");
+        set.thread_unblock().unwrap();
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! (RFC 5321, RFC 2033, RFC 2920, RFC 3030).
 //!
 //! The driver does what [`Client::next_action`] says and reports what came of it: [`Client::receive`],
-//! [`Client::tls_started`], [`Client::message_sent`], [`Client::lost`]. Any octets may be fed at any
-//! time; memory stays bounded and nothing panics.
+//! [`Client::tls_started`], [`Client::adapted`], [`Client::message_sent`], [`Client::lost`]. Any octets
+//! may be fed at any time; memory stays bounded and nothing panics.
 
 mod adapt;
 mod capabilities;
@@ -16,8 +16,8 @@ mod speak;
 #[cfg(test)]
 mod tests;
 
-pub use self::adapt::{Parameters, adapt};
-pub(in crate::smtp) use self::adapt::{is_ascii, is_sayable};
+pub(in crate::smtp) use self::adapt::is_sayable;
+pub use self::adapt::{Parameters, adapt, needs, sayable};
 pub use self::capabilities::Capabilities;
 pub(in crate::smtp) use self::dialogue::{Dialogue, Expect, Heard, Upload};
 pub use self::dialogue::{End, Loss};
@@ -28,7 +28,8 @@ use crate::config::relay::{Login, Relay};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::message::Facts;
-use crate::outcome::Outcome;
+use crate::message::repair::Needs;
+use crate::outcome::{Outcome, Stage};
 use crate::trace::Trace;
 
 /// A message up to this many octets goes out in one flight with its envelope: refused, it has cost
@@ -50,6 +51,8 @@ pub struct Task<'a> {
     pub size: u64,
     /// What intake learned of the message.
     pub facts: Facts,
+    /// An address field of the message needs SMTPUTF8.
+    pub utf8_header: bool,
     /// Send to the accepted recipients when others are refused.
     pub deliver_partially: bool,
     /// The EHLO argument when the relay names none.
@@ -81,6 +84,8 @@ pub enum Action {
     Send(Vec<u8>),
     /// Shake hands, then call [`Client::tls_started`].
     StartTls,
+    /// Make the message fit for the server, then call [`Client::adapted`].
+    Adapt(Needs),
     /// Put the message behind those octets, then call [`Client::message_sent`]. What the server says
     /// meanwhile goes to [`Client::receive`]; once [`Client::is_done`] the rest is not sent.
     SendMessage(Framing),
@@ -95,8 +100,9 @@ pub struct Client<'a> {
     task: Task<'a>,
     dialogue: Dialogue,
     opening: Opening<'a>,
+    needs: Needs,
     parameters: Parameters,
-    /// [`Action::StartTls`] or [`Action::SendMessage`], due once the output is taken.
+    /// [`Action::StartTls`], [`Action::Adapt`] or [`Action::SendMessage`], due once the output is taken.
     pending: Option<Action>,
     result: Option<Result<Outcome, Failure>>,
     done: bool,
@@ -113,6 +119,7 @@ impl<'a> Client<'a> {
             task,
             dialogue: Dialogue::new(task.relay, task.login),
             opening: Opening::new(task.relay, task.login, task.host_name, channel),
+            needs: Needs::default(),
             parameters: Parameters::default(),
             pending: None,
             result: None,
@@ -181,6 +188,18 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// The message is fit: its size and facts now. Or why it cannot be made fit.
+    pub fn adapted(&mut self, fit: Result<(u64, Facts), Failure>, trace: &mut Trace) {
+        let said = fit.and_then(|(size, facts)| {
+            self.task.size = size;
+            self.task.facts = facts;
+            self.mail(trace)
+        });
+        if let Err(failure) = said {
+            self.finish(Err(failure.at(Stage::MailFrom)), trace);
+        }
+    }
+
     /// The message is with the system to its last octet.
     pub fn message_sent(&mut self, trace: &mut Trace) {
         if self.done {
@@ -190,6 +209,11 @@ impl<'a> Client<'a> {
         if self.dialogue.capabilities.pipelining {
             self.dialogue.quit(trace);
         }
+    }
+
+    /// Not one octet of the flight that ends the message could be given to the system after all.
+    pub fn message_withheld(&mut self) {
+        self.dialogue.withheld();
     }
 
     /// Nothing more will come.

@@ -48,7 +48,7 @@ pub(super) fn open(relay: &Relay, deadline: Deadline, trace: &mut Trace) -> Resu
     let link = match (&relay.place, &relay.proxy) {
         (Place::Unix(path), _) => to_path(path, deadline)?,
         (Place::Tcp { host, port }, None) => to_host(host, *port, relay.source, deadline, trace)?,
-        (Place::Tcp { host, port }, Some(proxy)) => through(proxy, (host, *port), relay.source, deadline, trace)?,
+        (Place::Tcp { host, port }, Some(proxy)) => through(proxy, (host, *port), relay, deadline, trace)?,
     };
     if let Some(peer) = &trace.peer {
         let line = format!("connected to {peer}");
@@ -182,7 +182,7 @@ fn to_path(path: &Path, deadline: Deadline) -> Result<Link, Failure> {
 fn through(
     proxy: &Proxy,
     (host, port): (&str, u16),
-    source: Option<IpAddr>,
+    relay: &Relay,
     deadline: Deadline,
     trace: &mut Trace,
 ) -> Result<Link, Failure> {
@@ -190,12 +190,12 @@ fn through(
         failure.what = format!("proxy {}", failure.what);
         failure
     };
-    let span = deadline.left();
-    let link = to_host(&proxy.host, proxy.port, source, deadline, trace).map_err(in_proxy)?;
     let login = match &proxy.login {
-        Some((username, source)) => Some((username.as_str(), source.read(false, &mut trace.warnings)?)),
+        Some((username, source)) => Some((username.as_str(), source.read(relay.strict_modes, &mut trace.warnings)?)),
         None => None,
     };
+    let span = deadline.left();
+    let link = to_host(&proxy.host, proxy.port, relay.source, deadline, trace).map_err(in_proxy)?;
     let login = login.as_ref().map(|(username, secret)| (*username, secret));
     let mut stream = Patient { socket: &link.socket, deadline };
     socks::negotiate(&mut stream, host, port, login).map_err(|error| {

@@ -4,6 +4,7 @@
 
 pub mod client;
 mod connect;
+mod line;
 mod names;
 pub mod parse;
 mod passing;
@@ -16,6 +17,7 @@ mod socks;
 mod stuffing;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tls_failure;
 pub mod trust;
 mod verdict;
@@ -25,15 +27,16 @@ use std::time::Duration;
 
 use self::client::{Action, Channel, Client, Framing, Loss, Task};
 pub use self::client::{Capabilities, End, Recipients};
+use self::line::{Line, Listener, Span};
 pub use self::session::Session;
-use self::stuffing::{PIECE, Stuffing};
-use self::wire::{Connection, WireError};
+use self::wire::Connection;
 use crate::config::relay::{Login, Relay};
 use crate::deadline::Deadline;
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
-use crate::outcome::{Outcome, Stage};
+use crate::message::repair::{self, Needs};
+use crate::outcome::Outcome;
 use crate::trace::{HandOver, Trace};
 
 /// Everything one submission needs.
@@ -60,14 +63,13 @@ impl Job<'_> {
             envelope: self.envelope,
             size: self.message.size(),
             facts: self.message.facts(),
+            utf8_header: repair::needs_utf8(self.message),
             deliver_partially: self.deliver_partially,
             host_name: self.host_name,
         }
     }
 }
 
-/// How much is read at a time, in octets.
-const READ: usize = 16 << 10;
 /// How long the last octets (QUIT) may take to leave once the outcome is known.
 const PARTING: Duration = Duration::from_millis(500);
 
@@ -81,7 +83,7 @@ pub fn submit(job: &Job<'_>, deadline: Deadline, trace: &mut Trace, hand_over: &
     let spans = [login_deadline, deadline].map(|deadline| (deadline, deadline.left()));
     let connection = Connection::open(job.relay, login_deadline, trace)?;
     let client = Client::new(job.task(), channel(&connection));
-    let result = Driver { job, connection, client, spans, trace, hand_over }.run();
+    let result = Driver { job, connection, client, adapted: None, spans, trace, hand_over }.run();
     if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {
         hand_over.end();
     }
@@ -92,18 +94,38 @@ fn channel(connection: &Connection) -> Channel {
     Channel { tls: connection.is_tls(), local: connection.is_local() }
 }
 
+impl Listener for Client<'_> {
+    fn receive(&mut self, bytes: &[u8], trace: &mut Trace) {
+        self.receive(bytes, trace);
+    }
+
+    fn lost(&mut self, loss: &Loss, trace: &mut Trace) {
+        self.lost(loss, trace);
+    }
+
+    fn message_withheld(&mut self) {
+        self.message_withheld();
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+}
+
 /// Moves octets between one connection and its client until there is a result.
 struct Driver<'a, 'j> {
     job: &'a Job<'j>,
     connection: Connection,
     client: Client<'a>,
-    /// Until the login is done, and for everything: the deadline, and how long that is.
-    spans: [(Deadline, Duration); 2],
+    /// The message as this server needs it, where that is another one.
+    adapted: Option<Message>,
+    /// Until the login is done, and for everything.
+    spans: [Span; 2],
     trace: &'a mut Trace,
     hand_over: &'a HandOver,
 }
 
-impl Driver<'_, '_> {
+impl<'a> Driver<'a, '_> {
     fn run(mut self) -> Result<Outcome, Failure> {
         loop {
             match self.client.next_action() {
@@ -112,15 +134,9 @@ impl Driver<'_, '_> {
                     self.connection.start_tls(self.job.relay, self.span().0, self.trace)?;
                     self.client.tls_started(channel(&self.connection), self.trace);
                 }
+                Action::Adapt(needs) => self.adapt(needs),
                 Action::SendMessage(framing) => self.send_message(framing)?,
-                Action::Read => {
-                    let span = self.span();
-                    let Self { connection, client, trace, .. } = &mut self;
-                    let taken = take(connection, span, |bytes| client.receive(bytes, trace));
-                    if let Err(loss) = taken {
-                        client.lost(&loss, trace);
-                    }
-                }
+                Action::Read => self.line().read(),
                 Action::Done(result) => {
                     // Nobody waits for the answer to QUIT, or minds when it cannot be said.
                     let _ = self.connection.flush(self.span().0.within(PARTING));
@@ -130,101 +146,41 @@ impl Driver<'_, '_> {
         }
     }
 
-    /// The deadline of the present phase, and how long that is.
-    fn span(&self) -> (Deadline, Duration) {
+    /// The span of the present phase.
+    fn span(&self) -> Span {
         self.spans[usize::from(!self.client.is_logging_in())]
     }
 
-    fn send_message(&mut self, framing: Framing) -> Result<(), Failure> {
+    fn line(&mut self) -> Line<'_, Client<'a>> {
         let span = self.span();
-        let Self { connection, client, trace, .. } = self;
-        stream(connection, self.job.message, framing, |connection| {
-            if let Err(loss) = take_early(connection, span, |bytes| client.receive(bytes, trace)) {
-                client.lost(&loss, trace);
-            }
-            !client.is_done()
-        })?;
-        if !client.is_done() {
+        Line { connection: &mut self.connection, listener: &mut self.client, trace: self.trace, span }
+    }
+
+    fn adapt(&mut self, needs: Needs) {
+        let fit = adapt(self.job.message, needs, self.trace).map(|adapted| {
+            let now = adapted.as_ref().unwrap_or(self.job.message);
+            let measure = (now.size(), now.facts());
+            self.adapted = adapted;
+            measure
+        });
+        self.client.adapted(fit, self.trace);
+    }
+
+    fn send_message(&mut self, framing: Framing) -> Result<(), Failure> {
+        let adapted = self.adapted.take();
+        let message = adapted.as_ref().unwrap_or(self.job.message);
+        if self.line().send(message, framing)? {
             self.hand_over.begin();
-            client.message_sent(trace);
+            self.client.message_sent(self.trace);
         }
         Ok(())
     }
 }
 
-/// Writes what waits, and gives what the server says next to `hear`.
-fn take(connection: &mut Connection, span: (Deadline, Duration), mut hear: impl FnMut(&[u8])) -> Result<(), Loss> {
-    let mut buffer = [0; READ];
-    match connection.read(&mut buffer, span.0) {
-        Ok(count) => {
-            hear(&buffer[..count]);
-            Ok(())
-        }
-        Err(error) => Err(lost(connection, error, span, hear)),
-    }
-}
-
-/// Writes what waits, and gives what the server has said by then to `hear`.
-fn take_early(connection: &mut Connection, span: (Deadline, Duration), hear: impl FnMut(&[u8])) -> Result<(), Loss> {
-    match connection.flush(span.0) {
-        Ok(()) if connection.has_input() => take(connection, span, hear),
-        Ok(()) => Ok(()),
-        Err(error) => Err(lost(connection, error, span, hear)),
-    }
-}
-
-/// A connection that broke while we wrote may hold the reply that says why.
-fn lost(
-    connection: &mut Connection,
-    error: WireError,
-    (deadline, span): (Deadline, Duration),
-    mut hear: impl FnMut(&[u8]),
-) -> Loss {
-    let mut buffer = [0; READ];
-    while connection.has_input()
-        && let Ok(count) = connection.read(&mut buffer, deadline)
-    {
-        hear(&buffer[..count]);
-    }
-    match error {
-        WireError::Closed => Loss::Closed,
-        WireError::TimedOut => Loss::TimedOut(span),
-        WireError::Tls(reason) => Loss::Tls(reason),
-        WireError::Io(error) => Loss::Broken(error.to_string()),
-    }
-}
-
-/// Streams the message; `flush` writes what has gathered and says whether to go on. The last piece stays
-/// queued, so that what is said next leaves in the same write.
-///
-/// # Errors
-/// The message cannot be read back from its file.
-fn stream(
-    connection: &mut Connection,
-    message: &Message,
-    framing: Framing,
-    mut flush: impl FnMut(&mut Connection) -> bool,
-) -> Result<(), Failure> {
-    let mut stuffing = Stuffing::new(framing, message.facts());
-    let mut chunks = message.chunks();
-    let mut waiting = 0;
-    loop {
-        let chunk = chunks.advance().map_err(|error| {
-            let why = format!("cannot be read back from its temporary file: {error}");
-            Failure::new(Kind::Io, "message", why).at(Stage::Message)
-        })?;
-        let Some(chunk) = chunk else { break };
-        for piece in chunk.chunks(PIECE) {
-            if waiting > PIECE {
-                waiting = 0;
-                if !flush(connection) {
-                    return Ok(());
-                }
-            }
-            waiting += piece.len();
-            stuffing.apply(piece, |bytes| connection.queue(bytes));
-        }
-    }
-    connection.queue(stuffing.end());
-    Ok(())
+/// The message as a server needs it, where that is another one; what is changed is told to the trace.
+fn adapt(message: &Message, needs: Needs, trace: &mut Trace) -> Result<Option<Message>, Failure> {
+    let adapted = repair::adapt(message, needs)?;
+    let repairs = adapted.as_ref().unwrap_or(message).repairs();
+    trace.repairs.extend_from_slice(repairs.get(message.repairs().len()..).unwrap_or_default());
+    Ok(adapted)
 }

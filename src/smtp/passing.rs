@@ -3,10 +3,11 @@
 
 use lettre::transport::smtp::extension::{MailBodyParameter, MailParameter, RcptParameter};
 
-use super::client::{Capabilities, is_ascii, is_sayable};
+use super::client::{Capabilities, is_sayable};
 use super::server::{Mail, Rcpt};
 use crate::address::Address;
 use crate::failure::{Failure, Kind};
+use crate::message::repair::Needs;
 use crate::outcome::Stage;
 use crate::reply::{Enhanced, Reply, printable};
 
@@ -32,13 +33,12 @@ pub(super) fn mail(
         }
         parameters.push(MailParameter::Size(usize::try_from(size).unwrap_or(usize::MAX)));
     }
-    match mail.eight_bit {
-        Some(eight_bit) if offered.eight_bit => parameters.push(MailParameter::Body(match eight_bit {
-            true => MailBodyParameter::EightBitMime,
-            false => MailBodyParameter::SevenBit,
-        })),
-        // The body itself decides, when it is there.
-        _ => {}
+    // The body is still to come and may hold anything; most callers do not know the parameter.
+    if offered.eight_bit {
+        parameters.push(MailParameter::Body(match mail.eight_bit {
+            Some(false) => MailBodyParameter::SevenBit,
+            _ => MailBodyParameter::EightBitMime,
+        }));
     }
     if mail.utf8 && offered.utf8 {
         parameters.push(MailParameter::SmtpUtfEight);
@@ -53,6 +53,11 @@ pub(super) fn mail(
         }
     }
     Ok(parameters)
+}
+
+/// What the relay asks of the message, after that MAIL.
+pub(super) fn needs(mail: &Mail, offered: &Capabilities) -> Needs {
+    Needs { eight_bit: offered.eight_bit && mail.eight_bit != Some(false), utf8: offered.utf8 && mail.utf8 }
 }
 
 /// The parameters of RCPT.
@@ -82,7 +87,9 @@ pub(super) fn rcpt(
 fn check(address: &Address, offered: &Capabilities, stage: Stage) -> Result<(), Failure> {
     let why = match () {
         () if !is_sayable(address) => "this address cannot be part of a command",
-        () if !is_ascii(address) && !offered.utf8 => "this address needs SMTPUTF8, which the relay does not offer",
+        () if !address.user().is_ascii() && !offered.utf8 => {
+            "this address needs SMTPUTF8, which the relay does not offer"
+        }
         () => return Ok(()),
     };
     Err(Failure::new(Kind::Data, printable(address.to_string().as_bytes(), 256), why).at(stage))

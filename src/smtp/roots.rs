@@ -4,7 +4,7 @@
 //! needed. So the bundle stays text, and a root is found in it by the base64 of its subject.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
 use crate::failure::{Failure, Kind};
+use crate::modes;
 use crate::outcome::Stage;
 
 /// The largest bundle that is read, all its files together.
@@ -155,10 +156,10 @@ fn fragments(name: &[u8]) -> Vec<Vec<u8>> {
 /// Reads `path` to the end of `text`, within the limit on all of it.
 fn append(text: &mut Vec<u8>, path: &Path) -> io::Result<()> {
     let left = LIMIT.saturating_sub(text.len() as u64);
-    let mut file = File::open(path)?;
+    let mut file = modes::open(path)?;
     text.reserve(usize::try_from(file.metadata()?.len().min(left)).unwrap_or(0) + 1);
     if file.by_ref().take(left).read_to_end(text)? as u64 == left && file.read(&mut [0])? > 0 {
-        return Err(io::Error::other("more than 16 MB of certificates"));
+        return Err(io::ErrorKind::FileTooLarge.into());
     }
     // The next file must not begin in this one's last line.
     text.push(b'\n');
@@ -178,14 +179,9 @@ fn append_all(text: &mut Vec<u8>, directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The failure for a certificate or key file that could not be read.
+/// The failure for a certificate file that could not be read.
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    let (kind, why) = match error.kind() {
-        io::ErrorKind::NotFound => (Kind::Configuration, "no such file".to_owned()),
-        io::ErrorKind::PermissionDenied => (Kind::NoPermission, "permission denied".to_owned()),
-        _ => (Kind::Io, error.to_string()),
-    };
-    Failure::new(kind, path.display().to_string(), why).at(Stage::Tls)
+    modes::unreadable(path, error, nix::unistd::getgid().as_raw()).at(Stage::Tls)
 }
 
 #[cfg(test)]
@@ -272,5 +268,14 @@ mod tests {
         assert_eq!((failure.kind, failure.why.as_str()), (Kind::Configuration, "holds no PEM certificate"));
         let failure = Bundle::of_file(&scratch.path().join("absent")).unwrap_err();
         assert_eq!((failure.kind, failure.why.as_str()), (Kind::Configuration, "no such file"));
+    }
+
+    #[test]
+    fn a_bundle_that_is_a_fifo_is_not_waited_for() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let failure = Bundle::of_file(&path).unwrap_err();
+        assert_eq!((failure.kind, failure.why.as_str()), (Kind::Configuration, "is not a regular file"));
     }
 }

@@ -3,25 +3,25 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lettre::transport::smtp::commands;
 
-use super::client::{Capabilities, Dialogue, End, Expect, Framing, Heard, Opening, Progress, Recipients, Upload};
+use super::client::{
+    Capabilities, Dialogue, End, Expect, Framing, Heard, Loss, Opening, Progress, Recipients, Upload, sayable,
+};
+use super::line::{Line, Listener, Span};
 use super::server::{Mail, Rcpt};
 use super::wire::Connection;
-use super::{PARTING, channel, passing, stream, take, take_early};
+use super::{PARTING, adapt, channel, passing};
 use crate::address::Address;
 use crate::config::relay::{Login, Protocol, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
+use crate::message::repair::Needs;
 use crate::outcome::{Outcome, Stage};
 use crate::reply::Reply;
 use crate::trace::{HandOver, Trace};
-
-/// A deadline, and how long it was when the step began.
-type Span = (Deadline, Duration);
 
 /// An open session, the login done. Dropping it closes the connection without a word.
 ///
@@ -30,8 +30,39 @@ pub struct Session {
     relay: Arc<Relay>,
     connection: Connection,
     dialogue: Dialogue,
+    /// What the message has to be like, after the last MAIL.
+    needs: Needs,
     peer: Option<String>,
     tls: Option<String>,
+}
+
+/// Waits for one reply.
+struct Waiting<'a> {
+    dialogue: &'a mut Dialogue,
+    heard: Option<Result<Heard, Failure>>,
+}
+
+impl Listener for Waiting<'_> {
+    fn receive(&mut self, bytes: &[u8], trace: &mut Trace) {
+        self.dialogue.push(bytes);
+        if self.heard.is_none() {
+            self.heard = self.dialogue.hear(trace).transpose();
+        }
+    }
+
+    fn lost(&mut self, loss: &Loss, _: &mut Trace) {
+        if self.heard.is_none() {
+            self.heard = Some(Err(self.dialogue.lost(loss)));
+        }
+    }
+
+    fn message_withheld(&mut self) {
+        self.dialogue.withheld();
+    }
+
+    fn is_done(&self) -> bool {
+        self.heard.is_some()
+    }
 }
 
 impl Session {
@@ -51,7 +82,8 @@ impl Session {
         let connection = Connection::open(relay, deadline, trace)?;
         let mut opening = Opening::new(relay, login, host_name, channel(&connection));
         let dialogue = Dialogue::new(relay, login);
-        let mut session = Self { relay: Arc::clone(relay), connection, dialogue, peer: None, tls: None };
+        let mut session =
+            Self { relay: Arc::clone(relay), connection, dialogue, needs: Needs::default(), peer: None, tls: None };
         match session.log_in(&mut opening, span, trace) {
             Ok(()) => {
                 session.peer.clone_from(&trace.peer);
@@ -115,7 +147,9 @@ impl Session {
         trace: &mut Trace,
     ) -> Result<Reply, End> {
         let parameters = passing::mail(reverse_path, mail, self.capabilities(), &mut trace.warnings)?;
-        self.command(commands::Mail::new(reverse_path.cloned(), parameters), Expect::Mail, deadline, trace)
+        self.needs = passing::needs(mail, self.capabilities());
+        let reverse_path = reverse_path.map(sayable).transpose()?;
+        self.command(commands::Mail::new(reverse_path, parameters), Expect::Mail, deadline, trace)
     }
 
     /// Says RCPT as the caller did, as far as the relay can carry it.
@@ -130,7 +164,7 @@ impl Session {
         trace: &mut Trace,
     ) -> Result<Reply, End> {
         let parameters = passing::rcpt(forward_path, rcpt, self.capabilities(), &mut trace.warnings)?;
-        self.command(commands::Rcpt::new(forward_path.clone(), parameters), Expect::Rcpt, deadline, trace)
+        self.command(commands::Rcpt::new(sayable(forward_path)?, parameters), Expect::Rcpt, deadline, trace)
     }
 
     /// Says RSET: the transaction under way is forgotten.
@@ -163,7 +197,8 @@ impl Session {
             Ok(()) => Ok(recipients.outcome(None, true)),
             Err(End::Refused(reply, stage)) => Ok(recipients.outcome(Some((&reply, stage)), true)),
             Err(End::Failed(failure)) => {
-                self.dialogue.may_quit = false;
+                // A message that does not fit this server was not begun.
+                self.dialogue.may_quit &= failure.kind == Kind::Data;
                 Err(failure)
             }
         }
@@ -177,6 +212,8 @@ impl Session {
         trace: &mut Trace,
         hand_over: &HandOver,
     ) -> Result<(), End> {
+        let adapted = adapt(message, self.needs, trace).map_err(|failure| failure.at(Stage::Message))?;
+        let message = adapted.as_ref().unwrap_or(message);
         let chunked = self.dialogue.capabilities.chunking && self.relay.chunking;
         if !chunked {
             let reply = self.command(commands::Data, Expect::Data, span.0, trace)?;
@@ -216,25 +253,20 @@ impl Session {
         trace: &mut Trace,
         hand_over: &HandOver,
     ) -> Result<(), End> {
-        let Self { connection, dialogue, .. } = self;
-        let mut early = None;
-        stream(connection, message, framing, |connection| {
-            let loss = take_early(connection, span, |bytes| dialogue.push(bytes)).err();
-            early = match (dialogue.hear(trace), loss) {
-                (Err(failure), _) => Some(End::Failed(failure)),
-                (Ok(Some(heard)), _) if is_negative(&heard.reply) => Some(End::Refused(heard.reply, Stage::Message)),
-                (Ok(Some(heard)), _) => Some(End::Failed(dialogue.breach(Expect::Message, &heard.reply))),
-                (Ok(None), Some(loss)) => Some(End::Failed(dialogue.lost(&loss))),
-                (Ok(None), None) => None,
-            };
-            early.is_none()
-        })?;
-        if let Some(end) = early {
-            return Err(end);
+        let mut waiting = Waiting { dialogue: &mut self.dialogue, heard: None };
+        let mut line = Line { connection: &mut self.connection, listener: &mut waiting, trace, span };
+        if line.send(message, framing)? {
+            hand_over.begin();
+            self.dialogue.uploaded();
+            return Ok(());
         }
-        hand_over.begin();
-        dialogue.uploaded();
-        Ok(())
+        Err(match waiting.heard {
+            Some(Ok(heard)) if is_negative(&heard.reply) => End::Refused(heard.reply, Stage::Message),
+            Some(Ok(heard)) => self.dialogue.breach(Expect::Message, &heard.reply).into(),
+            Some(Err(failure)) => failure.into(),
+            // Sending stops only because something was heard.
+            None => self.dialogue.lost(&Loss::Closed).into(),
+        })
     }
 
     /// Says goodbye and closes; its answer is not waited for.
@@ -268,17 +300,15 @@ impl Session {
 
     /// Waits for the reply that is due.
     fn hear(&mut self, span: Span, trace: &mut Trace) -> Result<Heard, Failure> {
-        let mut loss = None;
+        let output = self.dialogue.take_output();
+        self.connection.queue(&output);
+        let heard = self.dialogue.hear(trace).transpose();
+        let mut waiting = Waiting { dialogue: &mut self.dialogue, heard };
         loop {
-            if let Some(heard) = self.dialogue.hear(trace)? {
-                return Ok(heard);
+            if let Some(heard) = waiting.heard.take() {
+                return heard;
             }
-            if let Some(loss) = loss {
-                return Err(self.dialogue.lost(&loss));
-            }
-            let output = self.dialogue.take_output();
-            self.connection.queue(&output);
-            loss = take(&mut self.connection, span, |bytes| self.dialogue.push(bytes)).err();
+            Line { connection: &mut self.connection, listener: &mut waiting, trace, span }.read();
         }
     }
 }

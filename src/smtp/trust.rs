@@ -1,10 +1,8 @@
 //! Whom TLS trusts: chain and name against the roots, or one fingerprint.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use nix::unistd::{getegid, geteuid, getgid, getuid};
 use ring::digest::{SHA256, digest};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -15,24 +13,27 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use zeroize::Zeroizing;
 
 use super::roots::{Bundle, unreadable};
 use super::verdict::Verdict;
 use crate::config::relay::{ClientCert, Relay};
 use crate::failure::{Failure, Kind};
+use crate::host;
+use crate::modes;
 use crate::outcome::Stage;
+use crate::secret::{self, Source};
 
 /// How TLS is spoken with `relay`: TLS 1.2 or 1.3, the server's certificate verified, its client
 /// certificate at hand. For one connection; sessions are not resumed.
 ///
 /// # Errors
-/// `Configuration`, `NoPermission` or `Io`: the roots, `ca_file` or `client_cert` cannot be used.
-pub fn config(relay: &Relay) -> Result<Arc<ClientConfig>, Failure> {
+/// `Configuration`, `NoPermission` or `Io`: the roots, `ca_file` or `client_cert` cannot be used. What is
+/// weak about the key's file is added to `warnings`, or refused with `strict_modes`.
+pub fn config(relay: &Relay, warnings: &mut Vec<String>) -> Result<Arc<ClientConfig>, Failure> {
     let trusted = match (relay.fingerprint, &relay.ca_file) {
         (Some(fingerprint), _) => Trusted::Fingerprint(fingerprint),
         (None, Some(path)) => Trusted::Roots(Bundle::of_file(path)?),
-        (None, None) => Trusted::Roots(Bundle::of_system(is_privileged())?),
+        (None, None) => Trusted::Roots(Bundle::of_system(host::is_privileged())?),
     };
     let provider = CryptoProvider {
         // AES-128 first: the cheapest of those that are all good enough. Servers mostly follow.
@@ -58,7 +59,7 @@ pub fn config(relay: &Relay) -> Result<Arc<ClientConfig>, Failure> {
     let mut config = match &relay.client_cert {
         None => builder.with_no_client_auth(),
         Some(pair) => {
-            let (chain, key) = client_certificate(pair)?;
+            let (chain, key) = client_certificate(pair, relay.strict_modes, warnings)?;
             builder.with_client_auth_cert(chain, key).map_err(|error| {
                 let why = format!("does not go with {}: {error}", pair.certificate.display());
                 unusable(&pair.key, why)
@@ -69,22 +70,22 @@ pub fn config(relay: &Relay) -> Result<Arc<ClientConfig>, Failure> {
     Ok(Arc::new(config))
 }
 
-/// Whether this process has rights that its caller has not (set-user-id or set-group-id), so that the
-/// caller's environment must not choose the roots.
-fn is_privileged() -> bool {
-    getuid() != geteuid() || getgid() != getegid()
-}
-
 fn unusable(path: &Path, why: impl Into<String>) -> Failure {
     Failure::new(Kind::Configuration, path.display().to_string(), why).at(Stage::Tls)
 }
 
-fn client_certificate(pair: &ClientCert) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Failure> {
-    let read = |path: &Path| fs::read(path).map(Zeroizing::new).map_err(|error| unreadable(path, &error));
-    let chain = CertificateDer::pem_slice_iter(&read(&pair.certificate)?).collect::<Result<Vec<_>, _>>();
+fn client_certificate(
+    pair: &ClientCert,
+    strict_modes: bool,
+    warnings: &mut Vec<String>,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Failure> {
+    let path = &pair.certificate;
+    let (pem, _) = modes::read(path, secret::LIMIT).map_err(|error| unreadable(path, &error))?;
+    let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     let chain = chain.ok().filter(|chain| !chain.is_empty());
-    let chain = chain.ok_or_else(|| unusable(&pair.certificate, "holds no PEM certificate"))?;
-    let key = PrivateKeyDer::from_pem_slice(&read(&pair.key)?)
+    let chain = chain.ok_or_else(|| unusable(path, "holds no PEM certificate"))?;
+    let key = Source::File(pair.key.clone()).read(strict_modes, warnings).map_err(|failure| failure.at(Stage::Tls))?;
+    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
         .map_err(|_| unusable(&pair.key, "holds no PEM private key without a passphrase"))?;
     Ok((chain, key))
 }
@@ -179,6 +180,7 @@ impl ServerCertVerifier for Verifier {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::path::PathBuf;

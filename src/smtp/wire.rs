@@ -3,17 +3,13 @@
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
 use nix::poll::{PollFd, PollFlags};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
 
 use super::connect;
-use super::socket::{Patient, wait};
-use super::tls_failure;
-use super::trust;
-use crate::config::relay::{Place, Relay, TlsMode};
+use super::socket::wait;
+use super::tls::Tls;
+use crate::config::relay::{Relay, TlsMode};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
@@ -31,13 +27,15 @@ const READ: usize = 4 << 10;
 /// An open connection. Dropping it closes it without waiting for anything.
 pub struct Connection {
     socket: File,
-    tls: Option<Box<ClientConnection>>,
+    tls: Option<Box<Tls>>,
     /// Queued, not yet sealed or written.
     output: Vec<u8>,
     /// Received, not yet read.
     input: Vec<u8>,
     /// How the input ended, once it has, until that is told.
     ended: Option<WireError>,
+    /// Octets of the present flight have been written.
+    is_under_way: bool,
     /// A flight could not be written to its end: nothing else may be.
     is_broken: bool,
     is_local: bool,
@@ -70,12 +68,6 @@ impl From<io::Error> for WireError {
     }
 }
 
-impl From<rustls::Error> for WireError {
-    fn from(error: rustls::Error) -> Self {
-        Self::Tls(error.to_string())
-    }
-}
-
 impl std::fmt::Display for WireError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -90,7 +82,8 @@ impl std::fmt::Display for WireError {
 impl std::error::Error for WireError {}
 
 impl Connection {
-    /// Connects to where `relay` listens and, with implicit TLS, shakes hands.
+    /// Connects to where `relay` listens and, with implicit TLS, shakes hands. What is weak about the files
+    /// of its secrets becomes a warning, or is refused with `strict_modes`.
     ///
     /// # Errors
     /// With stage, reason and hint: the name does not exist (`NoHost`), nobody answers (`Unavailable`),
@@ -103,6 +96,7 @@ impl Connection {
             output: Vec::new(),
             input: Vec::new(),
             ended: None,
+            is_under_way: false,
             is_broken: false,
             is_local: link.is_local,
         };
@@ -123,25 +117,10 @@ impl Connection {
             let why = "the server sent something between its STARTTLS reply and the TLS handshake";
             return Err(Failure::new(Kind::Protocol, relay.place.to_string(), why).at(Stage::Tls));
         }
-        let mut tls = client(relay, trust::config(relay)?)?;
-        let span = deadline.left();
-        let mut stream = Overheard { inner: Patient { socket: &self.socket, deadline }, first: Vec::new() };
-        if let Err(error) = tls.complete_io(&mut stream) {
-            return Err(tls_failure::failure(relay, &error, &stream.first, span));
-        }
-        // The caller bounds what is queued by flushing.
-        tls.set_buffer_limit(None);
-        let version = match tls.protocol_version() {
-            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
-            _ => "TLSv1.2",
-        };
-        let suite = tls.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
-        let line = format!("{version} {}", suite.unwrap_or_default());
-        trace.note(&line);
-        trace.tls = Some(line);
+        let tls = Tls::start(relay, &self.socket, deadline, trace)?;
         // The greeting may have come along with the end of the handshake.
-        take_plaintext(&mut tls, &mut self.input);
-        self.tls = Some(Box::new(tls));
+        let tls = self.tls.insert(Box::new(tls));
+        tls.take_plaintext(&mut self.input);
         Ok(())
     }
 
@@ -151,7 +130,7 @@ impl Connection {
         match &mut self.tls {
             // A chunk of the message is copied once, into its records.
             Some(tls) if bytes.len() >= RECORD => {
-                seal(tls, &[IoSlice::new(&self.output), IoSlice::new(bytes)]);
+                tls.seal(&[IoSlice::new(&self.output), IoSlice::new(bytes)]);
                 self.output.clear();
             }
             _ => self.output.extend_from_slice(bytes),
@@ -164,18 +143,57 @@ impl Connection {
     /// # Errors
     /// After one the connection takes nothing more, and [`Connection::read`] still gives what had arrived.
     pub fn flush(&mut self, deadline: Deadline) -> Result<(), WireError> {
+        while !self.flush_or_hear(deadline)? {
+            self.wait_to_write(deadline).inspect_err(|_| self.give_up())?;
+        }
+        Ok(())
+    }
+
+    /// As [`Connection::flush`], but with the rest still queued and `false` as soon as the server takes no
+    /// more and has said something: it may have refused what it does not want to read.
+    ///
+    /// # Errors
+    /// As for [`Connection::flush`].
+    pub fn flush_or_hear(&mut self, deadline: Deadline) -> Result<bool, WireError> {
         if self.is_broken {
             return Err(WireError::Closed);
         }
-        let result = self.write_out(deadline);
-        self.output.clear();
-        if result.is_err() {
-            self.is_broken = true;
-            // A server that closes often says why before. Nothing is waited for, nor taken without end.
-            let mut reads = 0..INPUT_LIMIT / READ;
-            while reads.next().is_some() && matches!(self.receive(), Ok(true)) {}
+        self.write_out(deadline).inspect_err(|_| self.give_up())
+    }
+
+    /// Takes what has arrived, without waiting, for [`Connection::read`].
+    ///
+    /// # Errors
+    /// There is no input, and there will be none: then nothing that is queued goes out any more.
+    pub fn hear(&mut self) -> Result<(), WireError> {
+        while self.ended.is_none() && self.input.len() < INPUT_LIMIT {
+            match self.receive() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(end) => self.ended = Some(end),
+            }
         }
-        result
+        if self.has_input() {
+            return Ok(());
+        }
+        self.ended.take().map_or(Ok(()), |end| {
+            self.give_up();
+            Err(end)
+        })
+    }
+
+    /// Whether the last flight failed before its first octet was given to the system.
+    pub fn is_flight_unsent(&self) -> bool {
+        self.is_broken && !self.is_under_way
+    }
+
+    /// Takes nothing more, and what the server still said: one that closes often says why before. Nothing
+    /// is waited for, nor taken without end.
+    pub fn give_up(&mut self) {
+        self.is_broken = true;
+        self.output.clear();
+        let mut reads = 0..INPUT_LIMIT / READ;
+        while reads.next().is_some() && matches!(self.receive(), Ok(true)) {}
     }
 
     /// Flushes, then gives at least one octet of input, as soon as there is one.
@@ -183,10 +201,9 @@ impl Connection {
     /// # Errors
     /// The end of the stream is [`WireError::Closed`].
     pub fn read(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize, WireError> {
-        if let Err(error) = self.flush(deadline)
-            && self.input.is_empty()
-        {
-            return Err(error);
+        // What has arrived may be the reason why nothing more can be written.
+        if self.input.is_empty() {
+            self.flush(deadline).or_else(|error| if self.input.is_empty() { Err(error) } else { Ok(()) })?;
         }
         while self.input.is_empty() {
             if let Some(end) = self.ended.take() {
@@ -219,28 +236,41 @@ impl Connection {
         self.is_local
     }
 
-    fn write_out(&mut self, deadline: Deadline) -> Result<(), WireError> {
+    /// `false` when the socket takes no more and there is input to be read.
+    fn write_out(&mut self, deadline: Deadline) -> Result<bool, WireError> {
         if let Some(tls) = &mut self.tls
             && !self.output.is_empty()
         {
-            seal(tls, &[IoSlice::new(&self.output)]);
+            tls.seal(&[IoSlice::new(&self.output)]);
+            self.output.clear();
         }
         let mut written = 0;
         loop {
             let is_done = self.tls.as_ref().map_or(written == self.output.len(), |tls| !tls.wants_write());
             if is_done {
-                return Ok(());
+                self.output.clear();
+                self.is_under_way = false;
+                return Ok(true);
             }
             if deadline.is_over() {
                 return Err(WireError::TimedOut);
             }
             let result = match &mut self.tls {
-                Some(tls) => tls.write_tls(&mut &self.socket),
+                Some(tls) => tls.write(&self.socket),
                 None => (&self.socket).write(&self.output[written..]),
             };
             match result {
-                Ok(count) => written += count,
+                Ok(count) => {
+                    written += count;
+                    self.is_under_way = true;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.has_input() => {
+                    if self.tls.is_none() {
+                        self.output.drain(..written);
+                    }
+                    return Ok(false);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_to_write(deadline)?,
                 Err(error) => return Err(error.into()),
             }
@@ -273,19 +303,9 @@ impl Connection {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
             Err(error) => return Err(error.into()),
         };
-        let mut octets = &buffer[..count];
-        let Some(tls) = &mut self.tls else {
-            self.input.extend_from_slice(octets);
-            return Ok(true);
-        };
-        while !octets.is_empty() {
-            tls.read_tls(&mut octets).map_err(|error| WireError::Tls(error.to_string()))?;
-            let state = tls.process_new_packets();
-            // What came before an alert is still the server's word.
-            take_plaintext(tls, &mut self.input);
-            if state?.peer_has_closed() {
-                return Err(WireError::Closed);
-            }
+        match &mut self.tls {
+            Some(tls) => tls.open(&buffer[..count], &mut self.input)?,
+            None => self.input.extend_from_slice(&buffer[..count]),
         }
         Ok(true)
     }
@@ -299,63 +319,8 @@ impl Drop for Connection {
             && !self.is_broken
             && !tls.wants_write()
         {
-            tls.send_close_notify();
-            let _ = tls.write_tls(&mut &self.socket);
+            tls.say_goodbye(&self.socket);
         }
-    }
-}
-
-fn client(relay: &Relay, config: Arc<ClientConfig>) -> Result<ClientConnection, Failure> {
-    let host = match &relay.place {
-        Place::Tcp { host, .. } => host.as_str(),
-        Place::Unix(_) => "localhost",
-    };
-    let impossible = |why: String| Failure::new(Kind::Configuration, relay.place.to_string(), why).at(Stage::Tls);
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| impossible(format!("{host:?} is no name that a certificate could be for")))?;
-    ClientConnection::new(config, name).map_err(|error| impossible(error.to_string()))
-}
-
-/// Turns plaintext into records, which wait to be written.
-fn seal(tls: &mut ClientConnection, plaintext: &[IoSlice<'_>]) {
-    let total: usize = plaintext.iter().map(|slice| slice.len()).sum();
-    // Without a buffer limit rustls takes everything and has no error to give.
-    let sealed = tls.writer().write_vectored(plaintext);
-    debug_assert_eq!(sealed.ok(), Some(total));
-}
-
-/// Moves the plaintext that rustls holds to the end of `input`.
-fn take_plaintext(tls: &mut ClientConnection, input: &mut Vec<u8>) {
-    // Ends with WouldBlock or the end of the stream; both are dealt with where the socket is read.
-    let _ = tls.reader().read_to_end(input);
-}
-
-/// A stream that remembers the first octets that came in, for the failure that they may explain.
-struct Overheard<'a> {
-    inner: Patient<'a>,
-    first: Vec<u8>,
-}
-
-impl Read for Overheard<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        let missing = 3_usize.saturating_sub(self.first.len());
-        self.first.extend_from_slice(&buffer[..count.min(missing)]);
-        Ok(count)
-    }
-}
-
-impl Write for Overheard<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.inner.write(bytes)
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.inner.write_vectored(slices)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -370,7 +335,7 @@ pub(super) mod tests {
     use nix::sys::socket::{setsockopt, sockopt};
 
     use super::*;
-    use crate::config::relay::{Protocol, Proxy};
+    use crate::config::relay::{Place, Protocol, Proxy};
     use crate::secret::{Secret, Source};
 
     /// Longer than any test takes.
@@ -387,6 +352,8 @@ pub(super) mod tests {
         Relay {
             name: "main".into(),
             provider: None,
+            api: None,
+            strict_modes: false,
             protocol: Protocol::Smtp,
             place,
             tls,
@@ -449,6 +416,19 @@ pub(super) mod tests {
                 Err(end) => return (String::from_utf8(text).unwrap(), end),
             }
         }
+    }
+
+    #[test]
+    fn a_server_that_hung_up_does_not_get_what_is_queued() {
+        let listener = listener();
+        let relay = relay_of(&listener, TlsMode::None);
+        let server = serve(listener, drop);
+        let mut connection = open(&relay);
+        server.join().unwrap();
+        connection.queue(b"the message");
+        assert!(matches!(connection.hear(), Err(WireError::Closed)));
+        assert!(connection.flush(patience()).is_err());
+        assert!(connection.is_flight_unsent());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `mailchute explain`: the path of a message, stopped before a relay is spoken to.
 
+use std::io::IsTerminal;
+
 use crate::caller::Caller;
 use crate::cli::invocation::Invocation;
 use crate::cli::{door, send};
@@ -10,6 +12,7 @@ use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
 use crate::plan::{self, Plan};
+use crate::secret::Source;
 use crate::{host, route};
 
 /// Prints every decision about the message `of` would send, on standard input or none, and returns 0, or
@@ -37,11 +40,7 @@ fn walk(
     let search = Search::new(wanted.config.clone());
     let config = search.load(caller)?;
     source_rows(&config, page);
-    let mut message = match send::read_standard_input(!of.ignore_dots) {
-        Ok(message) => message,
-        Err(failure) if failure.kind == Kind::NoInput => blank()?,
-        Err(failure) => return Err(failure),
-    };
+    let mut message = message()?;
     let wishes = send::wishes(of);
     let name = search.wanted_site(wanted.site.as_deref(), caller);
     let selection = plan::choose_site(&config, caller, name.as_deref(), &wishes, message.header())?;
@@ -62,9 +61,16 @@ fn walk(
     plan.map(drop)
 }
 
-/// A message that says nothing, for a command line explained without one.
-fn blank() -> Result<Message, Failure> {
-    Message::read(&mut &b"\n"[..], false)
+/// The message on standard input, or one that says nothing: nobody types one at a terminal for this.
+fn message() -> Result<Message, Failure> {
+    let blank = || Message::read(&mut &b"\n"[..], false);
+    if std::io::stdin().is_terminal() {
+        return blank();
+    }
+    match send::read_standard_input(false) {
+        Err(failure) if failure.kind == Kind::NoInput => blank(),
+        read => read,
+    }
 }
 
 fn caller_line(caller: &Caller) -> String {
@@ -126,6 +132,7 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     sources.extend(login.secret.as_ref().map(|source| ("secret", source)));
     for (what, source) in sources {
         let verdict = match source.check(caller, strict) {
+            Ok(_) if matches!(source, Source::Command(_)) => "run when a message is sent".to_owned(),
             Ok(warnings) if warnings.is_empty() => "readable".to_owned(),
             Ok(warnings) => format!("readable, but {}", warnings.join("; ")),
             Err(failure) => match failure.hint {

@@ -1,6 +1,6 @@
 //! Every negative reply code at every stage comes back as the right exit status and sentence.
 
-use testkit::{Moment, Server};
+use testkit::{Action, Moment, Server};
 
 use crate::setup::{Setup, every};
 
@@ -92,4 +92,14 @@ fn authentication_decides_over_permanent_over_transient() {
     }
     assert!(run.stderr.contains("d@example.net"), "what was not sent is named\n{}", run.report());
     assert!(setup.deliveries().is_empty());
+}
+
+#[test]
+fn the_classic_numbers_of_doubt_and_delay() {
+    let doubtful = Server::new().at(Moment::Message, Action::Close);
+    let setup = Setup::new(doubtful).top("exit_status = \"sysexits\"");
+    setup.send(&["bob@example.net"]).expect_status(74);
+    let deferring = Server::new().reply(Moment::Rcpt, "451 4.3.0 later");
+    let setup = Setup::new(deferring).top("exit_status = \"sysexits\"").top("transient_status = 75");
+    setup.send(&["bob@example.net"]).expect_status(75);
 }

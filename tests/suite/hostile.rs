@@ -51,14 +51,14 @@ fn closing_at_every_stage() {
 
 #[test]
 fn silent_at_every_stage() {
-    check(&Action::Hang, "1s");
+    check(&Action::Hang, "2s");
 }
 
 #[test]
 fn a_flight_that_holds_the_whole_message_is_in_doubt_once_it_is_out() {
     // MAIL, RCPT and BDAT LAST left together; the server closes without a reply to MAIL.
     for action in [Action::Close, Action::Hang] {
-        let setup = Setup::new(Server::new().at(Moment::Mail, action)).top("deadline = \"1s\"");
+        let setup = Setup::new(Server::new().at(Moment::Mail, action)).top("deadline = \"2s\"");
         setup.send(&["bob@example.net"]).expect_status(79);
     }
 }
@@ -125,4 +125,48 @@ fn no_other_relay_is_tried_when_somebody_may_have_it_or_it_was_refused() {
         setup.send(&["bob@example.net"]).expect_status(status);
     }
     assert!(backup.finish().is_empty());
+}
+
+#[test]
+fn a_message_in_doubt_goes_to_the_next_relay_only_when_the_site_wants_that() {
+    let backup = Server::new().start();
+    let second = format!("[relay.backup]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"", backup.port());
+    let first = Server::new().at(Moment::Message, Action::Close);
+    let setup = Setup::new(first).top("in_doubt = \"retry\"").relay(&second);
+    setup.send(&["bob@example.net"]).expect_status(0);
+    assert_eq!(backup.finish().len(), 1);
+}
+
+#[test]
+fn fifty_at_once() {
+    let setup = Setup::new(Server::new());
+    drop(setup.mailchute());
+    let config = setup.scratch.join("config.toml");
+    let calls: Vec<_> = (0..50)
+        .map(|number| {
+            let call = crate::setup::mailchute().config(&config).arg("-i").arg(format!("user{number}@example.net"));
+            call.stdin(MESSAGE).spawn()
+        })
+        .collect();
+    for call in calls {
+        call.finish().expect_status(0);
+    }
+    let log = setup.scratch.read("log");
+    assert_eq!(log.lines().count(), 50);
+    for line in log.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "a torn record: {line}");
+    }
+    assert_eq!(setup.deliveries().len(), 50);
+}
+
+#[test]
+fn a_later_refusal_does_not_take_back_what_is_in_doubt() {
+    for second in ["550 5.1.1 no such user", "451 4.3.0 later"] {
+        let backup = Server::new().reply(Moment::Rcpt, second).start();
+        let relay = format!("[relay.backup]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"", backup.port());
+        let setup = Setup::new(Server::new().at(Moment::Message, Action::Close)).relay(&relay);
+        let run = setup.top("in_doubt = \"retry\"").send(&["bob@example.net"]);
+        run.expect_status(79);
+        assert!(run.stderr.contains("may have been accepted") && run.stderr.contains(second), "{}", run.report());
+    }
 }

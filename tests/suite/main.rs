@@ -4,11 +4,17 @@
 // Helpers outside `#[test]` functions are tests all the same.
 #![allow(clippy::unwrap_used)]
 
+mod aliases;
 mod bad_input;
 mod bs;
+mod callers;
 mod codes;
 mod config;
+mod daemons;
+mod docs;
+mod hints;
 mod hostile;
+mod injection;
 mod kit;
 mod law;
 mod log;
@@ -17,6 +23,7 @@ mod messages;
 mod partial;
 mod php;
 mod postfix;
+mod providers;
 mod round_trips;
 mod setup;
 mod signals;

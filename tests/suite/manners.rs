@@ -85,3 +85,61 @@ fn nothing_is_written_on_success() {
     let run = setup.send(&["bob@example.net"]);
     assert!(run.status == 0 && run.stdout.is_empty() && run.stderr.is_empty(), "{}", run.report());
 }
+
+#[test]
+fn neither_home_nor_path_nor_a_terminal_is_needed() {
+    let setup = Setup::new(Server::new());
+    // The shell sets PWD and the like itself; `env -i` leaves nothing at all.
+    let line = "exec setsid --wait env -i \"$@\" <\"$0\"";
+    assert_eq!(shell(&setup, line, &["-i", "bob@example.net"]), 0);
+    assert_eq!(setup.deliveries().len(), 1);
+}
+
+#[test]
+fn a_caller_may_ignore_signals_and_close_every_descriptor() {
+    // Signals that are ignored stay so across exec; nothing about the status may change.
+    for (line, to, status) in [
+        ("trap '' PIPE CHLD HUP; exec \"$@\" <\"$0\"", "bob@example.net", 0),
+        ("trap '' PIPE CHLD HUP; exec \"$@\" <\"$0\"", "carol@example.net", 150),
+        ("trap '' PIPE; exec \"$@\" <&- >&- 2>&-", "bob@example.net", 66),
+        ("ulimit -n 16; exec \"$@\" <\"$0\" 3>&- 4>&-", "bob@example.net", 0),
+    ] {
+        let setup = Setup::new(Server::new().reply(Moment::RcptOf("carol@example.net".into()), "550 no"));
+        assert_eq!(shell(&setup, line, &["-i", to]), status, "{line} {to}");
+        assert_eq!(setup.deliveries().len(), usize::from(status == 0), "{line} {to}");
+    }
+}
+
+#[test]
+fn a_reader_that_went_away_changes_nothing() {
+    // Standard output and standard error are pipes that nobody reads: writing to them is EPIPE.
+    for (trap, args, status) in [
+        ("", &["-v", "-i", "bob@example.net"][..], 0),
+        ("trap '' PIPE;", &["-v", "-i", "bob@example.net"], 0),
+        ("", &["-v", "-i", "carol@example.net"], 150),
+        ("", &["-bp"], 0),
+    ] {
+        let setup = Setup::new(Server::new().reply(Moment::RcptOf("carol@example.net".into()), "550 no"));
+        // The status comes on descriptor 3, past the pipe; opening a FIFO for both ends and closing the
+        // reader's leaves a pipe without one.
+        let line = format!("{trap} mkfifo gone; exec 4<>gone 5>gone 4<&-; \"$@\" <\"$0\" >&5 2>&5 5>&-");
+        assert_eq!(shell(&setup, &line, args), status, "{line} {args:?}");
+        assert_eq!(setup.deliveries().len(), usize::from(args.contains(&"bob@example.net")), "{line} {args:?}");
+    }
+}
+
+#[test]
+fn the_umask_changes_no_mode() {
+    use std::os::unix::fs::PermissionsExt;
+    for umask in ["000", "077", "777"] {
+        let setup = Setup::new(Server::new());
+        // Larger than what is held in memory, so that a temporary file is made.
+        let line =
+            format!("umask {umask}; {{ cat \"$0\"; head -c 3000000 /dev/zero | tr '\\0' 'x' | fold; }} | \"$@\"");
+        assert_eq!(shell(&setup, &line, &["-i", "bob@example.net"]), 0, "{umask}");
+        let mode = setup.scratch.join("log").metadata().expect("a log").permissions().mode();
+        assert_eq!(mode & 0o7777, 0o640, "{umask}");
+        let deliveries = setup.deliveries();
+        assert!(deliveries[0].octets.len() > 3_000_000, "{umask}");
+    }
+}

@@ -5,6 +5,7 @@
 //! | `argv:` | the arguments; `-t -i` unless said |
 //! | `top:` | a line of the configuration's top level |
 //! | `exit:`, `stderr:` | as in `tests/smtp` |
+//! | `offers:` | the server's capabilities, in place of all it has |
 //! | `from:` | the reverse-path |
 //! | `to:` | the forward-paths, in order |
 //! | `repair:` | text that the record's `repairs` hold |
@@ -16,20 +17,24 @@
 
 use std::io::Write;
 
-use testkit::{Case, Moment, Server, escaped, matches};
+use testkit::{Case, Delivery, Moment, Server, escaped, matches};
 
 use crate::setup::{MESSAGE, Setup, check_stderr, every_case, exit};
 
 #[test]
 fn messages() {
     every_case("messages", "case", |case| {
-        case.knows(&["argv", "top", "exit", "stderr", "from", "to", "repair"], &["input", "output"]);
+        case.knows(&["argv", "top", "offers", "exit", "stderr", "from", "to", "repair"], &["input", "output"]);
         check(case);
     });
 }
 
 fn check(case: &Case) {
-    let mut setup = Setup::new(Server::new());
+    let mut server = Server::new();
+    if let Some(offers) = case.value("offers") {
+        server = server.capabilities(&offers.split_whitespace().collect::<Vec<_>>());
+    }
+    let mut setup = Setup::new(server);
     for line in case.values("top") {
         setup = setup.top(line);
     }
@@ -45,18 +50,23 @@ fn check(case: &Case) {
         assert!(record["repairs"].to_string().contains(text), "{text} is not in {record}");
     }
     let deliveries = setup.deliveries();
-    let Some(output) = case.block("output") else {
+    if case.block("output").is_none() {
         assert!(deliveries.is_empty(), "it arrived: {}", deliveries[0].text());
         return;
-    };
+    }
     assert_eq!(deliveries.len(), 1, "messages\n{}", run.report());
-    let delivery = &deliveries[0];
+    check_arrival(case, &deliveries[0]);
+}
+
+/// Compares what arrived with `from`, `to` and the block `output` of a case.
+pub(crate) fn check_arrival(case: &Case, delivery: &Delivery) {
     if let Some(from) = case.value("from") {
         assert!(matches(from, &delivery.reverse_path), "reverse-path {}", delivery.reverse_path);
     }
     if let Some(to) = case.value("to") {
         assert_eq!(delivery.forward_paths().join(" "), to, "forward-paths");
     }
+    let output = case.block("output").expect("the message that should arrive");
     let arrived = lines(&delivery.octets);
     let expected: Vec<&str> = output.lines().collect();
     let same = arrived.len() == expected.len() && expected.iter().zip(&arrived).all(|(a, b)| matches(a, b));

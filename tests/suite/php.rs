@@ -19,7 +19,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_mailchute");
 /// A script that prints what `mail()` returned. `arguments` go behind the header fields.
 fn script(arguments: &str) -> String {
     format!(
-        "var_export(mail('bob@example.org', 'Your order', \"Thank you.\\n.\\nThe shop\\n\", \
+        "var_export(mail('bob@example.org', 'Your order', \"Thank you.\\n.\\nThe shop\", \
          \"From: Shop <orders@shop.example>\\r\\nBcc: copy@shop.example\"{arguments}));"
     )
 }
@@ -219,7 +219,7 @@ fn each_fpm_pool_sends_as_its_own_site() {
     assert_eq!(fpm.request("blog", &script("")), "true");
     // The other pool's site, asked for by name.
     let asked = format!(
-        "exec('{BINARY} --config {} --site shop bob@example.org </dev/null 2>&1', $lines, $status); echo $status;",
+        "exec('echo x | {BINARY} --config {} --site shop -i bob@example.org 2>&1', $lines, $status); echo $status;",
         config.display()
     );
     assert_eq!(fpm.request("blog", &asked), "77");

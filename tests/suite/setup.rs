@@ -41,13 +41,14 @@ pub(crate) struct Setup {
     pub(crate) server: Server,
     top: String,
     relay: String,
+    secret: Option<&'static str>,
 }
 
 impl Setup {
     /// For this server, which is started here.
     pub(crate) fn new(server: Server) -> Self {
         let server = server.start();
-        Self { scratch: Scratch::new(), server, top: String::new(), relay: String::new() }
+        Self { scratch: Scratch::new(), server, top: String::new(), relay: String::new(), secret: None }
     }
 
     /// With one more line at the top level of the configuration.
@@ -64,12 +65,21 @@ impl Setup {
         self
     }
 
+    /// With another password or token than the one the server takes.
+    pub(crate) fn secret(mut self, secret: &'static str) -> Self {
+        self.secret = Some(secret);
+        self
+    }
+
     /// Writes the configuration and calls the binary with it.
     pub(crate) fn mailchute(&self) -> Mailchute {
+        let server = match self.secret {
+            Some(secret) => self.server.relay_lines_with(&self.scratch, secret),
+            None => self.server.relay_lines(&self.scratch),
+        };
         let text = format!(
-            "{}\n[relay.main]\n{}{}\n[log]\nto = [\"{}\"]\n",
+            "{}\n[relay.main]\n{server}{}\n[log]\nto = [\"{}\"]\n",
             self.top,
-            self.server.relay_lines(&self.scratch),
             self.relay,
             self.scratch.join("log").display(),
         );

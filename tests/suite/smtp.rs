@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `top:`, `relay:` | a line of the configuration's top level or of `[relay.main]`; `{port}`, `{ca}` and `{scratch}` are filled in |
 //! | `argv:` | the arguments; `-i bob@example.net` unless said |
+//! | `more:` | so many megabytes of body behind the usual message |
 //! | `certificate:` | `expired`, `wrong-name`, `self-signed`, `other-authority`; a good one unless said |
 //! | `exit:` | the exit status |
 //! | `stderr:` | one line of standard error, `*` for any text; several lines in order |
@@ -17,7 +18,7 @@ use crate::setup::{MESSAGE, check_stderr, every_case, exit, mailchute};
 #[test]
 fn transcripts() {
     every_case("smtp", "smtp", |case| {
-        let known = ["top", "relay", "argv", "certificate", "exit", "stderr", "received", "absent"];
+        let known = ["top", "relay", "argv", "more", "certificate", "exit", "stderr", "received", "absent"];
         case.knows(&known, &["dialogue"]);
         play(case);
     });
@@ -32,13 +33,18 @@ fn play(case: &Case) {
         Some("other-authority") => Identity::OtherAuthority,
         Some(other) => panic!("no certificate is called {other}"),
     };
+    let megabytes = case.value("more").map_or(0, |value| value.parse::<usize>().expect("megabytes"));
+    let message = format!(
+        "{MESSAGE}{}",
+        "sixty-four octets of text, line end included, from here to there\r\n".repeat(megabytes << 14)
+    );
     let script = Script::play(case.block("dialogue").expect("a dialogue"), identity);
     let scratch = Scratch::new();
     let config = configuration(case, &scratch, script.port());
     let run = mailchute()
         .config(&scratch.write("config.toml", config, 0o644))
         .line(case.value("argv").unwrap_or("-i bob@example.net"))
-        .stdin(MESSAGE)
+        .stdin(message.clone())
         .run();
     let dialogue = script.finish();
     let seen = format!("{}\ndialogue:\n{}", run.report(), dialogue.lines.join("\n"));
@@ -47,7 +53,7 @@ fn play(case: &Case) {
     check_stderr(case, &run);
     match case.value("received") {
         None | Some("nothing") => assert!(dialogue.messages.is_empty(), "a message arrived\n{seen}"),
-        Some("message") => assert!(dialogue.messages == [MESSAGE.as_bytes()], "not the message\n{seen}"),
+        Some("message") => assert!(dialogue.messages == [message.as_bytes()], "not the message\n{seen}"),
         Some(other) => panic!("received: {other}?"),
     }
     let log = scratch.read("log");

@@ -83,6 +83,23 @@ fn every_mechanism_logs_in() {
 }
 
 #[test]
+fn tokens_log_in() {
+    for mechanism in ["XOAUTH2", "OAUTHBEARER"] {
+        let server = Server::new().tls(TlsStart::Implicit).login("alice@example.org", "ya29.token", &[mechanism]);
+        let setup = Setup::new(server);
+        setup.send(&["bob@example.net"]).expect_status(0);
+        let sessions = setup.finish();
+        assert_eq!(sessions[0].login.as_ref().map(|login| login.0.as_str()), Some(mechanism));
+    }
+    // The server knows another token: it explains itself in a challenge and then refuses.
+    let server = Server::new().tls(TlsStart::Implicit).login("alice@example.org", "ya29.token", &["XOAUTH2"]);
+    let setup = Setup::new(server).secret("ya29.expired");
+    let run = setup.send(&["bob@example.net"]);
+    run.expect_status(135);
+    assert!(!run.stderr.contains("ya29"), "{}", run.report());
+}
+
+#[test]
 fn the_mechanism_with_the_fewest_round_trips_is_first() {
     let all = ["CRAM-MD5", "LOGIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "PLAIN"];
     let setup = Setup::new(Server::new().tls(TlsStart::Implicit).login("alice", SECRET, &all));
@@ -122,4 +139,27 @@ fn only_mechanisms_we_do_not_speak() {
     let run = setup.send(&["bob@example.net"]);
     run.expect_status(76);
     assert!(run.stderr.contains("GSSAPI"), "what is offered is named\n{}", run.report());
+}
+
+#[test]
+fn a_container_with_nothing_but_environment_variables() {
+    let server = Server::new().tls(TlsStart::Implicit).login("alice@example.org", SECRET, &["PLAIN"]).start();
+    let scratch = testkit::Scratch::new();
+    let authority = Certs::shared().write_authority(&scratch);
+    let secret = scratch.write("password", format!("{SECRET}\n"), 0o644);
+    let call = || {
+        crate::setup::mailchute()
+            .env("MAILCHUTE_URL", format!("smtps://127.0.0.1:{}", server.port()))
+            .env("SSL_CERT_FILE", &authority)
+            .env("MAILCHUTE_USERNAME", "alice@example.org")
+            .env("MAILCHUTE_LOG", scratch.join("log"))
+            .args(["-i", "bob@example.net"])
+            .stdin(MESSAGE)
+    };
+    call().env("MAILCHUTE_PASSWORD", SECRET).run().expect_status(0);
+    call().env("MAILCHUTE_PASSWORD_FILE", secret).run().expect_status(0);
+    call().env("MAILCHUTE_PASSWORD", "wrong").run().expect_status(135);
+    let log = scratch.read("log");
+    assert_eq!(log.lines().count(), 3);
+    assert!(!log.contains(SECRET), "{log}");
 }

@@ -38,20 +38,20 @@ impl Relay {
     }
 
     /// Reads user name and secret. `None`: no credentials are configured. What is weak about a file's
-    /// owner or mode is added to `warnings`, or refused when `strict` is set.
+    /// owner or mode is added to `warnings`, or refused with `strict_modes`.
     ///
     /// # Errors
     /// As [`Source::read`](crate::secret::Source::read); nothing has been sent then.
-    pub fn login(&self, strict: bool, warnings: &mut Vec<String>) -> Result<Option<Login>, Failure> {
+    pub fn login(&self, warnings: &mut Vec<String>) -> Result<Option<Login>, Failure> {
         let Some(source) = &self.login else { return Ok(None) };
         let secret = match &source.secret {
-            Some(place) => place.read(strict, warnings)?,
+            Some(place) => place.read(self.strict_modes, warnings)?,
             None => Secret::new(String::new()),
         };
         let username = match &source.username {
             Username::Given(name) => name.clone(),
             Username::Secret => secret.expose().to_owned(),
-            Username::Read(place) => place.read(strict, warnings)?.expose().to_owned(),
+            Username::Read(place) => place.read(self.strict_modes, warnings)?.expose().to_owned(),
         };
         if username.contains(char::is_control) {
             let what = format!("user name of relay {}", self.name);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::credentials::{self, secret_keys, username_keys};
+use super::interface;
 use super::{ClientCert, Mechanism, Place, Protocol, Proxy, Relay, TlsMode};
 use crate::config::document::{Keys, Section};
 use crate::config::url::Url;
@@ -33,9 +34,9 @@ const KEYS: &[&str] = &[
     "proxy",
 ];
 
-/// The keys of later versions, and those that only OAuth and the HTTP APIs know.
-const LATER: &[&str] =
-    &["endpoint", "limit", "tenant", "client_id", "client_secret", "refresh_token", "service_account"];
+/// The keys of later versions, and those that only OAuth knows.
+pub(super) const LATER: &[&str] =
+    &["limit", "tenant", "client_id", "client_secret", "refresh_token", "service_account"];
 
 /// Until the login is done, unless `connect_timeout` says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -46,9 +47,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// `Configuration`, with the place of the key at fault.
 pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str]) -> Result<Relay, Failure> {
     let provider = provider(section)?;
-    via(section, provider)?;
+    if let (Some(provider), Some(entry)) = (provider, interface::chosen(section, provider)?) {
+        return interface::read(name, section, provider, entry, above);
+    }
     let credentials: Vec<_> = secret_keys(provider).into_iter().chain(username_keys(provider)).collect();
-    api_keys(section, provider, &credentials)?;
+    interface::refuse_keys(section, provider, &[KEYS, &credentials].concat())?;
     section.expect(&Keys { now: &[KEYS, &credentials].concat(), later: LATER, above })?;
 
     let protocols = [("smtp", Protocol::Smtp), ("lmtp", Protocol::Lmtp), ("null", Protocol::Null)];
@@ -63,15 +66,35 @@ pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str])
         return Err(failure.hint("leave \"tls\" out, or allow only SCRAM: auth = [\"SCRAM-SHA-256\"]"));
     }
     Ok(Relay {
-        name: name.to_owned(),
-        provider,
         protocol,
-        place,
-        tls,
         auth,
         login,
         helo: section.string("helo")?.map(|helo| name_of(section, "helo", helo)).transpose()?,
         chunking: section.boolean("chunking")?.unwrap_or(true),
+        ..reached(name, section, provider, place, tls)?
+    })
+}
+
+/// A relay with what every way to one has: place, trust, proxy.
+pub(super) fn reached(
+    name: &str,
+    section: &Section<'_>,
+    provider: Option<&'static Provider>,
+    place: Place,
+    tls: TlsMode,
+) -> Result<Relay, Failure> {
+    Ok(Relay {
+        name: name.to_owned(),
+        provider,
+        api: None,
+        strict_modes: false,
+        protocol: Protocol::Smtp,
+        place,
+        tls,
+        auth: Vec::new(),
+        login: None,
+        helo: None,
+        chunking: true,
         connect_timeout: section.duration("connect_timeout")?.unwrap_or(CONNECT_TIMEOUT),
         ca_file: section.path("ca_file")?,
         fingerprint: parsed(section, "fingerprint", "must be 64 hexadecimal digits (SHA-256)", value::fingerprint)?,
@@ -90,27 +113,6 @@ fn provider(section: &Section<'_>) -> Result<Option<&'static Provider>, Failure>
             None => failure.hint("see mailchute providers, or use host = \"...\""),
         }
     })
-}
-
-fn via(section: &Section<'_>, provider: Option<&Provider>) -> Result<(), Failure> {
-    match section.word("via", &[("smtp", false), ("api", true)])? {
-        Some(true) => Err(section.error("via", "via = \"api\" is not in this version").hint(format!(
-            "by SMTP, {} takes {}",
-            provider.map_or("a relay", |p| p.id),
-            credentials::wanted(provider)
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Refuses what only the provider's HTTP API takes, with the keys to use instead.
-fn api_keys(section: &Section<'_>, provider: Option<&Provider>, usable: &[&str]) -> Result<(), Failure> {
-    let Some(provider) = provider else { return Ok(()) };
-    let Some(key) = provider.api_keys.iter().find(|key| section.has(key) && !usable.contains(key)) else {
-        return Ok(());
-    };
-    let why = format!("{key:?} is for {}'s HTTP interface, which is not in this version", provider.id);
-    Err(section.error(key, why).hint(format!("by SMTP, {} takes {}", provider.id, credentials::wanted(Some(provider)))))
 }
 
 fn parsed<T>(

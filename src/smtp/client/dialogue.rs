@@ -255,6 +255,13 @@ impl Dialogue {
         self.may_quit = true;
     }
 
+    /// Not one octet of its last flight is, after all.
+    pub(in crate::smtp) fn withheld(&mut self) {
+        if self.upload == Upload::Over {
+            self.upload = Upload::Running;
+        }
+    }
+
     /// The dialogue is ended: nothing that waits goes out any more, but a goodbye where it is due.
     pub(in crate::smtp) fn close(&mut self, polite: bool, trace: &mut Trace) {
         self.output.clear();

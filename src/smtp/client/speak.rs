@@ -3,7 +3,7 @@
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 
 use super::dialogue::Expect;
-use super::{Action, Client, FLIGHT, Framing, Task, adapt};
+use super::{Action, Client, FLIGHT, Framing, Task, adapt, needs, sayable};
 use crate::failure::Failure;
 use crate::outcome::Stage;
 use crate::trace::Trace;
@@ -11,12 +11,21 @@ use crate::trace::Trace;
 impl Client<'_> {
     pub(super) fn envelope(&mut self, trace: &mut Trace) -> Result<(), Failure> {
         self.logging_in = false;
-        let Task { envelope, size, facts, .. } = self.task;
         trace.stage = Some(Stage::MailFrom);
-        self.parameters = adapt(facts, size, envelope, &self.dialogue.capabilities)?;
+        let Task { envelope, utf8_header, .. } = self.task;
+        self.needs = needs(envelope, utf8_header, &self.dialogue.capabilities)?;
+        self.pending = Some(Action::Adapt(self.needs));
+        Ok(())
+    }
+
+    /// The message is fit: MAIL, and whatever may go with it.
+    pub(super) fn mail(&mut self, trace: &mut Trace) -> Result<(), Failure> {
+        let Task { envelope, size, facts, .. } = self.task;
+        self.parameters = adapt(facts, size, envelope, self.needs, &self.dialogue.capabilities)?;
         trace.warnings.append(&mut self.parameters.warnings);
         let parameters = std::mem::take(&mut self.parameters.mail);
-        self.dialogue.say(Mail::new(envelope.reverse_path.clone(), parameters), Some(Expect::Mail), trace)?;
+        let reverse_path = envelope.reverse_path.as_ref().map(sayable).transpose()?;
+        self.dialogue.say(Mail::new(reverse_path, parameters), Some(Expect::Mail), trace)?;
         if self.dialogue.capabilities.pipelining {
             self.recipients(trace)?;
         }
@@ -29,8 +38,9 @@ impl Client<'_> {
         let batch = if pipelining { FLIGHT } else { 1 };
         for recipient in recipients.iter().skip(self.asked).take(batch) {
             self.asked += 1;
-            let rcpt = Rcpt::new(recipient.clone(), self.parameters.rcpt(recipient));
-            self.dialogue.say(rcpt, Some(Expect::Rcpt), trace)?;
+            let recipient = sayable(recipient)?;
+            let parameters = self.parameters.rcpt(&recipient);
+            self.dialogue.say(Rcpt::new(recipient, parameters), Some(Expect::Rcpt), trace)?;
         }
         let last = self.asked == recipients.len();
         let hopeless = self.recipients.any_refused() && !self.task.deliver_partially;

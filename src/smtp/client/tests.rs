@@ -20,6 +20,8 @@ fn relay() -> Relay {
     Relay {
         name: "main".to_owned(),
         provider: None,
+        api: None,
+        strict_modes: false,
         protocol: Protocol::Smtp,
         place: Place::Tcp { host: "smtp.example.net".to_owned(), port: 465 },
         tls: TlsMode::Implicit,
@@ -63,6 +65,7 @@ fn task<'a>(relay: &'a Relay, login: Option<&'a Login>, envelope: &'a Envelope) 
         envelope,
         size: 2000,
         facts: Facts::default(),
+        utf8_header: false,
         deliver_partially: false,
         host_name: "web.example.org",
     }
@@ -93,6 +96,10 @@ impl<'a> Talk<'a> {
                 Action::StartTls => {
                     done.push_str("<tls>");
                     self.client.tls_started(TLS, &mut self.trace);
+                }
+                Action::Adapt(_) => {
+                    let Task { size, facts, .. } = self.client.task;
+                    self.client.adapted(Ok((size, facts)), &mut self.trace);
                 }
                 Action::SendMessage(framing) => {
                     done.push_str(if framing == Framing::Chunk { "<chunk>" } else { "<dots>" });

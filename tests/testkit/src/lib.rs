@@ -14,13 +14,15 @@ mod scratch;
 mod script;
 mod server;
 mod session;
+mod web;
 
 pub use case::{Case, escaped, matches};
 pub use certs::{Certs, Identity};
 pub use channel::PATIENCE;
 pub use command::{Mailchute, Run, Running};
-pub use peers::{need, need_root};
+pub use peers::{need, need_mount_namespace, need_root};
 pub use scratch::Scratch;
 pub use script::{Dialogue, Script};
 pub use server::{Action, Login, Moment, Server, TlsStart};
 pub use session::{Delivery, Recipient, Session};
+pub use web::{Answer, Asked, Web};

@@ -13,6 +13,7 @@
 //! | `endless: text` | says these octets again and again until the client is gone, 4 MB at most |
 //! | `slow: text` | says these octets one at a time, a tenth of a second apart, until the client is gone |
 //! | `hang` | says nothing until the client is gone |
+//! | `deaf` | neither reads nor says anything until the play is over |
 //! | `close` | closes the connection |
 //! | `reset` | waits for the client's next octets and resets the connection |
 //! | `end` | expects the client to close without another octet |
@@ -20,14 +21,13 @@
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::case::{escaped, matches};
 use crate::certs::{Certs, Identity};
-use crate::channel::{Channel, Socket};
+use crate::channel::{Channel, PATIENCE, Socket};
 
 /// The pause between two octets of `slow`.
 const PACE: Duration = Duration::from_millis(100);
@@ -49,7 +49,7 @@ pub struct Dialogue {
 /// A script that is being played.
 pub struct Script {
     port: u16,
-    stop: Arc<AtomicBool>,
+    stop: Arc<Stop>,
     player: JoinHandle<Dialogue>,
 }
 
@@ -63,19 +63,20 @@ impl Script {
         let port = listener.local_addr().expect("its address").port();
         let lines: Vec<String> =
             text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect();
-        let stop = Arc::new(AtomicBool::new(false));
+        let stop = Arc::new(Stop::default());
         let stopped = Arc::clone(&stop);
         let player = thread::spawn(move || {
             let mut dialogue = Dialogue::default();
             for part in lines.split(|line| line == "--") {
                 let accepted = listener.accept();
-                if stopped.load(Ordering::SeqCst) {
+                if stopped.is_set() {
                     dialogue.complaints.push("the client did not connect".to_owned());
                     break;
                 }
-                let result = accepted
-                    .and_then(|(stream, _)| Channel::new(Socket::Tcp(stream), false))
-                    .and_then(|channel| Player { channel, identity, dialogue: &mut dialogue }.play(part));
+                let result =
+                    accepted.and_then(|(stream, _)| Channel::new(Socket::Tcp(stream), false)).and_then(|channel| {
+                        Player { channel, identity, stop: &stopped, dialogue: &mut dialogue }.play(part)
+                    });
                 if let Err(error) = result {
                     dialogue.lines.push(format!("! {error}"));
                 }
@@ -96,15 +97,39 @@ impl Script {
     /// The script asks for something that is not in the table above.
     pub fn finish(self) -> Dialogue {
         // Wakes a player that still waits for a client.
-        self.stop.store(true, Ordering::SeqCst);
+        self.stop.set();
         drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
         self.player.join().expect("a script that can be played")
+    }
+}
+
+/// Set once the client's process is over.
+#[derive(Default)]
+struct Stop {
+    is_set: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stop {
+    fn set(&self) {
+        *self.is_set.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    fn is_set(&self) -> bool {
+        *self.is_set.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self) {
+        let is_set = self.is_set.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_timeout_while(is_set, PATIENCE, |is_set| !*is_set));
     }
 }
 
 struct Player<'a> {
     channel: Channel,
     identity: Identity,
+    stop: &'a Stop,
     dialogue: &'a mut Dialogue,
 }
 
@@ -168,6 +193,11 @@ impl Player<'_> {
                     if !late.is_empty() {
                         self.complain(format!("expected the end, heard {:?}", String::from_utf8_lossy(&late)));
                     }
+                }
+                "deaf" => {
+                    self.channel.flush()?;
+                    self.stop.wait();
+                    return Ok(());
                 }
                 "close" => return self.channel.flush(),
                 "reset" => {

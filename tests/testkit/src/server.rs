@@ -327,6 +327,12 @@ impl Drop for Server {
 impl Server {
     /// The lines of `[relay.main]` that reach this server: host, port, TLS mode, authority, login.
     pub fn relay_lines(&self, scratch: &crate::Scratch) -> String {
+        let secret = self.manners.login.as_ref().map_or("", |login| &login.secret);
+        self.relay_lines_with(scratch, secret)
+    }
+
+    /// The same with this password or token instead of the one the server takes.
+    pub fn relay_lines_with(&self, scratch: &crate::Scratch, secret: &str) -> String {
         let mut lines = match &self.running().place {
             Place::Tcp(address) => format!("host = \"127.0.0.1\"\nport = {}\n", address.port()),
             Place::Unix(path) => format!("host = \"{}\"\n", path.display()),
@@ -341,7 +347,10 @@ impl Server {
             lines += &format!("ca_file = \"{}\"\n", authority.display());
         }
         if let Some(login) = &self.manners.login {
-            lines += &format!("username = \"{}\"\npassword = '{}'\n", login.username, login.secret);
+            let bearer = ["XOAUTH2", "OAUTHBEARER"];
+            let is_token = login.mechanisms.iter().any(|name| bearer.contains(&name.as_str()));
+            let key = if is_token { "token" } else { "password" };
+            lines += &format!("username = \"{}\"\n{key} = '{secret}'\n", login.username);
         }
         lines
     }

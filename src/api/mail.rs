@@ -1,0 +1,90 @@
+//! What an API is asked to submit.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::parts::Parts;
+use crate::envelope::Envelope;
+use crate::failure::{Failure, Kind};
+use crate::message::Message;
+use crate::outcome::Stage;
+use crate::reply::{Enhanced, Reply};
+
+/// The largest message that is built into a request in memory, in octets. Every API takes less.
+const LIMIT: u64 = 64 << 20;
+
+/// One message with its envelope, at one time for one place.
+#[derive(Clone, Copy, Debug)]
+pub struct Mail<'a> {
+    /// Reverse-path and forward-paths.
+    pub envelope: &'a Envelope,
+    /// The message, made fit.
+    pub message: &'a Message,
+    /// Where the request goes, as [`Api::endpoint`](super::Api::endpoint) or the configuration says it.
+    pub endpoint: &'a str,
+    /// The time, for requests that are signed.
+    pub now: jiff::Timestamp,
+}
+
+impl Mail<'_> {
+    /// The reverse-path as a string; empty for `<>`.
+    pub fn sender(&self) -> &str {
+        self.envelope.reverse_path.as_ref().map_or("", AsRef::as_ref)
+    }
+
+    /// The forward-paths as strings.
+    pub fn recipients(&self) -> impl Iterator<Item = &str> {
+        self.envelope.forward_paths.iter().map(AsRef::as_ref)
+    }
+
+    /// The whole message in memory.
+    ///
+    /// # Errors
+    /// A refusal (552 5.3.4) of what no API takes; `Io` when it cannot be read back.
+    pub fn octets(&self) -> Result<Vec<u8>, Failure> {
+        if self.message.size() > LIMIT {
+            let why = format!("message of {} octets is too large for an HTTP API", self.message.size());
+            return Err(Failure::refused("message", Reply::new(552, Some(Enhanced::new(5, 3, 4)), &why)));
+        }
+        let mut octets = Vec::with_capacity(usize::try_from(self.message.size()).unwrap_or_default());
+        let mut chunks = self.message.chunks();
+        while let Some(chunk) = chunks.advance().map_err(|error| unreadable(&error))? {
+            octets.extend_from_slice(chunk);
+        }
+        Ok(octets)
+    }
+
+    /// The whole message in standard base64, padded.
+    ///
+    /// # Errors
+    /// As [`Mail::octets`].
+    pub fn base64(&self) -> Result<String, Failure> {
+        Ok(STANDARD.encode(self.octets()?))
+    }
+
+    /// The whole message as text, for an API that takes it as a JSON string.
+    ///
+    /// # Errors
+    /// `Data`: it holds octets that are not UTF-8; otherwise as [`Mail::octets`].
+    pub fn text(&self) -> Result<String, Failure> {
+        String::from_utf8(self.octets()?).map_err(|_| {
+            Failure::new(Kind::Data, "message", "holds 8-bit octets that are not UTF-8, which this API cannot carry")
+                .hint("set via = \"smtp\" for this relay")
+                .at(Stage::Message)
+        })
+    }
+
+    /// The message taken apart.
+    ///
+    /// # Errors
+    /// As [`Parts::of`].
+    pub fn parts(&self) -> Result<Parts, Failure> {
+        Parts::of(self)
+    }
+}
+
+/// The failure of a message that cannot be read back.
+pub(crate) fn unreadable(error: &std::io::Error) -> Failure {
+    let why = format!("cannot be read back from its temporary file: {error}");
+    Failure::new(Kind::Io, "message", why).at(Stage::Message)
+}

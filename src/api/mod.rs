@@ -1,0 +1,186 @@
+//! The providers' HTTP APIs: what is asked of each, and what its answers mean.
+//!
+//! Nothing here does I/O. A provider is two pure functions, the request for a message and the outcome of
+//! a response; the one exchange between them is `http`. Adding a provider is one file in this folder,
+//! its line in [`REGISTRY`] and one fixture in `tests/providers`.
+
+mod keys;
+mod mail;
+pub mod parts;
+mod postmark;
+mod request;
+mod response;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
+
+pub use keys::{Credential, Keys};
+pub use mail::Mail;
+pub(crate) use mail::unreadable;
+pub use request::{Body, Piece, Request};
+pub use response::Response;
+
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+/// Every API, one line each, in the order of the provider table.
+static REGISTRY: &[&Entry] = &[&postmark::ENTRY];
+
+/// One provider's API with its settings: the value that `[relay.NAME]` is read into.
+///
+/// The settings are the implementing struct itself; serde refuses keys it does not have.
+pub trait Api: Debug + Send + Sync {
+    /// The provider's own address: scheme and authority, perhaps a path, no final slash.
+    /// `endpoint` in the configuration stands in for it.
+    fn endpoint(&self) -> String;
+
+    /// The request that submits `mail`.
+    ///
+    /// # Errors
+    /// `Data`: the API cannot carry this message; the sentence names the part.
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure>;
+
+    /// What `response` says about each recipient of `envelope`.
+    ///
+    /// # Errors
+    /// `InDoubt`: a 2xx answer that is not what the provider documents.
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure>;
+}
+
+/// What is known about an API before it is configured.
+#[derive(Debug)]
+pub struct Entry {
+    /// The id in the provider table.
+    pub id: &'static str,
+    /// The keys of the relay's table that hold its credentials, in the order a URL gives them
+    /// (`provider+api://FIRST:SECOND@default`). The settings do not repeat them.
+    pub credentials: &'static [Credential],
+    /// Whether the message is taken as it is; otherwise it is taken apart into fields.
+    pub raw: bool,
+    /// What becomes of the reverse-path.
+    pub sender: Sender,
+    /// The most recipients of one message, where the provider documents it.
+    pub recipients: Option<usize>,
+    /// The largest message in octets, as sent, where the provider documents it.
+    pub size: Option<u64>,
+    /// The settings' keys.
+    keys: fn() -> &'static [&'static str],
+    /// Reads the settings.
+    read: fn(toml::de::ValueDeserializer<'_>) -> Result<Arc<dyn Api>, toml::de::Error>,
+}
+
+/// What an API does with the reverse-path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// It is given to the provider.
+    Carried,
+    /// The provider's own takes its place.
+    Replaced,
+}
+
+impl Entry {
+    /// An entry with settings of type `S`, whose other facts are filled in by struct update.
+    const fn of<S: Api + DeserializeOwned + 'static>(id: &'static str) -> Self {
+        Self {
+            id,
+            credentials: &[],
+            raw: false,
+            sender: Sender::Replaced,
+            recipients: None,
+            size: None,
+            keys: field_names::<S>,
+            read: |table| Ok(Arc::new(S::deserialize(table)?)),
+        }
+    }
+
+    /// The keys of the settings, credentials not among them.
+    pub fn keys(&self) -> &'static [&'static str] {
+        (self.keys)()
+    }
+
+    /// Whether `key` belongs to this API: a credential or a setting.
+    pub fn has(&self, key: &str) -> bool {
+        self.credentials.iter().any(|credential| credential.key == key) || self.keys().contains(&key)
+    }
+
+    /// The settings in `table`, which holds nothing else.
+    ///
+    /// # Errors
+    /// As serde has it, with the span of the key at fault.
+    pub fn read(&self, table: toml::de::ValueDeserializer<'_>) -> Result<Arc<dyn Api>, toml::de::Error> {
+        (self.read)(table)
+    }
+
+    /// The credentials for a reader: `api_key and secret_key`.
+    pub fn wanted(&self) -> String {
+        let needed: Vec<_> = self.credentials.iter().filter(|c| c.needed).map(|c| c.key).collect();
+        needed.join(" and ")
+    }
+}
+
+/// The API of the provider `id`, if it has one here.
+pub fn find(id: &str) -> Option<&'static Entry> {
+    REGISTRY.iter().copied().find(|entry| entry.id == id)
+}
+
+/// Every API.
+pub fn all() -> impl Iterator<Item = &'static Entry> {
+    REGISTRY.iter().copied()
+}
+
+/// The names of the fields that `S` is deserialised from.
+fn field_names<S: DeserializeOwned>() -> &'static [&'static str] {
+    let mut names: &'static [&'static str] = &[];
+    // Ends in an error, always: it is asked for its fields and given nothing.
+    let _ = S::deserialize(Fields(&mut names));
+    names
+}
+
+/// A deserializer that only hears which fields a struct has.
+struct Fields<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Fields<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
+        Err(serde::de::Error::custom("no value"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        _visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = fields;
+        Err(serde::de::Error::custom("no value"))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::Provider;
+
+    #[test]
+    fn every_api_belongs_to_a_provider_and_asks_for_something() {
+        for entry in all() {
+            let provider = Provider::find(entry.id).unwrap_or_else(|| panic!("{} is in no table", entry.id));
+            assert_eq!(provider.id, entry.id);
+            assert!(provider.api_keys.is_empty(), "{}: the keys of its API are those of its settings", entry.id);
+            let fixture = format!("{}/tests/providers/{}.case", env!("CARGO_MANIFEST_DIR"), entry.id);
+            assert!(std::path::Path::new(&fixture).exists(), "{fixture} is missing");
+            for credential in entry.credentials {
+                assert!(!entry.keys().contains(&credential.key), "{}: {} is read twice", entry.id, credential.key);
+            }
+        }
+    }
+}

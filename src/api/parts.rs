@@ -1,0 +1,217 @@
+//! A message taken apart for the APIs that want fields: addresses, subject, texts, attachments.
+//!
+//! What cannot be carried is refused by name, never left out; what has no field there but does not change
+//! the message (Date, Message-ID, trace fields, the reverse-path) is named in `not_carried`.
+
+mod people;
+mod tree;
+
+use mail_parser::{HeaderName, MessageParser};
+
+pub use people::{Person, joined};
+
+use self::people::{decoded, mailboxes};
+use self::tree::Tree;
+use super::mail::Mail;
+use crate::failure::{Failure, Kind};
+use crate::message::Header;
+use crate::outcome::Stage;
+
+/// A message as fields.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// The From field's mailbox.
+    pub from: Person,
+    /// The Reply-To field's.
+    pub reply_to: Vec<Person>,
+    /// Those of the To field that receive.
+    pub to: Vec<Person>,
+    /// Those of the Cc field that receive and are not in `to`.
+    pub cc: Vec<Person>,
+    /// Everybody else who receives.
+    pub bcc: Vec<Person>,
+    /// Decoded; empty where there is none.
+    pub subject: String,
+    /// The plain text, lines ending in LF.
+    pub text: Option<String>,
+    /// The HTML text, lines ending in LF.
+    pub html: Option<String>,
+    /// Attachments and what the HTML text refers to, in order.
+    pub attachments: Vec<Attachment>,
+    /// The other header fields, decoded, in order.
+    pub headers: Vec<(String, String)>,
+    /// What of the message and its envelope has no field, for the log record.
+    pub not_carried: Vec<String>,
+}
+
+/// A file inside a message.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Attachment {
+    /// Its name; one is made up where it has none.
+    pub name: String,
+    /// Its media type with a charset where it has one: `text/csv; charset=iso-8859-1`.
+    pub content_type: String,
+    /// Its octets.
+    pub content: Vec<u8>,
+    /// Its Content-ID without angle brackets.
+    pub content_id: Option<String>,
+    /// Whether it is shown inside the text: it has a Content-ID and is no plain attachment.
+    pub is_inline: bool,
+}
+
+impl Attachment {
+    /// The octets in standard base64, padded.
+    pub fn base64(&self) -> String {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(&self.content)
+    }
+
+    /// The media type alone, without parameters.
+    pub fn media_type(&self) -> &str {
+        self.content_type.split(';').next().unwrap_or_default()
+    }
+}
+
+/// Fields that have a place of their own, or that the provider writes anew.
+const OWN: &[&str] = &["from", "to", "cc", "bcc", "reply-to", "subject", "mime-version"];
+
+/// Fields that tell of the way so far, and those that every API writes itself.
+const REPLACED: &[&str] = &[
+    "date",
+    "message-id",
+    "sender",
+    "received",
+    "return-path",
+    "delivered-to",
+    "authentication-results",
+    "arc-seal",
+    "arc-message-signature",
+    "arc-authentication-results",
+];
+
+impl Parts {
+    /// Takes the message of `mail` apart.
+    ///
+    /// # Errors
+    /// `Data`: it is signed, encrypted, or holds a part that no field carries; otherwise as
+    /// [`Mail::octets`].
+    pub(super) fn of(mail: &Mail<'_>) -> Result<Self, Failure> {
+        let octets = mail.octets()?;
+        // Intake has made sure of a header section, so there always is a message.
+        let message = MessageParser::default().parse(&octets).ok_or_else(|| cannot("nothing that can be read"))?;
+        let mut parts = Self { subject: message.subject().unwrap_or_default().to_owned(), ..Self::default() };
+        let mut from = mailboxes(message.header_values(HeaderName::From));
+        parts.from = match from.len() {
+            1 => from.remove(0),
+            0 => return Err(cannot("no From field with an address")),
+            _ => return Err(cannot("more than one address in its From field")),
+        };
+        parts.reply_to = mailboxes(message.header_values(HeaderName::ReplyTo));
+        let visible = [HeaderName::To, HeaderName::Cc].map(|name| mailboxes(message.header_values(name)));
+        parts.share_out(mail, visible);
+        parts.read_fields(mail.message.header())?;
+        let sender = mail.sender();
+        if !sender.eq_ignore_ascii_case(&parts.from.address) {
+            parts.not_carried.insert(0, format!("reverse-path <{sender}>"));
+        }
+        let Tree { text, html, attachments } = Tree::of(&message)?;
+        Ok(Self { text, html, attachments, ..parts })
+    }
+
+    /// The envelope decides who receives: To and Cc keep who is in it, the others of it are Bcc.
+    fn share_out(&mut self, mail: &Mail<'_>, [to, cc]: [Vec<Person>; 2]) {
+        let mut waiting: Vec<&str> = mail.recipients().collect();
+        let mut take = |people: Vec<Person>, field: &str, kept: &mut Vec<Person>| {
+            for person in people {
+                match waiting.iter().position(|recipient| recipient.eq_ignore_ascii_case(&person.address)) {
+                    Some(at) => {
+                        waiting.remove(at);
+                        kept.push(person);
+                    }
+                    None if self.to.contains(&person) => {}
+                    None => self.not_carried.push(format!("{field} <{}>, who does not receive", person.address)),
+                }
+            }
+        };
+        let mut kept = Vec::new();
+        take(to, "To", &mut kept);
+        let mut kept_cc = Vec::new();
+        take(cc, "Cc", &mut kept_cc);
+        let hidden = waiting.into_iter().map(|address| Person { name: None, address: address.to_owned() });
+        (self.bcc, self.to, self.cc) = (hidden.collect(), kept, kept_cc);
+        // One recipient in no field is not hidden from anybody.
+        if self.to.is_empty() && self.cc.is_empty() && self.bcc.len() == 1 {
+            std::mem::swap(&mut self.to, &mut self.bcc);
+        }
+    }
+
+    fn read_fields(&mut self, header: &Header) -> Result<(), Failure> {
+        for field in header.fields() {
+            let name = field.name().into_owned();
+            let lower = name.to_ascii_lowercase();
+            if lower == "dkim-signature" {
+                return Err(cannot("a DKIM signature"));
+            }
+            if OWN.contains(&lower.as_str()) || lower.starts_with("content-") {
+                continue;
+            }
+            if REPLACED.contains(&lower.as_str()) {
+                if !self.not_carried.contains(&name) {
+                    self.not_carried.push(name);
+                }
+                continue;
+            }
+            self.headers.push((name, decoded(&field.text())));
+        }
+        Ok(())
+    }
+
+    /// Everybody who receives: To, Cc, Bcc.
+    pub fn everybody(&self) -> impl Iterator<Item = &Person> {
+        self.to.iter().chain(&self.cc).chain(&self.bcc)
+    }
+
+    /// For an API that wants somebody in To: who is in Cc moves there when nobody else is.
+    ///
+    /// # Errors
+    /// `Data`: all recipients are hidden.
+    pub fn need_to(&mut self) -> Result<(), Failure> {
+        if self.to.is_empty() {
+            std::mem::swap(&mut self.to, &mut self.cc);
+        }
+        match self.to.is_empty() {
+            true => Err(cannot("several recipients of whom none is in To or Cc")),
+            false => Ok(()),
+        }
+    }
+
+    /// For an API that takes one Reply-To address only.
+    ///
+    /// # Errors
+    /// `Data`: there are several.
+    pub fn one_reply_to(&self) -> Result<Option<&Person>, Failure> {
+        match self.reply_to.as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some(one)),
+            _ => Err(cannot("more than one Reply-To address")),
+        }
+    }
+
+    /// What has no field, as a warning for the log record; none where everything has one.
+    pub fn warnings(&self) -> Vec<String> {
+        match self.not_carried.as_slice() {
+            [] => Vec::new(),
+            list => vec![format!("not carried by the API: {}", list.join(", "))],
+        }
+    }
+}
+
+/// The refusal of a message with `what` in it.
+pub fn cannot(what: &str) -> Failure {
+    Failure::new(Kind::Data, "message", format!("has {what}, which this provider's API cannot carry"))
+        .hint("set via = \"smtp\" for this relay")
+        .at(Stage::Message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+use super::*;
+use crate::address::Address;
+use crate::envelope::{Dsn, Envelope};
+use crate::message::Message;
+
+fn parts_for(message: &str, recipients: &[&str]) -> Result<Parts, Failure> {
+    let address = |text: &str| text.parse::<Address>().unwrap();
+    let envelope = Envelope {
+        reverse_path: Some(address("a@example.com")),
+        forward_paths: recipients.iter().map(|text| address(text)).collect(),
+        dsn: Dsn::default(),
+    };
+    let message = Message::read(&mut message.as_bytes(), false).unwrap();
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    Mail { envelope: &envelope, message: &message, endpoint: "", now }.parts()
+}
+
+fn parts(message: &str) -> Result<Parts, Failure> {
+    parts_for(&format!("From: a@example.com\nTo: b@example.net\n{message}"), &["b@example.net"])
+}
+
+#[test]
+fn the_envelope_decides_who_receives() {
+    let message = "From: a@example.com\nTo: B <b@example.net>, gone@example.net\nCc: \"C, D\" <C@example.net>, \
+                   b@example.net\n\nx\n";
+    let parts = parts_for(message, &["c@example.net", "b@example.net", "hidden@example.net"]).unwrap();
+    let names = |people: &[Person]| people.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(names(&parts.to), ["B <b@example.net>"]);
+    assert_eq!(names(&parts.cc), ["\"C, D\" <C@example.net>"]);
+    assert_eq!(names(&parts.bcc), ["hidden@example.net"]);
+    assert!(parts.not_carried.iter().any(|what| what.contains("gone@example.net")), "{:?}", parts.not_carried);
+}
+
+#[test]
+fn a_lone_recipient_is_not_hidden_and_several_hidden_ones_stay_so() {
+    let message = "From: a@example.com\n\nx\n";
+    assert_eq!(parts_for(message, &["b@example.net"]).unwrap().to[0].address, "b@example.net");
+    let mut parts = parts_for(message, &["b@example.net", "c@example.net"]).unwrap();
+    assert!(parts.to.is_empty() && parts.bcc.len() == 2);
+    assert!(parts.need_to().unwrap_err().why.contains("none is in To or Cc"));
+}
+
+#[test]
+fn fields_are_decoded_and_every_one_is_carried_or_named() {
+    let parts = parts(
+        "Subject: =?iso-8859-1?q?Gr=FC=DFe?=\nDate: Mon, 02 Nov 2026 10:00:00 +0000\nX-Note: =?utf-8?b?w6Q=?=\n\
+         References: <1@x> <2@x>\nList-Unsubscribe: <https://example.com/u>\n\nbody\n",
+    )
+    .unwrap();
+    assert_eq!(parts.subject, "Grüße");
+    let fields: Vec<_> = parts.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    assert_eq!(fields, ["X-Note: ä", "References: <1@x> <2@x>", "List-Unsubscribe: <https://example.com/u>"]);
+    assert_eq!(parts.warnings(), ["not carried by the API: Date"]);
+}
+
+#[test]
+fn texts_come_in_every_charset_and_files_as_they_are() {
+    let parts = parts(
+        "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/plain; charset=koi8-r\n\
+         Content-Transfer-Encoding: base64\n\n8NLJ18XU\n--x\nContent-Type: text/csv; charset=iso-8859-1\n\
+         Content-Disposition: attachment; filename=\"../a.csv\"\nContent-Transfer-Encoding: quoted-printable\n\n\
+         =E4;1\n--x\nContent-Type: image/png\nContent-Transfer-Encoding: base64\n\nAAE=\n--x--\n",
+    )
+    .unwrap();
+    assert_eq!(parts.text.as_deref(), Some("Привет"));
+    let names: Vec<_> = parts.attachments.iter().map(|file| (file.name.as_str(), file.content.as_slice())).collect();
+    assert_eq!(names, [("a.csv", &b"\xe4;1"[..]), ("attachment-2.png", b"\0\x01")]);
+    assert_eq!(parts.attachments[0].content_type, "text/csv; charset=iso-8859-1");
+}
+
+#[test]
+fn what_no_field_carries_is_refused_by_name() {
+    let multipart = |kind: &str, inner: &str| {
+        format!("Content-Type: multipart/{kind}; boundary=x\n\n--x\n\ntext\n--x\nContent-Type: {inner}\n\nx\n--x--\n")
+    };
+    for (message, named) in [
+        (multipart("signed", "application/pgp-signature"), "multipart/signed"),
+        (multipart("encrypted", "application/octet-stream"), "multipart/encrypted"),
+        (multipart("report", "message/delivery-status"), "multipart/report"),
+        (multipart("alternative", "text/calendar; method=REQUEST"), "text/calendar"),
+        (multipart("mixed", "message/rfc822"), "message/rfc822"),
+        (multipart("mixed", "application/pkcs7-mime"), "application/pkcs7-mime"),
+        (multipart("mixed", "text/plain"), "a second text/plain"),
+        (
+            "Content-Type: text/plain; charset=x-unheard-of\nContent-Transfer-Encoding: base64\n\n5A==\n".into(),
+            "x-unheard",
+        ),
+        ("DKIM-Signature: v=1\n\nx\n".into(), "DKIM"),
+        ("Reply-To: x@y.example\nFrom: second@example.com\n\nx\n".into(), "From field"),
+    ] {
+        let failure = parts(&message).unwrap_err();
+        assert_eq!(failure.kind, Kind::Data);
+        assert!(failure.why.contains(named), "{named}: {failure}");
+        assert_eq!(failure.hint.as_deref(), Some("set via = \"smtp\" for this relay"));
+    }
+}

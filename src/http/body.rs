@@ -1,0 +1,108 @@
+//! The body of a request on its way out, and the moment it is handed over.
+
+use std::io::{self, Read};
+
+use crate::api::Piece;
+use crate::message::{Chunks, Message};
+use crate::trace::HandOver;
+
+/// A body read piece by piece. Where it submits a message, the hand-over begins when its last octet is taken.
+pub(super) struct Outgoing<'a> {
+    pieces: std::slice::Iter<'a, Piece>,
+    message: Option<&'a Message>,
+    hand_over: &'a HandOver,
+    /// What is left of the piece at hand.
+    octets: &'a [u8],
+    /// The message, while it is the piece at hand, and how much of its chunk at hand was taken.
+    chunks: Option<Chunks<'a>>,
+    chunk: Vec<u8>,
+    taken: usize,
+    left: u64,
+    error: Option<io::Error>,
+}
+
+impl<'a> Outgoing<'a> {
+    pub(super) fn new(body: &'a [Piece], message: Option<&'a Message>, hand_over: &'a HandOver) -> Self {
+        let left = body.iter().map(|piece| match piece {
+            Piece::Octets(octets) => octets.len() as u64,
+            Piece::Message => message.map_or(0, Message::size),
+        });
+        Self {
+            left: left.sum(),
+            pieces: body.iter(),
+            message,
+            hand_over,
+            octets: &[],
+            chunks: None,
+            chunk: Vec::new(),
+            taken: 0,
+            error: None,
+        }
+    }
+
+    /// Octets not taken yet; at first all of them.
+    pub(super) fn size(&self) -> u64 {
+        self.left
+    }
+
+    /// Whether the last octet was taken.
+    pub(super) fn is_done(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Why the message could not be read back, if so.
+    pub(super) fn error(&mut self) -> Option<io::Error> {
+        self.error.take()
+    }
+
+    /// Makes the next octets the ones at hand; `false` at the end.
+    fn advance(&mut self) -> io::Result<bool> {
+        while self.octets.is_empty() && self.taken == self.chunk.len() {
+            if let Some(chunks) = &mut self.chunks {
+                self.taken = 0;
+                self.chunk.clear();
+                match chunks.advance()? {
+                    Some(chunk) => self.chunk.extend_from_slice(chunk),
+                    None => self.chunks = None,
+                }
+                continue;
+            }
+            match self.pieces.next() {
+                Some(Piece::Octets(octets)) => self.octets = octets,
+                Some(Piece::Message) => self.chunks = self.message.map(Message::chunks),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Read for Outgoing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.advance() {
+            Ok(true) => {}
+            Ok(false) => return Ok(0),
+            Err(error) => {
+                self.error = Some(io::Error::new(error.kind(), error.to_string()));
+                return Err(error);
+            }
+        }
+        let count = if self.octets.is_empty() {
+            let waiting = &self.chunk[self.taken..];
+            let count = waiting.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&waiting[..count]);
+            self.taken += count;
+            count
+        } else {
+            let count = self.octets.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&self.octets[..count]);
+            self.octets = &self.octets[count..];
+            count
+        };
+        self.left = self.left.saturating_sub(count as u64);
+        if self.left == 0 && self.message.is_some() {
+            self.hand_over.begin();
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,239 @@
+//! Submission over a provider's HTTP API: the one exchange between the request that `api` makes and the
+//! response it reads.
+//!
+//! ureq speaks HTTP/1.1; the connection below it is that of `smtp::wire`, so that names, proxies, trust
+//! and the deadline are the same for every relay. One connection, one request, no redirects, no retry.
+
+mod body;
+mod transport;
+
+use std::io::Read;
+
+use ureq::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, USER_AGENT};
+use ureq::http::{Request as HttpRequest, Response as HttpResponse};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+use ureq::{Agent, SendBody};
+
+use self::body::Outgoing;
+use self::transport::{Handed, Progress};
+use crate::api::{Keys, Mail, Request, Response};
+use crate::config::relay::{Interface, Relay};
+use crate::deadline::Deadline;
+use crate::envelope::Envelope;
+use crate::failure::{Failure, Kind};
+use crate::message::Message;
+use crate::outcome::{Outcome, Stage};
+use crate::reply::{Enhanced, Reply, printable};
+use crate::smtp::wire::Connection;
+use crate::trace::{HandOver, Trace};
+
+/// How much of a response's body is read, in octets.
+const BODY_LIMIT: u64 = 256 << 10;
+
+/// How large a response's header section may be, in octets.
+const HEADER_LIMIT: usize = 32 << 10;
+
+/// How much of a refusal the trace shows, in octets.
+const SHOWN: usize = 400;
+
+/// Everything one submission needs.
+pub struct Job<'a> {
+    /// The relay to submit through.
+    pub relay: &'a Relay,
+    /// Its API.
+    pub interface: &'a Interface,
+    /// Its credentials, already read.
+    pub keys: &'a Keys,
+    /// Reverse-path and forward-paths.
+    pub envelope: &'a Envelope,
+    /// The message, made fit.
+    pub message: &'a Message,
+}
+
+/// Submits one message under one deadline.
+///
+/// # Errors
+/// No reply was had, or the message cannot go through this API; the kind is `InDoubt` from the moment the
+/// last octet of the request was handed over.
+pub fn submit(job: &Job<'_>, deadline: Deadline, trace: &mut Trace, hand_over: &HandOver) -> Result<Outcome, Failure> {
+    check(job)?;
+    let endpoint = &job.interface.endpoint;
+    let mail = Mail { envelope: job.envelope, message: job.message, endpoint, now: jiff::Timestamp::now() };
+    let request = job.interface.api.request(&mail, job.keys)?;
+    trace.warnings.extend_from_slice(&request.warnings);
+    let result = exchange(job.relay, endpoint, &request, Some(job.message), job.keys, deadline, trace, hand_over)
+        .and_then(|response| job.interface.api.outcome(job.envelope, &response));
+    if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {
+        hand_over.end();
+    }
+    result.map(|outcome| masked(outcome, job.keys)).map_err(|mut failure| {
+        failure.why = without(failure.why, job.keys);
+        failure
+    })
+}
+
+/// Refuses before anything is sent what the provider says it never takes.
+fn check(job: &Job<'_>) -> Result<(), Failure> {
+    let entry = job.interface.entry;
+    let name = job.relay.provider.map_or(entry.id, |provider| provider.name);
+    let count = job.envelope.forward_paths.len();
+    if let Some(most) = entry.recipients.filter(|most| count > *most) {
+        let text = format!("{name} takes {most} recipients a message, this one has {count}");
+        return Err(Failure::refused("message", Reply::new(550, Some(Enhanced::new(5, 5, 3)), &text)));
+    }
+    let size = job.message.size();
+    if let Some(most) = entry.size.filter(|most| size > *most) {
+        let text = format!("{name} takes {most} octets a message, this one has {size}");
+        return Err(Failure::refused("message", Reply::new(552, Some(Enhanced::new(5, 3, 4)), &text)));
+    }
+    Ok(())
+}
+
+/// Makes one request to `endpoint` and gives its response, whatever the status. `message` is what
+/// [`Piece::Message`](crate::api::Piece) streams; `None`: the request submits nothing, so it is never in
+/// doubt. `keys` are kept out of the trace.
+///
+/// # Errors
+/// Before the last octet of the request was given to the system: as [`Connection::open`], or
+/// `Unavailable`. After it: `InDoubt`.
+#[expect(clippy::too_many_arguments, reason = "each is one thing, and a struct of them would be made for this call")]
+pub fn exchange(
+    relay: &Relay,
+    endpoint: &str,
+    request: &Request,
+    message: Option<&Message>,
+    keys: &Keys,
+    deadline: Deadline,
+    trace: &mut Trace,
+    hand_over: &HandOver,
+) -> Result<Response, Failure> {
+    let span = deadline.left();
+    let connection = Connection::open(relay, deadline.within(relay.connect_timeout), trace)?;
+    trace.stage = Some(Stage::Message);
+    let mut outgoing = Outgoing::new(&request.body, message, hand_over);
+    let size = outgoing.size();
+    trace.sent(&format!("{} {endpoint}{} ({size} octets)", request.method, shown_path(&request.path)));
+
+    let progress = Progress::default();
+    let agent = agent(Handed::new(connection, deadline, progress.clone()));
+    let result = head(endpoint, request, size).and_then(|head| {
+        let answer = match size {
+            0 => agent.run(head),
+            _ => agent.run(head.map(|()| SendBody::from_reader(&mut outgoing))),
+        };
+        answer.map_err(|error| Failure::new(Kind::Protocol, "", error.to_string()))
+    });
+    if let Some(error) = outgoing.error() {
+        return Err(crate::api::unreadable(&error));
+    }
+    let is_handed_over = message.is_some() && outgoing.is_done() && !progress.is_cut();
+    match result {
+        Ok(response) => {
+            let response = read(response);
+            trace.received(&format!("HTTP {}", response.status));
+            if !response.is_success() && !response.body.is_empty() {
+                let shown = &response.body[..response.body.len().min(SHOWN)];
+                trace.received(&without(printable(shown, SHOWN), keys));
+            }
+            Ok(response)
+        }
+        Err(failure) if failure.kind != Kind::Protocol => Err(failure),
+        Err(failure) => Err(lost(relay, &progress, &failure.why, is_handed_over, span)),
+    }
+}
+
+/// Why there is no response, in our words.
+fn lost(relay: &Relay, progress: &Progress, why: &str, is_handed_over: bool, span: std::time::Duration) -> Failure {
+    let why = match progress.loss() {
+        Some(loss) if loss.is_timeout => format!("no answer within {} s", span.as_secs().max(1)),
+        Some(loss) => loss.text,
+        None => format!("the answer is not HTTP ({})", printable(why.as_bytes(), 200)),
+    };
+    let place = relay.place.to_string();
+    match is_handed_over {
+        true => {
+            Failure::new(Kind::InDoubt, place, format!("{why} after the request: the message may have been accepted"))
+        }
+        false => Failure::new(Kind::Unavailable, place, format!("{why} before the request was sent")),
+    }
+    .at(Stage::Message)
+}
+
+/// The request line and header section.
+fn head(endpoint: &str, request: &Request, size: u64) -> Result<HttpRequest<()>, Failure> {
+    let wrong = |what: &str| Failure::new(Kind::Configuration, what, "cannot be put into an HTTP request");
+    let mut head = HttpRequest::builder().method(request.method).uri(format!("{endpoint}{}", request.path));
+    if let Some(headers) = head.headers_mut() {
+        for (name, value) in &request.headers {
+            let mut value = HeaderValue::from_str(value).map_err(|_| wrong(&format!("the value of {name}")))?;
+            value.set_sensitive(true);
+            headers.append(HeaderName::try_from(*name).map_err(|_| wrong(name))?, value);
+        }
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("mailchute/", env!("CARGO_PKG_VERSION"))));
+        if size > 0 {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
+        }
+    }
+    head.body(()).map_err(|_| wrong(&format!("{endpoint}{}", shown_path(&request.path))))
+}
+
+/// The path without its query, which may hold anything.
+fn shown_path(path: &str) -> &str {
+    path.split('?').next().unwrap_or_default()
+}
+
+fn agent(connection: Handed) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .max_response_header_size(HEADER_LIMIT)
+        .proxy(None)
+        .build();
+    Agent::with_parts(config, connection, Nowhere)
+}
+
+fn read(response: HttpResponse<ureq::Body>) -> Response {
+    let (head, body) = response.into_parts();
+    let mut headers = Vec::with_capacity(head.headers.len());
+    for (name, value) in &head.headers {
+        headers.push((name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    }
+    let mut octets = Vec::new();
+    let mut reader = body.into_reader().take(BODY_LIMIT + 1);
+    let is_read = reader.read_to_end(&mut octets).is_ok();
+    let is_whole = is_read && octets.len() as u64 <= BODY_LIMIT;
+    Response { status: head.status.as_u16(), headers, body: octets, is_whole }
+}
+
+/// The outcome without secrets that an answer repeats.
+fn masked(mut outcome: Outcome, keys: &Keys) -> Outcome {
+    for answer in &mut outcome.answers {
+        if let Some(reply) = answer.reply.take() {
+            answer.reply = Some(keys.secrets().fold(reply, Reply::without));
+        }
+    }
+    outcome
+}
+
+fn without(text: String, keys: &Keys) -> String {
+    keys.secrets().filter(|secret| secret.len() >= 4).fold(text, |text, secret| text.replace(secret, "***"))
+}
+
+/// No name is looked up here: the connection is open already.
+#[derive(Debug)]
+struct Nowhere;
+
+impl Resolver for Nowhere {
+    fn resolve(
+        &self,
+        _uri: &ureq::http::Uri,
+        _config: &ureq::config::Config,
+        _timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut addresses = self.empty();
+        addresses.push(([0, 0, 0, 0], 0).into());
+        Ok(addresses)
+    }
+}

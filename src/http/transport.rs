@@ -1,0 +1,149 @@
+//! The connection of `smtp::wire` as ureq wants it.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ureq::Error;
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
+
+use crate::deadline::Deadline;
+use crate::smtp::wire::{Connection, WireError};
+
+/// Buffer sizes, in octets: what is read and what is written at a time.
+const INPUT: usize = 64 << 10;
+const OUTPUT: usize = 64 << 10;
+
+/// Hands out one open connection, once: a request is never sent a second time.
+pub(super) struct Handed {
+    connection: Mutex<Option<Connection>>,
+    deadline: Deadline,
+    progress: Progress,
+}
+
+impl Handed {
+    pub(super) fn new(connection: Connection, deadline: Deadline, progress: Progress) -> Self {
+        Self { connection: Mutex::new(Some(connection)), deadline, progress }
+    }
+}
+
+impl fmt::Debug for Handed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handed")
+    }
+}
+
+impl Connector for Handed {
+    type Out = Wire;
+
+    fn connect(&self, _details: &ConnectionDetails<'_>, _chained: Option<()>) -> Result<Option<Wire>, Error> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let connection = connection.ok_or(Error::ConnectionFailed)?;
+        let (deadline, progress) = (self.deadline, self.progress.clone());
+        Ok(Some(Wire { connection, deadline, progress, buffers: LazyBuffers::new(INPUT, OUTPUT) }))
+    }
+}
+
+/// How far the exchange came, for the one who has to say why it ended.
+#[derive(Clone, Default)]
+pub(super) struct Progress(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    is_cut: bool,
+    loss: Option<Loss>,
+}
+
+/// Why octets could not be moved.
+#[derive(Clone)]
+pub(super) struct Loss {
+    /// In our words.
+    pub(super) text: String,
+    /// It was the deadline.
+    pub(super) is_timeout: bool,
+}
+
+impl Progress {
+    /// Whether the server stopped taking the request before its end.
+    pub(super) fn is_cut(&self) -> bool {
+        self.state().is_cut
+    }
+
+    /// The first trouble.
+    pub(super) fn loss(&self) -> Option<Loss> {
+        self.state().loss.clone()
+    }
+
+    fn note(&self, error: &WireError) -> io::Error {
+        let loss = Loss { text: error.to_string(), is_timeout: matches!(error, WireError::TimedOut) };
+        let error = io::Error::other(loss.text.clone());
+        self.state().loss.get_or_insert(loss);
+        error
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection.
+pub(super) struct Wire {
+    connection: Connection,
+    deadline: Deadline,
+    progress: Progress,
+    buffers: LazyBuffers,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+impl Transport for Wire {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, _timeout: NextTimeout) -> Result<(), Error> {
+        if self.progress.is_cut() {
+            return Ok(());
+        }
+        self.connection.queue(&self.buffers.output()[..amount]);
+        match self.connection.flush(self.deadline) {
+            Ok(()) => Ok(()),
+            // A server that stops reading has mostly said why: the rest goes nowhere, its answer counts.
+            Err(WireError::Closed) if self.connection.has_input() => {
+                self.progress.state().is_cut = true;
+                Ok(())
+            }
+            Err(error) => Err(self.progress.note(&error).into()),
+        }
+    }
+
+    fn await_input(&mut self, _timeout: NextTimeout) -> Result<bool, Error> {
+        let buffer = self.buffers.input_append_buf();
+        if buffer.is_empty() {
+            return Ok(false);
+        }
+        match self.connection.read(buffer, self.deadline) {
+            Ok(count) => {
+                self.buffers.input_appended(count);
+                Ok(count > 0)
+            }
+            Err(error) => {
+                let failure = self.progress.note(&error);
+                // The end of the stream ends a body that has no length.
+                if matches!(error, WireError::Closed) { Ok(false) } else { Err(failure.into()) }
+            }
+        }
+    }
+
+    fn is_open(&mut self) -> bool {
+        false
+    }
+
+    fn is_tls(&self) -> bool {
+        self.connection.is_tls()
+    }
+}

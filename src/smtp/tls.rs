@@ -1,0 +1,136 @@
+//! The TLS layer of a connection: the handshake, and plaintext to records and back.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Read, Write};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, ProtocolVersion};
+
+use super::socket::Patient;
+use super::wire::WireError;
+use super::{tls_failure, trust};
+use crate::config::relay::{Place, Relay};
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Kind};
+use crate::outcome::Stage;
+use crate::trace::Trace;
+
+/// TLS with a server that is verified.
+pub(super) struct Tls(ClientConnection);
+
+impl Tls {
+    /// Shakes hands over `socket`; `trace` learns version and cipher suite.
+    ///
+    /// # Errors
+    /// At stage TLS, as for [`Connection::open`](super::wire::Connection::open).
+    pub(super) fn start(relay: &Relay, socket: &File, deadline: Deadline, trace: &mut Trace) -> Result<Self, Failure> {
+        let mut tls = client(relay, trace)?;
+        let span = deadline.left();
+        let mut stream = Overheard { inner: Patient { socket, deadline }, first: Vec::new() };
+        if let Err(error) = tls.complete_io(&mut stream) {
+            return Err(tls_failure::failure(relay, &error, &stream.first, span));
+        }
+        // Whoever seals bounds what is queued, by writing it.
+        tls.set_buffer_limit(None);
+        let version = match tls.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "TLSv1.2",
+        };
+        let suite = tls.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+        let line = format!("{version} {}", suite.unwrap_or_default());
+        trace.note(&line);
+        trace.tls = Some(line);
+        Ok(Self(tls))
+    }
+
+    /// Turns plaintext into records, which wait to be written.
+    pub(super) fn seal(&mut self, plaintext: &[IoSlice<'_>]) {
+        let total: usize = plaintext.iter().map(|slice| slice.len()).sum();
+        // Without a buffer limit rustls takes everything and has no error to give.
+        let sealed = self.0.writer().write_vectored(plaintext);
+        debug_assert_eq!(sealed.ok(), Some(total));
+    }
+
+    /// Whether records wait to be written.
+    pub(super) fn wants_write(&self) -> bool {
+        self.0.wants_write()
+    }
+
+    /// Writes what the socket takes of the records that wait.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn write(&mut self, mut socket: &File) -> io::Result<usize> {
+        self.0.write_tls(&mut socket)
+    }
+
+    /// Takes octets that came in, and moves the plaintext they make to the end of `input`.
+    ///
+    /// # Errors
+    /// The other end broke TLS, or ended it.
+    pub(super) fn open(&mut self, mut octets: &[u8], input: &mut Vec<u8>) -> Result<(), WireError> {
+        while !octets.is_empty() {
+            self.0.read_tls(&mut octets).map_err(|error| WireError::Tls(error.to_string()))?;
+            let state = self.0.process_new_packets();
+            // What came before an alert is still the server's word.
+            self.take_plaintext(input);
+            if state.map_err(|error| WireError::Tls(error.to_string()))?.peer_has_closed() {
+                return Err(WireError::Closed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the plaintext at hand to the end of `input`.
+    pub(super) fn take_plaintext(&mut self, input: &mut Vec<u8>) {
+        // Ends with WouldBlock or the end of the stream; both are dealt with where the socket is read.
+        let _ = self.0.reader().read_to_end(input);
+    }
+
+    /// Says that no more will come, if the socket takes that at once.
+    pub(super) fn say_goodbye(&mut self, socket: &File) {
+        self.0.send_close_notify();
+        let _ = self.write(socket);
+    }
+}
+
+fn client(relay: &Relay, trace: &mut Trace) -> Result<ClientConnection, Failure> {
+    let config = trust::config(relay, &mut trace.warnings)?;
+    let host = match &relay.place {
+        Place::Tcp { host, .. } => host.as_str(),
+        Place::Unix(_) => "localhost",
+    };
+    let impossible = |why: String| Failure::new(Kind::Configuration, relay.place.to_string(), why).at(Stage::Tls);
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| impossible(format!("{host:?} is no name that a certificate could be for")))?;
+    ClientConnection::new(config, name).map_err(|error| impossible(error.to_string()))
+}
+
+/// A stream that remembers the first octets that came in, for the failure that they may explain.
+struct Overheard<'a> {
+    inner: Patient<'a>,
+    first: Vec<u8>,
+}
+
+impl Read for Overheard<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let missing = 3_usize.saturating_sub(self.first.len());
+        self.first.extend_from_slice(&buffer[..count.min(missing)]);
+        Ok(count)
+    }
+}
+
+impl Write for Overheard<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.inner.write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,201 @@
+//! Real callers, `tests/callers/*.case`: programs that run sendmail, untouched, against a server that
+//! accepts and one that refuses in each of four ways. What arrives is compared line by line, and so is
+//! what the program concluded.
+//!
+//! | Key | Meaning |
+//! |---|---|
+//! | `needs:` | a program, or the path of a file, that has to be installed |
+//! | `pending:` | why the binary cannot serve this caller yet |
+//! | `namespace:` | `yes`: it is run in a mount namespace, which takes root |
+//! | `top:` | a line of the configuration's top level |
+//! | `accepted:` | what the program concludes when the relay took the message |
+//! | `refused:` | what it concludes in the four other moods |
+//! | `550:`, `451:`, `554:`, `535:` | the same for one mood, instead of `refused` |
+//! | `from:`, `to:`, block `output` | as in `tests/messages` |
+//! | block `file NAME` | a file beside the script |
+//! | block `run` | the script of `/bin/sh` that calls the program |
+//!
+//! The conclusion is the last line that the script prints, or `exit N` where it prints nothing. The
+//! script is run in a scratch directory with `bin/sendmail`, a link to the binary, first in `PATH`;
+//! `MAILCHUTE` and `MAILCHUTE_CONFIG` name binary and configuration.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::panic::{catch_unwind, resume_unwind};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use testkit::{Case, Moment, Scratch, Server, TlsStart, matches, need, need_mount_namespace};
+
+use crate::messages::check_arrival;
+use crate::setup::{data, every};
+
+/// The configuration's password is another one in the mood that refuses the login.
+const PASSWORD: &str = "a secret of the shop";
+
+/// The longest that one caller may take, in seconds.
+const LIMIT: &str = "60";
+
+/// One way of the relay to answer.
+struct Mood {
+    /// The column of the table.
+    title: &'static str,
+    /// The key of a case that says what is concluded; its first three digits are the reply code.
+    key: &'static str,
+    refusal: Option<(Moment, &'static str)>,
+    /// The exit status of the binary, as its record has it.
+    status: u64,
+}
+
+const MOODS: [Mood; 5] = [
+    Mood { title: "accepted", key: "accepted", refusal: None, status: 0 },
+    Mood { title: "550 at RCPT", key: "550", refusal: Some((Moment::Rcpt, "550 5.1.1 no such user")), status: 150 },
+    Mood { title: "451 at RCPT", key: "451", refusal: Some((Moment::Rcpt, "451 4.7.1 greylisted")), status: 51 },
+    Mood {
+        title: "554 after data",
+        key: "554",
+        refusal: Some((Moment::Message, "554 5.7.1 looks like spam")),
+        status: 154,
+    },
+    Mood { title: "wrong password", key: "535", refusal: None, status: 135 },
+];
+
+/// What each caller concluded in each mood, or why it was not run.
+type Table = BTreeMap<String, [String; MOODS.len()]>;
+
+#[test]
+fn every_caller_hears_the_truth_in_every_mood() {
+    let cases = Case::all(&data("callers"), "case");
+    let mut runs = Vec::new();
+    let mut table = Table::new();
+    for case in &cases {
+        case.knows(
+            &["needs", "pending", "namespace", "top", "accepted", "refused", "550", "451", "554", "535", "from", "to"],
+            &["run", "file", "output"],
+        );
+        let is_pending = case.value("pending").is_some();
+        let found = case.values("needs").all(is_installed);
+        let is_run = !is_pending && found && (case.value("namespace") != Some("yes") || need_mount_namespace());
+        let word = match is_run {
+            true => "FAILED",
+            false if is_pending => "pending",
+            false => "skipped",
+        };
+        table.insert(case.name(), MOODS.map(|_| word.to_owned()));
+        if is_run {
+            runs.extend((0..MOODS.len()).map(|mood| (case, mood)));
+        }
+    }
+    let table = Mutex::new(table);
+    let result = catch_unwind(|| {
+        every(
+            &runs,
+            |(case, mood)| format!("tests/callers/{}.case, {}", case.name(), MOODS[*mood].title),
+            |(case, mood)| {
+                let concluded = check(case, &MOODS[*mood]);
+                table.lock().unwrap().get_mut(&case.name()).unwrap()[*mood] = concluded;
+            },
+        );
+    });
+    show(&table.into_inner().unwrap());
+    if let Err(panic) = result {
+        resume_unwind(panic);
+    }
+}
+
+/// Whether `tool` is there; Debian puts versions into some names, which `*` stands for.
+fn is_installed(tool: &str) -> bool {
+    let Some((folder, name)) = tool.strip_suffix('*').and_then(|start| start.rsplit_once('/')) else {
+        return need(tool).is_some();
+    };
+    let mut entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries.any(|entry| entry.file_name().to_string_lossy().starts_with(name)) || need(tool).is_some()
+}
+
+/// Runs one caller in one mood and returns what it concluded.
+fn check(case: &Case, mood: &Mood) -> String {
+    let mut server = Server::new().tls(TlsStart::Implicit).login("shop", PASSWORD, &["PLAIN"]);
+    if let Some((moment, reply)) = &mood.refusal {
+        server = server.reply(moment.clone(), reply);
+    }
+    let server = server.start();
+    let scratch = Scratch::new();
+    let (concluded, said) = call(case, &scratch, &configuration(case, mood, &server, &scratch));
+
+    let record = scratch.read("log");
+    let exits: Vec<u64> = record
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?["exit"].as_u64())
+        .collect();
+    assert_eq!(exits, [mood.status], "the records' exit status\n{record}\n{said}");
+    let expected = case.value(mood.key).or_else(|| case.value("refused")).expect("what is concluded");
+    assert!(matches(expected, &concluded), "expected `{expected}`, concluded `{concluded}`\n{said}");
+    let deliveries: Vec<_> = server.finish().into_iter().flat_map(|session| session.deliveries).collect();
+    match mood.status {
+        0 => {
+            assert_eq!(deliveries.len(), 1, "messages\n{said}");
+            check_arrival(case, &deliveries[0]);
+        }
+        _ => assert!(deliveries.iter().all(|delivery| !delivery.accepted), "it was accepted\n{said}"),
+    }
+    concluded
+}
+
+/// The text of a configuration that reaches `server`.
+fn configuration(case: &Case, mood: &Mood, server: &Server, scratch: &Scratch) -> String {
+    let mut text = case.values("top").map(|line| format!("{line}\n")).collect::<String>();
+    let relay = match mood.key {
+        "535" => server.relay_lines(scratch).replace(PASSWORD, "another secret"),
+        _ => server.relay_lines(scratch),
+    };
+    text += &format!("[relay.main]\n{relay}[log]\nto = [\"{}\"]\n", scratch.join("log").display());
+    text
+}
+
+/// Runs the script of `case`: what it concluded, and everything it said.
+fn call(case: &Case, scratch: &Scratch, configuration: &str) -> (String, String) {
+    let binary = env!("CARGO_BIN_EXE_mailchute");
+    for (name, text) in case.blocks() {
+        if let Some(file) = name.strip_prefix("file ") {
+            scratch.write(file, text, 0o755);
+        }
+    }
+    let config = scratch.write("config.toml", configuration, 0o644);
+    let script = scratch.write("bin/run", case.block("run").expect("a script"), 0o755);
+    symlink(binary, scratch.join("bin/sendmail")).expect("a link");
+    let output = Command::new("timeout")
+        .args(["--kill-after=5", LIMIT, "/bin/sh", "-eu"])
+        .arg(script)
+        .env_clear()
+        .env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", scratch.join("bin").display()))
+        .env("HOME", scratch.path())
+        .env("LC_ALL", "C.UTF-8")
+        .env("MAILCHUTE", binary)
+        .env("MAILCHUTE_CONFIG", config)
+        .current_dir(scratch.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("a shell and coreutils");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let status = output.status.code().unwrap_or(-1);
+    let concluded = match stdout.lines().last() {
+        Some(line) => line.to_owned(),
+        None => format!("exit {status}"),
+    };
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    (concluded, format!("status {status}\nstderr:\n{stderr}stdout:\n{stdout}"))
+}
+
+/// Prints the table past the test harness's capture, in one write.
+fn show(table: &Table) {
+    let row = |name: &str, cells: [&str; MOODS.len()]| {
+        let cells: String = cells.iter().map(|cell| format!(" | {cell:33.33}")).collect();
+        format!("{name:18}{}\n", cells.trim_end())
+    };
+    let mut text = "\n".to_owned() + &row("caller", MOODS.map(|mood| mood.title));
+    for (name, cells) in table {
+        text += &row(name, cells.each_ref().map(String::as_str));
+    }
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}

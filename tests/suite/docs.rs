@@ -1,0 +1,321 @@
+//! The documents say what the program does: tables, examples, man pages, completions, installer.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use mailchute::caller::Caller;
+use mailchute::cli::options::{LETTERS, LONGS, MODES};
+use mailchute::config::relay::TlsMode;
+use mailchute::config::{Config, Search};
+use mailchute::exit::{self, Scheme};
+use mailchute::failure::Kind;
+use mailchute::provider::{self, Provider, UserName};
+use testkit::Scratch;
+
+use crate::setup::{MESSAGE, mailchute};
+
+/// The subcommands of this version.
+const SUBCOMMANDS: [&str; 6] = ["explain", "test", "lint", "providers", "status", "init"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn the_readmes_table_of_providers_is_the_registry() {
+    let mut table = "| `provider` | Service | Server | Credentials |\n|---|---|---|---|\n".to_owned();
+    for provider in provider::all().iter().filter(|provider| !provider.host.is_empty()) {
+        let port = &provider.ports[0];
+        let tls = if port.tls == TlsMode::StartTls { " STARTTLS" } else { "" };
+        let _ = writeln!(
+            table,
+            "| `{}` | {} | {}:{}{tls} | {} |",
+            provider.id,
+            provider.name,
+            provider.host,
+            port.number,
+            credentials(provider)
+        );
+    }
+    assert!(read("README.md").contains(&table), "the table in README.md should be:\n\n{table}");
+    let printed = mailchute().arg("providers").run();
+    printed.expect_status(0);
+    for provider in provider::all() {
+        assert!(printed.stdout.contains(provider.id), "{} is not printed:\n{}", provider.id, printed.stdout);
+    }
+}
+
+/// The keys to write for a login.
+fn credentials(provider: &Provider) -> String {
+    let mut keys = match provider.username {
+        UserName::Given(key) => vec![key],
+        UserName::Joined(keys) => keys.to_vec(),
+        UserName::Word(_) | UserName::Secret => Vec::new(),
+    };
+    keys.push(provider.secrets[0]);
+    let keys = keys.into_iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+    if provider.bearer { keys + " or `token`" } else { keys }
+}
+
+#[test]
+fn the_readmes_branches_on_the_exit_status_hold() {
+    let readme = read("README.md");
+    let (_, rest) = readme.split_once("<!-- tested: the exit status branches -->\n```sh\n").expect("the marked block");
+    let (block, _) = rest.split_once("\n```").expect("its end");
+    let scratch = Scratch::new();
+    scratch.write("message.eml", "Subject: x\n\n", 0o644);
+    for (statuses, said) in [
+        (&[0][..], "sent"),
+        (&[1, 9, 10, 21, 50, 51, 59], "not now, try later: SMTP 4"),
+        (&[69, 71], "nobody has it, try later"),
+        (&[130, 134, 135, 138], "login refused, mend the credentials: SMTP 53"),
+        (&[100, 121, 150, 152, 153, 154, 199], "refused, do not send again: SMTP 5"),
+        (&[79], "somebody may have it, do not send again blindly"),
+        (&[64, 65, 66, 68, 70, 73, 74, 76, 77, 78], "set up or called wrongly: "),
+    ] {
+        for status in statuses {
+            scratch.write("mailchute", format!("#!/bin/sh\ncat >/dev/null\nexit {status}\n"), 0o755);
+            let output = Command::new("/bin/sh")
+                .args(["-c", block])
+                .current_dir(scratch.path())
+                .env("PATH", format!("{}:/usr/bin:/bin", scratch.path().display()))
+                .output()
+                .expect("a shell");
+            let printed = String::from_utf8_lossy(&output.stdout);
+            assert!(printed.starts_with(said) && printed.lines().count() == 1, "{status} is told as {printed}");
+            if matches!(status, 1..=59 | 100..=199) {
+                assert!(printed.trim().ends_with(&(status + 400).to_string()), "{status} is told as {printed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_readmes_links_lead_somewhere() {
+    let readme = read("README.md");
+    for target in readme.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {
+        match target.strip_prefix('#') {
+            Some(anchor) => {
+                let heading = |line: &str| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+                assert!(readme.lines().any(|line| line.starts_with('#') && heading(line) == anchor), "#{anchor}");
+            }
+            None => assert!(target.contains("://") || root().join(target).exists(), "{target}"),
+        }
+    }
+}
+
+#[test]
+fn the_man_page_has_every_option_status_and_subcommand() {
+    let page = read("man/mailchute.8");
+    let items: Vec<&str> =
+        page.lines().filter(|line| line.starts_with(".It Fl ") || line.starts_with(".Fl ")).collect();
+    let named = |option: &str| items.iter().any(|line| line.split([' ', ',']).any(|word| word == option));
+    for row in LETTERS {
+        let letter = char::from(row.letter).to_string();
+        assert!(named(&letter) || letter == "b", "-{letter} is not in the man page");
+    }
+    for (mode, _) in MODES {
+        assert!(named(&format!("b{}", char::from(*mode))), "-b{} is not in the man page", char::from(*mode));
+    }
+    for long in LONGS {
+        assert!(named(&format!("-{}", long.name)), "--{} is not in the man page", long.name);
+    }
+    let kinds = [
+        Kind::Usage,
+        Kind::Data,
+        Kind::NoInput,
+        Kind::NoHost,
+        Kind::Unavailable,
+        Kind::Software,
+        Kind::System,
+        Kind::CannotCreate,
+        Kind::Io,
+        Kind::Protocol,
+        Kind::NoPermission,
+        Kind::Configuration,
+        Kind::InDoubt,
+    ];
+    for kind in kinds {
+        let status = exit::of_kind(&kind, Scheme::Reply);
+        assert!(page.contains(&format!("\n.It {status}\n")), "{status} ({kind:?}) is not in the man page");
+    }
+    for name in SUBCOMMANDS {
+        assert!(page.contains(&format!("\n.It Cm {name}")), "{name} is not in the man page");
+    }
+}
+
+#[test]
+fn the_other_man_page_has_every_key() {
+    let page = read("man/mailchute.toml.5");
+    let scratch = Scratch::new();
+    // What a table takes is told to who writes something far from all of it.
+    for table in ["", "[relay.x]\nhost = \"localhost\"\n", "[site.x]\n"] {
+        let config = scratch.write("config.toml", format!("{table}qqqqqqqqqqqqqqqqqqqqqqqq = 1\n"), 0o644);
+        let run = mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+        let keys = run.stderr.split_once("keys: ").map(|(_, keys)| keys.trim().split(", "));
+        for key in keys.unwrap_or_else(|| panic!("{table} names no keys: {}", run.report())) {
+            let entry = |line: &str| line.starts_with(".It Ic ") && line.split([' ', ',']).any(|word| word == key);
+            let is_table = matches!(key, "relay" | "site" | "alias" | "log");
+            assert!(is_table || page.lines().any(entry), "{key} is not in the man page");
+        }
+    }
+    for provider in provider::all() {
+        for key in provider.secrets {
+            assert!(page.contains(key), "{key} of {} is not in the man page", provider.id);
+        }
+    }
+}
+
+#[test]
+fn completions_know_the_subcommands_and_their_options() {
+    let files = ["mailchute.bash", "_mailchute", "mailchute.fish"]
+        .map(|name| (name, read(&format!("examples/completions/{name}")).replace("-l ", "--")));
+    let mut words: Vec<String> = LONGS.iter().map(|long| format!("--{}", long.name)).collect();
+    for name in SUBCOMMANDS {
+        words.push(name.to_owned());
+        let help = mailchute().args([name, "--help"]).run();
+        help.expect_status(0);
+        let options = help.stdout.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2);
+        words.extend(options.map(|word| word.trim_end_matches([',', ']', '>', '.']).to_owned()));
+    }
+    for (name, text) in files {
+        for word in &words {
+            assert!(text.contains(word.as_str()), "{name} does not know {word}");
+        }
+    }
+}
+
+/// Loads a configuration as this process would.
+fn load(option: Option<PathBuf>, variables: &BTreeMap<String, String>) -> Config {
+    let search = Search {
+        option,
+        system: PathBuf::from("/nowhere"),
+        variables: &|name| variables.get(name).map(OsString::from),
+    };
+    let mut caller = Caller::current();
+    caller.home = None;
+    search.load(&caller).unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+#[test]
+fn every_example_loads() {
+    let scratch = Scratch::new();
+    let mut count = 0;
+    for entry in fs::read_dir(root().join("examples")).expect("examples") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let text = || fs::read_to_string(&path).expect("an example");
+        let config = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("toml") if name == "strict-hosting-site.toml" => continue,
+            Some("toml") if name == "strict-hosting.toml" => {
+                scratch.write("strict/sites.d/shop.toml", read("examples/strict-hosting-site.toml"), 0o640);
+                load(Some(scratch.write("strict/config.toml", text(), 0o644)), &BTreeMap::new())
+            }
+            Some("toml") => load(Some(scratch.write(&name, text(), 0o640)), &BTreeMap::new()),
+            Some("env") => {
+                let lines = text();
+                let pairs = lines.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+                load(None, &pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+            }
+            _ => continue,
+        };
+        assert!(config.skipped.is_empty(), "{name}: {:?}", config.skipped);
+        assert!(!config.sites.is_empty(), "{name} has no site");
+        count += 1;
+    }
+    assert!(count >= 8, "only {count} examples were found");
+}
+
+#[test]
+fn the_configurations_in_the_documents_load() {
+    let readme = read("README.md");
+    let page = read("man/mailchute.toml.5");
+    let blocks = |text: &str, begin: &str, end: &str| -> Vec<String> {
+        text.split(begin).skip(1).filter_map(|rest| rest.split_once(end)).map(|(block, _)| block.to_owned()).collect()
+    };
+    let mut blocks =
+        [blocks(&readme, "```toml\n", "```"), blocks(&page, ".Bd -literal -offset indent\n", ".Ed")].concat();
+    // The others are commands.
+    blocks.retain(|block| block.lines().any(|line| line.starts_with('[')));
+    assert!(blocks.len() >= 6, "{blocks:?}");
+    let scratch = Scratch::new();
+    for (number, mut block) in blocks.into_iter().enumerate() {
+        if !block.contains("[relay.") {
+            block += "\n[relay.main]\nhost = \"localhost\"\n";
+        }
+        let config = load(Some(scratch.write(&format!("{number}.toml"), &block, 0o640)), &BTreeMap::new());
+        assert!(!config.sites.is_empty(), "{block}");
+    }
+}
+
+/// Runs `install.sh` into `destination` and fails unless it works.
+fn install(destination: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("/bin/sh")
+        .arg(root().join("install.sh"))
+        .args(arguments)
+        .env("DESTDIR", destination)
+        .env("PREFIX", "/opt/mailchute")
+        .stdin(Stdio::null())
+        .output()
+        .expect("a shell");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn the_installer_takes_nothing_away_and_gives_everything_back() {
+    let scratch = Scratch::new();
+    let destination = scratch.join("root");
+    scratch.write("root/usr/sbin/sendmail", "another program", 0o755);
+    scratch.write("root/etc/mailchute/config.toml", "mine", 0o600);
+    fs::create_dir_all(destination.join("usr/lib")).expect("a directory");
+    symlink("../sbin/sendmail", destination.join("usr/lib/sendmail")).expect("a link");
+
+    let binary = scratch.write("binary", "the binary", 0o755);
+    // Twice: the second time changes nothing.
+    for _ in 0..2 {
+        install(&destination, &["--links", "--binary", &binary.display().to_string()]);
+        assert_eq!(scratch.read("root/opt/mailchute/bin/mailchute"), "the binary");
+        for name in ["usr/sbin/sendmail", "usr/lib/sendmail", "usr/bin/mailq", "usr/bin/newaliases"] {
+            let link = fs::read_link(destination.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(link, Path::new("/opt/mailchute/bin/mailchute"), "{name}");
+        }
+        assert_eq!(scratch.read("root/usr/sbin/sendmail.mailchute-saved"), "another program");
+        assert_eq!(scratch.read("root/etc/mailchute/config.toml"), "mine");
+    }
+    for (name, mode) in [
+        ("opt/mailchute/bin/mailchute", 0o755),
+        ("opt/mailchute/share/man/man8/mailchute.8", 0o644),
+        ("opt/mailchute/share/man/man5/mailchute.toml.5", 0o644),
+        ("etc/mailchute/config.toml", 0o600),
+        ("etc/mailchute/sites.d", 0o755),
+        ("etc/mailchute/secrets", 0o711),
+        ("var/lib/mailchute/state", 0o1733),
+        ("var/lib/mailchute/tokens", 0o1733),
+        ("var/spool/mailchute", 0o1733),
+    ] {
+        let metadata = fs::metadata(destination.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(format!("{:o}", metadata.mode() & 0o7777), format!("{mode:o}"), "{name}");
+    }
+
+    install(&destination, &["--uninstall"]);
+    assert_eq!(scratch.read("root/usr/sbin/sendmail"), "another program");
+    let mode = fs::metadata(destination.join("usr/sbin/sendmail")).expect("it is back").permissions().mode();
+    assert_eq!(mode & 0o777, 0o755);
+    assert_eq!(fs::read_link(destination.join("usr/lib/sendmail")).expect("a link"), Path::new("../sbin/sendmail"));
+    for name in
+        ["usr/bin/mailq", "usr/bin/newaliases", "opt/mailchute/bin/mailchute", "usr/sbin/sendmail.mailchute-saved"]
+    {
+        assert!(fs::symlink_metadata(destination.join(name)).is_err(), "{name} is still there");
+    }
+    assert_eq!(scratch.read("root/etc/mailchute/config.toml"), "mine");
+}

@@ -1,0 +1,335 @@
+//! The providers' HTTP APIs: `tests/providers/ID.case`, one file a provider, run against the real binary
+//! and a server that gives canned answers. The message is `tests/providers/canonical.eml`.
+//!
+//! | Key | Meaning |
+//! |---|---|
+//! | `relay:` | a line of `[relay.main]` beside `provider`, `via` and `endpoint`; secrets hold the word `secret` |
+//! | `env:` | `NAME=value`, one variable |
+//! | `vendor:` | whose request the block `vendor` is |
+//! | `waive:` | `/body/To: reason`, where the vendor's request may differ; it must |
+//! | `without:` | `NAME: reason`, an answer that the provider does not have |
+//! | `half:` | the exit status when the accepting answer breaks off; 79 unless said |
+//!
+//! Blocks: `request` is the request to be made, a line `METHOD /path`, header fields (`*` is any text), an
+//! empty line and the body; `vendor` the one that the vendor's own client makes. A body is JSON, a form as
+//! an array of its parts. A string `{message}` in it is the message without Bcc, `{message:base64}` the same in
+//! base64. `answer NAME` is `exit:`, `stderr:` (first line, `*` is any text), `id:` (the record's
+//! `provider_id`), an empty line and the response.
+
+use serde_json::{Value, json};
+use testkit::{Answer, Asked, Case, Identity, Run, Scratch, Web, matches};
+
+use crate::setup::{data, every_case, mailchute};
+
+/// The answers that every provider's file has.
+const ANSWERS: &[&str] = &["accepted", "bad-credential", "unverified-sender", "refused-recipient", "throttled"];
+
+#[test]
+fn providers() {
+    every_case("providers", "case", |case| {
+        let keys = ["relay", "env", "vendor", "waive", "without", "half"];
+        case.knows(&keys, &["request", "vendor", "answer"]);
+        let accepted = case.block("answer accepted").expect("an answer that accepts");
+        let (asked, _) = submit(case, &Canned::read(accepted));
+        compare(case, &asked);
+        for (name, text) in case.blocks() {
+            if let Some(name) = name.strip_prefix("answer ") {
+                let canned = Canned::read(text);
+                let (_, sent) = submit(case, &canned);
+                canned.check(name, &sent);
+            }
+        }
+        let waived: Vec<&str> = case.values("without").filter_map(|line| line.split(':').next()).collect();
+        for name in ANSWERS.iter().filter(|name| case.block(&format!("answer {name}")).is_none()) {
+            assert!(waived.contains(name), "no `answer {name}`, and no `without: {name}: reason`");
+        }
+        for canned in Canned::of_everybody(case, accepted) {
+            let (_, sent) = submit(case, &canned);
+            canned.check(&canned.text, &sent);
+        }
+    });
+}
+
+/// One canned answer and what has to come of it.
+struct Canned {
+    exit: i32,
+    stderr: Option<String>,
+    id: Option<String>,
+    text: String,
+    answer: Answer,
+}
+
+impl Canned {
+    fn read(text: &str) -> Self {
+        let (head, response) = text.split_once("\n\n").expect("keys, an empty line, the response");
+        let value = |key: &str| {
+            let prefix = format!("{key}: ");
+            head.lines().find_map(|line| line.strip_prefix(&prefix)).map(str::to_owned)
+        };
+        Self {
+            exit: value("exit").and_then(|exit| exit.parse().ok()).expect("exit: N"),
+            stderr: value("stderr"),
+            id: value("id"),
+            text: response.to_owned(),
+            answer: Answer::text(response),
+        }
+    }
+
+    /// Answers that mean the same from everybody.
+    fn of_everybody(case: &Case, accepted: &str) -> Vec<Self> {
+        let canned = |exit, stderr: &str, answer| Self {
+            exit,
+            stderr: Some(stderr.to_owned()),
+            id: None,
+            text: stderr.to_owned(),
+            answer,
+        };
+        let half: i32 = case.value("half").map_or(79, |exit| exit.parse().expect("a status"));
+        let (head, body) = Self::read(accepted).text.split_once("\n\n").map_or_else(
+            || (Self::read(accepted).text.trim_end().to_owned(), String::new()),
+            |(head, body)| (head.to_owned(), body.to_owned()),
+        );
+        let cut = format!("{head}\nContent-Length: {}\n\n{}", body.len() + 40, &body[..body.len() / 2]);
+        vec![
+            Self {
+                stderr: (half == 79).then(|| "mailchute: *may have been accepted*".into()),
+                ..canned(half, "half", Answer::text(&cut))
+            },
+            canned(79, "mailchute: *may have been accepted*", Answer::Octets(b"SSH-2.0-nonsense\r\n\r\n".to_vec())),
+            canned(79, "mailchute: *may have been accepted*", Answer::Close),
+            canned(
+                79,
+                "mailchute: *may have been accepted*",
+                Answer::text("HTTP/1.1 200 OK\nContent-Type: text/html\n\n<h1>Welcome to the hotel</h1>"),
+            ),
+            canned(
+                51,
+                "mailchute: *redirected to */elsewhere, not followed*",
+                Answer::text("HTTP/1.1 302 Found\nLocation: http://127.0.0.1/elsewhere\n\n"),
+            ),
+            canned(51, "mailchute: *503*", Answer::text("HTTP/1.1 503 Service Unavailable\n\n<html>come back</html>")),
+            canned(
+                51,
+                "mailchute: *retry after 7 s*",
+                Answer::text("HTTP/1.1 429 Too Many Requests\nRetry-After: 7\n\nslow down"),
+            ),
+            canned(135, "mailchute: *535 5.7.8*", Answer::text("HTTP/1.1 401 Unauthorized\n\nForbidden")),
+        ]
+    }
+
+    fn check(&self, name: &str, sent: &Sent) {
+        let report = format!("{name}\n{}\n{}", sent.run.report(), sent.log);
+        assert_eq!(sent.run.status, self.exit, "exit status of {report}");
+        if let Some(pattern) = &self.stderr {
+            let first = sent.run.stderr.lines().next().unwrap_or_default();
+            assert!(matches(pattern, first), "expected {pattern}: {report}");
+        }
+        let record: Value = serde_json::from_str(&sent.log).unwrap_or_default();
+        if let Some(id) = &self.id {
+            assert_eq!(record["provider_id"].as_str(), Some(id.as_str()), "{report}");
+        }
+        assert_eq!(sent.requests, 1, "one request, no retry: {report}");
+        for secret in &sent.secrets {
+            assert!(!sent.run.stderr.contains(secret) && !sent.log.contains(secret), "{secret} was shown: {report}");
+        }
+    }
+}
+
+struct Sent {
+    run: Run,
+    log: String,
+    requests: usize,
+    secrets: Vec<String>,
+}
+
+fn submit(case: &Case, canned: &Canned) -> (Asked, Sent) {
+    let answer = canned.answer.clone();
+    let web = Web::start(None, move |_| answer.clone());
+    let scratch = Scratch::new();
+    let relay: String = case.values("relay").map(|line| format!("{line}\n")).collect();
+    let config = format!(
+        "deadline = \"10s\"\n[relay.main]\nprovider = \"{}\"\nvia = \"api\"\nendpoint = \"http://127.0.0.1:{}\"\n{relay}\n\
+         [log]\nto = [\"{}\"]\n",
+        case.name(),
+        web.port(),
+        scratch.join("log").display(),
+    );
+    let mut call = mailchute().config(&scratch.write("config.toml", config, 0o644));
+    for variable in case.values("env") {
+        let (name, value) = variable.split_once('=').expect("NAME=value");
+        call = call.env(name, value);
+    }
+    let message = std::fs::read(data("providers").join("canonical.eml")).unwrap();
+    let run = call.args(["-i", "-t"]).stdin(message).run();
+    let mut requests = web.finish();
+    let secrets = relay.split('"').filter(|word| word.contains("secret")).map(str::to_owned).collect();
+    let sent = Sent { log: scratch.read("log"), requests: requests.len(), secrets, run };
+    assert!(!requests.is_empty(), "no request was made\n{}", sent.run.report());
+    (requests.remove(0), sent)
+}
+
+/// Compares the request with the one to be made, and with the vendor's.
+fn compare(case: &Case, asked: &Asked) {
+    let ours = body(asked);
+    let wanted = Wanted::read(case.block("request").expect("the request to be made"));
+    wanted.check_head(asked);
+    let differences = differences("", &wanted.body, &ours, true);
+    let pretty = serde_json::to_string_pretty(&ours).unwrap();
+    assert!(differences.is_empty(), "request:\n{}\n{pretty}", differences.join("\n"));
+
+    let Some(vendor) = case.block("vendor") else { return };
+    let vendor = Wanted::read(vendor);
+    vendor.check_head(asked);
+    let mut differences = self::differences("", &vendor.body, &ours, false);
+    for waiver in case.values("waive") {
+        let (path, reason) = waiver.split_once(": ").expect("/path: reason");
+        assert!(!reason.trim().is_empty(), "{path} is waived for no reason");
+        let count = differences.len();
+        differences.retain(|line| !line.starts_with(path.strip_prefix("/body").unwrap_or(path)));
+        assert!(differences.len() < count, "nothing differs at {path}: take the waiver out");
+    }
+    assert!(differences.is_empty(), "vendor's request:\n{}\n{pretty}", differences.join("\n"));
+}
+
+struct Wanted {
+    method: String,
+    target: String,
+    headers: Vec<(String, String)>,
+    body: Value,
+}
+
+impl Wanted {
+    fn read(text: &str) -> Self {
+        let (head, body) = text.split_once("\n\n").unwrap_or((text, "null"));
+        let mut lines = head.lines();
+        let (method, target) = lines.next().and_then(|line| line.split_once(' ')).expect("METHOD /path");
+        let headers = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        let body = fill(serde_json::from_str(body).unwrap_or_else(|error| panic!("body: {error}")));
+        Self { method: method.to_owned(), target: target.to_owned(), headers, body }
+    }
+
+    fn check_head(&self, asked: &Asked) {
+        assert_eq!((&self.method, &self.target), (&asked.method, &asked.target));
+        for (name, pattern) in &self.headers {
+            let value = asked.header(name).unwrap_or_else(|| panic!("no header field {name}: {:?}", asked.headers));
+            assert!(matches(pattern, value), "{name}: {value}, not {pattern}");
+        }
+    }
+}
+
+/// The canonical message as it goes out: CRLF, and no Bcc.
+fn message() -> String {
+    let text = std::fs::read_to_string(data("providers").join("canonical.eml")).unwrap();
+    text.lines().filter(|line| !line.starts_with("Bcc:")).map(|line| format!("{line}\r\n")).collect()
+}
+
+fn base64(octets: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(octets)
+}
+
+/// `value` with the message where it says so.
+fn fill(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(match text.as_str() {
+            "{message}" => message(),
+            "{message:base64}" => base64(message().as_bytes()),
+            _ => text,
+        }),
+        Value::Array(list) => list.into_iter().map(fill).collect(),
+        Value::Object(map) => map.into_iter().map(|(key, value)| (key, fill(value))).collect(),
+        other => other,
+    }
+}
+
+/// The body of a request as JSON; a form as the array of its parts, other text as a string.
+fn body(asked: &Asked) -> Value {
+    let kind = asked.header("content-type").unwrap_or_default();
+    if let Some((_, boundary)) = kind.split_once("boundary=") {
+        return parts(&asked.body, boundary.trim_matches('"'));
+    }
+    serde_json::from_slice(&asked.body).unwrap_or_else(|_| json!(String::from_utf8_lossy(&asked.body)))
+}
+
+fn parts(body: &[u8], boundary: &str) -> Value {
+    let text = String::from_utf8_lossy(body).into_owned();
+    let delimiter = format!("--{boundary}");
+    assert!(text.starts_with(&delimiter) && text.ends_with(&format!("\r\n{delimiter}--\r\n")), "{text}");
+    let inner = &text[delimiter.len()..text.len() - delimiter.len() - 6];
+    let part = |part: &str| {
+        let (head, content) = part.trim_start_matches("\r\n").split_once("\r\n\r\n").expect("a part's header section");
+        let parameter = |name: &str| {
+            let start = format!("{name}=\"");
+            head.split(&start).nth(1).and_then(|rest| rest.split('"').next()).map(str::to_owned)
+        };
+        let named = head.replace("filename=", "file=");
+        let name = named.split("name=\"").nth(1).and_then(|rest| rest.split('"').next());
+        json!({ "name": name, "filename": parameter("filename"), "text": content })
+    };
+    inner.split(&format!("\r\n{delimiter}")).map(part).collect()
+}
+
+/// Where `ours` is not `theirs`: the path of each place and both values. Unless `strictly`, forms that mean
+/// the same are equal: addresses however written, line ends, null and nothing.
+fn differences(path: &str, theirs: &Value, ours: &Value, strictly: bool) -> Vec<String> {
+    let empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::String(text) => text.is_empty(),
+        _ => false,
+    };
+    match (theirs, ours) {
+        (Value::Object(theirs), Value::Object(ours)) => {
+            let mut keys: Vec<&String> = theirs.keys().chain(ours.keys()).collect();
+            keys.sort();
+            keys.dedup();
+            let of = |map: &serde_json::Map<String, Value>, key: &str| map.get(key).cloned().unwrap_or(Value::Null);
+            keys.into_iter()
+                .flat_map(|key| differences(&format!("{path}/{key}"), &of(theirs, key), &of(ours, key), strictly))
+                .collect()
+        }
+        (Value::Array(theirs), Value::Array(ours)) if theirs.len() == ours.len() => {
+            let pairs = theirs.iter().zip(ours).enumerate();
+            pairs.flat_map(|(at, (a, b))| differences(&format!("{path}/{at}"), a, b, strictly)).collect()
+        }
+        _ if theirs == ours => Vec::new(),
+        _ if !strictly && empty(theirs) && empty(ours) => Vec::new(),
+        (Value::String(theirs), Value::String(ours)) if !strictly && plain(theirs) == plain(ours) => Vec::new(),
+        _ => vec![format!("{path}: {theirs} is to be, {ours} is")],
+    }
+}
+
+/// Text with LF line ends, without the final one, and without the quotes of display names.
+fn plain(text: &str) -> String {
+    let text = text.replace("\r\n", "\n");
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    if text.contains('@') && !text.contains('\n') { text.replace(['"', '<', '>'], "") } else { text.to_owned() }
+}
+
+#[test]
+fn tls_is_that_of_every_relay() {
+    let answer = Answer::text("HTTP/1.1 200 OK\n\n{\"ErrorCode\":0,\"Message\":\"OK\",\"MessageID\":\"id-1\"}");
+    for (identity, host, exit) in [
+        (Identity::Good, "localhost", 0),
+        (Identity::WrongName, "localhost", 76),
+        (Identity::OtherAuthority, "localhost", 76),
+    ] {
+        let answer = answer.clone();
+        let web = Web::start(Some(identity), move |_| answer.clone());
+        let scratch = Scratch::new();
+        let ca = testkit::Certs::shared().write_authority(&scratch);
+        let config = format!(
+            "[relay.main]\nprovider = \"postmark\"\nvia = \"api\"\ntoken = \"pm-secret\"\nca_file = \"{}\"\n\
+             endpoint = \"https://{host}:{}\"\n",
+            ca.display(),
+            web.port()
+        );
+        let call = mailchute().config(&scratch.write("config.toml", config, 0o644));
+        let run = call.args(["-i", "bob@example.net"]).stdin(crate::setup::MESSAGE).run();
+        run.expect_status(exit);
+        assert_eq!(web.finish().len(), usize::from(exit == 0), "{identity:?}: {}", run.report());
+    }
+}
