@@ -20,6 +20,7 @@ mod tests;
 mod tls;
 mod tls_failure;
 pub mod trust;
+mod tunnel;
 mod verdict;
 pub mod wire;
 

@@ -84,6 +84,10 @@ fn source_rows(config: &Config, page: &mut Page) {
     for passed in &config.passed_over {
         page.row("passed over", &format!("{}: {}", passed.place, passed.why));
     }
+    // Those with a mistake in them are among the warnings.
+    for skipped in config.skipped.iter().filter(|skipped| !config.warnings.contains(&skipped.to_string())) {
+        page.row("skipped", &format!("{}: {}", skipped.file.display(), skipped.why));
+    }
     for warning in &config.warnings {
         page.row("warning", warning);
     }
@@ -109,6 +113,9 @@ fn plan_rows(plan: &Plan, message: &Message, page: &mut Page) {
 fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict: bool, page: &mut Page) {
     let provider = relay.provider.map(|provider| format!(" ({})", provider.name)).unwrap_or_default();
     let how = match (relay.protocol, relay.tls) {
+        _ if relay.api.is_some() => {
+            format!("HTTP API at {}", relay.api.as_ref().map_or("", |interface| interface.endpoint.as_str()))
+        }
         (Protocol::Null, _) => "discards every message".to_owned(),
         (Protocol::Lmtp, _) => format!("LMTP to {}", relay.place),
         (Protocol::Smtp, TlsMode::Implicit) => format!("SMTP to {}, TLS from the start", relay.place),
@@ -118,6 +125,12 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     page.row(&format!("relay {number}"), &format!("{}{provider}: {how}", relay.name));
     if number == 1 {
         page.row("", &format!("deadline {} s for all relays together", site.deadline.as_secs_f32()));
+    }
+    if let Some(interface) = &relay.api {
+        for (key, source) in &interface.credentials {
+            source_row(key, source, caller, strict, page);
+        }
+        return;
     }
     let Some(login) = &relay.login else {
         page.row("", "no login is configured");
@@ -131,17 +144,22 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     }
     sources.extend(login.secret.as_ref().map(|source| ("secret", source)));
     for (what, source) in sources {
-        let verdict = match source.check(caller, strict) {
-            Ok(_) if matches!(source, Source::Command(_)) => "run when a message is sent".to_owned(),
-            Ok(warnings) if warnings.is_empty() => "readable".to_owned(),
-            Ok(warnings) => format!("readable, but {}", warnings.join("; ")),
-            Err(failure) => match failure.hint {
-                Some(hint) => format!("NOT readable: {}; {hint}", failure.why),
-                None => format!("NOT readable: {}", failure.why),
-            },
-        };
-        page.row("", &format!("{what} from {}: {verdict}", source.describe()));
+        source_row(what, source, caller, strict, page);
     }
+}
+
+/// Where `what` is read from, and whether this caller can.
+fn source_row(what: &str, source: &Source, caller: &Caller, strict: bool, page: &mut Page) {
+    let verdict = match source.check(caller, strict) {
+        Ok(_) if matches!(source, Source::Command(_)) => "run when a message is sent".to_owned(),
+        Ok(warnings) if warnings.is_empty() => "readable".to_owned(),
+        Ok(warnings) => format!("readable, but {}", warnings.join("; ")),
+        Err(failure) => match failure.hint {
+            Some(hint) => format!("NOT readable: {}; {hint}", failure.why),
+            None => format!("NOT readable: {}", failure.why),
+        },
+    };
+    page.row("", &format!("{what} from {}: {verdict}", source.describe()));
 }
 
 /// Rows of label and text; a label is written once for the rows it covers.
