@@ -183,7 +183,7 @@ impl<'a> Transaction<'a> {
             }
             // It had gone while nothing was said. Nobody has anything yet, so a new one is asked.
         }
-        let login = relay.login(&mut self.trace.warnings)?;
+        let login = relay.login(deadline, &mut self.trace.warnings)?;
         let mut session = Session::open(relay, login.as_ref(), self.manner.host_name, deadline, &mut self.trace)?;
         let result = session.mail(self.reverse_path.as_ref(), &self.mail, deadline, &mut self.trace);
         upstream.keep(session);
