@@ -97,8 +97,9 @@ impl Submission {
 /// Submits through the first relay of the route that settles the matter.
 ///
 /// A relay's secrets are read when it is tried. The next relay is tried when nobody has the message and
-/// the trouble may be this relay's own; `new_sink` gives each try a place to show its dialogue.
-pub fn submit(order: &Order<'_>, hand_over: &HandOver, mut new_sink: impl FnMut(&Relay) -> Option<Sink>) -> Submission {
+/// the trouble may be this relay's own; `begin` hears of each
+/// try and gives it a place to show its dialogue.
+pub fn submit(order: &Order<'_>, hand_over: &HandOver, mut begin: impl FnMut(&Relay) -> Option<Sink>) -> Submission {
     let deadline = Deadline::after(order.deadline.saturating_add(extra_time(order.message.size())));
     let mut tries = Vec::with_capacity(1);
     for (index, relay) in order.route.iter().enumerate() {
@@ -108,7 +109,7 @@ pub fn submit(order: &Order<'_>, hand_over: &HandOver, mut new_sink: impl FnMut(
         let is_last = index + 1 == order.route.len();
         let share = if is_last { deadline } else { deadline.half() };
         let started = Instant::now();
-        let mut trace = Trace::new(new_sink(relay));
+        let mut trace = Trace::new(begin(relay));
         let result = submit_through(relay, order, share, &mut trace, hand_over);
         let is_settled = !is_next_relay_due(&result, order.retry_in_doubt);
         tries.push(Try { relay: Arc::clone(relay), result, trace, took: started.elapsed() });

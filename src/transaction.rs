@@ -63,7 +63,6 @@ fn left(used: Instant, now: Instant) -> Duration {
 }
 
 /// How one site's messages are passed on.
-#[derive(Clone)]
 pub struct Manner<'a> {
     /// The relays to try, in order; never empty.
     pub route: Vec<Arc<Relay>>,
@@ -74,8 +73,8 @@ pub struct Manner<'a> {
     pub deliver_partially: bool,
     /// This host's name, for EHLO.
     pub host_name: &'a str,
-    /// A place to show each dialogue (`-v`).
-    pub show: Option<fn() -> Sink>,
+    /// Hears of each try and gives it a place to show its dialogue.
+    pub begin: &'a dyn Fn(&Relay) -> Option<Sink>,
 }
 
 /// What became of one message.
@@ -140,7 +139,7 @@ impl<'a> Transaction<'a> {
         };
         loop {
             let relay = Arc::clone(this.current());
-            this.trace = Trace::new(this.manner.show.map(|sink| sink()));
+            this.trace = Trace::new((this.manner.begin)(&relay));
             this.took = Duration::ZERO;
             let is_last = this.relay + 1 == this.manner.route.len();
             let share = if is_last { this.left } else { this.left / 2 };
@@ -268,8 +267,7 @@ impl<'a> Transaction<'a> {
             deadline: self.manner.deadline,
             host_name: self.manner.host_name,
         };
-        let show = self.manner.show;
-        let submission = submit::submit(&order, hand_over, |_| show.map(|sink| sink()));
+        let submission = submit::submit(&order, hand_over, self.manner.begin);
         self.tries.extend(submission.into_tries());
         self.end()
     }

@@ -8,6 +8,7 @@ use super::invocation::Invocation;
 use super::report::{self, Report};
 use super::signals;
 use crate::caller::{self, Caller};
+use crate::config::relay::Relay;
 use crate::config::site::Site;
 use crate::config::{Config, LogTarget};
 use crate::envelope::Envelope;
@@ -117,6 +118,11 @@ impl Run {
         let mut state = self.state();
         state.record.from = Some(envelope.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default());
         state.record.set_recipients(envelope.forward_paths.iter());
+    }
+
+    /// A relay is about to be tried.
+    pub(crate) fn set_relay(&self, relay: &Relay) {
+        self.state().record.set_relay(relay);
     }
 
     /// Ends the run without a relay having been spoken to: stderr line, log record, exit status.

@@ -92,7 +92,10 @@ pub(crate) fn submit(
         deadline: site.deadline,
         host_name: host::ehlo_argument(&host_name),
     };
-    let submission = submit::submit(&order, hand_over, |_| show.map(|sink| sink()));
+    let submission = submit::submit(&order, hand_over, |relay| {
+        run.set_relay(relay);
+        show.map(|sink| sink())
+    });
     Ok(run.finish(&submission, &plan.envelope))
 }
 

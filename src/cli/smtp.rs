@@ -14,6 +14,7 @@ use super::invocation::Invocation;
 use super::run::Run;
 use super::send::{show_on_stderr, wishes};
 use crate::caller::Caller;
+use crate::config::relay::Relay;
 use crate::config::site::Site;
 use crate::config::{Config, Search};
 use crate::deadline::Deadline;
@@ -44,6 +45,11 @@ pub(super) fn serve(invocation: &Invocation) -> u8 {
     let run = Run::new(invocation, &caller, &hand_over);
     run.rest();
     let host_name = host::name();
+    let show = invocation.verbose && !caller.privileged;
+    let begin = |relay: &Relay| {
+        run.set_relay(relay);
+        show.then(show_on_stderr)
+    };
     let house = House {
         invocation,
         caller: &caller,
@@ -52,6 +58,7 @@ pub(super) fn serve(invocation: &Invocation) -> u8 {
         config: OnceCell::new(),
         hand_over: &hand_over,
         run: &run,
+        begin: &begin,
     };
     let input = match io::stdin().as_fd().try_clone_to_owned() {
         Ok(input) => File::from(input),
@@ -77,6 +84,8 @@ struct House<'a> {
     config: OnceCell<Config>,
     hand_over: &'a HandOver,
     run: &'a Run,
+    /// Hears of each try at a relay.
+    begin: &'a dyn Fn(&Relay) -> Option<Sink>,
 }
 
 impl House<'_> {
@@ -91,10 +100,6 @@ impl House<'_> {
     /// What the command line says for every message.
     fn wishes(&self) -> Wishes {
         Wishes { keep_fields: true, ..wishes(self.invocation) }
-    }
-
-    fn show(&self) -> Option<fn() -> Sink> {
-        (self.invocation.verbose && !self.caller.privileged).then_some(show_on_stderr as fn() -> Sink)
     }
 }
 
@@ -180,7 +185,7 @@ impl Desk<'_> {
                 route: route::choose(site, house.invocation.relay.as_deref())?,
                 deadline: site.deadline,
                 host_name: host::ehlo_argument(house.host_name),
-                show: house.show(),
+                begin: house.begin,
             };
             house.run.warn(&repairs);
             Ok((site, manner, reverse_path))

@@ -93,11 +93,7 @@ fn told_of_api(relay: &Relay) -> String {
     let interface = relay.api.as_ref().unwrap();
     let secret = |source: &Source| match source {
         Source::Env(name) => format!("${name}"),
-        source => source
-            .read(false, crate::deadline::Deadline::after(std::time::Duration::from_secs(5)), &mut Vec::new())
-            .unwrap()
-            .expose()
-            .to_owned(),
+        source => source.read(false, patience(), &mut Vec::new()).unwrap().expose().to_owned(),
     };
     let keys = interface.credentials.iter().map(|(key, source)| format!(" {key}={}", secret(source)));
     format!("{}{}", interface.endpoint, keys.collect::<String>())
