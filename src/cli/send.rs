@@ -96,7 +96,7 @@ pub(crate) fn submit(
         run.set_relay(relay);
         show.map(|sink| sink())
     });
-    Ok(run.finish(&submission, &plan))
+    Ok(run.finish(&submission, &plan.envelope))
 }
 
 /// What the command line says about the envelope.
@@ -110,11 +110,12 @@ pub(crate) fn wishes(invocation: &Invocation) -> Wishes {
         recipients: invocation.recipients.clone(),
         from_header: invocation.from_header,
         dsn: invocation.dsn.clone(),
+        keep_fields: false,
     }
 }
 
 /// Shows a dialogue on standard error as it happens (`-v`).
-fn show_on_stderr() -> Sink {
+pub(super) fn show_on_stderr() -> Sink {
     Box::new(|line| {
         let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
     })

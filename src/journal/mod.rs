@@ -148,6 +148,20 @@ impl Record {
         }
     }
 
+    /// A record of the next message in the same run.
+    pub fn another(&self) -> Self {
+        let Self { user, cwd, parent, argv, ignored, tag, .. } = self;
+        Self {
+            user: user.clone(),
+            cwd: cwd.clone(),
+            parent: parent.clone(),
+            argv: argv.clone(),
+            ignored: ignored.clone(),
+            tag: tag.clone(),
+            ..Self::new(self.uid)
+        }
+    }
+
     /// Names the envelope's recipients, at most a hundred of them.
     pub fn set_recipients<'a>(&mut self, recipients: impl ExactSizeIterator<Item = &'a crate::address::Address>) {
         let more = recipients.len().saturating_sub(RECIPIENTS);

@@ -6,6 +6,7 @@
 
 mod aliases;
 mod bad_input;
+mod bs;
 mod callers;
 mod codes;
 mod config;

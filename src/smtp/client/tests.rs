@@ -1,8 +1,12 @@
 //! Scripts: what the server says, what the client must send, and what comes of it.
 
+use std::time::Duration;
+
 use super::*;
-use crate::config::relay::{LoginSource, Place, SecretKind, TlsMode, Username};
+use crate::config::relay::{LoginSource, Mechanism, Place, Protocol, SecretKind, TlsMode, Username};
 use crate::envelope::Dsn;
+use crate::outcome::Stage;
+use crate::reply::Reply;
 use crate::secret::Secret;
 
 const EVERYTHING: &str =
