@@ -10,6 +10,7 @@ pub mod parts;
 mod postmark;
 mod request;
 mod response;
+mod smtp2go;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::failure::Failure;
 use crate::outcome::Outcome;
 
 /// Every API, one line each, in the order of the provider table.
-static REGISTRY: &[&Entry] = &[&postmark::ENTRY];
+static REGISTRY: &[&Entry] = &[&postmark::ENTRY, &smtp2go::ENTRY];
 
 /// One provider's API with its settings: the value that `[relay.NAME]` is read into.
 ///

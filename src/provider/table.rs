@@ -312,8 +312,7 @@ pub(super) static PROVIDERS: &[Provider] = &[
             starttls(80),
             starttls(25),
         ],
-        api_keys: &["api_key"],
-        unverified: &["AUTH mechanisms", "50 MB and 100 recipients a message"],
+        unverified: &["AUTH mechanisms", "50 MB and 100 recipients a message", "the API's answers about senders"],
         ..ROW
     },
     Provider {
