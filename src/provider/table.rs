@@ -192,8 +192,11 @@ pub(super) static PROVIDERS: &[Provider] = &[
         ports: &[starttls(587)],
         username: UserName::Word("mailchute"),
         secrets: &["api_key", "password"],
-        notes: &["without X-MC-PreserveRecipients the account's default decides whether recipients see one another"],
-        unverified: &["any user name will do", "ports 465, 25, 2525", "25 MB"],
+        notes: &[
+            "without X-MC-PreserveRecipients the account's default decides whether recipients see one another",
+            "by API, a message to more than 10 recipients is only queued: refusals come later",
+        ],
+        unverified: &["any user name will do", "ports 465, 25, 2525", "25 MB", "the API's error names"],
         ..ROW
     },
     Provider {
