@@ -6,6 +6,7 @@
 
 mod keys;
 mod mail;
+mod mailtrap;
 mod mandrill;
 pub mod parts;
 mod postmark;
@@ -29,7 +30,7 @@ use crate::failure::Failure;
 use crate::outcome::Outcome;
 
 /// Every API, one line each, in the order of the provider table.
-static REGISTRY: &[&Entry] = &[&mandrill::ENTRY, &postmark::ENTRY, &smtp2go::ENTRY];
+static REGISTRY: &[&Entry] = &[&mailtrap::ENTRY, &mandrill::ENTRY, &postmark::ENTRY, &smtp2go::ENTRY];
 
 /// One provider's API with its settings: the value that `[relay.NAME]` is read into.
 ///

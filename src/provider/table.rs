@@ -181,7 +181,8 @@ pub(super) static PROVIDERS: &[Provider] = &[
         ports: &[starttls(587)],
         username: UserName::Word("api"),
         secrets: &["token", "password"],
-        unverified: &["ports 2525 and 25", "limits"],
+        notes: &["by API, region = \"bulk\" is the bulk stream; region = \"sandbox\" wants inbox_id"],
+        unverified: &["ports 2525 and 25", "limits", "the API's sandbox path"],
         ..ROW
     },
     Provider {
