@@ -102,8 +102,7 @@ pub(super) static PROVIDERS: &[Provider] = &[
         aliases: &["elasticemail", "elastic"],
         host: "smtp.elasticemail.com",
         ports: &[implicit(465)],
-        api_keys: &["api_key"],
-        unverified: &["other ports (2525 is commonly used)", "size limits"],
+        unverified: &["other ports (2525 is commonly used)", "size limits", "the API's error texts"],
         ..ROW
     },
     Provider {
