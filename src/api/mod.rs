@@ -13,6 +13,7 @@ pub mod parts;
 mod postmark;
 mod request;
 mod response;
+mod scaleway;
 mod smtp2go;
 
 use std::fmt::Debug;
@@ -32,7 +33,7 @@ use crate::outcome::Outcome;
 
 /// Every API, one line each, in the order of the provider table.
 static REGISTRY: &[&Entry] =
-    &[&elastic_email::ENTRY, &mailtrap::ENTRY, &mandrill::ENTRY, &postmark::ENTRY, &smtp2go::ENTRY];
+    &[&elastic_email::ENTRY, &mailtrap::ENTRY, &mandrill::ENTRY, &postmark::ENTRY, &scaleway::ENTRY, &smtp2go::ENTRY];
 
 /// One provider's API with its settings: the value that `[relay.NAME]` is read into.
 ///

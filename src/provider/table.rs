@@ -253,7 +253,8 @@ pub(super) static PROVIDERS: &[Provider] = &[
         ports: &[implicit(465)],
         username: UserName::Given("project_id"),
         secrets: &["secret_key", "password"],
-        unverified: &["ports 587, 2465, 2587", "size and attachment limits"],
+        notes: &["the API takes no inline images and no addresses outside ASCII"],
+        unverified: &["ports 587, 2465, 2587", "size and attachment limits", "a least length of subject and text"],
         ..ROW
     },
     Provider {
