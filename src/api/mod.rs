@@ -4,6 +4,7 @@
 //! a response; the one exchange between them is `http`. Adding a provider is one file in this folder,
 //! its line in [`REGISTRY`] and one fixture in `tests/providers`.
 
+mod cloudflare;
 mod elastic_email;
 mod keys;
 mod mail;
@@ -32,8 +33,15 @@ use crate::failure::Failure;
 use crate::outcome::Outcome;
 
 /// Every API, one line each, in the order of the provider table.
-static REGISTRY: &[&Entry] =
-    &[&elastic_email::ENTRY, &mailtrap::ENTRY, &mandrill::ENTRY, &postmark::ENTRY, &scaleway::ENTRY, &smtp2go::ENTRY];
+static REGISTRY: &[&Entry] = &[
+    &cloudflare::ENTRY,
+    &elastic_email::ENTRY,
+    &mailtrap::ENTRY,
+    &mandrill::ENTRY,
+    &postmark::ENTRY,
+    &scaleway::ENTRY,
+    &smtp2go::ENTRY,
+];
 
 /// One provider's API with its settings: the value that `[relay.NAME]` is read into.
 ///

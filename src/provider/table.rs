@@ -89,9 +89,8 @@ pub(super) static PROVIDERS: &[Provider] = &[
         ports: &[implicit(465)],
         username: UserName::Word("api_token"),
         secrets: &["token", "password"],
-        api_keys: &["account_id"],
         notes: &[
-            "50 recipients and 5 MB a message",
+            "50 recipients and 5 MB a message, 25 MB to verified addresses",
             "a 250 reply without a Message-ID can mean that every recipient is suppressed",
         ],
         ..ROW
