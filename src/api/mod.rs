@@ -4,6 +4,7 @@
 //! a response; the one exchange between them is `http`. Adding a provider is one file in this folder,
 //! its line in [`REGISTRY`] and one fixture in `tests/providers`.
 
+mod azure_communication;
 mod cloudflare;
 mod elastic_email;
 mod keys;
@@ -34,6 +35,7 @@ use crate::outcome::Outcome;
 
 /// Every API, one line each, in the order of the provider table.
 static REGISTRY: &[&Entry] = &[
+    &azure_communication::ENTRY,
     &cloudflare::ENTRY,
     &elastic_email::ENTRY,
     &mailtrap::ENTRY,

@@ -63,9 +63,12 @@ pub(super) static PROVIDERS: &[Provider] = &[
         ports: &[starttls(587), starttls(25)],
         username: UserName::Joined(&["resource", "client_id", "tenant_id"]),
         secrets: &["client_secret", "password"],
-        api_keys: &["access_key"],
         auth: &["LOGIN", "PLAIN"],
-        notes: &["the user name is RESOURCE|CLIENT_ID|TENANT_ID of the Entra application"],
+        notes: &[
+            "by SMTP, the user name is RESOURCE|CLIENT_ID|TENANT_ID of the Entra application",
+            "by API, a message is accepted once Azure has it: refusals show in the resource's logs",
+            "by API, the sender's display name is the one set at Azure",
+        ],
         unverified: &["AUTH mechanisms", "user names made per resource", "50 recipients, 10 MB"],
         ..ROW
     },
