@@ -5,19 +5,26 @@
 //! its line in [`REGISTRY`] and one fixture in `tests/providers`.
 
 mod amazon_ses;
+mod azure_communication;
 mod brevo;
+mod cloudflare;
+mod elastic_email;
 mod keys;
 mod mail;
 mod mailersend;
 mod mailgun;
 mod mailjet;
+mod mailtrap;
+mod mandrill;
 pub mod parts;
 mod postmark;
 mod request;
 mod resend;
 mod response;
+mod scaleway;
 mod sendgrid;
 mod sendlayer;
+mod smtp2go;
 mod smtp_com;
 mod sparkpost;
 #[cfg(test)]
@@ -43,14 +50,21 @@ use crate::outcome::Outcome;
 #[rustfmt::skip]
 static REGISTRY: &[&Entry] = &[
     &amazon_ses::ENTRY,
+    &azure_communication::ENTRY,
     &brevo::ENTRY,
+    &cloudflare::ENTRY,
+    &elastic_email::ENTRY,
     &mailersend::ENTRY,
     &mailgun::ENTRY,
     &mailjet::ENTRY,
+    &mailtrap::ENTRY,
+    &mandrill::ENTRY,
     &postmark::ENTRY,
     &resend::ENTRY,
+    &scaleway::ENTRY,
     &sendgrid::ENTRY,
     &sendlayer::ENTRY,
+    &smtp2go::ENTRY,
     &smtp_com::ENTRY,
     &sparkpost::ENTRY,
     &zeptomail::ENTRY,
@@ -167,11 +181,15 @@ impl Entry {
         (self.read)(table)
     }
 
-    /// The credentials for a reader: `api_key and secret_key`.
-    pub fn wanted(&self) -> String {
+    /// The keys of the credentials to write; where the surroundings may give them all, the first two.
+    pub fn wanted_keys(&self) -> Vec<&'static str> {
         let needed: Vec<_> = self.credentials.iter().filter(|c| c.needed).map(|c| c.key).collect();
-        let all: Vec<_> = self.credentials.iter().map(|c| c.key).collect();
-        if needed.is_empty() { all.join(" and ") } else { needed.join(" and ") }
+        if needed.is_empty() { self.credentials.iter().take(2).map(|c| c.key).collect() } else { needed }
+    }
+
+    /// The same for a reader: `api_key and secret_key`.
+    pub fn wanted(&self) -> String {
+        self.wanted_keys().join(" and ")
     }
 }
 

@@ -24,19 +24,31 @@ pub(crate) fn deliver(invocation: &Invocation) -> u8 {
     let hand_over = Arc::default();
     let run = Run::new(invocation, &caller, &hand_over);
     let show = (invocation.verbose && !caller.privileged).then_some(show_on_stderr as fn() -> Sink);
-    let message = read_standard_input(!invocation.ignore_dots);
-    match message.and_then(|message| submit(invocation, &caller, &run, &hand_over, message, show)) {
-        Ok(status) => status,
-        Err(failure) => run.fail(&failure),
-    }
+    let result = match read_standard_input(!invocation.ignore_dots) {
+        Ok(message) => submit(invocation, &caller, &run, &hand_over, message, show),
+        Err(failure) => {
+            find_log(&run, invocation, &caller);
+            Err(failure)
+        }
+    };
+    result.unwrap_or_else(|failure| run.fail(&failure))
 }
 
 /// Ends a command line that could not be read: standard input is drained first.
 pub(crate) fn refuse(words: &[OsString], failure: &Failure) -> u8 {
     let invocation = Invocation { argv: dialect::recorded(words), ..Invocation::default() };
-    let run = Run::new(&invocation, &Caller::current(), &Arc::default());
+    let caller = Caller::current();
+    let run = Run::new(&invocation, &caller, &Arc::default());
     door::drain();
+    find_log(&run, &invocation, &caller);
     run.fail(failure)
+}
+
+/// Reads the configuration for its log alone: what ends before a site is known is recorded there, too.
+fn find_log(run: &Run, invocation: &Invocation, caller: &Caller) {
+    if let Ok(config) = Search::new(invocation.config.clone()).load(caller) {
+        run.set_config(&config);
+    }
 }
 
 /// The message on standard input. A lone dot ends it only where a person types it.
@@ -80,8 +92,11 @@ pub(crate) fn submit(
         deadline: site.deadline,
         host_name: host::ehlo_argument(&host_name),
     };
-    let submission = submit::submit(&order, hand_over, |_| show.map(|sink| sink()));
-    Ok(run.finish(&submission, &plan))
+    let submission = submit::submit(&order, hand_over, |relay| {
+        run.set_relay(relay);
+        show.map(|sink| sink())
+    });
+    Ok(run.finish(&submission, &plan.envelope))
 }
 
 /// What the command line says about the envelope.
@@ -95,11 +110,12 @@ pub(crate) fn wishes(invocation: &Invocation) -> Wishes {
         recipients: invocation.recipients.clone(),
         from_header: invocation.from_header,
         dsn: invocation.dsn.clone(),
+        keep_fields: false,
     }
 }
 
 /// Shows a dialogue on standard error as it happens (`-v`).
-fn show_on_stderr() -> Sink {
+pub(super) fn show_on_stderr() -> Sink {
     Box::new(|line| {
         let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
     })

@@ -1,32 +1,39 @@
 //! The suite: the real binary against peers of the kit. One test binary, a module per subject; a new
-//! behaviour is a new file in `tests/smtp`, `tests/messages` or `tests/config`.
+//! behaviour is a new file in `tests/smtp`, `tests/messages`, `tests/config` or `tests/callers`.
 
 // Helpers outside `#[test]` functions are tests all the same.
 #![allow(clippy::unwrap_used)]
 
 mod aliases;
 mod bad_input;
+mod bs;
 mod callers;
 mod codes;
 mod config;
 mod daemons;
 mod docs;
+mod environment;
 mod hints;
 mod hostile;
 mod injection;
 mod kit;
 mod law;
 mod log;
+mod log_targets;
 mod manners;
 mod messages;
 mod partial;
 mod php;
 mod postfix;
 mod providers;
+mod relays;
 mod round_trips;
+mod secrets;
+mod set_group_id;
 mod setup;
 mod signals;
 mod sites;
 mod smtp;
+mod system;
 mod tls;
 mod tools;

@@ -53,7 +53,7 @@ pub(super) fn find(
     if profile.is_none() && from_environment(keys) {
         return Ok(());
     }
-    if from_file(profile, keys, &mut trace.warnings)? {
+    if from_file(relay, profile, keys, deadline, &mut trace.warnings)? {
         return Ok(());
     }
     if let Some(profile) = profile {
@@ -92,7 +92,13 @@ fn from_environment(keys: &mut Keys) -> bool {
 }
 
 /// Reads the profile of the shared credentials file, if both are there.
-fn from_file(profile: Option<&str>, keys: &mut Keys, warnings: &mut Vec<String>) -> Result<bool, Failure> {
+fn from_file(
+    relay: &Relay,
+    profile: Option<&str>,
+    keys: &mut Keys,
+    deadline: Deadline,
+    warnings: &mut Vec<String>,
+) -> Result<bool, Failure> {
     let named = variable("AWS_PROFILE");
     let profile = profile.or(named.as_deref()).unwrap_or("default");
     let path = match variable("AWS_SHARED_CREDENTIALS_FILE") {
@@ -105,7 +111,7 @@ fn from_file(profile: Option<&str>, keys: &mut Keys, warnings: &mut Vec<String>)
     if fs::metadata(&path).is_err() {
         return Ok(false);
     }
-    let text = Source::File(path).read(false, warnings)?;
+    let text = Source::File(path).read(relay.strict_modes, deadline, warnings)?;
     let (id, secret, token) = keys_of(text.expose(), profile);
     match (id, secret) {
         (Some(id), Some(secret)) => {
@@ -157,7 +163,12 @@ impl Service<'_> {
     fn container(&mut self, endpoint: &str, path: &str) -> Result<Option<Temporary>, Failure> {
         let mut request = get(path);
         let token = match variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
-            Some(file) => Some(Source::File(file.into()).read(false, &mut self.trace.warnings)?.expose().to_owned()),
+            Some(file) => Some(
+                Source::File(file.into())
+                    .read(self.relay.strict_modes, self.deadline, &mut self.trace.warnings)?
+                    .expose()
+                    .to_owned(),
+            ),
             None => variable("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
         };
         if let Some(token) = token {
