@@ -2,7 +2,7 @@
 //!
 //! Nothing here does I/O. A provider is two pure functions, the request for a message and the outcome of
 //! a response; the one exchange between them is `http`. Adding a provider is one file in this folder,
-//! its line in [`REGISTRY`] and one fixture in `tests/providers`.
+//! its line in `REGISTRY` and one fixture in `tests/providers`.
 
 mod amazon_ses;
 mod azure_communication;
