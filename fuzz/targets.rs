@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod fit;
 mod message;
+mod repair;
 mod reply;
 
 /// One parser or machine and the properties it has to keep.
@@ -21,8 +22,16 @@ pub(crate) struct Target {
 }
 
 /// All of them.
-pub(crate) static TARGETS: &[Target] =
-    &[reply::TARGET, client::TARGET, message::TARGET, fit::TARGET, address::TARGET, argv::TARGET, config::TARGET];
+pub(crate) static TARGETS: &[Target] = &[
+    reply::TARGET,
+    client::TARGET,
+    message::TARGET,
+    fit::TARGET,
+    repair::TARGET,
+    address::TARGET,
+    argv::TARGET,
+    config::TARGET,
+];
 
 /// The texts as octets.
 fn octets(texts: &[&str]) -> Vec<Vec<u8>> {

@@ -9,8 +9,10 @@ pub use lettre::Address;
 
 use crate::reply::printable;
 
+mod idn;
 mod list;
 
+pub use idn::{ascii_domain, with_ascii_domain};
 pub use list::{List, Listed, read_list};
 
 /// The longest address that is taken, in octets; twice what RFC 5321 4.5.3.1.3 asks servers to bear.

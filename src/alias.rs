@@ -1,13 +1,13 @@
 //! Local names: what `[alias]`, the system's alias file and `domain` make of a name without a domain.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use crate::address::{AddrSpec, Address, read_list};
 use crate::config::site::Site;
 use crate::failure::{Failure, Kind};
+use crate::modes;
 
 /// The largest alias file that is read, in octets.
 const FILE_LIMIT: u64 = 1 << 20;
@@ -158,7 +158,7 @@ fn read_target(target: &str, name: &str, place: &str) -> Result<Vec<(AddrSpec, b
 
 fn read_bounded(path: &Path) -> std::io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
+    modes::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_LIMIT {
         return Err(std::io::Error::other("larger than 1 MiB"));
     }
@@ -167,7 +167,9 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
 
 /// The list that an alias file has for `name`, in lower case, and the number of the line it begins on.
 fn find_in_file(text: &str, name: &str) -> Option<(usize, String)> {
-    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    // Empty lines and comments, indented or not, come between the lines of one list.
+    let says_something = |line: &str| !matches!(line.trim_start().bytes().next(), None | Some(b'#'));
+    let mut lines = text.lines().enumerate().filter(|(_, line)| says_something(line));
     let (number, first) = lines.by_ref().find_map(|(number, line)| {
         let (key, list) = split_outside_quotes(line, ':')?;
         let found = !line.starts_with([' ', '\t']) && key.trim().trim_matches('"').eq_ignore_ascii_case(name);

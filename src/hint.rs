@@ -103,7 +103,7 @@ pub fn for_failure(failure: &Failure, relay: &Relay) -> Option<String> {
                 .to_owned()
         }
         (Stage::Auth, Kind::Protocol, TlsMode::None) if relay.login.is_some() => {
-            "servers often offer AUTH only over TLS: set tls = \"starttls\" or \"implicit\"".to_owned()
+            "servers often offer AUTH, or more of it, only over TLS: set tls = \"starttls\" or \"implicit\"".to_owned()
         }
         (Stage::Auth, Kind::Protocol, _) if port == 25 => "logins belong to port 465 or 587, not 25".to_owned(),
         _ => return None,
@@ -128,6 +128,10 @@ const SENDER_NOT_VERIFIED: &[&str] = &[
 ];
 
 fn for_login(text: &str, enhanced: Option<(u8, u16, u16)>, stage: Stage, relay: &Relay) -> Option<String> {
+    if let Some(interface) = &relay.api {
+        let wanted = interface.entry.wanted();
+        return Some(format!("check {wanted} at {}: the API takes them, not what SMTP takes", provider_name(relay)));
+    }
     let says = |word: &str| text.contains(word);
     let provider = relay.provider.map_or("", |provider| provider.id);
     let host = match &relay.place {
@@ -138,6 +142,12 @@ fn for_login(text: &str, enhanced: Option<(u8, u16, u16)>, stage: Stage, relay: 
     let is_microsoft = provider == "microsoft365" || host.ends_with(".office365.com") || host.ends_with(".outlook.com");
     let is_ses = provider == "amazon-ses" || host.ends_with(".amazonaws.com");
 
+    if relay.login.as_ref().is_some_and(|login| login.secret.is_none()) {
+        return Some(match &relay.client_cert {
+            Some(_) => "the server does not log in the owner of this client certificate: ask its operator".to_owned(),
+            None => "EXTERNAL proves who you are by a client certificate: set client_cert".to_owned(),
+        });
+    }
     if stage != Stage::Auth && relay.login.is_none() {
         return Some("this relay wants a login: set username and password".to_owned());
     }

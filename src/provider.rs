@@ -6,6 +6,7 @@
 pub mod ses;
 mod table;
 
+use crate::api;
 use crate::config::relay::TlsMode;
 
 /// A company's mail service, with the facts its SMTP preset is made of.
@@ -31,7 +32,7 @@ pub struct Provider {
     pub secrets: &'static [&'static str],
     /// Whether `token` may hold an OAuth 2.0 access token for XOAUTH2.
     pub bearer: bool,
-    /// Keys that only its HTTP API takes.
+    /// Keys that only its HTTP API takes, where that is not in this version; otherwise its entry has them.
     pub api_keys: &'static [&'static str],
     /// Mechanisms it is known to offer, the vendor's preferred one first; shown, never a restriction.
     pub auth: &'static [&'static str],
@@ -117,7 +118,8 @@ impl Provider {
     /// The key that a lone token or API key belongs to (`MAILCHUTE_KEY`).
     pub fn key(&self) -> &'static str {
         let natural = self.secrets.iter().find(|k| **k != "password");
-        natural.copied().or(self.bearer.then_some("token")).or(self.api_keys.first().copied()).unwrap_or("token")
+        let of_api = || api::find(self.id).and_then(|entry| entry.url_key(0)).or(self.api_keys.first().copied());
+        natural.copied().or(self.bearer.then_some("token")).or_else(of_api).unwrap_or("token")
     }
 }
 

@@ -37,7 +37,7 @@ pub fn select<'c>(
                 Ok(Selection { site, why: format!("site {name} was asked for, and {} may use it", told(caller)) })
             }
             Some(_) => Err(refused(config, caller, &format!("may not use site {name}"))),
-            None => Err(refused(config, caller, &format!("may use no site {name:?}"))),
+            None => Err(unknown(config, caller, name)),
         };
     }
     let listed: Vec<_> = config.sites.iter().filter(|site| site.users.contains(&caller.uid)).collect();
@@ -119,6 +119,17 @@ fn told(caller: &Caller) -> String {
         Some(user) => format!("uid {} ({user})", caller.uid),
         None => format!("uid {}", caller.uid),
     }
+}
+
+/// No site is called `name`, as far as this caller can see.
+fn unknown(config: &Config, caller: &Caller, name: &str) -> Failure {
+    let failure = refused(config, caller, &format!("may use no site {name:?}"));
+    let own: Vec<_> = config.sites.iter().filter(|site| site.is_open_to(caller.uid)).collect();
+    if own.is_empty() || !config.skipped.is_empty() {
+        return failure;
+    }
+    let names: Vec<_> = own.iter().map(|site| site.name.as_str()).collect();
+    failure.hint(format!("it may use {}", names.join(", ")))
 }
 
 fn refused(config: &Config, caller: &Caller, why: &str) -> Failure {

@@ -25,7 +25,9 @@ pub struct Trace {
     pub tls: Option<String>,
     /// The address that was connected to, such as `192.0.2.1:465`.
     pub peer: Option<String>,
-    /// Things the record should name: 8-bit sent without 8BITMIME, a DSN parameter not carried.
+    /// What was changed in the message for this relay, in the record's words.
+    pub repairs: Vec<String>,
+    /// Things the record should name, such as a DSN parameter that is not carried.
     pub warnings: Vec<String>,
 }
 

@@ -23,10 +23,10 @@ _mailchute() {
         explain) words="--as --cwd" ;;
         test) words="--to --from --as --cwd --site --relay" ;;
         init) words="--from-env" ;;
-        providers | status) words="" ;;
+        lint | providers | status) words="" ;;
         *) words="--site --config --relay --help --version" ;;
     esac
-    [ "$COMP_CWORD" -eq 1 ] && words+=" explain test providers status init"
+    [ "$COMP_CWORD" -eq 1 ] && words+=" explain test lint providers status init"
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
 complete -F _mailchute mailchute

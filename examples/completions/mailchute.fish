@@ -2,6 +2,7 @@
 complete -c mailchute -f
 complete -c mailchute -n __fish_use_subcommand -a explain -d 'Tell where a message would go, and why'
 complete -c mailchute -n __fish_use_subcommand -a test -d 'Send a test message'
+complete -c mailchute -n __fish_use_subcommand -a lint -d 'List what would be changed in a message'
 complete -c mailchute -n __fish_use_subcommand -a providers -d 'List the known providers'
 complete -c mailchute -n __fish_use_subcommand -a status -d 'Explain an exit status'
 complete -c mailchute -n __fish_use_subcommand -a init -d 'Print the configuration in the environment as a file'

@@ -136,6 +136,7 @@ fn check(input: &[u8]) -> u64 {
         envelope: &envelope,
         size: if submission & 32 == 0 { 2000 } else { 10 << 20 },
         facts: Facts::default(),
+        utf8_header: false,
         deliver_partially: partial,
         host_name: "web1.example",
     };
@@ -165,6 +166,7 @@ fn check(input: &[u8]) -> u64 {
                 client.tls_started(channel, &mut trace);
                 seen.actions.push(b't');
             }
+            Action::Adapt(_) => client.adapted(Ok((task.size, task.facts)), &mut trace),
             Action::SendMessage(_) => {
                 assert!(!seen.message, "the message twice");
                 seen.message = true;

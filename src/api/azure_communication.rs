@@ -17,8 +17,11 @@ use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("access_key")], ..Entry::of::<Azure>("azure-communication") };
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("access_key")],
+    url: &["resource", "access_key"],
+    ..Entry::of::<Azure>("azure-communication")
+};
 
 const PATH: &str = "/emails:send?api-version=2025-09-01";
 

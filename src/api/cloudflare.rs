@@ -11,6 +11,7 @@ use crate::outcome::Outcome;
 
 pub(super) static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("token")],
+    url: &["account_id", "token"],
     raw: true,
     sender: Sender::Carried,
     recipients: Some(50),

@@ -4,7 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::parts::Parts;
-use crate::envelope::Envelope;
+use crate::address::{Address, same_mailbox};
+use crate::envelope::{Envelope, first_address};
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
 use crate::outcome::Stage;
@@ -72,6 +73,20 @@ impl Mail<'_> {
                 .hint("set via = \"smtp\" for this relay")
                 .at(Stage::Message)
         })
+    }
+
+    /// The address of the From field, where it has one with a domain.
+    pub fn author(&self) -> Option<Address> {
+        self.message.header().first("From").and_then(first_address)
+    }
+
+    /// For an API that puts a reverse-path of its own: the warning that ours is not carried, where it says
+    /// something that the From field does not.
+    pub fn sender_warning(&self) -> Vec<String> {
+        if self.author().as_ref().map(same_mailbox) == self.envelope.reverse_path.as_ref().map(same_mailbox) {
+            return Vec::new();
+        }
+        vec![format!("not carried by the API: reverse-path <{}>", self.sender())]
     }
 
     /// The message taken apart.

@@ -4,11 +4,13 @@
 //! a response; the one exchange between them is `http`. Adding a provider is one file in this folder,
 //! its line in [`REGISTRY`] and one fixture in `tests/providers`.
 
+mod amazon_ses;
 mod azure_communication;
 mod cloudflare;
 mod elastic_email;
 mod keys;
 mod mail;
+mod mailgun;
 mod mailtrap;
 mod mandrill;
 pub mod parts;
@@ -16,7 +18,9 @@ mod postmark;
 mod request;
 mod response;
 mod scaleway;
+mod sendgrid;
 mod smtp2go;
+mod sparkpost;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -34,15 +38,20 @@ use crate::failure::Failure;
 use crate::outcome::Outcome;
 
 /// Every API, one line each, in the order of the provider table.
+#[rustfmt::skip]
 static REGISTRY: &[&Entry] = &[
+    &amazon_ses::ENTRY,
     &azure_communication::ENTRY,
     &cloudflare::ENTRY,
     &elastic_email::ENTRY,
+    &mailgun::ENTRY,
     &mailtrap::ENTRY,
     &mandrill::ENTRY,
     &postmark::ENTRY,
     &scaleway::ENTRY,
+    &sendgrid::ENTRY,
     &smtp2go::ENTRY,
+    &sparkpost::ENTRY,
 ];
 
 /// One provider's API with its settings: the value that `[relay.NAME]` is read into.
@@ -52,6 +61,11 @@ pub trait Api: Debug + Send + Sync {
     /// The provider's own address: scheme and authority, perhaps a path, no final slash.
     /// `endpoint` in the configuration stands in for it.
     fn endpoint(&self) -> String;
+
+    /// Where the surroundings may have the credentials that the configuration has not.
+    fn cloud(&self) -> Option<Cloud<'_>> {
+        None
+    }
 
     /// The request that submits `mail`.
     ///
@@ -66,14 +80,26 @@ pub trait Api: Debug + Send + Sync {
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure>;
 }
 
+/// Surroundings that give credentials to the programs in them.
+#[derive(Clone, Copy, Debug)]
+pub enum Cloud<'a> {
+    /// The AWS environment variables, the shared credentials file, the role of container or instance.
+    Aws {
+        /// The profile of the credentials file; `None`: the one the environment names, or `default`.
+        profile: Option<&'a str>,
+    },
+}
+
 /// What is known about an API before it is configured.
 #[derive(Debug)]
 pub struct Entry {
     /// The id in the provider table.
     pub id: &'static str,
-    /// The keys of the relay's table that hold its credentials, in the order a URL gives them
-    /// (`provider+api://FIRST:SECOND@default`). The settings do not repeat them.
+    /// The keys of the relay's table that hold its credentials. The settings do not repeat them.
     pub credentials: &'static [Credential],
+    /// The keys that a URL gives as user name and password (`provider+api://FIRST:SECOND@default`); empty:
+    /// the credentials in their order.
+    pub url: &'static [&'static str],
     /// Whether the message is taken as it is; otherwise it is taken apart into fields.
     pub raw: bool,
     /// What becomes of the reverse-path.
@@ -103,6 +129,7 @@ impl Entry {
         Self {
             id,
             credentials: &[],
+            url: &[],
             raw: false,
             sender: Sender::Replaced,
             recipients: None,
@@ -122,6 +149,14 @@ impl Entry {
         self.credentials.iter().any(|credential| credential.key == key) || self.keys().contains(&key)
     }
 
+    /// The key that the user name (0) or the password (1) of a URL belongs to.
+    pub fn url_key(&self, position: usize) -> Option<&'static str> {
+        match self.url {
+            [] => self.credentials.get(position).map(|credential| credential.key),
+            keys => keys.get(position).copied(),
+        }
+    }
+
     /// The settings in `table`, which holds nothing else.
     ///
     /// # Errors
@@ -133,7 +168,8 @@ impl Entry {
     /// The credentials for a reader: `api_key and secret_key`.
     pub fn wanted(&self) -> String {
         let needed: Vec<_> = self.credentials.iter().filter(|c| c.needed).map(|c| c.key).collect();
-        needed.join(" and ")
+        let all: Vec<_> = self.credentials.iter().map(|c| c.key).collect();
+        if needed.is_empty() { all.join(" and ") } else { needed.join(" and ") }
     }
 }
 

@@ -132,6 +132,7 @@ fn mode(mode: &Mode) -> Option<String> {
         Mode::Misuse(_) => "misuse",
         Mode::Tool(Tool::Explain(_)) => "explain",
         Mode::Tool(Tool::Init(_)) => "init",
+        Mode::Tool(Tool::Lint) => "lint",
         Mode::Tool(Tool::Providers(_)) => "providers",
         Mode::Tool(Tool::Status(_)) => "status",
         Mode::Tool(Tool::Test(_)) => "test",
@@ -149,7 +150,7 @@ fn tool_summary(tool: &Tool) -> Table {
     let speaker = match tool {
         Tool::Explain(explain) => Some(&explain.speaker),
         Tool::Test(test) => Some(&test.speaker),
-        Tool::Init(_) | Tool::Providers(_) | Tool::Status(_) => None,
+        Tool::Init(_) | Tool::Lint | Tool::Providers(_) | Tool::Status(_) => None,
     };
     text("as", speaker.and_then(|speaker| speaker.user.clone()));
     text("cwd", speaker.and_then(|speaker| speaker.cwd.as_ref().map(|cwd| cwd.display().to_string())));
@@ -163,7 +164,7 @@ fn tool_summary(tool: &Tool) -> Table {
         }
         Tool::Providers(providers) => text("id", providers.id.clone()),
         Tool::Status(status) => text("number", Some(status.number.clone())),
-        Tool::Init(_) => {}
+        Tool::Init(_) | Tool::Lint => {}
     }
     table
 }

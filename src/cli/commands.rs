@@ -19,6 +19,8 @@ pub enum Tool {
     Explain(Explain),
     /// Print a configuration file.
     Init(Init),
+    /// Say what would be changed in the message on standard input.
+    Lint,
     /// Print the registry of providers.
     Providers(Providers),
     /// Say what an exit status stands for.
@@ -115,6 +117,8 @@ enum Command {
     Explain(ExplainWords),
     /// Send a short message and show the dialogue and the status a caller would get
     Test(Test),
+    /// List what would be changed in the message on standard input, and why
+    Lint,
     /// List the mail providers that a configuration can name
     Providers(Providers),
     /// Say what an exit status stands for
@@ -186,6 +190,7 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, invocation: &mut Invoc
             choose(std::mem::take(&mut test.choice));
             Tool::Test(test)
         }
+        Command::Lint => Tool::Lint,
         Command::Providers(providers) => Tool::Providers(providers),
         Command::Status(status) => Tool::Status(status),
         Command::Init(init) => Tool::Init(init),

@@ -20,7 +20,7 @@ pub use commands::{Explain, Init, Providers, Speaker, Status, Test, Tool};
 
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
-use crate::tools::{explain, init, providers, status, test, verify};
+use crate::tools::{explain, init, lint, providers, status, test, verify};
 use invocation::{Invocation, Mode};
 
 /// Runs one command line, `argv[0]` first, and returns the exit status.
@@ -48,6 +48,7 @@ fn dispatch(invocation: &Invocation) -> u8 {
         Mode::Misuse(failure) => answered(Err(failure.clone())),
         Mode::Tool(Tool::Providers(of)) => answered(providers::show(of.id.as_deref())),
         Mode::Tool(Tool::Status(of)) => answered(status::explain(&of.number)),
+        Mode::Tool(Tool::Lint) => answered(send::read_standard_input(true).and_then(|message| lint::page(&message))),
         Mode::Tool(Tool::Init(_)) => init::run(),
         Mode::Tool(Tool::Explain(of)) => match speaker::assume(&of.speaker) {
             Ok(caller) => explain::run(invocation, &of.of, &caller),

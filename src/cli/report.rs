@@ -64,7 +64,10 @@ fn of_outcome(outcome: &Outcome, attempt: &Try, envelope: &Envelope, site: &str)
         Place::Tcp { host, .. } => host.clone(),
         Place::Unix(path) => path.display().to_string(),
     };
-    let line = |what: &str, reply: &Reply, stage: Stage| format!("{what}: {reply} ({stage}, {host}, site {site})");
+    let line = |what: &str, reply: &Reply, stage: Stage| {
+        let stage = if attempt.relay.api.is_some() { "HTTP API" } else { stage.name() };
+        format!("{what}: {reply} ({stage}, {host}, site {site})")
+    };
 
     let mut lines = Vec::new();
     if outcome.is_forced_partial() {

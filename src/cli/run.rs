@@ -42,7 +42,7 @@ impl Run {
         let state = State { started: Instant::now(), record, targets: Vec::new(), scheme: Scheme::Reply };
         let run = Self(Arc::new(Mutex::new(state)));
         let watched = run.clone();
-        signals::watch(Arc::clone(hand_over), move |failure| watched.close(failure));
+        signals::watch(Arc::clone(hand_over), move |failure| watched.fail(failure));
         run
     }
 

@@ -10,22 +10,18 @@ use std::thread;
 
 use nix::sys::signal::{SigSet, Signal};
 
-use super::door;
 use crate::failure::{Failure, Kind};
 use crate::trace::HandOver;
 
 const WATCHED: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
-/// The watcher's stack, in bytes: it formats a line and writes the record.
-const STACK: usize = 256 << 10;
-
 /// From now on, answers the three signals. To be called in the main thread before there is another.
 ///
-/// A signal before the hand-over is a `System` failure, inside it `InDoubt`; `record` gets that failure,
-/// writes the log record and returns the exit status. A signal after the final reply changes nothing:
+/// A signal before the hand-over is a `System` failure, inside it `InDoubt`; `end` gets that failure, tells
+/// it to the user and the log, and returns the exit status. A signal after the final reply changes nothing:
 /// the program is about to end with the status of that reply. A signal the caller had ignored (nohup)
 /// stays ignored. Where no thread can be had, the signals keep their default action.
-pub fn watch(hand_over: Arc<HandOver>, record: impl FnOnce(&Failure) -> u8 + Send + 'static) {
+pub fn watch(hand_over: Arc<HandOver>, end: impl FnOnce(&Failure) -> u8 + Send + 'static) {
     let set: SigSet = WATCHED.into_iter().collect();
     if set.thread_block().is_err() {
         return;
@@ -36,12 +32,12 @@ pub fn watch(hand_over: Arc<HandOver>, record: impl FnOnce(&Failure) -> u8 + Sen
                 continue;
             }
             if let Some(failure) = answer(signal, &hand_over) {
-                door::report(&failure);
-                std::process::exit(i32::from(record(&failure)));
+                std::process::exit(i32::from(end(&failure)));
             }
         }
     };
-    if thread::Builder::new().name("signals".into()).stack_size(STACK).spawn(waiter).is_err() {
+    // The usual stack, as the main thread's work is done on it: the record, the local time, the sockets.
+    if thread::Builder::new().name("signals".into()).spawn(waiter).is_err() {
         let _ = set.thread_unblock();
     }
 }

@@ -3,7 +3,9 @@
 use super::environment::{Relay, failure};
 use super::setting::{Setting, typed};
 use super::url::Url;
+use crate::api::{self, Entry};
 use crate::failure::Failure;
+use crate::provider::Provider;
 
 /// The variable.
 pub(super) const VARIABLE: &str = "MAILER_DSN";
@@ -68,13 +70,15 @@ fn relay(dsn: &str, warnings: &mut Vec<String>) -> Result<Option<Vec<Setting>>, 
     }
     let query = std::mem::take(&mut url.query);
     let smtps = url.scheme.ends_with("smtps");
-    let options: Vec<_> = query.iter().filter_map(|(key, value)| option(key, value, smtps).transpose()).collect();
+    let api = url.scheme.split_once('+').filter(|(_, transport)| matches!(*transport, "api" | "https"));
+    let api = api.and_then(|(word, _)| api::find(Provider::find(word)?.id));
+    let options: Vec<_> = query.iter().filter_map(|(key, value)| option(key, value, smtps, api).transpose()).collect();
     let options = options.into_iter().collect::<Result<Vec<_>, Failure>>()?;
-    let tls_is_given = options.iter().any(|option| matches!(option, Said::Setting("tls", _)));
+    let tls_is_given = options.iter().any(|option| matches!(option, Said::Setting(key, _) if key == "tls"));
     let mut relay = Relay::of(VARIABLE, url, tls_is_given && !smtps, 25)?;
     for option in options {
         match option {
-            Said::Setting(key, value) => relay.set(key, typed(key, value)),
+            Said::Setting(key, value) => relay.set(&key, typed(&key, value)),
             Said::Nothing(key) => warnings.push(format!("{VARIABLE}: {key:?} has no meaning here and is ignored")),
         }
     }
@@ -83,15 +87,16 @@ fn relay(dsn: &str, warnings: &mut Vec<String>) -> Result<Option<Vec<Setting>>, 
 
 /// What one option comes to.
 enum Said {
-    Setting(&'static str, String),
+    Setting(String, String),
     Nothing(String),
 }
 
 /// One option in our words; `None`: it says what holds anyway.
-fn option(key: &str, value: &str, smtps: bool) -> Result<Option<Said>, Failure> {
+fn option(key: &str, value: &str, smtps: bool, api: Option<&Entry>) -> Result<Option<Said>, Failure> {
     let off = matches!(value, "" | "0" | "false" | "no" | "off");
-    let setting = |key, value: &str| Ok(Some(Said::Setting(key, value.to_owned())));
+    let setting = |key: &str, value: &str| Ok(Some(Said::Setting(key.to_owned(), value.to_owned())));
     match key {
+        _ if api.is_some_and(|api| api.has(key)) => setting(key, value),
         "verify_peer" if off => Err(failure(VARIABLE, "verify_peer=0 turns the verification of certificates off")
             .hint("trust the server's own certificate: MAILCHUTE_URL with ?ca_file=FILE or ?fingerprint=SHA256")),
         "auto_tls" if off && !smtps => setting("tls", "none"),

@@ -10,6 +10,7 @@ use super::scope::{Scope, Standing};
 use super::setting::{Secrets, Setting, Value, list, typed};
 use super::url::Url;
 use super::{dsn, site::policy, value};
+use crate::api::{self, Entry};
 use crate::caller::Caller;
 use crate::failure::{Failure, Kind};
 use crate::provider::{self, Provider, UserName, ses};
@@ -97,11 +98,15 @@ impl Environment {
             }),
         );
         relay.replace("password", secret(variables, &names.password)?);
-        let key = relay.provider.map_or("token", Provider::key);
-        relay.replace(key, secret(variables, &names.key)?);
+        let key = relay
+            .api
+            .and_then(|api| api.credentials.first())
+            .map(|first| first.key)
+            .or(relay.provider.map(Provider::key));
+        relay.replace(key.unwrap_or("token"), secret(variables, &names.key)?);
         for (key, value) in query {
             let value = typed(&key, value);
-            match policy::KEYS.contains(&key.as_str()) {
+            match policy::KEYS.contains(&key.as_str()) && !relay.api.is_some_and(|api| api.has(&key)) {
                 true => self.top.push(Setting { variable: names.url, key, value }),
                 false => relay.set(&key, value),
             }
@@ -147,6 +152,8 @@ impl Environment {
 pub(super) struct Relay {
     variable: &'static str,
     pub(super) provider: Option<&'static Provider>,
+    /// The API that the scheme asks for.
+    pub(super) api: Option<&'static Entry>,
     settings: Vec<Setting>,
 }
 
@@ -157,7 +164,7 @@ impl Relay {
     /// # Errors
     /// `Configuration` for a scheme that is neither a protocol nor a provider.
     pub(super) fn of(variable: &'static str, url: Url, tls_is_given: bool, port: u16) -> Result<Self, Failure> {
-        let mut relay = Self { variable, provider: None, settings: Vec::new() };
+        let mut relay = Self { variable, provider: None, api: None, settings: Vec::new() };
         let (word, transport) = url.scheme.split_once('+').unwrap_or((&url.scheme, ""));
         match (word, transport) {
             ("smtp", "") if url.port.is_none() && !tls_is_given && !is_local(&url.host) => {
@@ -177,7 +184,10 @@ impl Relay {
                 relay.put("provider", provider.id);
                 let implicit = provider.ports.iter().any(|port| port.tls == super::relay::TlsMode::Implicit);
                 match transport {
-                    "api" | "https" => relay.put("via", "api"),
+                    "api" | "https" => {
+                        relay.api = api::find(provider.id);
+                        relay.put("via", "api");
+                    }
                     "smtps" if implicit && url.port.is_none() && !tls_is_given => relay.put("tls", "implicit"),
                     _ => (),
                 }
@@ -192,6 +202,11 @@ impl Relay {
     fn place(&mut self, url: &Url) -> Result<(), Failure> {
         match (url.host.as_str(), url.path.as_str()) {
             ("" | "default", "" | "/") if self.provider.is_some() => (),
+            (host, path) if self.api.is_some() => {
+                let port = url.port.map(|port| format!(":{port}")).unwrap_or_default();
+                self.put("endpoint", &format!("https://{host}{port}{path}"));
+                return Ok(());
+            }
             ("", path) if path.len() > 1 => self.put("host", path),
             (host, "" | "/") => self.put("host", host),
             _ => return Err(failure(self.variable, "has a path behind the host")),
@@ -203,6 +218,17 @@ impl Relay {
     }
 
     fn credentials(&mut self, url: Url) {
+        if let Some(api) = self.api {
+            let given = [url.username.map(Zeroizing::new), url.password];
+            for (position, value) in given.into_iter().enumerate() {
+                if let Some(value) = value {
+                    // More than the API takes goes under a key that says so.
+                    let key = api.url_key(position).unwrap_or("password");
+                    self.set(key, Value::Text(value));
+                }
+            }
+            return;
+        }
         let lone_key = self.provider.is_some_and(|p| matches!(p.username, UserName::Word(_) | UserName::Secret));
         match (url.username, url.password) {
             (Some(key), None) if lone_key => {

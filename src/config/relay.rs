@@ -190,13 +190,24 @@ pub struct ClientCert {
     pub key: PathBuf,
 }
 
-/// A SOCKS5 proxy (RFC 1928, RFC 1929); names are resolved by the proxy.
+/// A proxy; it resolves names.
 #[derive(Clone, Debug)]
 pub struct Proxy {
+    /// Its protocol.
+    pub kind: ProxyKind,
     /// Name or address.
     pub host: String,
-    /// Port, 1080 unless said otherwise.
+    /// Port; 1080 (SOCKS5) or 3128 (HTTP) unless said otherwise.
     pub port: u16,
     /// User name and password, where the proxy wants them.
     pub login: Option<(String, Source)>,
+}
+
+/// How a proxy is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyKind {
+    /// RFC 1928, RFC 1929.
+    Socks5,
+    /// CONNECT (RFC 9110 9.3.6).
+    Http,
 }

@@ -109,11 +109,12 @@ impl Scope {
 
 fn holds_secret(relay: &Relay) -> bool {
     let inline = |source: &Source| matches!(source, Source::Inline(_));
+    let api = relay.api.as_ref().is_some_and(|api| api.credentials.iter().any(|(_, source)| inline(source)));
     let login = relay.login.as_ref().is_some_and(|login| {
         login.secret.as_ref().is_some_and(inline) || matches!(&login.username, Username::Read(source) if inline(source))
     });
     let proxy = relay.proxy.as_ref().and_then(|proxy| proxy.login.as_ref());
-    login || proxy.is_some_and(|(_, password)| inline(password))
+    api || login || proxy.is_some_and(|(_, password)| inline(password))
 }
 
 fn log(root: &Section<'_>) -> Result<Option<Vec<LogTarget>>, Failure> {

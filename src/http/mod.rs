@@ -5,6 +5,8 @@
 //! and the deadline are the same for every relay. One connection, one request, no redirects, no retry.
 
 mod body;
+pub mod cloud;
+mod proxy;
 mod transport;
 
 use std::io::Read;
@@ -109,6 +111,8 @@ pub fn exchange(
     hand_over: &HandOver,
 ) -> Result<Response, Failure> {
     let span = deadline.left();
+    let proxied = proxy::from_environment(relay)?;
+    let relay = proxied.as_ref().unwrap_or(relay);
     let connection = Connection::open(relay, deadline.within(relay.connect_timeout), trace)?;
     trace.stage = Some(Stage::Message);
     let mut outgoing = Outgoing::new(&request.body, message, hand_over);

@@ -167,6 +167,7 @@ impl Record {
             Ok(outcome) => self.set_outcome(outcome),
             Err(failure) => self.set_failure(failure),
         }
+        self.repairs.extend_from_slice(&decisive.trace.repairs);
         self.tries = submission.tries().iter().map(TryRecord::new).collect();
         for attempt in submission.tries() {
             self.warnings.extend_from_slice(&attempt.trace.warnings);

@@ -10,9 +10,6 @@ use crate::address::{AddrSpec, Address, Mailbox, read_list};
 use crate::envelope::{Envelope, Origin, Wishes, first_address};
 use crate::failure::{Failure, Kind};
 
-/// Body lines over this length, in octets, are more than a relay must take (RFC 5321 4.5.3.1.6).
-const LINE_LIMIT: usize = 998;
-
 impl Message {
     /// Makes the message fit for any relay. What changes is named in [`Message::repairs`].
     ///
@@ -139,17 +136,11 @@ fn qualify_names(header: &mut Header, origin: &Origin<'_>, repairs: &mut Vec<Str
 /// What goes out as it is though it may not arrive so.
 fn warnings(header: &Header, facts: &Facts) -> Vec<String> {
     let mut warnings = Vec::new();
-    if facts.eight_bit_header {
-        warnings.push("8-bit octets in header fields".to_owned());
-    }
     if facts.eight_bit_body && header.first("Content-Type").is_none() {
         warnings.push("8-bit body without a Content-Type field".to_owned());
     }
     if facts.nul {
         warnings.push("NUL in the body".to_owned());
-    }
-    if facts.longest_line > LINE_LIMIT {
-        warnings.push(format!("a body line of {} octets, {LINE_LIMIT} are allowed", facts.longest_line));
     }
     warnings
 }
@@ -298,16 +289,8 @@ mod tests {
 
     #[test]
     fn what_may_not_arrive_as_it_is_gets_a_warning() {
-        let text = format!("From: b@x.org\nSubject: ü\n{REST}é\0\n{}\n", "x".repeat(999));
+        let text = format!("From: b@x.org\n{REST}é\0\n");
         let (_, _, _, warnings) = fit(&shop(), &Wishes::default(), &text).unwrap();
-        assert_eq!(
-            warnings,
-            [
-                "8-bit octets in header fields",
-                "8-bit body without a Content-Type field",
-                "NUL in the body",
-                "a body line of 999 octets, 998 are allowed"
-            ]
-        );
+        assert_eq!(warnings, ["8-bit body without a Content-Type field", "NUL in the body"]);
     }
 }

@@ -45,17 +45,15 @@ impl Message {
     }
 }
 
-/// Reads `input` to its end and throws it away. A caller that is still writing must never meet a
-/// closed pipe, whatever went wrong here.
+/// How much is thrown away at most, in octets: a caller that never ends is not waited for.
+const DRAIN_LIMIT: u64 = 1 << 30;
+
+/// Reads `input` to its end and throws it away, up to another 1 GiB. A caller that is still writing should
+/// not meet a closed pipe, whatever went wrong here: its user would read "broken pipe" instead of our
+/// status.
 pub fn drain(input: &mut impl Read) {
-    let mut buffer = [0; 16 << 10];
-    loop {
-        match input.read(&mut buffer) {
-            Ok(0) => return,
-            Err(error) if error.kind() != ErrorKind::Interrupted => return,
-            _ => {}
-        }
-    }
+    // What cannot be read has ended.
+    let _ = io::copy(&mut input.take(DRAIN_LIMIT), &mut io::sink());
 }
 
 fn read_within(input: &mut impl Read, limits: Limits) -> Result<Message, Failure> {
@@ -69,7 +67,8 @@ fn read_within(input: &mut impl Read, limits: Limits) -> Result<Message, Failure
     }
 }
 
-struct Intake {
+/// A message while it is read, or a body while it is rewritten.
+pub(super) struct Intake {
     limits: Limits,
     /// Complete fields, then the line that is being read.
     header: Vec<u8>,
@@ -107,6 +106,19 @@ impl Intake {
         }
     }
 
+    /// One that takes a rewritten body.
+    pub(super) fn of_body() -> Self {
+        Self { in_body: true, ..Self::new(LIMITS) }
+    }
+
+    /// The message whose header section is `header` and whose body was taken.
+    pub(super) fn under(self, header: Header, repairs: Vec<String>) -> Message {
+        let mut facts = self.facts;
+        facts.eight_bit_header = !header.as_bytes().is_ascii();
+        facts.leading_dot |= header.fields().any(|field| field.name().starts_with('.'));
+        Message { header, body: self.body.finish(), facts, repairs }
+    }
+
     fn take_all(&mut self, input: &mut impl Read) -> Result<(), Failure> {
         let mut buffer = vec![0; CHUNK];
         let mut filled = 0;
@@ -131,7 +143,10 @@ impl Intake {
     }
 
     /// Takes octets of which no trailing CR is undecided.
-    fn take(&mut self, chunk: &[u8]) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// As [`Message::read`] for limits and the temporary file.
+    pub(super) fn take(&mut self, chunk: &[u8]) -> Result<(), Failure> {
         let taken = if self.in_body { 0 } else { self.take_header(chunk)? };
         self.take_body(&chunk[taken..])?;
         if self.header.len() as u64 + self.body.length() > self.limits.message {

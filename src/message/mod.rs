@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 mod fit;
 pub mod header;
 mod intake;
+pub mod repair;
 mod sender;
 mod store;
 
@@ -46,10 +48,11 @@ pub struct Message {
     repairs: Vec<String>,
 }
 
-#[derive(Debug)]
+/// Shared by what is made of a message without a change to its body.
+#[derive(Clone, Debug)]
 enum Body {
-    Memory(Vec<u8>),
-    File { file: File, length: u64 },
+    Memory(Arc<Vec<u8>>),
+    File { file: Arc<File>, length: u64 },
 }
 
 impl Message {

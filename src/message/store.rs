@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use super::Body;
 use crate::failure::{Failure, Kind};
@@ -52,8 +53,8 @@ impl Store {
     /// The body, complete.
     pub(super) fn finish(self) -> Body {
         match self.file {
-            None => Body::Memory(self.buffer),
-            Some(file) => Body::File { file, length: self.written },
+            None => Body::Memory(Arc::new(self.buffer)),
+            Some(file) => Body::File { file: Arc::new(file), length: self.written },
         }
     }
 }

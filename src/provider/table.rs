@@ -45,7 +45,6 @@ pub(super) static PROVIDERS: &[Provider] = &[
         ports: &[implicit(465), implicit(2465), starttls(587), starttls(2587), starttls(25)],
         username: UserName::Given("access_key_id"),
         secrets: &["secret_access_key", "password"],
-        api_keys: &["session_token"],
         notes: &[
             "secret_access_key is a long-term IAM key; the SMTP password of the region is derived from it",
             "password takes an SMTP password made in the console",
@@ -155,7 +154,6 @@ pub(super) static PROVIDERS: &[Provider] = &[
         host: "smtp.mailgun.org",
         regions: &[at("us", "smtp.mailgun.org"), at("eu", "smtp.eu.mailgun.org")],
         ports: &[starttls(587), implicit(465), starttls(2525), starttls(25)],
-        api_keys: &["api_key", "domain"],
         notes: &[
             "username is the domain's SMTP login, such as postmaster@mg.example.com",
             "1000 recipients and 25 MB a message",

@@ -2,7 +2,7 @@
 //! (RFC 5321, RFC 2033, RFC 2920, RFC 3030).
 //!
 //! The driver does what [`Client::next_action`] says and reports what came of it: [`Client::receive`],
-//! [`Client::tls_started`], [`Client::message_sent`], [`Client::lost`]. Any octets may be fed at any
+//! [`Client::tls_started`], [`Client::adapted`], [`Client::message_sent`], [`Client::lost`]. Any octets may be fed at any
 //! time; memory stays bounded and nothing panics.
 
 mod adapt;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use lettre::transport::smtp::commands::{Ehlo, Starttls};
 
-pub use self::adapt::{Parameters, adapt};
+pub use self::adapt::{Parameters, adapt, needs, sayable};
 pub use self::capabilities::Capabilities;
 use self::judge::{Expect, Next};
 use self::recipients::Recipients;
@@ -29,6 +29,7 @@ use crate::config::relay::{Login, Mechanism, Protocol, Relay};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::message::Facts;
+use crate::message::repair::Needs;
 use crate::outcome::{Outcome, Stage};
 use crate::reply::{Reply, printable};
 use crate::trace::Trace;
@@ -52,6 +53,8 @@ pub struct Task<'a> {
     pub size: u64,
     /// What intake learned of the message.
     pub facts: Facts,
+    /// An address field of the message needs SMTPUTF8.
+    pub utf8_header: bool,
     /// Send to the accepted recipients when others are refused.
     pub deliver_partially: bool,
     /// The EHLO argument when the relay names none.
@@ -83,6 +86,8 @@ pub enum Action {
     Send(Vec<u8>),
     /// Shake hands, then call [`Client::tls_started`].
     StartTls,
+    /// Make the message fit for the server, then call [`Client::adapted`].
+    Adapt(Needs),
     /// Put the message behind those octets, then call [`Client::message_sent`]. What the server says
     /// meanwhile goes to [`Client::receive`]; once [`Client::is_done`] the rest is not sent.
     SendMessage(Framing),
@@ -121,11 +126,12 @@ pub struct Client<'a> {
     parser: Parser,
     expected: VecDeque<Expect>,
     output: Vec<u8>,
-    /// [`Action::StartTls`] or [`Action::SendMessage`], due once `output` is taken.
+    /// [`Action::StartTls`], [`Action::Adapt`] or [`Action::SendMessage`], due once `output` is taken.
     pending: Option<Action>,
     result: Option<Result<Outcome, Failure>>,
     done: bool,
     capabilities: Capabilities,
+    needs: Needs,
     parameters: Parameters,
     exchange: Option<Exchange<'a>>,
     /// Mechanisms the server would not have.
@@ -154,6 +160,7 @@ impl<'a> Client<'a> {
             result: None,
             done: false,
             capabilities: Capabilities::default(),
+            needs: Needs::default(),
             parameters: Parameters::default(),
             exchange: None,
             tried: Vec::new(),
@@ -222,6 +229,18 @@ impl<'a> Client<'a> {
         self.channel = channel;
         self.capabilities = Capabilities::default();
         self.go(Next::Hello, trace);
+    }
+
+    /// The message is fit: its size and facts now. Or why it cannot be made fit.
+    pub fn adapted(&mut self, fit: Result<(u64, Facts), Failure>, trace: &mut Trace) {
+        let said = fit.and_then(|(size, facts)| {
+            self.task.size = size;
+            self.task.facts = facts;
+            self.mail(trace)
+        });
+        if let Err(failure) = said {
+            self.finish(Err(failure.at(Stage::MailFrom)), trace);
+        }
     }
 
     /// The message is with the system to its last octet.

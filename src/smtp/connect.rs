@@ -1,4 +1,4 @@
-//! The way to a relay: addresses raced (RFC 8305), unix sockets, SOCKS5.
+//! The way to a relay: addresses raced (RFC 8305), unix sockets, proxies.
 
 use std::fs::File;
 use std::io;
@@ -18,8 +18,8 @@ use nix::sys::time::TimeVal;
 
 use super::names::resolve;
 use super::socket::{Patient, wait};
-use super::socks;
-use crate::config::relay::{Place, Proxy, Relay};
+use super::{socks, tunnel};
+use crate::config::relay::{Place, Proxy, ProxyKind, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
@@ -191,14 +191,20 @@ fn through(
         failure
     };
     let login = match &proxy.login {
-        Some((username, source)) => Some((username.as_str(), source.read(relay.strict_modes, &mut trace.warnings)?)),
+        Some((username, source)) => {
+            Some((username.as_str(), source.read(relay.strict_modes, deadline, &mut trace.warnings)?))
+        }
         None => None,
     };
     let span = deadline.left();
     let link = to_host(&proxy.host, proxy.port, relay.source, deadline, trace).map_err(in_proxy)?;
     let login = login.as_ref().map(|(username, secret)| (*username, secret));
     let mut stream = Patient { socket: &link.socket, deadline };
-    socks::negotiate(&mut stream, host, port, login).map_err(|error| {
+    let result = match proxy.kind {
+        ProxyKind::Socks5 => socks::negotiate(&mut stream, host, port, login),
+        ProxyKind::Http => tunnel::negotiate(&mut stream, host, port, login),
+    };
+    result.map_err(|error| {
         let place = Place::Tcp { host: proxy.host.clone(), port: proxy.port };
         in_proxy(match error {
             socks::Refusal::Io(error) => unreachable(&place, &error, None, span),

@@ -14,6 +14,7 @@ mod tests;
 mod tls;
 mod tls_failure;
 pub mod trust;
+mod tunnel;
 mod verdict;
 pub mod wire;
 
@@ -27,6 +28,7 @@ use crate::deadline::Deadline;
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
+use crate::message::repair::{self, Needs};
 use crate::outcome::{Outcome, Stage};
 use crate::trace::{HandOver, Trace};
 
@@ -54,6 +56,7 @@ impl Job<'_> {
             envelope: self.envelope,
             size: self.message.size(),
             facts: self.message.facts(),
+            utf8_header: repair::needs_utf8(self.message),
             deliver_partially: self.deliver_partially,
             host_name: self.host_name,
         }
@@ -75,7 +78,7 @@ pub fn submit(job: &Job<'_>, deadline: Deadline, trace: &mut Trace, hand_over: &
     let spans = [login_deadline, deadline].map(|deadline| (deadline, deadline.left()));
     let connection = Connection::open(job.relay, login_deadline, trace)?;
     let client = Client::new(job.task(), channel(&connection));
-    let result = Session { job, connection, client, spans, trace, hand_over }.run();
+    let result = Session { job, connection, client, adapted: None, spans, trace, hand_over }.run();
     if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {
         hand_over.end();
     }
@@ -91,6 +94,8 @@ struct Session<'a, 'j> {
     job: &'a Job<'j>,
     connection: Connection,
     client: Client<'a>,
+    /// The message, where it had to be changed for this server.
+    adapted: Option<Message>,
     /// Until the login is done, and for everything: the deadline, and how long that is.
     spans: [(Deadline, Duration); 2],
     trace: &'a mut Trace,
@@ -106,6 +111,7 @@ impl Session<'_, '_> {
                     self.connection.start_tls(self.job.relay, self.deadline(), self.trace)?;
                     self.client.tls_started(channel(&self.connection), self.trace);
                 }
+                Action::Adapt(needs) => self.adapt(needs),
                 Action::SendMessage(framing) => self.send_message(framing)?,
                 Action::Read => self.read(),
                 Action::Done(result) => {
@@ -120,6 +126,18 @@ impl Session<'_, '_> {
     /// The deadline of the present phase.
     fn deadline(&self) -> Deadline {
         self.spans[usize::from(!self.client.is_logging_in())].0
+    }
+
+    fn adapt(&mut self, needs: Needs) {
+        let message = self.job.message;
+        let fit = repair::adapt(message, needs).map(|adapted| {
+            let now = adapted.as_ref().unwrap_or(message);
+            self.trace.repairs.extend_from_slice(now.repairs().get(message.repairs().len()..).unwrap_or_default());
+            let measure = (now.size(), now.facts());
+            self.adapted = adapted;
+            measure
+        });
+        self.client.adapted(fit, self.trace);
     }
 
     fn read(&mut self) {
@@ -190,8 +208,10 @@ impl Session<'_, '_> {
     /// # Errors
     /// The message cannot be read back from its file.
     fn send_message(&mut self, framing: Framing) -> Result<(), Failure> {
-        let mut stuffing = Stuffing::new(framing, self.job.message.facts());
-        let mut chunks = self.job.message.chunks();
+        let adapted = self.adapted.take();
+        let message = adapted.as_ref().unwrap_or(self.job.message);
+        let mut stuffing = Stuffing::new(framing, message.facts());
+        let mut chunks = message.chunks();
         let mut waiting = 0;
         loop {
             let chunk = chunks.advance().map_err(|error| {

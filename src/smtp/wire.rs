@@ -335,7 +335,7 @@ pub(super) mod tests {
     use nix::sys::socket::{setsockopt, sockopt};
 
     use super::*;
-    use crate::config::relay::{Place, Protocol, Proxy};
+    use crate::config::relay::{Place, Protocol, Proxy, ProxyKind};
     use crate::secret::{Secret, Source};
 
     /// Longer than any test takes.
@@ -523,6 +523,7 @@ pub(super) mod tests {
         let listener = listener();
         let mut relay = relay(Place::Tcp { host: "smtp.example.net".into(), port: 25 }, TlsMode::None);
         relay.proxy = Some(Proxy {
+            kind: ProxyKind::Socks5,
             host: "127.0.0.1".into(),
             port: listener.local_addr().unwrap().port(),
             login: Some(("u".into(), Source::Inline(Secret::new("p".into())))),

@@ -1,5 +1,7 @@
 //! `mailchute explain`: the path of a message, stopped before a relay is spoken to.
 
+use std::io::IsTerminal;
+
 use crate::caller::Caller;
 use crate::cli::invocation::Invocation;
 use crate::cli::{door, send};
@@ -10,6 +12,7 @@ use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
 use crate::plan::{self, Plan};
+use crate::secret::Source;
 use crate::{host, route};
 
 /// Prints every decision about the message `of` would send, on standard input or none, and returns 0, or
@@ -37,11 +40,7 @@ fn walk(
     let search = Search::new(wanted.config.clone());
     let config = search.load(caller)?;
     source_rows(&config, page);
-    let mut message = match send::read_standard_input(!of.ignore_dots) {
-        Ok(message) => message,
-        Err(failure) if failure.kind == Kind::NoInput => blank()?,
-        Err(failure) => return Err(failure),
-    };
+    let mut message = message()?;
     let wishes = send::wishes(of);
     let name = search.wanted_site(wanted.site.as_deref(), caller);
     let selection = plan::choose_site(&config, caller, name.as_deref(), &wishes, message.header())?;
@@ -62,9 +61,16 @@ fn walk(
     plan.map(drop)
 }
 
-/// A message that says nothing, for a command line explained without one.
-fn blank() -> Result<Message, Failure> {
-    Message::read(&mut &b"\n"[..], false)
+/// The message on standard input, or one that says nothing: nobody types one at a terminal for this.
+fn message() -> Result<Message, Failure> {
+    let blank = || Message::read(&mut &b"\n"[..], false);
+    if std::io::stdin().is_terminal() {
+        return blank();
+    }
+    match send::read_standard_input(false) {
+        Err(failure) if failure.kind == Kind::NoInput => blank(),
+        read => read,
+    }
 }
 
 fn caller_line(caller: &Caller) -> String {
@@ -77,6 +83,10 @@ fn source_rows(config: &Config, page: &mut Page) {
     page.row("source", &config.origin.to_string());
     for passed in &config.passed_over {
         page.row("passed over", &format!("{}: {}", passed.place, passed.why));
+    }
+    // Those with a mistake in them are among the warnings.
+    for skipped in config.skipped.iter().filter(|skipped| !config.warnings.contains(&skipped.to_string())) {
+        page.row("skipped", &format!("{}: {}", skipped.file.display(), skipped.why));
     }
     for warning in &config.warnings {
         page.row("warning", warning);
@@ -103,6 +113,9 @@ fn plan_rows(plan: &Plan, message: &Message, page: &mut Page) {
 fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict: bool, page: &mut Page) {
     let provider = relay.provider.map(|provider| format!(" ({})", provider.name)).unwrap_or_default();
     let how = match (relay.protocol, relay.tls) {
+        _ if relay.api.is_some() => {
+            format!("HTTP API at {}", relay.api.as_ref().map_or("", |interface| interface.endpoint.as_str()))
+        }
         (Protocol::Null, _) => "discards every message".to_owned(),
         (Protocol::Lmtp, _) => format!("LMTP to {}", relay.place),
         (Protocol::Smtp, TlsMode::Implicit) => format!("SMTP to {}, TLS from the start", relay.place),
@@ -112,6 +125,12 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     page.row(&format!("relay {number}"), &format!("{}{provider}: {how}", relay.name));
     if number == 1 {
         page.row("", &format!("deadline {} s for all relays together", site.deadline.as_secs_f32()));
+    }
+    if let Some(interface) = &relay.api {
+        for (key, source) in &interface.credentials {
+            source_row(key, source, caller, strict, page);
+        }
+        return;
     }
     let Some(login) = &relay.login else {
         page.row("", "no login is configured");
@@ -125,16 +144,22 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     }
     sources.extend(login.secret.as_ref().map(|source| ("secret", source)));
     for (what, source) in sources {
-        let verdict = match source.check(caller, strict) {
-            Ok(warnings) if warnings.is_empty() => "readable".to_owned(),
-            Ok(warnings) => format!("readable, but {}", warnings.join("; ")),
-            Err(failure) => match failure.hint {
-                Some(hint) => format!("NOT readable: {}; {hint}", failure.why),
-                None => format!("NOT readable: {}", failure.why),
-            },
-        };
-        page.row("", &format!("{what} from {}: {verdict}", source.describe()));
+        source_row(what, source, caller, strict, page);
     }
+}
+
+/// Where `what` is read from, and whether this caller can.
+fn source_row(what: &str, source: &Source, caller: &Caller, strict: bool, page: &mut Page) {
+    let verdict = match source.check(caller, strict) {
+        Ok(_) if matches!(source, Source::Command(_)) => "run when a message is sent".to_owned(),
+        Ok(warnings) if warnings.is_empty() => "readable".to_owned(),
+        Ok(warnings) => format!("readable, but {}", warnings.join("; ")),
+        Err(failure) => match failure.hint {
+            Some(hint) => format!("NOT readable: {}; {hint}", failure.why),
+            None => format!("NOT readable: {}", failure.why),
+        },
+    };
+    page.row("", &format!("{what} from {}: {verdict}", source.describe()));
 }
 
 /// Rows of label and text; a label is written once for the rows it covers.

@@ -23,9 +23,10 @@ pub fn run(invocation: &Invocation, test: &Test, caller: &Caller) -> u8 {
     let run = Run::new(invocation, caller, &hand_over);
     let wanted =
         Invocation { from_header: true, reverse_path: test.from.clone().map(ReversePath::Typed), ..invocation.clone() };
+    let show = (!caller.privileged).then_some(show_on_stdout as fn() -> Sink);
     let message = compose(test, &run.id())
         .and_then(|octets| Message::read(&mut octets.as_slice(), false))
-        .and_then(|message| send::submit(&wanted, caller, &run, &hand_over, message, Some(show_on_stdout)));
+        .and_then(|message| send::submit(&wanted, caller, &run, &hand_over, message, show));
     let exit = message.unwrap_or_else(|failure| run.fail(&failure));
     let meaning = status::explain(&exit.to_string()).unwrap_or_default();
     let _ = door::say(&meaning);

@@ -12,25 +12,27 @@ use crate::plan;
 
 /// Prints a line per recipient and returns 0, or the status of what is wrong with them.
 pub fn run(invocation: &Invocation) -> u8 {
-    match lines(invocation, &Caller::current()) {
+    let mut scheme = Scheme::Reply;
+    match lines(invocation, &Caller::current(), &mut scheme) {
         Ok(text) => {
             let _ = door::say(&text);
             exit::OK
         }
         Err(failure) => {
             door::report(&failure);
-            exit::of_kind(&failure.kind, Scheme::Reply)
+            exit::of_kind(&failure.kind, scheme)
         }
     }
 }
 
-fn lines(invocation: &Invocation, caller: &Caller) -> Result<String, Failure> {
+fn lines(invocation: &Invocation, caller: &Caller, scheme: &mut Scheme) -> Result<String, Failure> {
     let search = Search::new(invocation.config.clone());
     let config = search.load(caller)?;
     let mut message = Message::read(&mut &b"\n"[..], false)?;
     let wishes = send::wishes(invocation);
     let wanted = search.wanted_site(invocation.site.as_deref(), caller);
     let site = plan::choose_site(&config, caller, wanted.as_deref(), &wishes, message.header())?.site;
+    *scheme = site.exit_status;
     let plan = plan::make(site, caller, &host::name(), &wishes, invocation.relay.as_deref(), &mut message)?;
     let relay = plan.route.first().map_or("none", |relay| relay.name.as_str());
     let line = |path| format!("{path}... deliverable: relay {relay}, site {}\n", site.name);

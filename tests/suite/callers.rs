@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `needs:` | a program, or the path of a file, that has to be installed |
 //! | `pending:` | why the binary cannot serve this caller yet |
-//! | `root:` | `yes`: only root can run it |
+//! | `namespace:` | `yes`: it is run in a mount namespace, which takes root |
 //! | `top:` | a line of the configuration's top level |
 //! | `accepted:` | what the program concludes when the relay took the message |
 //! | `refused:` | what it concludes in the four other moods |
@@ -26,7 +26,7 @@ use std::panic::{catch_unwind, resume_unwind};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use testkit::{Case, Moment, Scratch, Server, TlsStart, matches, need, need_root};
+use testkit::{Case, Moment, Scratch, Server, TlsStart, matches, need, need_mount_namespace};
 
 use crate::messages::check_arrival;
 use crate::setup::{data, every};
@@ -71,12 +71,12 @@ fn every_caller_hears_the_truth_in_every_mood() {
     let mut table = Table::new();
     for case in &cases {
         case.knows(
-            &["needs", "pending", "root", "top", "accepted", "refused", "550", "451", "554", "535", "from", "to"],
+            &["needs", "pending", "namespace", "top", "accepted", "refused", "550", "451", "554", "535", "from", "to"],
             &["run", "file", "output"],
         );
         let is_pending = case.value("pending").is_some();
         let found = case.values("needs").all(is_installed);
-        let is_run = !is_pending && found && (case.value("root") != Some("yes") || need_root());
+        let is_run = !is_pending && found && (case.value("namespace") != Some("yes") || need_mount_namespace());
         let word = match is_run {
             true => "FAILED",
             false if is_pending => "pending",
@@ -190,7 +190,7 @@ fn call(case: &Case, scratch: &Scratch, configuration: &str) -> (String, String)
 /// Prints the table past the test harness's capture, in one write.
 fn show(table: &Table) {
     let row = |name: &str, cells: [&str; MOODS.len()]| {
-        let cells: String = cells.iter().map(|cell| format!(" | {cell:24.24}")).collect();
+        let cells: String = cells.iter().map(|cell| format!(" | {cell:33.33}")).collect();
         format!("{name:18}{}\n", cells.trim_end())
     };
     let mut text = "\n".to_owned() + &row("caller", MOODS.map(|mood| mood.title));

@@ -20,7 +20,7 @@ use testkit::Scratch;
 use crate::setup::{MESSAGE, mailchute};
 
 /// The subcommands of this version.
-const SUBCOMMANDS: [&str; 5] = ["explain", "test", "providers", "status", "init"];
+const SUBCOMMANDS: [&str; 6] = ["explain", "test", "lint", "providers", "status", "init"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -65,7 +65,7 @@ fn a_missing_extension_has_a_next_step() {
     let setup = Setup::new(Server::new().tls(TlsStart::Never)).relay("username = \"alice\"\npassword = \"a secret\"");
     let run = setup.send(&["bob@example.net"]);
     run.expect_status(76);
-    assert!(run.stderr.contains("hint: servers often offer AUTH only over TLS"), "{}", run.report());
+    assert!(run.stderr.contains("hint: servers often offer AUTH, or more of it, only over TLS"), "{}", run.report());
 }
 
 fn sent(port: u16, tls: &str) -> testkit::Run {

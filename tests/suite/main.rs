@@ -4,27 +4,35 @@
 // Helpers outside `#[test]` functions are tests all the same.
 #![allow(clippy::unwrap_used)]
 
+mod aliases;
 mod bad_input;
 mod callers;
 mod codes;
 mod config;
+mod daemons;
 mod docs;
+mod environment;
 mod hints;
 mod hostile;
 mod injection;
 mod kit;
 mod law;
 mod log;
+mod log_targets;
 mod manners;
 mod messages;
 mod partial;
 mod php;
 mod postfix;
 mod providers;
+mod relays;
 mod round_trips;
+mod secrets;
+mod set_group_id;
 mod setup;
 mod signals;
 mod sites;
 mod smtp;
+mod system;
 mod tls;
 mod tools;

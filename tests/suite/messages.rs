@@ -5,6 +5,7 @@
 //! | `argv:` | the arguments; `-t -i` unless said |
 //! | `top:` | a line of the configuration's top level |
 //! | `exit:`, `stderr:` | as in `tests/smtp` |
+//! | `offers:` | the server's capabilities, in place of all it has |
 //! | `from:` | the reverse-path |
 //! | `to:` | the forward-paths, in order |
 //! | `repair:` | text that the record's `repairs` hold |
@@ -23,13 +24,17 @@ use crate::setup::{MESSAGE, Setup, check_stderr, every_case, exit};
 #[test]
 fn messages() {
     every_case("messages", "case", |case| {
-        case.knows(&["argv", "top", "exit", "stderr", "from", "to", "repair"], &["input", "output"]);
+        case.knows(&["argv", "top", "offers", "exit", "stderr", "from", "to", "repair"], &["input", "output"]);
         check(case);
     });
 }
 
 fn check(case: &Case) {
-    let mut setup = Setup::new(Server::new());
+    let mut server = Server::new();
+    if let Some(offers) = case.value("offers") {
+        server = server.capabilities(&offers.split_whitespace().collect::<Vec<_>>());
+    }
+    let mut setup = Setup::new(server);
     for line in case.values("top") {
         setup = setup.top(line);
     }

@@ -15,7 +15,7 @@
 //! Blocks: `request` is the request to be made, a line `METHOD /path`, header fields (`*` is any text), an
 //! empty line and the body; `vendor` the one that the vendor's own client makes. A body is JSON, a form as
 //! an array of its parts. A string `{message}` in it is the message without Bcc, `{message:base64}` the same in
-//! base64. `answer NAME` is `exit:`, `stderr:` (first line, `*` is any text), `id:` (the record's
+//! base64, `{message:bcc}` and `{message:bcc:base64}` with it, as the vendors' clients were given it. `answer NAME` is `exit:`, `stderr:` (first line, `*` is any text), `id:` (the record's
 //! `provider_id`), an empty line and the response.
 
 use serde_json::{Value, json};
@@ -235,10 +235,15 @@ impl Wanted {
     }
 }
 
-/// The canonical message as it goes out: CRLF, and no Bcc.
-fn message() -> String {
+/// The canonical message in CRLF form.
+fn canonical() -> String {
     let text = std::fs::read_to_string(data("providers").join("canonical.eml")).unwrap();
-    text.lines().filter(|line| !line.starts_with("Bcc:")).map(|line| format!("{line}\r\n")).collect()
+    text.lines().map(|line| format!("{line}\r\n")).collect()
+}
+
+/// The same as it goes out: no Bcc.
+fn message() -> String {
+    canonical().replace("Bcc: bcc@example.net\r\n", "")
 }
 
 fn base64(octets: &[u8]) -> String {
@@ -252,6 +257,8 @@ fn fill(value: Value) -> Value {
         Value::String(text) => Value::String(match text.as_str() {
             "{message}" => message(),
             "{message:base64}" => base64(message().as_bytes()),
+            "{message:bcc}" => canonical(),
+            "{message:bcc:base64}" => base64(canonical().as_bytes()),
             _ => text,
         }),
         Value::Array(list) => list.into_iter().map(fill).collect(),
@@ -347,4 +354,81 @@ fn tls_is_that_of_every_relay() {
         run.expect_status(exit);
         assert_eq!(web.finish().len(), usize::from(exit == 0), "{identity:?}: {}", run.report());
     }
+}
+
+/// Where AWS clients look for keys, each place with a key id of its own.
+#[test]
+fn aws_keys_are_found_where_aws_clients_look() {
+    let places: [(&str, &[(&str, &str)]); 5] = [
+        ("AKIDENV", &[("AWS_ACCESS_KEY_ID", "AKIDENV"), ("AWS_SECRET_ACCESS_KEY", "x-secret")]),
+        ("AKIDFILE", &[("AWS_SHARED_CREDENTIALS_FILE", "{file}")]),
+        ("AKIDSHOP", &[("AWS_SHARED_CREDENTIALS_FILE", "{file}"), ("AWS_PROFILE", "shop")]),
+        (
+            "AKIDTASK",
+            &[("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent"), ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "{web}/task")],
+        ),
+        (
+            "AKIDROLE",
+            &[("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "{web}")],
+        ),
+    ];
+    for (id, variables) in places {
+        let web = Web::start(None, |asked| {
+            let temporary = |id: &str| {
+                let text = json!({ "AccessKeyId": id, "SecretAccessKey": "t-secret", "Token": "session-secret" });
+                Answer::text(&format!("HTTP/1.1 200 OK\n\n{text}"))
+            };
+            let role = "/latest/meta-data/iam/security-credentials/";
+            let has_token = asked.header("x-aws-ec2-metadata-token") == Some("imds-token");
+            match (asked.method.as_str(), asked.target.as_str()) {
+                ("POST", _) => Answer::text("HTTP/1.1 200 OK\n\n{\"MessageId\":\"1\"}"),
+                ("GET", "/task") => temporary("AKIDTASK"),
+                ("PUT", "/latest/api/token") => Answer::text("HTTP/1.1 200 OK\n\nimds-token"),
+                ("GET", target) if target == role && has_token => Answer::text("HTTP/1.1 200 OK\n\nmail-role"),
+                ("GET", target) if target == format!("{role}mail-role") && has_token => temporary("AKIDROLE"),
+                _ => Answer::text("HTTP/1.1 404 Not Found\n\n"),
+            }
+        });
+        let scratch = Scratch::new();
+        let here = format!("http://127.0.0.1:{}", web.port());
+        let keys = |id: &str| format!("aws_access_key_id = {id}\naws_secret_access_key = f-secret\n");
+        let file = format!("[default]\n{}[shop]\n{}", keys("AKIDFILE"), keys("AKIDSHOP"));
+        let file = scratch.write("credentials", file, 0o600).display().to_string();
+        let config = format!("[relay.main]\nprovider = \"ses\"\nvia = \"api\"\nendpoint = \"{here}\"\n");
+        let mut call = mailchute().config(&scratch.write("config.toml", config, 0o644));
+        for (name, value) in variables {
+            call = call.env(*name, value.replace("{file}", &file).replace("{web}", &here));
+        }
+        let run = call.args(["-v", "-i", "bob@example.net"]).stdin(crate::setup::MESSAGE).run();
+        run.expect_status(0);
+        assert!(!run.stderr.contains("secret"), "{}", run.report());
+        let asked = web.finish();
+        let last = asked.last().expect("a request");
+        let authorization = last.header("authorization").unwrap_or_default();
+        assert!(authorization.contains(&format!("Credential={id}/")), "{id}: {authorization}");
+        let is_temporary = last.header("x-amz-security-token") == Some("session-secret");
+        assert_eq!(is_temporary, matches!(id, "AKIDTASK" | "AKIDROLE"), "{id}");
+    }
+}
+
+/// A proxy that HTTPS_PROXY names is asked for a tunnel; HTTP_PROXY is for nobody.
+#[test]
+fn only_the_https_proxy_of_the_environment_counts() {
+    let proxy = Web::saying("HTTP/1.1 403 Forbidden\n\n");
+    let scratch = Scratch::new();
+    let config = "[relay.main]\nprovider = \"postmark\"\nvia = \"api\"\ntoken = \"pm-secret\"\n\
+                  endpoint = \"https://api.invalid\"\n";
+    let config = scratch.write("config.toml", config, 0o644);
+    let place = format!("http://127.0.0.1:{}", proxy.port());
+    let call = |name: &str| {
+        let call = mailchute().config(&config).env(name, &place);
+        call.args(["-i", "bob@example.net"]).stdin(crate::setup::MESSAGE).run()
+    };
+    let run = call("HTTPS_PROXY");
+    run.expect_status(69);
+    run.expect_stderr("mailchute: proxy 127.0.0.1:*: does not connect to api.invalid:443: HTTP/1.1 403 Forbidden*");
+    call("HTTP_PROXY").expect_status(68);
+    let asked = proxy.finish();
+    let lines: Vec<_> = asked.iter().map(|asked| format!("{} {}", asked.method, asked.target)).collect();
+    assert_eq!(lines, ["CONNECT api.invalid:443"]);
 }

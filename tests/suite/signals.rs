@@ -4,7 +4,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testkit::{Action, Moment, Server};
 
-use crate::setup::{MESSAGE, Setup, every};
+use crate::setup::{MESSAGE, Setup, every, mailchute};
 
 #[test]
 fn a_signal_ends_with_71_before_the_hand_over_and_79_after_it() {
@@ -24,6 +24,20 @@ fn a_signal_ends_with_71_before_the_hand_over_and_79_after_it() {
             run.expect_status(*status);
             assert_eq!(run.stderr.contains("may have been accepted"), *status == 79, "{}", run.report());
             assert_eq!(setup.record()["exit"], *status);
+            run.expect_stderr(&format!("mailchute: {signal}: stopped *(mailchute, site default)"));
         },
     );
+}
+
+#[test]
+fn the_system_log_is_told_too() {
+    // No [log] table: the journal or syslog, whichever this host has, or neither.
+    let server = Server::new().at(Moment::Greeting, Action::Hang).start();
+    let scratch = testkit::Scratch::new();
+    let text = format!("[relay.main]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n", server.port());
+    let config = scratch.write("config.toml", text, 0o644);
+    let running = mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE).spawn();
+    server.wait_until_hanging();
+    kill(Pid::from_raw(i32::try_from(running.id()).unwrap()), Signal::SIGTERM).unwrap();
+    running.finish().expect_status(71);
 }

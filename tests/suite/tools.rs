@@ -60,6 +60,20 @@ fn init_prints_the_environment_as_a_file_that_works() {
 }
 
 #[test]
+fn lint_lists_what_would_be_changed_and_why() {
+    let message = b"Subject: caf\xe9\nContent-Type: text/plain; charset=iso-8859-1\n\ncaf\xe9\n";
+    let run = mailchute().arg("lint").stdin(&message[..]).run();
+    run.expect_status(0);
+    for text in [
+        "line ends made CRLF",
+        "with 8BITMIME:     Subject encoded (RFC 2047, iso-8859-1)",
+        "body re-encoded as quoted-printable (8-bit for a relay without 8BITMIME)",
+    ] {
+        assert!(run.stdout.contains(text), "{text} is missing\n{}", run.report());
+    }
+}
+
+#[test]
 fn status_tells_what_a_number_stands_for() {
     for (number, texts) in [
         ("150", &["550"][..]),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::credentials::{self, secret_keys, username_keys};
 use super::interface;
-use super::{ClientCert, Mechanism, Place, Protocol, Proxy, Relay, TlsMode};
+use super::{ClientCert, Mechanism, Place, Protocol, Proxy, ProxyKind, Relay, TlsMode};
 use crate::config::document::{Keys, Section};
 use crate::config::url::Url;
 use crate::config::value;
@@ -259,11 +259,13 @@ fn proxy(section: &Section<'_>) -> Result<Option<Proxy>, Failure> {
     if !section.has(key) {
         return Ok(None);
     }
-    let must = "must be \"socks5://HOST:PORT\" or { host =, port =, username =, password = }";
+    let must = "must be \"socks5://HOST:PORT\", \"http://HOST:PORT\" or { host =, port =, username =, password = }";
     let Ok(text) = section.string(key) else {
         let table = section.section(key).map_err(|_| section.wrong(key, must))?;
         let Some(table) = table else { return Ok(None) };
-        table.expect(&Keys { now: &["host", "port", "username", "password"], later: &[], above: &[] })?;
+        table.expect(&Keys { now: &["type", "host", "port", "username", "password"], later: &[], above: &[] })?;
+        let kinds = [("socks5", ProxyKind::Socks5), ("http", ProxyKind::Http)];
+        let kind = table.word("type", &kinds)?.unwrap_or(ProxyKind::Socks5);
         let login = match (table.string("username")?, table.source("password")?) {
             (Some(username), Some(password)) => Some((username.to_owned(), password)),
             (None, None) => None,
@@ -271,15 +273,40 @@ fn proxy(section: &Section<'_>) -> Result<Option<Proxy>, Failure> {
         };
         let host = table.string("host")?.ok_or_else(|| section.wrong(key, must))?;
         let port = table.number("port", u16::MAX.into())?.and_then(|port| u16::try_from(port).ok());
-        return Ok(Some(Proxy { host: name_of(&table, "host", host)?, port: port.unwrap_or(1080), login }));
+        let port = port.unwrap_or(kind.port());
+        return Ok(Some(Proxy { kind, host: name_of(&table, "host", host)?, port, login }));
     };
-    let url = Url::parse(text.unwrap_or_default()).map_err(|why| section.wrong(key, why))?;
-    if !matches!(url.scheme.as_str(), "socks5" | "socks5h") || url.host.is_empty() || !url.query.is_empty() {
-        return Err(section.wrong(key, must));
+    let text = text.unwrap_or_default();
+    Proxy::parse(text).map(Some).ok_or_else(|| section.wrong(key, must))
+}
+
+impl ProxyKind {
+    /// The usual port.
+    fn port(self) -> u16 {
+        match self {
+            Self::Socks5 => 1080,
+            Self::Http => 3128,
+        }
     }
-    let login = url.username.map(|username| {
-        let password = url.password.map_or(String::new(), |password| password.to_string());
-        (username, Source::Inline(Secret::new(password)))
-    });
-    Ok(Some(Proxy { host: url.host, port: url.port.unwrap_or(1080), login }))
+}
+
+impl Proxy {
+    /// Reads `socks5://HOST:PORT` or `http://HOST:PORT`, with `USER:PASSWORD@` where it is needed. `None`:
+    /// it is neither.
+    pub fn parse(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let kind = match url.scheme.as_str() {
+            "socks5" | "socks5h" => ProxyKind::Socks5,
+            "http" => ProxyKind::Http,
+            _ => return None,
+        };
+        if url.host.is_empty() || !url.query.is_empty() || !matches!(url.path.as_str(), "" | "/") {
+            return None;
+        }
+        let login = url.username.map(|username| {
+            let password = url.password.map_or(String::new(), |password| password.to_string());
+            (username, Source::Inline(Secret::new(password)))
+        });
+        Some(Self { kind, host: url.host, port: url.port.unwrap_or(kind.port()), login })
+    }
 }

@@ -1,6 +1,6 @@
 //! Environment variables and `MAILER_DSN`, and the same as a file.
 
-use super::Host;
+use super::{Host, patience};
 use crate::config::relay::{Protocol, Relay, TlsMode};
 use crate::config::{Config, Origin, init_from_environment};
 use crate::failure::{Failure, Kind};
@@ -23,7 +23,7 @@ fn told(relay: &Relay) -> String {
         TlsMode::StartTls => "starttls",
         TlsMode::None => "none",
     };
-    match relay.login(&mut Vec::new()).unwrap() {
+    match relay.login(patience(), &mut Vec::new()).unwrap() {
         Some(login) => format!("{} {tls} {} {}", relay.place, login.username, login.secret.expose()),
         None => format!("{} {tls}", relay.place),
     }
@@ -88,12 +88,48 @@ fn dsns_are_relays() {
     assert_eq!(told(relays(&load(&both).unwrap())[0]), "url.example:465 implicit");
 }
 
+/// `endpoint key=secret ...`
+fn told_of_api(relay: &Relay) -> String {
+    let interface = relay.api.as_ref().unwrap();
+    let secret = |source: &Source| match source {
+        Source::Env(name) => format!("${name}"),
+        source => source.read(false, patience(), &mut Vec::new()).unwrap().expose().to_owned(),
+    };
+    let keys = interface.credentials.iter().map(|(key, source)| format!(" {key}={}", secret(source)));
+    format!("{}{}", interface.endpoint, keys.collect::<String>())
+}
+
+#[test]
+fn schemes_and_credentials_choose_the_api() {
+    for (variables, told) in [
+        (&[("MAILCHUTE_URL", "postmark+api://tok@default")][..], "https://api.postmarkapp.com token=tok"),
+        (
+            &[("MAILCHUTE_URL", "postmark+api://default"), ("MAILCHUTE_KEY", "tok")],
+            "https://api.postmarkapp.com token=$MAILCHUTE_KEY",
+        ),
+        (
+            &[("MAILCHUTE_URL", "sendgrid+api://k@default?region=eu&tags=a,b&sandbox=true")],
+            "https://api.eu.sendgrid.com api_key=k",
+        ),
+        (
+            &[("MAILCHUTE_URL", "mailgun+api://default?api_key=k&domain=mg.example")],
+            "https://api.mailgun.net api_key=k",
+        ),
+        (&[("MAILER_DSN", "mailgun://k:mg.example@default?region=eu")], "https://api.eu.mailgun.net api_key=k"),
+        (&[("MAILER_DSN", "postmark+api://k@default?message_stream=x")], "https://api.postmarkapp.com token=k"),
+        (&[("MAILCHUTE_URL", "sparkpost+api://k@eu.example:8443/x")], "https://eu.example:8443/x api_key=k"),
+    ] {
+        let config = load(variables).unwrap();
+        assert_eq!(told_of_api(relays(&config)[0]), told, "{variables:?}");
+    }
+}
+
 #[test]
 fn mistakes_are_named_by_variable_and_quote_no_secret() {
     for (name, value, sentence) in [
         ("MAILCHUTE_URL", "hunter2", "MAILCHUTE_URL: is not a URL: \"://\" is missing"),
         ("MAILCHUTE_URL", "postmrk://hunter2@default", "MAILCHUTE_URL: unknown scheme \"postmrk\""),
-        ("MAILCHUTE_URL", "postmark+api://hunter2@default", "MAILCHUTE_URL: via = \"api\" is not in this version"),
+        ("MAILCHUTE_URL", "fastmail+api://hunter2@default", "MAILCHUTE_URL: fastmail has no HTTP API in this version"),
         (
             "MAILCHUTE_URL",
             "smtps://u:hunter2@mx.example?tsl=none",
@@ -112,7 +148,12 @@ fn mistakes_are_named_by_variable_and_quote_no_secret() {
             "smtp://u:hunter2@mx.example?verify_peer=0",
             "MAILER_DSN: verify_peer=0 turns the verification of certificates off",
         ),
-        ("MAILER_DSN", "mailgun://hunter2:mg.example@default", "MAILER_DSN: via = \"api\" is not in this version"),
+        ("MAILER_DSN", "mailgun://hunter2@default", "MAILER_DSN: the relay has no \"domain\""),
+        (
+            "MAILCHUTE_URL",
+            "postmark+api://hunter2@mx.example:2525?port=25",
+            "MAILCHUTE_URL: \"port\" is for SMTP, and this relay uses postmark's HTTP API",
+        ),
         ("MAILER_DSN", "sweego+smtp://u:hunter2@default", "MAILER_DSN: unknown scheme \"sweego\""),
         (
             "MAILER_DSN",
@@ -183,7 +224,7 @@ fn variables_are_taken_literally_and_written_out_for_a_file() {
     let host = Host::new();
     let text = init_from_environment(&lookup, &host.caller()).unwrap().unwrap();
     let config = host.file("etc/config.toml", &text).load().unwrap();
-    let login = relays(&config)[0].login(&mut Vec::new()).unwrap().unwrap();
+    let login = relays(&config)[0].login(patience(), &mut Vec::new()).unwrap().unwrap();
     assert_eq!((login.username.as_str(), login.secret.expose()), ("u", password));
     let direct = load(&variables).unwrap();
     let secret = relays(&direct)[0].login.as_ref().unwrap().secret.as_ref();

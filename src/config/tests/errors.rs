@@ -60,15 +60,47 @@ const CASES: &[(&str, &str, &str)] = &[
         ":3: mailgun has no region \"uk\"",
         "regions: us, eu",
     ),
+    ("[relay.main]\nprovider = 'mailgun'\napi_key = 'hunter2'", ":2: the relay has no \"domain\"", ""),
     (
-        "[relay.main]\nprovider = 'mailgun'\ndomain = 'mg.shop.example'\napi_key = 'hunter2'",
-        ":4: \"api_key\" is for mailgun's HTTP interface, which is not in this version",
-        "username and password",
+        "[relay.main]\nprovider = 'mailgun'\nusername = 'u'\npassword = 'hunter2'\napi_key = 'hunter2'",
+        ":5: \"api_key\" is for mailgun's HTTP API, and this relay uses SMTP",
+        "set via = \"api\" with api_key",
     ),
     (
-        "[relay.main]\nprovider = 'postmark'\nvia = 'api'\ntoken = 'hunter2'",
-        ":3: via = \"api\" is not in this version",
-        "postmark takes token",
+        "[relay.main]\nprovider = 'mailgun'\nvia = 'api'\ndomain = 'd'\nusername = 'u'\npassword = 'hunter2'",
+        ":5: \"username\" is for SMTP, and this relay uses mailgun's HTTP API",
+        "the API takes api_key; or set via = \"smtp\"",
+    ),
+    (
+        "[relay.main]\nprovider = 'postmark'\nmessage_stream = 'x'\ntoken = 'hunter2'",
+        ":3: \"message_stream\" is for postmark's HTTP API, and this relay uses SMTP",
+        "set via = \"api\"",
+    ),
+    ("[relay.main]\nprovider = 'postmark'\nvia = 'api'\ntag = 'x'", ":2: the relay has no \"token\"", "takes token"),
+    (
+        "[relay.main]\nprovider = 'postmark'\nvia = 'api'\ntoken = 'hunter2'\nmesage_stream = 'x'",
+        ":5: unknown key \"mesage_stream\" in [relay.main]",
+        "did you mean \"message_stream\"?",
+    ),
+    (
+        "[relay.main]\nprovider = 'sendgrid'\nvia = 'api'\napi_key = 'hunter2'\nsandbox = 'hunter2'",
+        ":5: \"sandbox\" in [relay.main] must be a boolean",
+        "",
+    ),
+    (
+        "[relay.main]\nprovider = 'sendgrid'\nvia = 'api'\napi_key = 'hunter2'\nregion = 'hunter2'",
+        ":5: \"region\" in [relay.main] must be `global` or `eu`",
+        "",
+    ),
+    (
+        "[relay.main]\nprovider = 'sendgrid'\nvia = 'api'\napi_key = 'k'\nendpoint = 'http://api.example.com'",
+        ":5: \"endpoint\" in [relay.main] would send the credentials in clear",
+        "https://",
+    ),
+    (
+        "[relay.main]\nprovider = 'fastmail'\nvia = 'api'\nusername = 'u'\npassword = 'hunter2'",
+        ":3: fastmail has no HTTP API in this version",
+        "fastmail takes username and app_password",
     ),
     (
         "[relay.main]\nprovider = 'gmail'\nrefresh_token = 'hunter2'",
@@ -102,7 +134,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("[relay.main]\nhost = 'a.example'\nauth = ['plan']", ":3: \"auth\" in [relay.main] takes PLAIN", ""),
     (
-        "[relay.main]\nhost = 'a.example'\nproxy = 'http://u:hunter2@p:1'",
+        "[relay.main]\nhost = 'a.example'\nproxy = 'https://u:hunter2@p:1'",
         ":3: \"proxy\" in [relay.main] must be \"socks5://HOST:PORT\"",
         "",
     ),

@@ -3,10 +3,11 @@
 use lettre::transport::smtp::extension::{MailBodyParameter, MailParameter, RcptParameter};
 
 use super::Capabilities;
-use crate::address::Address;
+use crate::address::{Address, with_ascii_domain};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::message::Facts;
+use crate::message::repair::Needs;
 use crate::outcome::Stage;
 use crate::reply::{Enhanced, Reply};
 
@@ -19,7 +20,7 @@ pub struct Parameters {
     pub notify: Option<String>,
     /// Every RCPT names its original recipient (ORCPT).
     pub original: bool,
-    /// What the server cannot carry and goes without, or goes as it is, for the log record.
+    /// What the server cannot carry and goes without, for the log record.
     pub warnings: Vec<String>,
 }
 
@@ -32,22 +33,51 @@ impl Parameters {
             parameters.push(other("NOTIFY", notify.clone()));
         }
         // The form for an address outside ASCII (RFC 6533) is left out: few servers know it.
-        if self.original && is_ascii(recipient) {
+        if self.original && AsRef::<str>::as_ref(recipient).is_ascii() {
             parameters.push(other("ORCPT", format!("rfc822;{recipient}")));
         }
         parameters
     }
 }
 
-/// Makes a message of `size` octets fit.
+/// What the server asks of the message. SMTPUTF8 is used only where a local part needs it, in the
+/// envelope or (`utf8_header`) in an address field; domains have A-labels.
 ///
 /// # Errors
-/// The message is larger than the server takes (552 5.3.4, our own refusal), an address needs an
-/// extension that is not offered, or an address cannot be said in a command at all.
-pub fn adapt(facts: Facts, size: u64, envelope: &Envelope, offered: &Capabilities) -> Result<Parameters, Failure> {
+/// `Data`: an address of the envelope needs SMTPUTF8, which is not offered.
+pub fn needs(envelope: &Envelope, utf8_header: bool, offered: &Capabilities) -> Result<Needs, Failure> {
+    let foreign = addresses(envelope).find(|address| !address.user().is_ascii());
+    match foreign {
+        Some(address) if !offered.utf8 => {
+            let why = "this address needs SMTPUTF8, which the relay does not offer";
+            Err(Failure::new(Kind::Data, address.to_string(), why).at(Stage::MailFrom))
+        }
+        _ => Ok(Needs { eight_bit: offered.eight_bit, utf8: offered.utf8 && (utf8_header || foreign.is_some()) }),
+    }
+}
+
+/// `address` as a command says it.
+///
+/// # Errors
+/// `Data`: the domain has no A-labels.
+pub fn sayable(address: &Address) -> Result<Address, Failure> {
+    with_ascii_domain(address).map_err(|bad| Failure::new(Kind::Data, bad.text, bad.why).at(Stage::MailFrom))
+}
+
+/// Makes the envelope fit, for a message of `size` octets that has what `needs` says.
+///
+/// # Errors
+/// The message is larger than the server takes (552 5.3.4, our own refusal), or an address cannot be
+/// said in a command at all.
+pub fn adapt(
+    facts: Facts,
+    size: u64,
+    envelope: &Envelope,
+    needs: Needs,
+    offered: &Capabilities,
+) -> Result<Parameters, Failure> {
     let mut parameters = Parameters::default();
-    let addresses = || envelope.reverse_path.iter().chain(&envelope.forward_paths);
-    if let Some(address) = addresses().find(|address| !is_sayable(address)) {
+    if let Some(address) = addresses(envelope).find(|address| !is_sayable(address)) {
         let address = crate::reply::printable(address.to_string().as_bytes(), 256);
         return Err(Failure::new(Kind::Data, address, "this address cannot be part of a command").at(Stage::MailFrom));
     }
@@ -61,24 +91,11 @@ pub fn adapt(facts: Facts, size: u64, envelope: &Envelope, offered: &Capabilitie
         parameters.mail.push(MailParameter::Size(usize::try_from(size).unwrap_or(usize::MAX)));
     }
 
-    let foreign = addresses().find(|address| !is_ascii(address));
-    let eight_bit = facts.eight_bit_header || facts.eight_bit_body;
-    match (eight_bit || foreign.is_some(), offered.eight_bit) {
-        (true, true) => parameters.mail.push(MailParameter::Body(MailBodyParameter::EightBitMime)),
-        (true, false) if eight_bit => {
-            parameters
-                .warnings
-                .push("8-bit content sent as it is, though the relay does not offer 8BITMIME".to_owned());
-        }
-        _ => {}
+    if needs.eight_bit && (facts.eight_bit_header || facts.eight_bit_body || needs.utf8) {
+        parameters.mail.push(MailParameter::Body(MailBodyParameter::EightBitMime));
     }
-    match foreign {
-        Some(address) if !offered.utf8 => {
-            let why = "this address needs SMTPUTF8, which the relay does not offer";
-            return Err(Failure::new(Kind::Data, address.to_string(), why).at(Stage::MailFrom));
-        }
-        Some(_) => parameters.mail.push(MailParameter::SmtpUtfEight),
-        None => {}
+    if needs.utf8 {
+        parameters.mail.push(MailParameter::SmtpUtfEight);
     }
 
     notifications(envelope, offered, &mut parameters);
@@ -109,8 +126,9 @@ fn notifications(envelope: &Envelope, offered: &Capabilities, parameters: &mut P
     parameters.original = true;
 }
 
-fn is_ascii(address: &Address) -> bool {
-    AsRef::<str>::as_ref(address).is_ascii()
+/// Every address of the envelope.
+fn addresses(envelope: &Envelope) -> impl Iterator<Item = &Address> {
+    envelope.reverse_path.iter().chain(&envelope.forward_paths)
 }
 
 /// Whether `address` stays inside its angle brackets: no control character anywhere, and outside a
@@ -143,6 +161,10 @@ mod tests {
         }
     }
 
+    fn adapt(facts: Facts, size: u64, envelope: &Envelope, offered: &Capabilities) -> Result<Parameters, Failure> {
+        super::adapt(facts, size, envelope, needs(envelope, false, offered)?, offered)
+    }
+
     fn words(parameters: &Parameters) -> Vec<String> {
         parameters.mail.iter().map(ToString::to_string).collect()
     }
@@ -163,15 +185,12 @@ mod tests {
     }
 
     #[test]
-    fn eight_bit_is_declared_or_named() {
+    fn eight_bit_is_declared() {
         let envelope = envelope("a@example.org", "b@example.org");
         let facts = Facts { eight_bit_body: true, ..Facts::default() };
         let offered = Capabilities { eight_bit: true, ..Capabilities::default() };
         assert_eq!(words(&adapt(facts, 10, &envelope, &offered).unwrap()), ["BODY=8BITMIME"]);
-        let bare = adapt(facts, 10, &envelope, &Capabilities::default()).unwrap();
-        assert!(bare.mail.is_empty());
-        assert_eq!(bare.warnings.len(), 1);
-        assert!(adapt(Facts::default(), 10, &envelope, &Capabilities::default()).unwrap().warnings.is_empty());
+        assert!(adapt(facts, 10, &envelope, &Capabilities::default()).unwrap().mail.is_empty());
     }
 
     #[test]
@@ -185,6 +204,17 @@ mod tests {
         let failure = adapt(Facts::default(), 10, &foreign, &Capabilities::default()).unwrap_err();
         assert_eq!(failure.kind, Kind::Data);
         assert_eq!(failure.what, "bjørn@example.org");
+        assert!(needs(&ascii, true, &everything()).unwrap().utf8);
+        // The message's own trouble is told by its repair.
+        assert!(!needs(&ascii, true, &Capabilities::default()).unwrap().utf8);
+    }
+
+    #[test]
+    fn domains_are_said_in_ascii() {
+        let idn = envelope("a@bücher.example", "b@bücher.example");
+        assert!(!needs(&idn, false, &everything()).unwrap().utf8);
+        assert_eq!(sayable(&idn.forward_paths[0]).unwrap().to_string(), "b@xn--bcher-kva.example");
+        assert_eq!(sayable(&Address::new_dangerous("a", "\u{300}.example")).unwrap_err().kind, Kind::Data);
     }
 
     #[test]

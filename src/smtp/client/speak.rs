@@ -7,7 +7,7 @@ use lettre::transport::smtp::commands::{Data, Mail, Quit, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 
 use super::judge::Expect;
-use super::{Action, Client, FLIGHT, Framing, Task, Upload, adapt};
+use super::{Action, Client, FLIGHT, Framing, Task, Upload, adapt, needs, sayable};
 use crate::config::relay::Mechanism;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
@@ -46,12 +46,21 @@ impl Client<'_> {
 
     pub(super) fn envelope(&mut self, trace: &mut Trace) -> Result<(), Failure> {
         self.logging_in = false;
-        let Task { envelope, size, facts, .. } = self.task;
         trace.stage = Some(Stage::MailFrom);
-        self.parameters = adapt(facts, size, envelope, &self.capabilities)?;
+        let Task { envelope, utf8_header, .. } = self.task;
+        self.needs = needs(envelope, utf8_header, &self.capabilities)?;
+        self.pending = Some(Action::Adapt(self.needs));
+        Ok(())
+    }
+
+    /// The message is fit: MAIL, and whatever may go with it.
+    pub(super) fn mail(&mut self, trace: &mut Trace) -> Result<(), Failure> {
+        let Task { envelope, size, facts, .. } = self.task;
+        self.parameters = adapt(facts, size, envelope, self.needs, &self.capabilities)?;
         trace.warnings.append(&mut self.parameters.warnings);
         let parameters = std::mem::take(&mut self.parameters.mail);
-        self.say(Mail::new(envelope.reverse_path.clone(), parameters), Some(Expect::Mail), trace)?;
+        let reverse_path = envelope.reverse_path.as_ref().map(sayable).transpose()?;
+        self.say(Mail::new(reverse_path, parameters), Some(Expect::Mail), trace)?;
         if self.capabilities.pipelining {
             self.recipients(trace)?;
         }
@@ -63,7 +72,9 @@ impl Client<'_> {
         let batch = if self.capabilities.pipelining { FLIGHT } else { 1 };
         for recipient in recipients.iter().skip(self.asked).take(batch) {
             self.asked += 1;
-            let rcpt = Rcpt::new(recipient.clone(), self.parameters.rcpt(recipient));
+            let recipient = sayable(recipient)?;
+            let parameters = self.parameters.rcpt(&recipient);
+            let rcpt = Rcpt::new(recipient, parameters);
             self.say(rcpt, Some(Expect::Rcpt), trace)?;
         }
         let last = self.asked == recipients.len();

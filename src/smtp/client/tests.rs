@@ -61,6 +61,7 @@ fn task<'a>(relay: &'a Relay, login: Option<&'a Login>, envelope: &'a Envelope) 
         envelope,
         size: 2000,
         facts: Facts::default(),
+        utf8_header: false,
         deliver_partially: false,
         host_name: "web.example.org",
     }
@@ -91,6 +92,10 @@ impl<'a> Talk<'a> {
                 Action::StartTls => {
                     done.push_str("<tls>");
                     self.client.tls_started(TLS, &mut self.trace);
+                }
+                Action::Adapt(_) => {
+                    let Task { size, facts, .. } = self.client.task;
+                    self.client.adapted(Ok((size, facts)), &mut self.trace);
                 }
                 Action::SendMessage(framing) => {
                     done.push_str(if framing == Framing::Chunk { "<chunk>" } else { "<dots>" });

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 /// Where `program` is installed. When it is not, says loudly that the test is skipped; with
 /// `MAILCHUTE_REQUIRE_PEERS=1`, as in CI, that is a failure.
@@ -31,6 +32,20 @@ pub fn need_root() -> bool {
         missing("this test changes its uid and needs root");
     }
     root
+}
+
+/// Whether this process may make a mount namespace; says loudly that the test is skipped otherwise, as
+/// [`need`] does.
+///
+/// # Panics
+/// A namespace is required and cannot be made.
+pub fn need_mount_namespace() -> bool {
+    let made = Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status();
+    let may = made.is_ok_and(|status| status.success());
+    if !may {
+        missing("this test needs a mount namespace, which takes root and unshare");
+    }
+    may
 }
 
 fn missing(what: &str) {

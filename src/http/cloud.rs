@@ -1,0 +1,28 @@
+//! Credentials that are not in the configuration: those the surroundings give to a program in a cloud.
+
+mod aws;
+
+use crate::api::{Cloud, Keys};
+use crate::config::relay::{Interface, Relay};
+use crate::deadline::Deadline;
+use crate::failure::Failure;
+use crate::trace::Trace;
+
+/// Adds to `keys` what the configuration leaves to the surroundings.
+///
+/// # Errors
+/// `Configuration`: there is nothing anywhere; otherwise as reading a file or asking a service fails.
+pub fn complete(
+    relay: &Relay,
+    interface: &Interface,
+    keys: &mut Keys,
+    deadline: Deadline,
+    trace: &mut Trace,
+) -> Result<(), Failure> {
+    match interface.api.cloud() {
+        Some(Cloud::Aws { profile }) if keys.find("secret_access_key").is_none() => {
+            aws::find(relay, profile, keys, deadline, trace)
+        }
+        _ => Ok(()),
+    }
+}

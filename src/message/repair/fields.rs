@@ -1,0 +1,216 @@
+//! A header section in ASCII: which fields need it, and by which rules each is encoded.
+
+use super::mailboxes::{Unsayable, encode_list};
+use super::parameters::{self, ContentType};
+use super::words::{self, Charset, Place};
+use crate::failure::{Failure, Kind};
+use crate::message::header::{Edit, Field, Header};
+use crate::reply::printable;
+
+/// The longest line a server has to take, in octets without CRLF (RFC 5321 4.5.3.1.6).
+pub(super) const LINE_LIMIT: usize = 998;
+
+/// How much of a field that cannot be encoded a failure shows, in bytes.
+const SHOWN: usize = 200;
+
+/// Fields that hold addresses.
+const ADDRESSES: [&str; 16] = [
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Bcc",
+    "Resent-From",
+    "Resent-Sender",
+    "Resent-Reply-To",
+    "Resent-To",
+    "Resent-Cc",
+    "Resent-Bcc",
+    "Disposition-Notification-To",
+    "Return-Receipt-To",
+    "Mail-Followup-To",
+    "Errors-To",
+];
+
+/// Whether `field` has to be encoded: it is not ASCII and, with `utf8` (SMTPUTF8 is in use), not
+/// UTF-8 either.
+pub(super) fn is_raw(field: &Field<'_>, utf8: bool) -> bool {
+    let octets = field.octets();
+    let may_stay = octets.is_ascii() || (utf8 && std::str::from_utf8(&octets).is_ok());
+    !may_stay
+}
+
+/// Whether `header` is that of a message whose content and fields a DKIM-Signature vouches for.
+pub(super) fn is_signed(header: &Header) -> bool {
+    header.first("DKIM-Signature").is_some()
+}
+
+/// The Content-Type of `header`; empty where there is none.
+pub(super) fn content_type(header: &Header) -> ContentType {
+    header.first("Content-Type").map(|field| ContentType::read(&field.octets())).unwrap_or_default()
+}
+
+/// Whether an address field holds a local part outside ASCII, so that the message needs SMTPUTF8.
+pub(super) fn needs_utf8(header: &Header) -> bool {
+    let is_utf8 = |field: Field<'_>| {
+        let value = field.octets();
+        is_address(&field) && encode_list(&value, &Charset::utf_8(), false, 0).is_err_and(|error| error.is_local)
+    };
+    !header.as_bytes().is_ascii() && header.fields().any(is_utf8)
+}
+
+/// Encodes what [`is_raw`], folds lines over [`LINE_LIMIT`], and says what was done.
+///
+/// # Errors
+/// An address has no ASCII form; `what` names the field.
+pub(super) fn repair(header: &mut Header, utf8: bool) -> Result<Vec<String>, Failure> {
+    let content_type = content_type(header);
+    let mut repairs = Vec::new();
+    let mut failure = None;
+    header.edit(|field| {
+        let edited = match is_raw(&field, utf8) {
+            true => encoded(&field, content_type.charset(), utf8),
+            false => Ok(folded(&field)),
+        };
+        match edited {
+            Ok(Some((value, repair))) => {
+                if !repairs.contains(&repair) {
+                    repairs.push(repair);
+                }
+                Edit::Value(value)
+            }
+            Ok(None) => Edit::Keep,
+            Err(Unsayable { what, why, .. }) => {
+                failure.get_or_insert_with(|| {
+                    let what = format!("{what} in the {} field", field.name());
+                    Failure::new(Kind::Data, printable(what.as_bytes(), SHOWN), why)
+                });
+                Edit::Keep
+            }
+        }
+    });
+    failure.map_or(Ok(repairs), Err)
+}
+
+fn is_address(field: &Field<'_>) -> bool {
+    ADDRESSES.iter().any(|name| field.is(name))
+}
+
+/// The value of a raw field in ASCII, and what the record says of it.
+fn encoded(field: &Field<'_>, declared: Option<&str>, utf8: bool) -> Result<Option<(String, String)>, Unsayable> {
+    let octets = field.octets();
+    let charset = Charset::of(&octets, declared);
+    let name = field.name();
+    let taken = name.len() + 2;
+    let has_parameters = field.is("Content-Type") || field.is("Content-Disposition");
+    if has_parameters && let Some(value) = parameters::encode(&octets, &charset) {
+        return Ok(Some((value, format!("{name} encoded (RFC 2231, {})", charset.name()))));
+    }
+    let value = match is_address(field) {
+        true => encode_list(&octets, &charset, utf8, taken)?,
+        false => words::encode(&octets, &charset, Place::Text, taken),
+    };
+    let words = |text: &[u8]| memchr::memmem::find_iter(text, b"=?").count();
+    let rule = match words(value.as_bytes()) > words(&octets) {
+        true => format!("RFC 2047, {}", charset.name()),
+        // Nothing but domains was not ASCII.
+        false => "A-labels".to_owned(),
+    };
+    Ok(Some((value, format!("{name} encoded ({rule})"))))
+}
+
+/// The value of a field with a line that is too long for a server, and can be folded.
+fn folded(field: &Field<'_>) -> Option<(String, String)> {
+    let line = field.longest_line();
+    if line <= LINE_LIMIT {
+        return None;
+    }
+    // Only spaces are folded at, and those before a word stay with it.
+    let value = field.text().replace('\t', " ");
+    let longest = words::words(value.as_bytes()).map(|(space, word)| space.len() + word.len()).max().unwrap_or(0);
+    (field.name().len() + longest + 2 <= LINE_LIMIT)
+        .then(|| (value, format!("{} folded (line of {line} octets)", field.name())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Message;
+
+    fn repaired(fields: &[u8], utf8: bool) -> Result<(String, Vec<String>), Failure> {
+        let mut header = Message::read(&mut [fields, b"\r\n"].concat().as_slice(), false).unwrap().header().clone();
+        let repairs = repair(&mut header, utf8)?;
+        Ok((String::from_utf8_lossy(header.as_bytes()).into_owned(), repairs))
+    }
+
+    #[test]
+    fn every_field_by_its_own_rules() {
+        for (input, output, repair) in [
+            (
+                &b"Subject: Gr\xc3\xbc\xc3\x9fe\r\n"[..],
+                "Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n",
+                "Subject encoded (RFC 2047, utf-8)",
+            ),
+            (
+                b"Subject: Gr\xfc\xdfe\r\n",
+                "Subject: =?windows-1252?Q?Gr=FC=DFe?=\r\n",
+                "Subject encoded (RFC 2047, windows-1252)",
+            ),
+            (
+                b"To: J\xfc\r\n <a@x.org>\r\n",
+                "To: =?windows-1252?Q?J=FC?= <a@x.org>\r\n",
+                "To encoded (RFC 2047, windows-1252)",
+            ),
+            (b"cc: a@b\xc3\xbc.org\r\n", "cc: a@xn--b-eha.org\r\n", "cc encoded (A-labels)"),
+            (
+                b"Content-Disposition: inline; filename=\xc3\xbc\r\n",
+                "Content-Disposition: inline; filename*=utf-8''%C3%BC\r\n",
+                "Content-Disposition encoded (RFC 2231, utf-8)",
+            ),
+            (b"Date: 1 M\xc3\xa4r 2024\r\n", "Date: 1 =?utf-8?Q?M=C3=A4r?= 2024\r\n", "Date encoded (RFC 2047, utf-8)"),
+        ] {
+            let (text, repairs) = repaired(input, false).unwrap();
+            assert_eq!(text, format!("{output}\r\n"));
+            assert_eq!(repairs, [repair]);
+        }
+        let (text, _) = repaired(b"Subject: \xf0\xd2\r\nContent-Type: text/plain; charset=koi8-r\r\n", false).unwrap();
+        assert!(text.starts_with("Subject: =?koi8-r?"), "{text}");
+    }
+
+    #[test]
+    fn with_smtputf8_only_what_is_no_utf_8_is_encoded() {
+        let raw = "Subject: ü\r\nTo: ü <ü@ü.org>\r\n";
+        assert_eq!(repaired(raw.as_bytes(), true).unwrap(), (format!("{raw}\r\n"), vec![]));
+        let (text, _) = repaired(b"Subject: \xfc\r\nTo: \xfc <\xfc@x.org>\r\n", true).unwrap();
+        assert_eq!(text, "Subject: =?windows-1252?Q?=FC?=\r\nTo: =?windows-1252?Q?=FC?= <ü@x.org>\r\n\r\n");
+    }
+
+    #[test]
+    fn a_local_part_outside_ascii_needs_smtputf8() {
+        let failure = repaired("To: J <jürgen@x.org>\r\n".as_bytes(), false).unwrap_err();
+        assert_eq!(failure.kind, Kind::Data);
+        assert_eq!(failure.to_string(), "jürgen in the To field: this local part needs SMTPUTF8, which is not in use");
+        for (fields, expected) in [
+            ("To: jürgen@x.org\r\n", true),
+            ("Reply-To: J <jürgen@x.org>\r\n", true),
+            ("To: Jürgen <a@ü.org>\r\nSubject: ü@x.org\r\n", false),
+            ("To: a@x.org\r\n", false),
+        ] {
+            let message = Message::read(&mut format!("{fields}\r\n").as_bytes(), false).unwrap();
+            assert_eq!(needs_utf8(message.header()), expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn lines_stay_below_78_and_over_long_ones_are_folded() {
+        let subject = format!("Subject: {}\r\n", "Größenwahn im Büro ".repeat(40));
+        let (text, _) = repaired(subject.as_bytes(), false).unwrap();
+        assert!(text.lines().all(|line| line.len() <= 78), "{text}");
+        let (text, repairs) = repaired(format!("To: {}\r\n", ["a@x.org"; 200].join(", ")).as_bytes(), false).unwrap();
+        assert!(text.lines().all(|line| line.len() <= 78), "{text}");
+        assert_eq!(repairs, ["To folded (line of 1802 octets)"]);
+        let blob = format!("X-Blob: {}\r\n", "x".repeat(2000));
+        assert_eq!(repaired(blob.as_bytes(), false).unwrap(), (format!("{blob}\r\n"), vec![]));
+    }
+}

@@ -1,0 +1,180 @@
+//! Content-Type and Content-Disposition (RFC 2045 5.1, RFC 2183): read, and written in ASCII by
+//! RFC 2231.
+
+use super::mailboxes::{quoted_length, unquoted};
+use super::words::{Charset, push_ascii};
+
+/// A Content-Type field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ContentType {
+    /// `text/plain`, lower-case; empty where the field has none that can be read.
+    pub(super) essence: String,
+    parameters: Vec<(String, Vec<u8>)>,
+}
+
+impl ContentType {
+    /// Reads the unfolded value of the field.
+    pub(super) fn read(value: &[u8]) -> Self {
+        let mut segments = segments(value);
+        let first = segments.next().unwrap_or_default();
+        let first = first.split(|&b| b == b'(').next().unwrap_or_default();
+        let essence: Vec<u8> = first.iter().filter(|b| !b.is_ascii_whitespace()).map(u8::to_ascii_lowercase).collect();
+        let parameters = segments.filter_map(|segment| {
+            let (name, value) = name_and_value(segment)?;
+            Some((String::from_utf8_lossy(name).to_ascii_lowercase(), value))
+        });
+        Self { essence: String::from_utf8(essence).unwrap_or_default(), parameters: parameters.collect() }
+    }
+
+    /// The parameter called `name` (lower-case).
+    pub(super) fn parameter(&self, name: &str) -> Option<&[u8]> {
+        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// The charset parameter as text.
+    pub(super) fn charset(&self) -> Option<&str> {
+        self.parameter("charset").and_then(|value| std::str::from_utf8(value).ok())
+    }
+}
+
+/// The unfolded value of a field with parameters in ASCII; `None` where something else than a
+/// parameter's value is not ASCII.
+pub(super) fn encode(value: &[u8], charset: &Charset) -> Option<String> {
+    let mut segments = segments(value);
+    let mut out = String::with_capacity(value.len() * 2);
+    let first = segments.next().filter(|first| first.is_ascii())?;
+    push_ascii(&mut out, first.trim_ascii());
+    let segments: Vec<&[u8]> = segments.map(<[u8]>::trim_ascii).filter(|segment| !segment.is_empty()).collect();
+    // A parameter that is there in its RFC 2231 form already is not needed twice.
+    let is_extended = |name: &[u8]| {
+        segments.iter().any(|segment| {
+            let Some((other, _)) = name_and_value(segment) else { return false };
+            other.len() > name.len() && other[..name.len()].eq_ignore_ascii_case(name) && other[name.len()] == b'*'
+        })
+    };
+    for segment in &segments {
+        if segment.is_ascii() {
+            out.push_str("; ");
+            push_ascii(&mut out, segment);
+            continue;
+        }
+        let (name, text) = name_and_value(segment).filter(|(name, _)| name.is_ascii())?;
+        if !is_extended(name) {
+            push_extended(&mut out, name, &text, charset);
+        }
+    }
+    Some(out)
+}
+
+/// Writes `; name*=charset''text`, in numbered sections where it is long (RFC 2231 sections 3 and 4).
+fn push_extended(out: &mut String, name: &[u8], text: &[u8], charset: &Charset) {
+    /// What a section may measure, so that it fits on a line of its own beside a name like `filename*10*=`.
+    const SECTION: usize = 56;
+    let mut sections = vec![format!("{}''", charset.name())];
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (character, behind) = rest.split_at(charset.width(rest));
+        let written: String = character.iter().map(|&octet| percent(octet)).collect();
+        match sections.last_mut() {
+            Some(last) if last.len() + written.len() <= SECTION => last.push_str(&written),
+            _ => sections.push(written),
+        }
+        rest = behind;
+    }
+    let is_one = sections.len() == 1;
+    for (number, section) in sections.iter().enumerate() {
+        out.push_str("; ");
+        push_ascii(out, name);
+        out.push_str(&if is_one { format!("*={section}") } else { format!("*{number}*={section}") });
+    }
+}
+
+/// RFC 2231 attribute-char, or `%XX`.
+fn percent(octet: u8) -> String {
+    if octet.is_ascii_alphanumeric() || b"!#$&+-.^_`{|}~".contains(&octet) {
+        char::from(octet).to_string()
+    } else {
+        format!("%{octet:02X}")
+    }
+}
+
+/// What stands between semicolons outside of quoted strings.
+fn segments(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let mut at = 0;
+        while at < text.len() {
+            match text[at] {
+                b';' => break,
+                b'"' => at += quoted_length(&text[at..]),
+                _ => at += 1,
+            }
+        }
+        rest = text.get(at + 1..);
+        Some(&text[..at.min(text.len())])
+    })
+}
+
+/// `name=value` taken apart, the value without its quotes.
+fn name_and_value(segment: &[u8]) -> Option<(&[u8], Vec<u8>)> {
+    let at = segment.iter().position(|&b| b == b'=')?;
+    let value = segment[at + 1..].trim_ascii();
+    let value = match value.first() {
+        Some(b'"') => unquoted(&value[..quoted_length(value)]).collect(),
+        _ => value.split(|&b| b == b'(').next().unwrap_or_default().trim_ascii_end().to_vec(),
+    };
+    Some((segment[..at].trim_ascii(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_read() {
+        for (value, essence, boundary) in [
+            ("text/plain", "text/plain", None),
+            ("Multipart / Mixed ; boundary=abc", "multipart/mixed", Some("abc")),
+            ("multipart/mixed; Boundary = \"a;b \\\"c\"; x=y", "multipart/mixed", Some("a;b \"c")),
+            ("multipart/mixed (x); boundary=abc (y)", "multipart/mixed", Some("abc")),
+            ("multipart/mixed; boundary=\"open", "multipart/mixed", Some("open")),
+            ("; boundary", "", None),
+            ("", "", None),
+        ] {
+            let read = ContentType::read(value.as_bytes());
+            assert_eq!(read.essence, essence, "{value}");
+            assert_eq!(read.parameter("boundary"), boundary.map(str::as_bytes), "{value}");
+        }
+        assert_eq!(ContentType::read(b"a/b; CHARSET=\"UTF-8\"").charset(), Some("UTF-8"));
+    }
+
+    #[test]
+    fn values_outside_ascii_go_by_rfc_2231() {
+        for (input, output) in [
+            ("attachment; filename=\"Größe.pdf\"", "attachment; filename*=utf-8''Gr%C3%B6%C3%9Fe.pdf"),
+            ("attachment; filename=Größe 1.pdf; x=y", "attachment; filename*=utf-8''Gr%C3%B6%C3%9Fe%201.pdf; x=y"),
+            (
+                "application/pdf;name=\"ü;\\\"'\"; charset=utf-8",
+                "application/pdf; name*=utf-8''%C3%BC%3B%22%27; charset=utf-8",
+            ),
+            ("attachment; filename=\"ü.pdf\"; filename*=UTF-8''%C3%BC.pdf", "attachment; filename*=UTF-8''%C3%BC.pdf"),
+        ] {
+            assert_eq!(encode(input.as_bytes(), &Charset::utf_8()).as_deref(), Some(output), "{input}");
+        }
+        for hopeless in ["täxt/plain; a=b", "attachment; größe=3", "attachment; ü"] {
+            assert_eq!(encode(hopeless.as_bytes(), &Charset::utf_8()), None, "{hopeless}");
+        }
+    }
+
+    #[test]
+    fn long_values_go_in_sections_that_read_back() {
+        let name = format!("{}.pdf", "Übergröße und 'mehr' ".repeat(9));
+        let value = encode(format!("attachment; filename=\"{name}\"").as_bytes(), &Charset::utf_8()).unwrap();
+        assert!(value.split(' ').all(|word| word.len() < 77), "{value}");
+        let raw = format!("Content-Disposition: {value}\r\n\r\nx\r\n");
+        let judge = mail_parser::MessageParser::default().parse(raw.as_bytes()).unwrap();
+        use mail_parser::MimeHeaders;
+        assert_eq!(judge.attachment_name(), Some(name.as_str()));
+    }
+}
