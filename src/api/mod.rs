@@ -165,11 +165,15 @@ impl Entry {
         (self.read)(table)
     }
 
-    /// The credentials for a reader: `api_key and secret_key`.
-    pub fn wanted(&self) -> String {
+    /// The keys of the credentials to write; where the surroundings may give them all, the first two.
+    pub fn wanted_keys(&self) -> Vec<&'static str> {
         let needed: Vec<_> = self.credentials.iter().filter(|c| c.needed).map(|c| c.key).collect();
-        let all: Vec<_> = self.credentials.iter().map(|c| c.key).collect();
-        if needed.is_empty() { all.join(" and ") } else { needed.join(" and ") }
+        if needed.is_empty() { self.credentials.iter().take(2).map(|c| c.key).collect() } else { needed }
+    }
+
+    /// The same for a reader: `api_key and secret_key`.
+    pub fn wanted(&self) -> String {
+        self.wanted_keys().join(" and ")
     }
 }
 
