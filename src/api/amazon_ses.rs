@@ -21,7 +21,7 @@ pub(super) static ENTRY: Entry = Entry {
     raw: true,
     recipients: Some(50),
     // 40 MB after base64.
-    size: Some(30_000_000),
+    size: Some(30 << 20),
     ..Entry::of::<AmazonSes>("amazon-ses")
 };
 

@@ -2,17 +2,24 @@
 //!
 //! Nothing here does I/O. A provider is two pure functions, the request for a message and the outcome of
 //! a response; the one exchange between them is `http`. Adding a provider is one file in this folder,
-//! its line in [`REGISTRY`] and one fixture in `tests/providers`.
+//! its line in `REGISTRY` and one fixture in `tests/providers`.
 
 mod amazon_ses;
+mod azure_communication;
+mod cloudflare;
+mod elastic_email;
 mod keys;
 mod mail;
 mod mailgun;
+mod mailtrap;
+mod mandrill;
 pub mod parts;
 mod postmark;
 mod request;
 mod response;
+mod scaleway;
 mod sendgrid;
+mod smtp2go;
 mod sparkpost;
 
 use std::fmt::Debug;
@@ -34,9 +41,16 @@ use crate::outcome::Outcome;
 #[rustfmt::skip]
 static REGISTRY: &[&Entry] = &[
     &amazon_ses::ENTRY,
+    &azure_communication::ENTRY,
+    &cloudflare::ENTRY,
+    &elastic_email::ENTRY,
     &mailgun::ENTRY,
+    &mailtrap::ENTRY,
+    &mandrill::ENTRY,
     &postmark::ENTRY,
+    &scaleway::ENTRY,
     &sendgrid::ENTRY,
+    &smtp2go::ENTRY,
     &sparkpost::ENTRY,
 ];
 
@@ -151,11 +165,15 @@ impl Entry {
         (self.read)(table)
     }
 
-    /// The credentials for a reader: `api_key and secret_key`.
-    pub fn wanted(&self) -> String {
+    /// The keys of the credentials to write; where the surroundings may give them all, the first two.
+    pub fn wanted_keys(&self) -> Vec<&'static str> {
         let needed: Vec<_> = self.credentials.iter().filter(|c| c.needed).map(|c| c.key).collect();
-        let all: Vec<_> = self.credentials.iter().map(|c| c.key).collect();
-        if needed.is_empty() { all.join(" and ") } else { needed.join(" and ") }
+        if needed.is_empty() { self.credentials.iter().take(2).map(|c| c.key).collect() } else { needed }
+    }
+
+    /// The same for a reader: `api_key and secret_key`.
+    pub fn wanted(&self) -> String {
+        self.wanted_keys().join(" and ")
     }
 }
 

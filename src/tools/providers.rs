@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::api::{self, Entry, Sender};
 use crate::config::relay::TlsMode;
 use crate::failure::{Failure, Kind};
 use crate::provider::{self, Port, Provider, UserName};
@@ -24,11 +25,15 @@ pub fn show(id: Option<&str>) -> Result<String, Failure> {
     })
 }
 
+/// The columns of the table.
+const HEAD: [&str; 8] =
+    ["provider =", "name", "SMTP server", "SMTP login", "API takes", "API login", "API sender", "API limits"];
+
 fn table() -> String {
-    let head = ["provider =", "name", "SMTP server", "user name", "secret", "also known as"].map(str::to_owned);
-    let rows: Vec<[String; 6]> = std::iter::once(head).chain(provider::all().iter().map(row)).collect();
+    let rows: Vec<[String; 8]> =
+        std::iter::once(HEAD.map(str::to_owned)).chain(provider::all().iter().map(row)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 6] = std::array::from_fn(width);
+    let widths: [usize; 8] = std::array::from_fn(width);
     let mut out = String::new();
     for row in &rows {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
@@ -36,21 +41,44 @@ fn table() -> String {
         let _ = writeln!(out, "{}", line.trim_end());
     }
     out.push_str(
-        "\n* not every fact is confirmed; `mailchute providers ID` says which, with ports, regions and notes\n",
+        "\nAPI takes: the finished message, or fields made from it. API sender: whether the reverse-path is carried.\n\
+         * not every fact is confirmed; `mailchute providers ID` says which, with ports, regions and notes\n",
     );
     out
 }
 
-fn row(provider: &Provider) -> [String; 6] {
+fn row(provider: &Provider) -> [String; 8] {
     let mark = if provider.unverified.is_empty() { "" } else { "*" };
+    let entry = api::find(provider.id);
+    let of_api = |say: fn(&Entry) -> String| entry.map_or_else(|| "-".to_owned(), say);
     [
         format!("{}{mark}", provider.id),
         provider.name.to_owned(),
         server(provider),
-        user_name(&provider.username),
-        provider.secrets.join(" or "),
-        provider.aliases.join(", "),
+        provider.credentials(),
+        of_api(|entry| takes(entry).to_owned()),
+        of_api(Entry::wanted),
+        of_api(|entry| carries(entry).to_owned()),
+        of_api(limits),
     ]
+}
+
+fn takes(entry: &Entry) -> &'static str {
+    if entry.raw { "message" } else { "fields" }
+}
+
+fn carries(entry: &Entry) -> &'static str {
+    match entry.sender {
+        Sender::Carried => "carried",
+        Sender::Replaced => "replaced",
+    }
+}
+
+/// The limits that are documented.
+fn limits(entry: &Entry) -> String {
+    let recipients = entry.recipients.map(|most| format!("{most} recipients"));
+    let size = entry.size.map(|most| format!("{} MB", most >> 20));
+    recipients.into_iter().chain(size).collect::<Vec<_>>().join(", ")
 }
 
 fn page(provider: &Provider) -> String {
@@ -71,7 +99,14 @@ fn page(provider: &Provider) -> String {
     line("user name", &user_name(&provider.username));
     line("secret", &provider.secrets.join(" or "));
     line("access token", if provider.bearer { "token (XOAUTH2)" } else { "" });
-    line("HTTP API only", &provider.api_keys.join(", "));
+    if let Some(entry) = api::find(provider.id) {
+        line("API takes", &format!("the {}, reverse-path {}", takes(entry), carries(entry)));
+        line("API login", &entry.wanted());
+        line("API settings", &entry.keys().join(", "));
+        line("API limits", &limits(entry));
+    } else {
+        line("HTTP API only", &provider.api_keys.join(", "));
+    }
     line("mechanisms", &provider.auth.join(", "));
     for note in provider.notes {
         line("note", note);

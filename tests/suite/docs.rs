@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use mailchute::api;
 use mailchute::caller::Caller;
 use mailchute::cli::options::{LETTERS, LONGS, MODES};
 use mailchute::config::relay::TlsMode;
@@ -32,18 +33,19 @@ fn read(path: &str) -> String {
 
 #[test]
 fn the_readmes_table_of_providers_is_the_registry() {
-    let mut table = "| `provider` | Service | Server | Credentials |\n|---|---|---|---|\n".to_owned();
+    let mut table = "| `provider` | Service | SMTP server | by SMTP | by its API |\n|---|---|---|---|---|\n".to_owned();
     for provider in provider::all().iter().filter(|provider| !provider.host.is_empty()) {
         let port = &provider.ports[0];
         let tls = if port.tls == TlsMode::StartTls { " STARTTLS" } else { "" };
         let _ = writeln!(
             table,
-            "| `{}` | {} | {}:{}{tls} | {} |",
+            "| `{}` | {} | {}:{}{tls} | {} | {} |",
             provider.id,
             provider.name,
             provider.host,
             port.number,
-            credentials(provider)
+            credentials(provider),
+            by_api(provider),
         );
     }
     assert!(read("README.md").contains(&table), "the table in README.md should be:\n\n{table}");
@@ -52,6 +54,13 @@ fn the_readmes_table_of_providers_is_the_registry() {
     for provider in provider::all() {
         assert!(printed.stdout.contains(provider.id), "{} is not printed:\n{}", provider.id, printed.stdout);
     }
+}
+
+/// The keys to write for the API, and whether it takes the message or fields.
+fn by_api(provider: &Provider) -> String {
+    let Some(entry) = api::find(provider.id) else { return String::new() };
+    let keys = entry.wanted_keys().into_iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+    format!("{keys} ({})", if entry.raw { "message" } else { "fields" })
 }
 
 /// The keys to write for a login.
@@ -171,6 +180,12 @@ fn the_other_man_page_has_every_key() {
     for provider in provider::all() {
         for key in provider.secrets {
             assert!(page.contains(key), "{key} of {} is not in the man page", provider.id);
+        }
+    }
+    for entry in api::all() {
+        for key in entry.credentials.iter().map(|credential| &credential.key).chain(entry.keys()) {
+            let said = |line: &str| line.split([' ', ',', '=']).any(|word| word == *key);
+            assert!(page.lines().any(said), "{key} of {}'s API is not in the man page", entry.id);
         }
     }
 }
