@@ -1,13 +1,13 @@
 //! Local names: what `[alias]`, the system's alias file and `domain` make of a name without a domain.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use crate::address::{AddrSpec, Address, read_list};
 use crate::config::site::Site;
 use crate::failure::{Failure, Kind};
+use crate::modes;
 
 /// The largest alias file that is read, in octets.
 const FILE_LIMIT: u64 = 1 << 20;
@@ -158,7 +158,7 @@ fn read_target(target: &str, name: &str, place: &str) -> Result<Vec<(AddrSpec, b
 
 fn read_bounded(path: &Path) -> std::io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
+    modes::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_LIMIT {
         return Err(std::io::Error::other("larger than 1 MiB"));
     }

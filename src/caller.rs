@@ -42,6 +42,12 @@ impl Caller {
         }
     }
 
+    /// The group that has to be able to read what is read for this caller: the binary's own where it has
+    /// one, so that no hint hands a secret to the caller.
+    pub fn reading_gid(&self) -> u32 {
+        if self.privileged { nix::unistd::getegid().as_raw() } else { self.gid }
+    }
+
     /// Somebody else, named by user name or uid, in `cwd` (`None`: our own working directory).
     ///
     /// # Errors

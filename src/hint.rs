@@ -142,6 +142,12 @@ fn for_login(text: &str, enhanced: Option<(u8, u16, u16)>, stage: Stage, relay: 
     let is_microsoft = provider == "microsoft365" || host.ends_with(".office365.com") || host.ends_with(".outlook.com");
     let is_ses = provider == "amazon-ses" || host.ends_with(".amazonaws.com");
 
+    if relay.login.as_ref().is_some_and(|login| login.secret.is_none()) {
+        return Some(match &relay.client_cert {
+            Some(_) => "the server does not log in the owner of this client certificate: ask its operator".to_owned(),
+            None => "EXTERNAL proves who you are by a client certificate: set client_cert".to_owned(),
+        });
+    }
     if stage != Stage::Auth && relay.login.is_none() {
         return Some("this relay wants a login: set username and password".to_owned());
     }

@@ -158,7 +158,7 @@ fn closed_directory(path: &Path) -> Option<PathBuf> {
 /// # Errors
 /// As [`unreadable`] describes them.
 pub fn readable_by(caller: &Caller, path: &Path) -> Result<Modes, Failure> {
-    let failed = |e: &io::Error| unreadable(path, e, caller.gid);
+    let failed = |e: &io::Error| unreadable(path, e, caller.reading_gid());
     if caller.uid == nix::unistd::geteuid().as_raw() {
         return probe(path).map_err(|e| failed(&e));
     }

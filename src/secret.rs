@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::caller::Caller;
+use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::modes;
@@ -59,14 +60,15 @@ impl Source {
     ///
     /// # Errors
     /// `NoPermission` when this caller may not read it or the file is world-writable; `Configuration`
-    /// when it is missing, empty, too large or not text. The hint names the next step.
-    pub fn read(&self, strict: bool, warnings: &mut Vec<String>) -> Result<Secret, Failure> {
+    /// when it is missing, empty, too large or not text; `Unavailable` when a command has printed nothing
+    /// by `deadline`. The hint names the next step.
+    pub fn read(&self, strict: bool, deadline: Deadline, warnings: &mut Vec<String>) -> Result<Secret, Failure> {
         let secret = match self {
             Self::Inline(secret) => secret.clone(),
             Self::File(path) => read_file(path, strict, warnings)?,
             Self::Credential(name) => read_file(&credential(name)?, strict, warnings)?,
             Self::Env(name) => read_variable(name)?,
-            Self::Command(words) => command::run(words, command::TIME)?,
+            Self::Command(words) => command::run(words, command::TIME.min(deadline.left()))?,
         };
         let wrong = |why| Err(Failure::new(Kind::Configuration, self.describe(), why));
         match secret.expose() {
@@ -106,8 +108,12 @@ impl Source {
     }
 }
 
-fn read_file(path: &Path, strict: bool, warnings: &mut Vec<String>) -> Result<Secret, Failure> {
-    let gid = nix::unistd::getgid().as_raw();
+/// Reads the secret in the file `path`, as [`Source::read`] does.
+///
+/// # Errors
+/// As there.
+pub fn read_file(path: &Path, strict: bool, warnings: &mut Vec<String>) -> Result<Secret, Failure> {
+    let gid = nix::unistd::getegid().as_raw();
     let (mut bytes, modes) = modes::read(path, LIMIT).map_err(|e| match modes::unreadable(path, &e, gid) {
         missing if e.kind() == io::ErrorKind::NotFound => {
             let group = modes::group_name(gid);
@@ -171,7 +177,7 @@ mod tests {
     }
 
     fn read(source: &Source) -> Result<Secret, Failure> {
-        source.read(false, &mut Vec::new())
+        source.read(false, Deadline::after(command::TIME), &mut Vec::new())
     }
 
     #[test]
@@ -209,9 +215,12 @@ mod tests {
     fn a_world_readable_file_is_a_warning_and_strictly_a_refusal() {
         let (_dir, source) = file(b"x", 0o644);
         let mut warnings = Vec::new();
-        source.read(false, &mut warnings).unwrap();
+        source.read(false, Deadline::after(command::TIME), &mut warnings).unwrap();
         assert_eq!(warnings.len(), 1);
-        assert_eq!(source.read(true, &mut warnings).unwrap_err().kind, Kind::NoPermission);
+        assert_eq!(
+            source.read(true, Deadline::after(command::TIME), &mut warnings).unwrap_err().kind,
+            Kind::NoPermission
+        );
     }
 
     #[test]

@@ -121,12 +121,12 @@ fn submit_through(
         return Ok(Outcome::same_for_all(&order.envelope.forward_paths, &reply, Stage::Message));
     }
     if let Some(interface) = &relay.api {
-        let mut keys = interface.keys(relay.strict_modes, &mut trace.warnings)?;
+        let mut keys = interface.keys(relay.strict_modes, deadline, &mut trace.warnings)?;
         http::cloud::complete(relay, interface, &mut keys, deadline, trace)?;
         let job = http::Job { relay, interface, keys: &keys, envelope: order.envelope, message: order.message };
         return http::submit(&job, deadline, trace, hand_over);
     }
-    let login = relay.login(&mut trace.warnings)?;
+    let login = relay.login(deadline, &mut trace.warnings)?;
     let job = smtp::Job {
         relay,
         login: login.as_ref(),

@@ -5,15 +5,13 @@
 //! failure. Descriptors 0 to 2 that the caller left closed are `/dev/null`, and SIGPIPE is ignored;
 //! std sees to both before `main`.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Mutex, PoisonError};
 
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
-
-/// How much of standard input is read away before an error exit, in octets.
-pub const DRAIN_LIMIT: u64 = 1 << 30;
+use crate::message;
 
 /// Writes `text` to standard output as it is.
 ///
@@ -48,7 +46,7 @@ pub fn report(failure: &Failure) {
 pub fn drain() {
     let input = io::stdin();
     if !input.is_terminal() {
-        let _ = io::copy(&mut input.lock().take(DRAIN_LIMIT), &mut io::sink());
+        message::drain(&mut input.lock());
     }
 }
 

@@ -24,19 +24,31 @@ pub(crate) fn deliver(invocation: &Invocation) -> u8 {
     let hand_over = Arc::default();
     let run = Run::new(invocation, &caller, &hand_over);
     let show = (invocation.verbose && !caller.privileged).then_some(show_on_stderr as fn() -> Sink);
-    let message = read_standard_input(!invocation.ignore_dots);
-    match message.and_then(|message| submit(invocation, &caller, &run, &hand_over, message, show)) {
-        Ok(status) => status,
-        Err(failure) => run.fail(&failure),
-    }
+    let result = match read_standard_input(!invocation.ignore_dots) {
+        Ok(message) => submit(invocation, &caller, &run, &hand_over, message, show),
+        Err(failure) => {
+            find_log(&run, invocation, &caller);
+            Err(failure)
+        }
+    };
+    result.unwrap_or_else(|failure| run.fail(&failure))
 }
 
 /// Ends a command line that could not be read: standard input is drained first.
 pub(crate) fn refuse(words: &[OsString], failure: &Failure) -> u8 {
     let invocation = Invocation { argv: dialect::recorded(words), ..Invocation::default() };
-    let run = Run::new(&invocation, &Caller::current(), &Arc::default());
+    let caller = Caller::current();
+    let run = Run::new(&invocation, &caller, &Arc::default());
     door::drain();
+    find_log(&run, &invocation, &caller);
     run.fail(failure)
+}
+
+/// Reads the configuration for its log alone: what ends before a site is known is recorded there, too.
+fn find_log(run: &Run, invocation: &Invocation, caller: &Caller) {
+    if let Ok(config) = Search::new(invocation.config.clone()).load(caller) {
+        run.set_config(&config);
+    }
 }
 
 /// The message on standard input. A lone dot ends it only where a person types it.

@@ -96,6 +96,13 @@ pub enum LogTarget {
     File(String),
 }
 
+/// As a warning.
+impl std::fmt::Display for Skipped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: skipped: {}", self.file.display(), self.why)
+    }
+}
+
 impl Config {
     /// The log targets somebody named for `site`: its own file's, else the main file's. Empty: none is
     /// named.

@@ -136,7 +136,10 @@ impl Search<'_> {
         let mut gathered = Gathered::new(Origin::File(file.to_owned()), main, warnings, strict);
         match site_files(file) {
             Ok(files) => files.into_iter().for_each(|file| gathered.add(file, caller)),
-            Err(e) => gathered.skip(beside(file), &modes::unreadable(&beside(file), &e, caller.gid)),
+            Err(e) => {
+                let failure = modes::unreadable(&beside(file), &e, caller.reading_gid());
+                gathered.skip(beside(file), &failure, failure.kind != Kind::NoPermission);
+            }
         }
         gathered.finish(file)
     }
@@ -183,28 +186,32 @@ impl Gathered {
 
     /// Adds a file of `sites.d`, or the reason why it is left out: one site cannot stop the others.
     fn add(&mut self, file: PathBuf, caller: &Caller) {
-        if let Err(failure) = self.try_add(&file, caller) {
-            self.skip(file, &failure);
+        match read_site(&file, caller) {
+            Ok((source, modes)) => {
+                if let Err(failure) = self.try_add(&file, &source, &modes, caller) {
+                    self.skip(file, &failure, true);
+                }
+            }
+            Err(failure) => self.skip(file, &failure, failure.kind != Kind::NoPermission),
         }
     }
 
-    fn skip(&mut self, file: PathBuf, failure: &Failure) {
-        let place = file.display().to_string();
-        let why = if failure.what == place { failure.why.clone() } else { failure.to_string() };
-        match failure.kind {
-            // Every other site of a shared host is like that: no warning in every record.
-            Kind::NoPermission => self.hidden = true,
-            _ => self.config.warnings.push(format!("{place}: skipped: {why}")),
+    /// Leaves `file` out. What is merely somebody else's is no mistake: every other site of a shared host
+    /// is like that, and a warning for each would fill every record.
+    fn skip(&mut self, file: PathBuf, failure: &Failure, is_mistake: bool) {
+        let why = match failure.what == file.display().to_string() {
+            true => failure.why.clone(),
+            false => failure.to_string(),
+        };
+        self.hidden |= failure.kind == Kind::NoPermission;
+        let skipped = Skipped { file, why };
+        if is_mistake {
+            self.config.warnings.push(skipped.to_string());
         }
-        self.config.skipped.push(Skipped { file, why });
+        self.config.skipped.push(skipped);
     }
 
-    fn try_add(&mut self, file: &Path, caller: &Caller) -> Result<(), Failure> {
-        let (source, modes) = read_text(file, caller)?;
-        let refuse = |why: String| Err(Failure::new(Kind::NoPermission, file.display().to_string(), why));
-        if modes.uid != 0 && modes.uid != caller.uid {
-            return refuse(format!("is owned by uid {}, neither root nor the caller", modes.uid));
-        }
+    fn try_add(&mut self, file: &Path, source: &str, modes: &Modes, caller: &Caller) -> Result<(), Failure> {
         modes.judge(file, caller.uid, false, false)?;
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         let standing = Standing {
@@ -215,10 +222,11 @@ impl Gathered {
             caller,
         };
         let mut warnings = Vec::new();
-        let scope = read_scope(file, &source, standing, &mut warnings)?;
+        let scope = read_scope(file, source, standing, &mut warnings)?;
         let judged = modes.judge(file, caller.uid, scope.holds_secret, self.config.strict_modes)?;
         if let Some(site) = scope.sites.iter().find(|site| self.config.site(&site.name).is_some()) {
-            return refuse(format!("defines site {:?}, which another file defines already", site.name));
+            let why = format!("defines site {:?}, which another file defines already", site.name);
+            return Err(Failure::new(Kind::NoPermission, file.display().to_string(), why));
         }
         self.config.warnings.extend(warnings.into_iter().chain(judged));
         self.config.sites.extend(scope.sites);
@@ -294,7 +302,7 @@ fn read_text(file: &Path, caller: &Caller) -> Result<(Zeroizing<String>, Modes),
     if caller.uid != nix::unistd::geteuid().as_raw() {
         modes::readable_by(caller, file)?;
     }
-    let (mut bytes, modes) = modes::read(file, LIMIT).map_err(|e| modes::unreadable(file, &e, caller.gid))?;
+    let (mut bytes, modes) = modes::read(file, LIMIT).map_err(|e| modes::unreadable(file, &e, caller.reading_gid()))?;
     match String::from_utf8(std::mem::take(&mut *bytes)) {
         Ok(text) => Ok((Zeroizing::new(text), modes)),
         Err(e) => {
@@ -302,6 +310,21 @@ fn read_text(file: &Path, caller: &Caller) -> Result<(Zeroizing<String>, Modes),
             Err(Failure::new(Kind::Configuration, file.display().to_string(), "is not UTF-8 text"))
         }
     }
+}
+
+/// Reads a file of `sites.d` that is root's or the caller's.
+///
+/// What the caller wrote is not read with a group that the caller has not: it could name another site's
+/// secret, and a server of its own to tell it to.
+fn read_site(file: &Path, caller: &Caller) -> Result<(Zeroizing<String>, Modes), Failure> {
+    let (source, modes) = read_text(file, caller)?;
+    let why = match modes.uid {
+        0 => return Ok((source, modes)),
+        uid if uid != caller.uid => format!("is owned by uid {uid}, neither root nor the caller"),
+        uid if caller.privileged => format!("is owned by uid {uid}, and a set-group-id binary takes root's files only"),
+        _ => return Ok((source, modes)),
+    };
+    Err(Failure::new(Kind::NoPermission, file.display().to_string(), why))
 }
 
 fn nothing_found(places: &[PassedOver]) -> Failure {

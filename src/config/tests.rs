@@ -14,9 +14,15 @@ use super::relay::{Mechanism, Place, Protocol, Relay, SecretKind, TlsMode, Usern
 use super::site::{OtherSender, Site};
 use super::{Config, Search};
 use crate::caller::Caller;
+use crate::deadline::Deadline;
 use crate::exit::Scheme;
 use crate::failure::Failure;
 use crate::secret::Source;
+
+/// Longer than any secret here takes.
+fn patience() -> Deadline {
+    Deadline::after(Duration::from_secs(10))
+}
 
 /// A host: `etc/` is its `/etc/mailchute`, `home/` the caller's home.
 struct Host {
@@ -151,7 +157,7 @@ fn credentials_follow_the_provider() {
         ("provider = 'ses'\naccess_key_id = 'AKID'\npassword = 'derived'", "AKID", "derived", false),
         ("host = 'mx.example'\nauth = 'external'\nclient_cert = 'both.pem'", "", "", false),
     ] {
-        let login = relay(lines).login(&mut Vec::new()).unwrap().unwrap();
+        let login = relay(lines).login(patience(), &mut Vec::new()).unwrap().unwrap();
         let read = (login.username.as_str(), login.secret.expose(), login.is_token);
         assert_eq!(read, (username, secret, is_token), "{lines}");
     }

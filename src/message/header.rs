@@ -150,6 +150,7 @@ fn write_field(out: &mut Vec<u8>, name: &[u8], value: &str) {
     let mut line = out.len();
     out.extend_from_slice(name);
     out.push(b':');
+    let value_start = out.len();
     // A run of spaces stays in front of the word behind it, so that no line is white space alone.
     let mut spaces = 1;
     for word in value.trim().split(' ') {
@@ -157,7 +158,7 @@ fn write_field(out: &mut Vec<u8>, name: &[u8], value: &str) {
             spaces += 1;
             continue;
         }
-        if out.len() - line + spaces + word.len() > LINE && out.last() != Some(&b':') {
+        if out.len() - line + spaces + word.len() > LINE && out.len() > value_start {
             out.extend_from_slice(b"\r\n");
             line = out.len();
         }
@@ -230,6 +231,8 @@ mod tests {
         header.append("To", &list);
         assert!(text(&header).lines().all(|line| line.len() <= LINE), "{}", text(&header));
         assert_eq!(header.first("to").unwrap().text(), list);
+        header.append("Subject", &"Re: ".repeat(40));
+        assert!(text(&header).lines().all(|line| line.len() <= LINE), "{}", text(&header));
     }
 
     #[test]

@@ -45,17 +45,15 @@ impl Message {
     }
 }
 
-/// Reads `input` to its end and throws it away. A caller that is still writing must never meet a
-/// closed pipe, whatever went wrong here.
+/// How much is thrown away at most, in octets: a caller that never ends is not waited for.
+const DRAIN_LIMIT: u64 = 1 << 30;
+
+/// Reads `input` to its end and throws it away, up to another 1 GiB. A caller that is still writing should
+/// not meet a closed pipe, whatever went wrong here: its user would read "broken pipe" instead of our
+/// status.
 pub fn drain(input: &mut impl Read) {
-    let mut buffer = [0; 16 << 10];
-    loop {
-        match input.read(&mut buffer) {
-            Ok(0) => return,
-            Err(error) if error.kind() != ErrorKind::Interrupted => return,
-            _ => {}
-        }
-    }
+    // What cannot be read has ended.
+    let _ = io::copy(&mut input.take(DRAIN_LIMIT), &mut io::sink());
 }
 
 fn read_within(input: &mut impl Read, limits: Limits) -> Result<Message, Failure> {

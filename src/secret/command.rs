@@ -16,7 +16,7 @@ use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::reply;
 
-/// How long the program may take.
+/// How long the program may take where the deadline leaves more.
 pub(super) const TIME: Duration = Duration::from_secs(10);
 
 /// What the program left behind: exit status, standard output, standard error.
@@ -42,7 +42,7 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
     let Ok(output) = wait.recv_timeout(time) else {
         // Nobody has waited for it yet, so the number is still its own.
         let _ = killpg(group, Signal::SIGKILL);
-        return Err(failed(Kind::Unavailable, format!("printed no secret within {} s", time.as_secs())));
+        return Err(failed(Kind::Unavailable, format!("printed no secret within {:.1} s", time.as_secs_f32())));
     };
     let (status, stdout, stderr) = output.map_err(|e| failed(Kind::Io, e.to_string()))?;
     if !status.success() {

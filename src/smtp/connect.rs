@@ -191,7 +191,9 @@ fn through(
         failure
     };
     let login = match &proxy.login {
-        Some((username, source)) => Some((username.as_str(), source.read(relay.strict_modes, &mut trace.warnings)?)),
+        Some((username, source)) => {
+            Some((username.as_str(), source.read(relay.strict_modes, deadline, &mut trace.warnings)?))
+        }
         None => None,
     };
     let span = deadline.left();

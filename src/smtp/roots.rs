@@ -181,7 +181,7 @@ fn append_all(text: &mut Vec<u8>, directory: &Path) -> io::Result<()> {
 
 /// The failure for a certificate file that could not be read.
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    modes::unreadable(path, error, nix::unistd::getgid().as_raw()).at(Stage::Tls)
+    modes::unreadable(path, error, nix::unistd::getegid().as_raw()).at(Stage::Tls)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::modes;
 use crate::outcome::Stage;
-use crate::secret::{self, Source};
+use crate::secret;
 
 /// How TLS is spoken with `relay`: TLS 1.2 or 1.3, the server's certificate verified, its client
 /// certificate at hand. For one connection; sessions are not resumed.
@@ -84,7 +84,7 @@ fn client_certificate(
     let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     let chain = chain.ok().filter(|chain| !chain.is_empty());
     let chain = chain.ok_or_else(|| unusable(path, "holds no PEM certificate"))?;
-    let key = Source::File(pair.key.clone()).read(strict_modes, warnings).map_err(|failure| failure.at(Stage::Tls))?;
+    let key = secret::read_file(&pair.key, strict_modes, warnings).map_err(|failure| failure.at(Stage::Tls))?;
     let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
         .map_err(|_| unusable(&pair.key, "holds no PEM private key without a passphrase"))?;
     Ok((chain, key))

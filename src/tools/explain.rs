@@ -84,6 +84,10 @@ fn source_rows(config: &Config, page: &mut Page) {
     for passed in &config.passed_over {
         page.row("passed over", &format!("{}: {}", passed.place, passed.why));
     }
+    // Those with a mistake in them are among the warnings.
+    for skipped in config.skipped.iter().filter(|skipped| !config.warnings.contains(&skipped.to_string())) {
+        page.row("skipped", &format!("{}: {}", skipped.file.display(), skipped.why));
+    }
     for warning in &config.warnings {
         page.row("warning", warning);
     }

@@ -64,6 +64,26 @@ fn a_record_of_failure_has_the_end_of_the_dialogue_without_secrets() {
 }
 
 #[test]
+fn what_ends_before_a_relay_is_recorded_too() {
+    for (args, input, status) in [
+        (&["-i", "bob@example.net"][..], "", 66),
+        (&["-i", "bob@"], MESSAGE, 65),
+        (&["-i"], MESSAGE, 64),
+        (&["-bd"], MESSAGE, 64),
+    ] {
+        let setup = Setup::new(Server::new());
+        let _ = setup.mailchute();
+        // Named by the variable: a command line that cannot be read names nothing.
+        let config = setup.scratch.join("config.toml");
+        let run = mailchute().env("MAILCHUTE_CONFIG", config).args(args.iter().copied()).stdin(input).run();
+        run.expect_status(status);
+        let record = setup.record();
+        assert_eq!((&record["exit"], &record["by"]), (&status.into(), &"mailchute".into()), "{args:?} {record}");
+        assert_eq!(record["argv"].as_array().map(Vec::len), Some(args.len() + 1), "{args:?} {record}");
+    }
+}
+
+#[test]
 fn verbose_prints_the_dialogue_without_secrets() {
     let setup = Setup::new(server());
     let run = setup.mailchute().args(["-v", "-i", "bob@example.net"]).stdin(MESSAGE).run();

@@ -6,6 +6,7 @@ use super::{Interface, Place, Relay, TlsMode};
 use crate::api::{self, Entry, Keys};
 use crate::config::document::Section;
 use crate::config::url::Url;
+use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::provider::Provider;
 
@@ -137,10 +138,10 @@ impl Interface {
     ///
     /// # Errors
     /// As [`Source::read`](crate::secret::Source::read); nothing has been sent then.
-    pub fn keys(&self, strict_modes: bool, warnings: &mut Vec<String>) -> Result<Keys, Failure> {
+    pub fn keys(&self, strict_modes: bool, deadline: Deadline, warnings: &mut Vec<String>) -> Result<Keys, Failure> {
         let mut keys = Keys::default();
         for (key, source) in &self.credentials {
-            keys.insert(key, source.read(strict_modes, warnings)?);
+            keys.insert(key, source.read(strict_modes, deadline, warnings)?);
         }
         Ok(keys)
     }

@@ -1,6 +1,7 @@
 //! A relay's credentials, read at the moment the relay is tried.
 
 use super::{Login, Mechanism, Relay, SecretKind, Username};
+use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::provider::ses;
 use crate::secret::Secret;
@@ -29,10 +30,10 @@ impl Mechanism {
 }
 
 impl Relay {
-    /// The user name, as far as it is known before anything is read.
+    /// The user name, where there is one and it is known before anything is read.
     pub fn username(&self) -> Option<&str> {
         match &self.login.as_ref()?.username {
-            Username::Given(name) => Some(name),
+            Username::Given(name) => Some(name.as_str()).filter(|name| !name.is_empty()),
             Username::Secret | Username::Read(_) => None,
         }
     }
@@ -42,16 +43,16 @@ impl Relay {
     ///
     /// # Errors
     /// As [`Source::read`](crate::secret::Source::read); nothing has been sent then.
-    pub fn login(&self, warnings: &mut Vec<String>) -> Result<Option<Login>, Failure> {
+    pub fn login(&self, deadline: Deadline, warnings: &mut Vec<String>) -> Result<Option<Login>, Failure> {
         let Some(source) = &self.login else { return Ok(None) };
         let secret = match &source.secret {
-            Some(place) => place.read(self.strict_modes, warnings)?,
+            Some(place) => place.read(self.strict_modes, deadline, warnings)?,
             None => Secret::new(String::new()),
         };
         let username = match &source.username {
             Username::Given(name) => name.clone(),
             Username::Secret => secret.expose().to_owned(),
-            Username::Read(place) => place.read(self.strict_modes, warnings)?.expose().to_owned(),
+            Username::Read(place) => place.read(self.strict_modes, deadline, warnings)?.expose().to_owned(),
         };
         if username.contains(char::is_control) {
             let what = format!("user name of relay {}", self.name);

@@ -1,8 +1,9 @@
 //! Environment variables and `MAILER_DSN`, and the same as a file.
 
-use super::Host;
+use super::{Host, patience};
 use crate::config::relay::{Protocol, Relay, TlsMode};
 use crate::config::{Config, Origin, init_from_environment};
+use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::secret::Source;
 
@@ -23,7 +24,7 @@ fn told(relay: &Relay) -> String {
         TlsMode::StartTls => "starttls",
         TlsMode::None => "none",
     };
-    match relay.login(&mut Vec::new()).unwrap() {
+    match relay.login(patience(), &mut Vec::new()).unwrap() {
         Some(login) => format!("{} {tls} {} {}", relay.place, login.username, login.secret.expose()),
         None => format!("{} {tls}", relay.place),
     }
@@ -93,7 +94,11 @@ fn told_of_api(relay: &Relay) -> String {
     let interface = relay.api.as_ref().unwrap();
     let secret = |source: &Source| match source {
         Source::Env(name) => format!("${name}"),
-        source => source.read(false, &mut Vec::new()).unwrap().expose().to_owned(),
+        source => source
+            .read(false, Deadline::after(std::time::Duration::from_secs(5)), &mut Vec::new())
+            .unwrap()
+            .expose()
+            .to_owned(),
     };
     let keys = interface.credentials.iter().map(|(key, source)| format!(" {key}={}", secret(source)));
     format!("{}{}", interface.endpoint, keys.collect::<String>())
@@ -224,7 +229,7 @@ fn variables_are_taken_literally_and_written_out_for_a_file() {
     let host = Host::new();
     let text = init_from_environment(&lookup, &host.caller()).unwrap().unwrap();
     let config = host.file("etc/config.toml", &text).load().unwrap();
-    let login = relays(&config)[0].login(&mut Vec::new()).unwrap().unwrap();
+    let login = relays(&config)[0].login(patience(), &mut Vec::new()).unwrap().unwrap();
     assert_eq!((login.username.as_str(), login.secret.expose()), ("u", password));
     let direct = load(&variables).unwrap();
     let secret = relays(&direct)[0].login.as_ref().unwrap().secret.as_ref();

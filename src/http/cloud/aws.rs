@@ -53,7 +53,7 @@ pub(super) fn find(
     if profile.is_none() && from_environment(keys) {
         return Ok(());
     }
-    if from_file(relay, profile, keys, &mut trace.warnings)? {
+    if from_file(relay, profile, keys, deadline, &mut trace.warnings)? {
         return Ok(());
     }
     if let Some(profile) = profile {
@@ -96,6 +96,7 @@ fn from_file(
     relay: &Relay,
     profile: Option<&str>,
     keys: &mut Keys,
+    deadline: Deadline,
     warnings: &mut Vec<String>,
 ) -> Result<bool, Failure> {
     let named = variable("AWS_PROFILE");
@@ -110,7 +111,7 @@ fn from_file(
     if fs::metadata(&path).is_err() {
         return Ok(false);
     }
-    let text = Source::File(path).read(relay.strict_modes, warnings)?;
+    let text = Source::File(path).read(relay.strict_modes, deadline, warnings)?;
     let (id, secret, token) = keys_of(text.expose(), profile);
     match (id, secret) {
         (Some(id), Some(secret)) => {
@@ -163,7 +164,10 @@ impl Service<'_> {
         let mut request = get(path);
         let token = match variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
             Some(file) => Some(
-                Source::File(file.into()).read(self.relay.strict_modes, &mut self.trace.warnings)?.expose().to_owned(),
+                Source::File(file.into())
+                    .read(self.relay.strict_modes, self.deadline, &mut self.trace.warnings)?
+                    .expose()
+                    .to_owned(),
             ),
             None => variable("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
         };

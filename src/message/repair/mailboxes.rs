@@ -4,7 +4,7 @@
 //! Works on tokens rather than on what they mean, so that a field which is no valid address list
 //! comes out as readable as it went in.
 
-use super::words::{Charset, Place, encode, push_ascii, push_space};
+use super::words::{Charset, Place, encode, is_space, push_ascii, push_space};
 use crate::address::ascii_domain;
 
 /// Why an address cannot be written in ASCII: the address, and the reason.
@@ -112,7 +112,7 @@ impl Writer<'_> {
                     Token::Special(octet) => text.push(*octet),
                 }
             }
-            let behind = if text.last().is_some_and(u8::is_ascii_whitespace) { " " } else { "" };
+            let behind = if text.last().is_some_and(|&b| is_space(b)) { " " } else { "" };
             let words = encode(&text, self.charset, Place::Phrase, self.taken());
             self.out.push_str(&words);
             self.out.push_str(behind);
@@ -229,10 +229,6 @@ fn tokens(value: &[u8]) -> Vec<Token<'_>> {
         rest = &rest[length..];
     }
     tokens
-}
-
-fn is_space(octet: u8) -> bool {
-    matches!(octet, b' ' | b'\t')
 }
 
 /// Octets of the quoted string that `text` begins with, quotes included.

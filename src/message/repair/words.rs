@@ -114,12 +114,17 @@ pub(super) fn encode(text: &[u8], charset: &Charset, place: Place, taken: usize)
 pub(super) fn words(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = text;
     std::iter::from_fn(move || {
-        let start = rest.iter().position(|b| !b.is_ascii_whitespace())?;
-        let end = rest[start..].iter().position(u8::is_ascii_whitespace).map_or(rest.len(), |length| start + length);
+        let start = rest.iter().position(|&b| !is_space(b))?;
+        let end = rest[start..].iter().position(|&b| is_space(b)).map_or(rest.len(), |length| start + length);
         let item = (&rest[..start], &rest[start..end]);
         rest = &rest[end..];
         Some(item)
     })
+}
+
+/// White space in an unfolded value (RFC 5322 2.2.2).
+pub(super) fn is_space(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t')
 }
 
 /// Writes `run` in encoded words with a space between them: Q where most of it stays legible, else B.

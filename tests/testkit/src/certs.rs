@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
-use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::scratch::Scratch;
@@ -31,6 +32,8 @@ pub enum Identity {
 struct Presented {
     identity: Identity,
     config: Arc<ServerConfig>,
+    /// The same, wanting a certificate of the authority's from the client.
+    demanding: Arc<ServerConfig>,
     certificate: Vec<u8>,
     pem: String,
 }
@@ -39,6 +42,13 @@ struct Presented {
 pub struct Certs {
     authority_pem: String,
     servers: Vec<Presented>,
+    clients: [Client; 2],
+}
+
+/// A client's certificate.
+struct Client {
+    certificate: Vec<u8>,
+    pem: String,
 }
 
 impl Certs {
@@ -55,6 +65,10 @@ impl Certs {
         let mut expired = server(&NAMES);
         expired.not_before = date_time_ymd(2020, 1, 1);
         expired.not_after = date_time_ymd(2021, 1, 1);
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der().clone()).expect("an authority");
+        let roots = Arc::new(roots);
+        let signed = |identity, params, issuer| signed(identity, params, issuer, &roots);
         let servers = vec![
             signed(Identity::Good, &good, Some(&authority)),
             signed(Identity::Expired, &expired, Some(&authority)),
@@ -62,7 +76,7 @@ impl Certs {
             signed(Identity::SelfSigned, &good, None),
             signed(Identity::OtherAuthority, &good, Some(&other)),
         ];
-        Self { authority_pem: authority.pem(), servers }
+        Self { authority_pem: authority.pem(), servers, clients: [client(&authority), client(&other)] }
     }
 
     /// The authority's certificate in PEM.
@@ -83,6 +97,21 @@ impl Certs {
     /// What a server with this identity needs.
     pub fn config(&self, identity: Identity) -> Arc<ServerConfig> {
         Arc::clone(&self.entry(identity).config)
+    }
+
+    /// The same for a server that wants a certificate of the authority's from its clients.
+    pub fn demanding_config(&self, identity: Identity) -> Arc<ServerConfig> {
+        Arc::clone(&self.entry(identity).demanding)
+    }
+
+    /// Private key and certificate of a client in PEM: one that the authority signed, or a stranger's.
+    pub fn client_pem(&self, stranger: bool) -> &str {
+        &self.clients[usize::from(stranger)].pem
+    }
+
+    /// Whether `certificate` (DER) is the one that the authority signed for a client.
+    pub fn is_client(&self, certificate: &[u8]) -> bool {
+        self.clients[0].certificate == certificate
     }
 
     /// SHA-256 of the certificate of `identity`, in lower-case hexadecimal.
@@ -125,7 +154,18 @@ fn key() -> KeyPair {
     KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a P-256 key")
 }
 
-fn signed(identity: Identity, params: &CertificateParams, issuer: Option<&Authority>) -> Presented {
+fn client(issuer: &Authority) -> Client {
+    let key = key();
+    let certificate = server(&["client.example.org"]).signed_by(&key, issuer).expect("a certificate");
+    Client { certificate: certificate.der().to_vec(), pem: key.serialize_pem() + &certificate.pem() }
+}
+
+fn signed(
+    identity: Identity,
+    params: &CertificateParams,
+    issuer: Option<&Authority>,
+    clients: &Arc<RootCertStore>,
+) -> Presented {
     let key = key();
     let certificate = match issuer {
         Some(issuer) => params.signed_by(&key, issuer),
@@ -136,11 +176,18 @@ fn signed(identity: Identity, params: &CertificateParams, issuer: Option<&Author
     let presented = der.to_vec();
     let pem = key.serialize_pem() + &certificate.pem();
     let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("TLS 1.2 and 1.3")
-        .with_no_client_auth()
-        .with_single_cert(vec![der], private)
-        .expect("the key fits the certificate");
-    Presented { identity, config: Arc::new(config), certificate: presented, pem }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = || {
+        ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("TLS 1.2 and 1.3")
+    };
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(clients), Arc::clone(&provider));
+    let verifier = verifier.build().expect("an authority for clients");
+    let fits = "the key fits the certificate";
+    let demanding = builder().with_client_cert_verifier(verifier);
+    let demanding = demanding.with_single_cert(vec![der.clone()], private.clone_key()).expect(fits);
+    let config = builder().with_no_client_auth().with_single_cert(vec![der], private).expect(fits);
+    let (config, demanding) = (Arc::new(config), Arc::new(demanding));
+    Presented { identity, config, demanding, certificate: presented, pem }
 }

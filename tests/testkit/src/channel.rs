@@ -1,12 +1,14 @@
 //! One connection as a server sees it: plain or TLS, line by line, counting the client's flights.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::certs::Certs;
 
 /// How long a server of ours waits for a client before it gives up, so that no test hangs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -133,6 +135,26 @@ impl Channel {
 
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self.layer, Layer::Tls(_))
+    }
+
+    /// The address the client connects from; `None` on a unix socket.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        let socket = match &self.layer {
+            Layer::Plain(socket) => socket,
+            Layer::Tls(stream) => &stream.sock,
+            Layer::Gone => return None,
+        };
+        match socket {
+            Socket::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip()),
+            Socket::Unix(_) => None,
+        }
+    }
+
+    /// Whether the client showed the certificate that the authority signed for it.
+    pub(crate) fn has_client_certificate(&self) -> bool {
+        let Layer::Tls(stream) = &self.layer else { return false };
+        let shown = stream.conn.peer_certificates().and_then(<[_]>::first);
+        shown.is_some_and(|certificate| Certs::shared().is_client(certificate))
     }
 
     /// Whether the client has said more than was taken.

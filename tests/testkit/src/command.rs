@@ -1,7 +1,7 @@
 //! Runs the real binary.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,7 +18,7 @@ pub struct Mailchute {
     name: Option<OsString>,
     args: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
-    stdin: Vec<u8>,
+    stdin: Box<dyn Read + Send>,
     directory: PathBuf,
     uid: Option<u32>,
 }
@@ -48,7 +48,7 @@ impl Mailchute {
             name: None,
             args: Vec::new(),
             environment: Vec::new(),
-            stdin: Vec::new(),
+            stdin: Box::new(std::io::empty()),
             directory: PathBuf::from("/"),
             uid: None,
         }
@@ -84,8 +84,13 @@ impl Mailchute {
     }
 
     /// Standard input; empty unless given.
-    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.stdin = bytes.into();
+    pub fn stdin(self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin_from(std::io::Cursor::new(bytes.into()))
+    }
+
+    /// Standard input that is made while it is written, for what should not be held in memory.
+    pub fn stdin_from(mut self, octets: impl Read + Send + 'static) -> Self {
+        self.stdin = Box::new(octets);
         self
     }
 
@@ -121,8 +126,8 @@ impl Mailchute {
         let begun = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
         let mut input = child.stdin.take().expect("piped");
-        let stdin = self.stdin;
-        let writer = thread::spawn(move || input.write_all(&stdin).is_ok());
+        let mut stdin = self.stdin;
+        let writer = thread::spawn(move || std::io::copy(&mut stdin, &mut input).is_ok());
         let (sender, ends) = mpsc::channel();
         let stdout = collect(child.stdout.take().expect("piped"), sender.clone());
         let stderr = collect(child.stderr.take().expect("piped"), sender);

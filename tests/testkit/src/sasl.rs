@@ -36,7 +36,11 @@ pub(crate) fn exchange(mechanism: &str, initial: Option<&str>, login: &Login, as
             let good = said.starts_with(&format!("n,a={},", login.username)) && said.contains(&token);
             bearer(good, ask)
         }
-        "EXTERNAL" => Ok(true),
+        // The certificate is the caller's to look at; the identity is empty or its own.
+        "EXTERNAL" => {
+            let identity = first(ask)?;
+            Ok(identity.is_empty() || identity == login.username)
+        }
         "LOGIN" => {
             let username = match initial {
                 Some(line) => decode(line),

@@ -76,6 +76,7 @@ pub struct Login {
 pub(crate) struct Manners {
     pub(crate) tls: TlsStart,
     pub(crate) identity: Identity,
+    pub(crate) wants_certificate: bool,
     pub(crate) login: Option<Login>,
     pub(crate) capabilities: Vec<String>,
     pub(crate) moods: Vec<(Moment, Action)>,
@@ -104,6 +105,13 @@ impl Hanging {
 pub(crate) type OnDelivery = dyn Fn(&Session, &Delivery) + Send + Sync;
 
 impl Manners {
+    pub(crate) fn tls_config(&self) -> Arc<rustls::ServerConfig> {
+        match self.wants_certificate {
+            true => Certs::shared().demanding_config(self.identity),
+            false => Certs::shared().config(self.identity),
+        }
+    }
+
     pub(crate) fn mood(&self, moment: &Moment) -> Option<&Action> {
         self.moods.iter().find(|mood| mood.0 == *moment).map(|mood| &mood.1)
     }
@@ -144,6 +152,7 @@ impl Server {
             manners: Manners {
                 tls: TlsStart::Never,
                 identity: Identity::Good,
+                wants_certificate: false,
                 login: None,
                 capabilities: capabilities.map(str::to_owned).to_vec(),
                 moods: Vec::new(),
@@ -166,6 +175,12 @@ impl Server {
     /// What certificate it presents; a good one unless said.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.manners.identity = identity;
+        self
+    }
+
+    /// Wants a certificate from the client, of the authority's; without one there is no EXTERNAL.
+    pub fn wanting_certificate(mut self) -> Self {
+        self.manners.wants_certificate = true;
         self
     }
 

@@ -1,8 +1,8 @@
 //! One session of the server: what the client said, and what it was told.
 
 use std::io;
+use std::net::IpAddr;
 
-use crate::certs::Certs;
 use crate::channel::{Channel, Socket};
 use crate::sasl;
 use crate::server::{Action, Manners, Moment, TlsStart};
@@ -12,8 +12,12 @@ use crate::server::{Action, Manners, Moment, TlsStart};
 pub struct Session {
     /// Every command line, as it came; lines of a SASL exchange and message octets are not commands.
     pub commands: Vec<String>,
+    /// The address the client connected from; `None` on a unix socket.
+    pub peer: Option<IpAddr>,
     /// Whether TLS was in use at the end.
     pub tls: bool,
+    /// Whether the client showed the certificate that the authority signed for it.
+    pub certified: bool,
     /// Mechanism and user name of the login that succeeded.
     pub login: Option<(String, String)>,
     /// The transactions for which message octets came.
@@ -65,11 +69,13 @@ impl Delivery {
 pub(crate) fn serve(socket: Socket, manners: &Manners) -> Session {
     let mut session = Session::default();
     if let Ok(channel) = Channel::new(socket, manners.counting) {
+        session.peer = channel.peer();
         let mut talk = Talk { channel, manners, session: &mut session, mail: None, chunks: Vec::new() };
         // Whatever ends the connection, what was recorded until then counts.
         let _ = talk.run();
         talk.session.round_trips = talk.channel.round_trips;
         talk.session.tls = talk.channel.is_tls();
+        talk.session.certified = talk.channel.has_client_certificate();
     }
     session
 }
@@ -90,7 +96,7 @@ type Next = io::Result<bool>;
 impl Talk<'_> {
     fn run(&mut self) -> io::Result<()> {
         if self.manners.tls == TlsStart::Implicit {
-            self.channel.start_tls(Certs::shared().config(self.manners.identity), true)?;
+            self.channel.start_tls(self.manners.tls_config(), true)?;
         }
         if !self.reply_at(&Moment::Greeting, "220 mx.example.net ESMTP ready")? {
             return Ok(());
@@ -203,7 +209,7 @@ impl Talk<'_> {
         };
         let goes_on = self.reply_at(&Moment::StartTls, usual)?;
         if usual.starts_with("220") && self.manners.mood(&Moment::StartTls).is_none() {
-            self.channel.start_tls(Certs::shared().config(self.manners.identity), false)?;
+            self.channel.start_tls(self.manners.tls_config(), false)?;
         }
         Ok(goes_on)
     }
@@ -218,13 +224,15 @@ impl Talk<'_> {
         if !login.mechanisms.contains(&mechanism) {
             return self.say("504 5.5.4 mechanism not offered");
         }
+        let certified = self.channel.has_client_certificate();
         let channel = &mut self.channel;
         let mut ask = |challenge: &str| -> io::Result<Option<String>> {
             channel.say(format!("334 {challenge}\r\n").as_bytes());
             channel.flush()?;
             Ok(channel.line()?.map(|line| String::from_utf8_lossy(&line).into_owned()))
         };
-        match sasl::exchange(&mechanism, initial, login, &mut ask)? {
+        let proven = sasl::exchange(&mechanism, initial, login, &mut ask)?;
+        match proven && (mechanism != "EXTERNAL" || certified) {
             true => {
                 self.session.login = Some((mechanism, login.username.clone()));
                 self.say("235 2.7.0 welcome")

@@ -1,0 +1,156 @@
+//! A container: no file, only variables.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use testkit::{Certs, Mailchute, Moment, Scratch, Server, TlsStart};
+
+use crate::setup::{MESSAGE, mailchute};
+
+const SECRET: &str = "correct horse battery staple";
+
+/// A call with nothing but a log.
+fn container(scratch: &Scratch) -> Mailchute {
+    mailchute().env("MAILCHUTE_LOG", scratch.join("log")).args(["-i", "bob@example.net"]).stdin(MESSAGE)
+}
+
+/// The record of the last run.
+fn record(scratch: &Scratch) -> serde_json::Value {
+    let log = scratch.read("log");
+    serde_json::from_str(log.lines().last().unwrap_or_default()).unwrap_or_default()
+}
+
+/// A port that nobody listens on.
+fn nobody() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_key_is_a_bearer_token() {
+    let server = Server::new().tls(TlsStart::Implicit).login("alice@example.org", "ya29.token", &["XOAUTH2"]).start();
+    let scratch = Scratch::new();
+    let authority = Certs::shared().write_authority(&scratch);
+    let key = scratch.write("key", "ya29.token\n", 0o600);
+    let call = || {
+        let url = format!("smtps://127.0.0.1:{}?ca_file={}", server.port(), authority.display());
+        container(&scratch).env("MAILCHUTE_URL", url).env("MAILCHUTE_USERNAME", "alice@example.org")
+    };
+    call().env("MAILCHUTE_KEY", "ya29.token").run().expect_status(0);
+    call().env("MAILCHUTE_KEY_FILE", key).run().expect_status(0);
+    let run = call().env("MAILCHUTE_KEY", "ya29.old").run();
+    run.expect_status(135);
+    assert!(!run.stderr.contains("ya29") && !scratch.read("log").contains("ya29"), "{}", run.report());
+}
+
+#[test]
+fn the_backup_is_tried_when_the_first_is_away() {
+    let backup = Server::new().login("backup@example.org", SECRET, &["PLAIN"]).start();
+    let scratch = Scratch::new();
+    let secret = scratch.write("backup-password", SECRET, 0o600);
+    let call = |main: u16| {
+        container(&scratch)
+            .env("MAILCHUTE_URL", format!("smtp://127.0.0.1:{main}"))
+            .env("MAILCHUTE_BACKUP_URL", format!("smtp://127.0.0.1:{}", backup.port()))
+            .env("MAILCHUTE_BACKUP_USERNAME", "backup@example.org")
+            .env("MAILCHUTE_BACKUP_PASSWORD_FILE", &secret)
+    };
+    let run = call(nobody()).run();
+    run.expect_status(0);
+    assert!(run.stderr.is_empty(), "{}", run.report());
+    let seen = record(&scratch);
+    assert_eq!((&seen["relay"], seen["tries"].as_array().map(Vec::len)), (&"backup".into(), Some(2)), "{seen}");
+    // Deferred by the first: the backup. Refused by the first: that is the answer.
+    let deferring = Server::new().reply(Moment::Mail, "451 4.3.0 later").start();
+    call(deferring.port()).run().expect_status(0);
+    let refusing = Server::new().reply(Moment::Rcpt, "550 5.1.1 no such user").start();
+    let run = call(refusing.port()).run();
+    run.expect_status(150);
+    assert_eq!(record(&scratch)["tries"].as_array().map(Vec::len), Some(1), "{}", record(&scratch));
+    // Its secret is missing: only a message that needs it is told.
+    std::fs::remove_file(&secret).unwrap();
+    let main = Server::new().start();
+    call(main.port()).run().expect_status(0);
+    call(nobody()).run().expect_status(69);
+    assert_eq!(backup.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 2);
+}
+
+#[test]
+fn mailchute_from_writes_for_who_has_no_address() {
+    let server = Server::new().start();
+    let scratch = Scratch::new();
+    let call = |input: &str| {
+        let url = format!("smtp://127.0.0.1:{}", server.port());
+        let call = container(&scratch).env("MAILCHUTE_URL", url).env("MAILCHUTE_FROM", "Shop <orders@shop.example>");
+        call.stdin(input).run().expect_status(0);
+    };
+    call("Subject: nobody says who\n\nx\n");
+    call(MESSAGE);
+    let sessions = server.finish();
+    let first = &sessions[0].deliveries[0];
+    assert_eq!(first.reverse_path, "orders@shop.example");
+    assert!(first.text().contains("From: Shop <orders@shop.example>\r\n"), "{}", first.text());
+    assert_eq!(sessions[1].deliveries[0].reverse_path, "alice@example.org", "who has one keeps it");
+}
+
+#[test]
+fn symfonys_dsn() {
+    let server = Server::new().login("alice@example.org", "p@ss/word", &["PLAIN"]).start();
+    let tls = Server::new().tls(TlsStart::Implicit).login("alice@example.org", SECRET, &["PLAIN"]).start();
+    let scratch = Scratch::new();
+    let authority = Certs::shared().write_authority(&scratch);
+    let here = format!("smtp://alice%40example.org:p%40ss%2Fword@127.0.0.1:{}", server.port());
+    let away = format!("smtp://127.0.0.1:{}", nobody());
+    let secure = format!("smtps://alice%40example.org:{}@127.0.0.1:{}", SECRET.replace(' ', "%20"), tls.port());
+    for (dsn, tries) in [
+        (here.clone(), 1),
+        (format!("{here}?local_domain=web1.example.net"), 1),
+        (secure.clone(), 1),
+        (format!("failover({away} {here})"), 2),
+        (format!("failover({away} {away} {secure})?retry_period=15"), 3),
+        (format!("failover({away} failover({away} {here}))"), 3),
+        (format!("roundrobin({away} {here})"), 2),
+    ] {
+        let run = container(&scratch).env("MAILER_DSN", &dsn).env("SSL_CERT_FILE", &authority).run();
+        assert_eq!(run.status, 0, "{dsn}\n{}", run.report());
+        assert_eq!(record(&scratch)["tries"].as_array().map(Vec::len), Some(tries), "{dsn}\n{}", record(&scratch));
+    }
+    assert!(record(&scratch)["warnings"].to_string().contains("roundrobin"), "{}", record(&scratch));
+    for member in [&secure, &here] {
+        let run = container(&scratch).env("MAILER_DSN", format!("failover({away} {member}?verify_peer=0)")).run();
+        run.expect_status(78);
+        run.expect_stderr(
+            "mailchute: MAILER_DSN: verify_peer=0 turns the verification of certificates off (mailchute)",
+        );
+    }
+    let sessions = server.finish();
+    assert_eq!(sessions.len(), 5);
+    assert!(sessions.iter().any(|session| session.commands[0] == "EHLO web1.example.net"), "{sessions:?}");
+    assert_eq!(tls.finish().iter().filter(|session| session.deliveries.len() == 1).count(), 2);
+}
+
+#[test]
+fn null_discards_and_the_record_says_so() {
+    let scratch = Scratch::new();
+    for dsn in ["null://null", "null://default"] {
+        let run = container(&scratch).env("MAILER_DSN", dsn).run();
+        run.expect_status(0);
+        assert!(record(&scratch)["text"].to_string().contains("discarded"), "{}", record(&scratch));
+    }
+}
+
+#[test]
+fn the_log_goes_where_the_variable_says() {
+    let server = Server::new().start();
+    let scratch = Scratch::new();
+    let call = |log: &str| {
+        let call = mailchute().env("MAILCHUTE_URL", format!("smtp://127.0.0.1:{}", server.port()));
+        call.env("MAILCHUTE_LOG", log).args(["-i", "bob@example.net"]).stdin(MESSAGE).run()
+    };
+    let file = scratch.join("log").display().to_string();
+    let run = call(&format!("stderr, {file}"));
+    run.expect_status(0);
+    assert_eq!(run.stderr, scratch.read("log"));
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.report());
+    let run = call("relative/path");
+    run.expect_status(78);
+    run.expect_stderr("mailchute: MAILCHUTE_LOG: *relative/path* (mailchute)");
+}

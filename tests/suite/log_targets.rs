@@ -1,0 +1,176 @@
+//! The journal, syslog and files as log targets, on a host of the test's own.
+
+use std::fs::{self, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+use std::time::Duration;
+
+use testkit::{Host, Mailchute, Moment, Run, Server};
+
+use crate::setup::{MESSAGE, mailchute};
+
+const SHOP: u32 = 61042;
+const USERS: [(&str, u32); 1] = [("shop", SHOP)];
+const JOURNAL: &str = "/run/systemd/journal/socket";
+const SYSLOG: &str = "/dev/log";
+
+/// Servers with their answer and its journal priority: accepted, deferred, refused.
+fn servers() -> [(Server, i32, u8); 3] {
+    [
+        (Server::new().start(), 0, 6),
+        (Server::new().reply(Moment::Rcpt, "451 4.7.1 later").start(), 51, 4),
+        (Server::new().reply(Moment::Rcpt, "550 5.1.1 no").start(), 150, 3),
+    ]
+}
+
+fn configure(host: &Host<'_>, server: &Server, log: &str) {
+    let text = format!("[relay.main]\nhost = \"127.0.0.1\"\nport = {}\n{log}\n", server.port());
+    host.write("/etc/mailchute/config.toml", &text, 0o644);
+}
+
+fn call() -> Mailchute {
+    mailchute().uid(SHOP).args(["-i", "bob@example.net"]).stdin(MESSAGE)
+}
+
+fn send() -> Run {
+    call().run()
+}
+
+fn heard(socket: &UnixDatagram) -> String {
+    let mut buffer = [0; 64 << 10];
+    let length = socket.recv(&mut buffer).expect("a record in time");
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+fn is_quiet(socket: &UnixDatagram) -> bool {
+    socket.set_nonblocking(true).unwrap();
+    let quiet = socket.recv(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+    socket.set_nonblocking(false).unwrap();
+    quiet
+}
+
+#[test]
+fn the_journal_has_every_outcome_by_its_priority() {
+    Host::run(&USERS, |host| {
+        let journal = host.datagrams(JOURNAL);
+        let syslog = host.datagrams(SYSLOG);
+        for (server, status, priority) in servers() {
+            for log in ["", "[log]\nto = [\"journal\"]"] {
+                configure(host, &server, log);
+                let run = send();
+                run.expect_status(status);
+                let heard = heard(&journal);
+                let field = |name: &str| {
+                    let found = heard.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+                    found.unwrap_or_default().to_owned()
+                };
+                assert_eq!(field("PRIORITY"), priority.to_string(), "{heard}");
+                assert_eq!(
+                    (field("SYSLOG_IDENTIFIER").as_str(), field("SYSLOG_FACILITY").as_str()),
+                    ("mailchute", "2")
+                );
+                let record: serde_json::Value = serde_json::from_str(&field("MESSAGE")).unwrap();
+                assert_eq!((&record["exit"], &record["user"]), (&status.into(), &"shop".into()), "{record}");
+            }
+        }
+        assert!(is_quiet(&journal) && is_quiet(&syslog), "one record each, and in one place");
+    });
+}
+
+#[test]
+fn syslog_takes_it_where_there_is_no_journal() {
+    Host::run(&USERS, |host| {
+        let syslog = host.datagrams(SYSLOG);
+        for (server, status, priority) in servers() {
+            for log in ["", "[log]\nto = [\"syslog\"]"] {
+                configure(host, &server, log);
+                send().expect_status(status);
+                let heard = heard(&syslog);
+                // Facility mail is 2.
+                assert!(heard.starts_with(&format!("<{}>", 2 * 8 + priority)), "{heard}");
+                let (head, record) = heard.split_once(": ").unwrap();
+                assert!(head.contains(" mailchute[") && head.ends_with(']'), "{heard}");
+                let record: serde_json::Value = serde_json::from_str(record).unwrap();
+                assert_eq!(record["exit"], status, "{record}");
+            }
+        }
+        assert!(is_quiet(&syslog));
+    });
+}
+
+#[test]
+fn without_a_target_nobody_is_bothered_and_a_named_one_that_fails_says_so() {
+    Host::run(&USERS, |host| {
+        for (server, status, _) in servers() {
+            configure(host, &server, "");
+            let quiet = send();
+            quiet.expect_status(status);
+            configure(host, &server, "[log]\nto = [\"journal\", \"syslog\"]");
+            let run = send();
+            run.expect_status(status);
+            let lines: Vec<_> = run.stderr.lines().collect();
+            let [.., journal, syslog] = lines[..] else { panic!("{}", run.report()) };
+            assert!(journal.starts_with(&format!("mailchute: {JOURNAL}: cannot write the log record: ")), "{journal}");
+            assert!(syslog.starts_with(&format!("mailchute: {SYSLOG}: cannot write the log record: ")), "{syslog}");
+            // The outcome comes first, in the same words.
+            assert_eq!(lines[..lines.len() - 2].join("\n"), quiet.stderr.trim_end(), "{}", run.report());
+        }
+    });
+}
+
+#[test]
+fn a_journal_that_does_not_read_holds_nobody() {
+    Host::run(&USERS, |host| {
+        let journal = host.datagrams(JOURNAL);
+        let filler = UnixDatagram::unbound().unwrap();
+        filler.set_nonblocking(true).unwrap();
+        while filler.send_to(&[b'x'; 4096], JOURNAL).is_ok() {}
+        let server = Server::new().start();
+        for (log, lines) in [("", 0), ("[log]\nto = [\"journal\"]", 1)] {
+            configure(host, &server, log);
+            let run = send();
+            run.expect_status(0);
+            assert_eq!(run.stderr.lines().count(), lines, "{}", run.report());
+            assert!(run.took < Duration::from_secs(5), "{}", run.report());
+        }
+        drop(journal);
+    });
+}
+
+#[test]
+fn log_files_have_their_mode_and_are_not_waited_for() {
+    Host::run(&USERS, |host| {
+        let server = Server::new().start();
+        fs::create_dir_all("/run/log").unwrap();
+        fs::set_permissions("/run/log", Permissions::from_mode(0o777)).unwrap();
+        configure(host, &server, "[log]\nto = [\"/run/log/{user}-{site}.json\"]");
+        let with_umask = |umask: &str, uid: u32| {
+            let binary = env!("CARGO_BIN_EXE_mailchute");
+            let script = format!("umask {umask}; exec {binary} -i bob@example.net");
+            Mailchute::new("/bin/sh").args(["-c", &script]).uid(uid).stdin(MESSAGE).run().expect_status(0);
+        };
+        with_umask("000", SHOP);
+        with_umask("077", 61099);
+        for name in ["shop", "61099"] {
+            let path = format!("/run/log/{name}-default.json");
+            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(mode, 0o640, "{path} has mode {mode:o}");
+        }
+        with_umask("022", SHOP);
+        assert_eq!(fs::read_to_string("/run/log/shop-default.json").unwrap().lines().count(), 2, "appended");
+
+        assert!(Command::new("mkfifo").args(["-m", "666", "/run/log/fifo"]).status().unwrap().success());
+        configure(host, &server, "[log]\nto = [\"/run/log/fifo\", \"/run/log\", \"/run/log/last\"]");
+        let run = send();
+        run.expect_status(0);
+        assert!(run.took < Duration::from_secs(5), "{}", run.report());
+        let lines: Vec<_> = run.stderr.lines().collect();
+        assert_eq!(lines.len(), 2, "{}", run.report());
+        for (line, place) in lines.iter().zip(["/run/log/fifo", "/run/log"]) {
+            assert!(line.starts_with(&format!("mailchute: {place}: cannot write the log record: ")), "{line}");
+        }
+        assert_eq!(fs::read_to_string("/run/log/last").unwrap().lines().count(), 1, "the others are written");
+    });
+}

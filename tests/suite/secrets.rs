@@ -1,0 +1,165 @@
+//! Where a password comes from, and what is said when it does not come.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use testkit::{Mailchute, Run, Scratch, Server};
+
+use crate::setup::{MESSAGE, mailchute};
+
+const SECRET: &str = "p#\"a\\s's wörd";
+const USER: u32 = 61042;
+
+struct Bench {
+    scratch: Scratch,
+    server: Server,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let server = Server::new().login("alice@example.org", SECRET, &["PLAIN"]).start();
+        let bench = Self { scratch: Scratch::new(), server };
+        bench.scratch.write("log", "", 0o666);
+        bench
+    }
+
+    /// A call with `password` as TOML; `{scratch}` is filled in.
+    fn call(&self, password: &str) -> Mailchute {
+        let config = format!(
+            "deadline = \"10s\"\n[relay.main]\nhost = \"127.0.0.1\"\nport = {}\nusername = \"alice@example.org\"\n\
+             password = {}\n[log]\nto = [\"{}\"]\n",
+            self.server.port(),
+            password.replace("{scratch}", &self.scratch.path().display().to_string()),
+            self.scratch.join("log").display(),
+        );
+        let config = self.scratch.write("config.toml", config, 0o644);
+        mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE)
+    }
+
+    /// Nothing was sent unless `accepted`, and the secret is nowhere to be read.
+    fn check(self, accepted: usize, runs: &[Run]) {
+        let sessions = self.server.finish();
+        assert_eq!(sessions.iter().map(|session| session.deliveries.len()).sum::<usize>(), accepted);
+        let log = self.scratch.read("log");
+        assert_eq!(log.lines().count(), runs.len(), "{log}");
+        for shown in runs.iter().map(|run| &run.stderr).chain([&log]) {
+            assert!(!shown.contains("wörd") && !shown.contains("a\\\\s"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn every_place_a_password_can_be_in() {
+    let bench = Bench::new();
+    bench.scratch.write("secrets/relay", format!("{SECRET}\n"), 0o600);
+    bench.scratch.write("credentials/relay", SECRET, 0o400);
+    let runs = [
+        bench.call("{ file = \"{scratch}/secrets/relay\" }").run(),
+        // Relative to the file that says so, not to the working directory.
+        bench.call("{ file = \"secrets/relay\" }").run(),
+        bench.call("{ env = \"RELAY_PASSWORD\" }").env("RELAY_PASSWORD", SECRET).run(),
+        bench.call("{ credential = \"relay\" }").env("CREDENTIALS_DIRECTORY", bench.scratch.join("credentials")).run(),
+        bench.call("{ command = [\"cat\", \"{scratch}/secrets/relay\"] }").run(),
+        bench.call("{ command = [\"sh\", \"-c\", \"cat {scratch}/secrets/relay; echo user: alice\"] }").run(),
+    ];
+    for run in &runs {
+        run.expect_status(0);
+        assert!(run.stderr.is_empty(), "{}", run.report());
+    }
+    bench.check(runs.len(), &runs);
+}
+
+#[test]
+fn a_password_that_is_not_there_is_named_with_the_next_step() {
+    let bench = Bench::new();
+    bench.scratch.write("empty", "\n", 0o600);
+    bench.scratch.write("world-writable", SECRET, 0o602);
+    fs::create_dir(bench.scratch.join("directory")).unwrap();
+    assert!(Command::new("mkfifo").arg(bench.scratch.join("fifo")).status().unwrap().success());
+    let here = bench.scratch.path().display().to_string();
+    let cases = [
+        ("{ file = \"missing\" }", 78, "{here}/missing: no such file", "install -m 0640"),
+        ("{ file = \"empty\" }", 78, "file {here}/empty *: is empty", ""),
+        ("{ file = \"world-writable\" }", 77, "{here}/world-writable: is world-writable *", "chmod o="),
+        ("{ file = \"directory\" }", 78, "{here}/directory: is not a regular file", ""),
+        ("{ file = \"fifo\" }", 78, "{here}/fifo: is not a regular file", ""),
+        ("{ file = \"/dev/zero\" }", 78, "/dev/zero: is not a regular file", ""),
+        ("{ env = \"NO_SUCH\" }", 78, "NO_SUCH: the environment variable is not set", "clear_env"),
+        ("{ env = \"EMPTY\" }", 78, "*EMPTY: *", ""),
+        (
+            "{ credential = \"relay\" }",
+            78,
+            "systemd credential relay: CREDENTIALS_DIRECTORY is not set",
+            "LoadCredential",
+        ),
+        ("{ command = [\"/nonexistent/pass\"] }", 78, "command /nonexistent/pass: cannot be run: *", ""),
+        ("{ command = [\"true\"] }", 78, "command true: is empty", ""),
+        (
+            "{ command = [\"sh\", \"-c\", \"echo the store is locked >&2; exit 2\"] }",
+            78,
+            "command sh: failed (exit status: 2): the store is locked",
+            "",
+        ),
+    ];
+    let runs: Vec<_> = cases.iter().map(|case| bench.call(case.0).env("EMPTY", "").run()).collect();
+    for ((password, status, line, hint), run) in cases.iter().zip(&runs) {
+        assert_eq!(run.status, *status, "{password}\n{}", run.report());
+        run.expect_stderr(&format!("mailchute: {} (relay main, site default)", line.replace("{here}", &here)));
+        assert!(run.took < Duration::from_secs(5), "it waited: {password}\n{}", run.report());
+        let hints: Vec<_> = run.stderr.lines().filter(|line| line.starts_with("hint: ")).collect();
+        assert!(hints.len() <= 1 && (hint.is_empty() || hints[0].contains(hint)), "{password}\n{}", run.report());
+    }
+    bench.check(0, &runs);
+}
+
+#[test]
+fn the_hint_for_a_secret_that_cannot_be_read_works() {
+    if !testkit::need_root() {
+        return;
+    }
+    let bench = Bench::new();
+    bench.scratch.write("secrets/relay", SECRET, 0o600);
+    Command::new("chmod").arg("0700").arg(bench.scratch.join("secrets")).status().unwrap();
+    let mut runs = Vec::new();
+    // The directory first, then the file.
+    for _ in 0..2 {
+        let run = bench.call("{ file = \"secrets/relay\" }").uid(USER).run();
+        run.expect_status(77);
+        run.expect_stderr("mailchute: */secrets/relay: permission denied (relay main, site default)");
+        let hint = run.stderr.lines().find_map(|line| line.strip_prefix("hint: as root: ")).unwrap_or_default();
+        assert!(Command::new("sh").args(["-c", hint]).status().unwrap().success(), "{hint}\n{}", run.report());
+        runs.push(run);
+    }
+    let run = bench.call("{ file = \"secrets/relay\" }").uid(USER).run();
+    run.expect_status(0);
+    runs.push(run);
+    bench.check(1, &runs);
+}
+
+#[test]
+fn a_command_that_hangs_costs_its_share_of_the_deadline() {
+    let bench = Bench::new();
+    let pid = bench.scratch.join("pid").display().to_string();
+    let backup = Server::new().start();
+    let hanging = format!(
+        "username = \"a\"\npassword = {{ command = [\"sh\", \"-c\", \"echo $$ > {pid}; sleep 60; echo {SAFE}\"] }}\n"
+    );
+    let relay =
+        |name: &str, port: u16, more: &str| format!("[relay.{name}]\nhost = \"127.0.0.1\"\nport = {port}\n{more}");
+    for (more, status) in [(relay("backup", backup.port(), ""), 0), (String::new(), 69)] {
+        let config = format!("deadline = \"1s\"\n{}{more}", relay("main", bench.server.port(), &hanging));
+        let config = bench.scratch.write("config.toml", config, 0o644);
+        let run = mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+        run.expect_status(status);
+        assert!(run.took < Duration::from_millis(2500), "{}", run.report());
+        assert!(!run.stderr.contains(SAFE), "its arguments may hold anything\n{}", run.report());
+        // It is gone, or at least dead, with what it started.
+        let stat = fs::read_to_string(format!("/proc/{}/stat", bench.scratch.read("pid").trim())).unwrap_or_default();
+        assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+    }
+    assert_eq!(backup.finish()[0].deliveries.len(), 1);
+    assert!(bench.server.finish().is_empty());
+}
+
+const SAFE: &str = "hunter22";

@@ -1,0 +1,185 @@
+//! The binary with a group of its own: it reads what its caller cannot, so its caller decides nothing.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::PathBuf;
+use std::process::Command;
+
+use testkit::{Certs, Host, Mailchute, Run, Server, TlsStart};
+
+use crate::setup::MESSAGE;
+
+const SHOP: u32 = 61042;
+const GROUP: u32 = 61050;
+const USERS: [(&str, u32); 2] = [("shop", SHOP), ("mailchute", GROUP)];
+const MAIN: &str = "/etc/mailchute/config.toml";
+const SECRET: &str = "correct horse battery staple";
+
+/// The binary, `root:mailchute` 2755.
+fn binary(host: &Host<'_>) -> PathBuf {
+    let path = host.scratch().join("mailchute");
+    // Not by us: a process that another test starts meanwhile would inherit the open file, and a file that
+    // is open for writing cannot be run.
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_mailchute")).arg(&path).status().unwrap().success());
+    chown(&path, Some(0), Some(GROUP)).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o2755)).unwrap();
+    path
+}
+
+fn call(binary: &PathBuf) -> Mailchute {
+    Mailchute::new(binary).uid(SHOP).stdin(MESSAGE)
+}
+
+fn send(binary: &PathBuf) -> Run {
+    call(binary).args(["-i", "bob@example.net"]).run()
+}
+
+fn server() -> Server {
+    Server::new().login("alice@example.org", SECRET, &["PLAIN"]).start()
+}
+
+fn relay(server: &Server, password: &str) -> String {
+    format!(
+        "[relay.main]\nhost = \"127.0.0.1\"\nport = {}\nusername = \"alice@example.org\"\npassword = {password}\n",
+        server.port()
+    )
+}
+
+fn inline() -> String {
+    format!("'{SECRET}'")
+}
+
+#[test]
+fn it_reads_what_its_caller_cannot() {
+    Host::run(&USERS, |host| {
+        let (binary, server) = (binary(host), server());
+        host.write_as(MAIN, &relay(&server, &inline()), 0o640, (0, GROUP));
+        send(&PathBuf::from(env!("CARGO_BIN_EXE_mailchute"))).expect_status(77);
+        let run = send(&binary);
+        run.expect_status(0);
+        assert!(run.stderr.is_empty(), "{}", run.report());
+        // A file of its own for the secret works the same.
+        host.write_as("/etc/mailchute/secrets/main", SECRET, 0o640, (0, GROUP));
+        host.write_as(MAIN, &relay(&server, "{ file = \"secrets/main\" }"), 0o640, (0, GROUP));
+        send(&binary).expect_status(0);
+        assert_eq!(server.finish().iter().filter(|session| session.login.is_some()).count(), 2);
+    });
+}
+
+#[test]
+fn its_caller_chooses_nothing() {
+    Host::run(&USERS, |host| {
+        let (binary, ours, planted) = (binary(host), server(), Server::new().start());
+        let lines = format!("[relay.main]\nhost = \"127.0.0.1\"\nport = {}\n", planted.port());
+        let file = host.write_as("/home/shop/planted.toml", &lines, 0o644, (SHOP, SHOP));
+        host.write_as("/home/shop/.config/mailchute/config.toml", &lines, 0o644, (SHOP, SHOP));
+        let url = format!("smtp://127.0.0.1:{}", planted.port());
+        let everything = || {
+            let call = call(&binary).env("MAILCHUTE_CONFIG", &file).env("MAILCHUTE_URL", &url).env("MAILER_DSN", &url);
+            call.env("MAILCHUTE_SITE", "nowhere").env("HOME", "/home/shop").env("MAILCHUTE_LOG", "stderr").config(&file)
+        };
+        let run = everything().args(["-i", "bob@example.net"]).run();
+        run.expect_status(78);
+        for place in ["planted", "/home/shop"] {
+            assert!(!run.stderr.contains(place), "{place}\n{}", run.report());
+        }
+        host.write_as(MAIN, &relay(&ours, &inline()), 0o640, (0, GROUP));
+        let run = everything().args(["-v", "-i", "bob@example.net"]).run();
+        run.expect_status(0);
+        assert!(run.stderr.is_empty(), "-v shows nothing\n{}", run.report());
+        let run = everything().args(["test", "--to", "bob@example.net"]).run();
+        run.expect_status(0);
+        assert!(!run.stdout.contains("EHLO"), "nor does `test`\n{}", run.report());
+        assert_eq!((ours.finish().len(), planted.finish().len()), (2, 0));
+    });
+}
+
+#[test]
+fn the_environment_is_its_callers() {
+    Host::run(&USERS, |host| {
+        let (binary, server) = (binary(host), server());
+        host.write_as(MAIN, &relay(&server, "{ env = \"PASSWORD\" }"), 0o640, (0, GROUP));
+        let call = |binary: &PathBuf| call(binary).args(["-i", "bob@example.net"]);
+        let run = call(&binary).env("PASSWORD", SECRET).run();
+        run.expect_status(77);
+        run.expect_stderr("mailchute: PASSWORD: a set-group-id binary reads no environment variable *");
+        host.write_as("/home/shop/main", SECRET, 0o600, (SHOP, SHOP));
+        host.write_as(MAIN, &relay(&server, "{ credential = \"main\" }"), 0o640, (0, GROUP));
+        call(&binary).env("CREDENTIALS_DIRECTORY", "/home/shop").run().expect_status(78);
+        assert!(server.finish().is_empty());
+
+        // Nor does the caller choose whom to trust.
+        let tls = Server::new().tls(TlsStart::Implicit).start();
+        let authority = Certs::shared().write_authority(host.scratch());
+        let relay = format!("[relay.main]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"implicit\"\n", tls.port());
+        host.write("/etc/ssl/certs/ca-certificates.crt", Certs::shared().client_pem(true), 0o644);
+        host.write_as(MAIN, &relay, 0o640, (0, GROUP));
+        call(&binary).env("SSL_CERT_FILE", &authority).run().expect_status(76);
+        host.write("/etc/ssl/certs/ca-certificates.crt", Certs::shared().authority_pem(), 0o644);
+        call(&binary).run().expect_status(0);
+    });
+}
+
+#[test]
+fn a_command_runs_without_the_group() {
+    Host::run(&USERS, |host| {
+        let binary = binary(host);
+        // Real, effective, saved and file system gid, then the supplementary groups.
+        let gids = format!("Gid: {SHOP} {SHOP} {SHOP} {SHOP} Groups:");
+        let server = Server::new().login("alice@example.org", &gids, &["PLAIN"]).start();
+        let command = "{ command = [\"sh\", \"-c\", \
+                       \"echo $(grep -E '^(Gid|Groups):' /proc/self/status)\"] }";
+        host.write_as(MAIN, &relay(&server, command), 0o640, (0, GROUP));
+        send(&binary).expect_status(0);
+        host.write_as("/etc/mailchute/secrets/main", SECRET, 0o640, (0, GROUP));
+        let command = "{ command = [\"cat\", \"/etc/mailchute/secrets/main\"] }";
+        host.write_as(MAIN, &relay(&server, command), 0o640, (0, GROUP));
+        let run = send(&binary);
+        run.expect_status(78);
+        assert!(run.stderr.contains("ermission denied"), "{}", run.report());
+    });
+}
+
+#[test]
+fn weak_modes_are_refused() {
+    Host::run(&USERS, |host| {
+        let (binary, server) = (binary(host), server());
+        for (mode, why) in [(0o660, "group-writable"), (0o644, "world-readable"), (0o642, "world-writable")] {
+            host.write_as(MAIN, &relay(&server, &inline()), mode, (0, GROUP));
+            let run = send(&binary);
+            run.expect_status(77);
+            assert!(run.stderr.contains(&format!("{MAIN}: is {why}")), "{mode:o}\n{}", run.report());
+        }
+        host.write_as(MAIN, &relay(&server, "{ file = \"secrets/main\" }"), 0o640, (0, GROUP));
+        host.write_as("/etc/mailchute/secrets/main", SECRET, 0o644, (0, GROUP));
+        send(&binary).expect_status(77);
+        // What the group cannot read: the hint gives it to the group, never to the caller.
+        host.write("/etc/mailchute/secrets/main", SECRET, 0o600);
+        let run = send(&binary);
+        run.expect_status(77);
+        let hint = run.stderr.lines().find(|line| line.starts_with("hint: ")).unwrap_or_default();
+        assert!(hint.contains("chgrp mailchute "), "{}", run.report());
+        host.write(MAIN, &relay(&server, &inline()), 0o600);
+        let run = send(&binary);
+        run.expect_status(77);
+        assert!(run.stderr.contains("chgrp mailchute "), "{}", run.report());
+        assert!(server.finish().is_empty());
+    });
+}
+
+#[test]
+fn a_callers_own_site_file_cannot_borrow_the_group() {
+    Host::run(&USERS, |host| {
+        let binary = binary(host);
+        // It names another site's secret, and a server of the caller's own that would be told it.
+        let thief = server();
+        host.write_as("/etc/mailchute/secrets/other", SECRET, 0o640, (0, GROUP));
+        host.write(MAIN, "strict_modes = true\n", 0o644);
+        let lines = relay(&thief, "{ file = \"/etc/mailchute/secrets/other\" }");
+        host.write_as("/etc/mailchute/sites.d/shop.toml", &lines, 0o644, (SHOP, SHOP));
+        let run = send(&binary);
+        run.expect_status(77);
+        assert!(run.stderr.contains("/etc/mailchute/sites.d/shop.toml"), "{}", run.report());
+        assert!(thief.finish().is_empty(), "the secret was given away");
+    });
+}

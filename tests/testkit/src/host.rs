@@ -1,0 +1,111 @@
+//! A host of a test's own: its `/etc`, `/run` and `/dev` are the test's, for the test and what it starts.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixDatagram;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::channel::PATIENCE;
+use crate::peers::need_mount_namespace;
+use crate::scratch::Scratch;
+
+/// The view of the file system inside [`Host::run`].
+pub struct Host<'a> {
+    scratch: &'a Scratch,
+}
+
+impl Host<'_> {
+    /// Runs `test` on a thread with a mount namespace of its own, where `/etc`, `/run` and `/dev` hold
+    /// next to nothing and may be written. The accounts are root, `users` (`NAME` and uid, which is the gid
+    /// too, at home in `/home/NAME`) and nobody else. Where there
+    /// can be no such namespace the test is skipped, loudly.
+    ///
+    /// # Panics
+    /// `test` does, or the namespace cannot be made.
+    pub fn run(users: &[(&str, u32)], test: impl FnOnce(&Host<'_>) + Send) {
+        if !need_mount_namespace() {
+            return;
+        }
+        // Outlives the namespace, whose mounts it holds.
+        let scratch = Scratch::new();
+        let inside = || {
+            prepare(&scratch, users);
+            test(&Host { scratch: &scratch });
+        };
+        let result = thread::scope(|scope| scope.spawn(inside).join());
+        if let Err(panic) = result {
+            resume_unwind(panic);
+        }
+    }
+
+    /// A directory for whatever belongs nowhere else.
+    pub fn scratch(&self) -> &Scratch {
+        self.scratch
+    }
+
+    /// Writes a file of root's with this mode, directories on the way included.
+    pub fn write(&self, path: &str, contents: &str, mode: u32) -> PathBuf {
+        self.write_as(path, contents, mode, (0, 0))
+    }
+
+    /// Writes a file with this mode that belongs to this uid and gid.
+    pub fn write_as(&self, path: &str, contents: &str, mode: u32, (uid, gid): (u32, u32)) -> PathBuf {
+        let path = PathBuf::from(path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).expect("a directory");
+        }
+        fs::write(&path, contents).expect("a file");
+        chown(&path, Some(uid), Some(gid)).expect("its owner");
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("its mode");
+        path
+    }
+
+    /// Listens on a datagram socket that everybody may write to.
+    pub fn datagrams(&self, path: &str) -> UnixDatagram {
+        if let Some(parent) = Path::new(path).parent() {
+            fs::create_dir_all(parent).expect("a directory");
+        }
+        let socket = UnixDatagram::bind(path).expect("a socket");
+        fs::set_permissions(path, Permissions::from_mode(0o666)).expect("its mode");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        socket
+    }
+}
+
+fn prepare(scratch: &Scratch, users: &[(&str, u32)]) {
+    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+    let nothing = None::<&str>;
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).expect("private mounts");
+    let lay = |from: &Path, over: &str| {
+        mount(Some(from), over, nothing, MsFlags::MS_BIND | MsFlags::MS_REC, nothing)
+            .unwrap_or_else(|error| panic!("{over}: {error}"));
+    };
+    let mut passwd = "root:x:0:0:root:/root:/bin/sh\n".to_owned();
+    let mut group = "root:x:0:\n".to_owned();
+    for (name, uid) in users {
+        passwd += &format!("{name}:x:{uid}:{uid}::/home/{name}:/bin/sh\n");
+        group += &format!("{name}:x:{uid}:\n");
+        fs::create_dir_all(scratch.join("home").join(name)).expect("a home");
+        chown(scratch.join("home").join(name), Some(*uid), Some(*uid)).expect("its owner");
+    }
+    scratch.write("etc/passwd", passwd, 0o644);
+    scratch.write("etc/group", group, 0o644);
+    scratch.write("etc/hosts", "127.0.0.1 localhost\n", 0o644);
+    scratch.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n", 0o644);
+    for name in ["null", "zero", "urandom"] {
+        let place = scratch.write(&format!("dev/{name}"), "", 0o644);
+        lay(&Path::new("/dev").join(name), &place.display().to_string());
+    }
+    symlink("/proc/self/fd", scratch.join("dev/fd")).expect("a link");
+    fs::create_dir(scratch.join("run")).expect("a directory");
+    fs::create_dir_all(scratch.join("home")).expect("a directory");
+    for name in ["dev", "etc", "run", "home"] {
+        fs::set_permissions(scratch.join(name), Permissions::from_mode(0o755)).expect("its mode");
+        lay(&scratch.join(name), &format!("/{name}"));
+    }
+}
