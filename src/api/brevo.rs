@@ -148,7 +148,7 @@ impl Brevo {
             return Err(cannot("an attachment whose name is not ASCII"));
         }
         if self.inline_images == InlineImages::Refuse && parts.attachments.iter().any(|file| file.is_inline) {
-            return Err(cannot("an image inside its HTML text"));
+            return Err(cannot("an inline image"));
         }
         Ok(())
     }
@@ -212,7 +212,7 @@ mod tests {
             ),
             ("Reply-To: c@example.com, d@example.com\n\nx\n".to_owned(), "more than one Reply-To address"),
             ("X-A: 1\nx-a: 2\n\nx\n".to_owned(), "more than one x-a field"),
-            (format!("{multipart}: inline; filename=a.png\n\nx\n--x--\n"), "an image inside its HTML text"),
+            (format!("{multipart}: inline; filename=a.png\n\nx\n--x--\n"), "an inline image"),
             (
                 format!("{multipart}: attachment; filename*=utf-8''%C3%A4.png\n\nx\n--x--\n"),
                 "an attachment whose name is not ASCII",

@@ -201,6 +201,18 @@ impl Parts {
         }
     }
 
+    /// For an API that takes ASCII addresses only.
+    ///
+    /// # Errors
+    /// `Data`: one of sender, recipients or Reply-To is not.
+    pub fn ascii_addresses(&self) -> Result<(), Failure> {
+        let mut people = self.everybody().chain(&self.reply_to).chain([&self.from]);
+        match people.find(|person| !person.address.is_ascii()) {
+            Some(person) => Err(cannot(&format!("an address outside ASCII ({})", person.address))),
+            None => Ok(()),
+        }
+    }
+
     /// For an API that takes the other header fields as an object: each name once.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{Attachment, Parts, Person, at_most, cannot};
+use super::parts::{Attachment, Parts, Person, at_most};
 use super::{Api, Credential, Entry, Keys, Mail, Request, Response};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -111,9 +111,7 @@ impl Api for Resend {
         let mut parts = mail.parts()?;
         parts.need_to()?;
         at_most(50, &parts.to, "To")?;
-        if parts.everybody().chain(&parts.reply_to).chain([&parts.from]).any(|person| !person.address.is_ascii()) {
-            return Err(cannot("an address that is not ASCII"));
-        }
+        parts.ascii_addresses()?;
         let request = Request::json("/emails", &self.body(&parts)?)?;
         let mut warnings = parts.warnings();
         warnings.extend(
@@ -225,6 +223,6 @@ mod tests {
         assert!(refused.to_string().contains("50 recipients in To, this message has 51"), "{refused}");
         let message = "From: a@example.com\nReply-To: jos\u{e9}@example.com\nTo: b@example.net\n\nx\n";
         let refused = trial::request(&ENTRY, "{}", message, &["b@example.net"]).unwrap_err();
-        assert!(refused.why.contains("an address that is not ASCII"), "{refused}");
+        assert!(refused.why.contains("an address outside ASCII (jos\u{e9}@example.com)"), "{refused}");
     }
 }

@@ -105,10 +105,7 @@ impl Api for Scaleway {
         if parts.attachments.iter().any(|file| file.is_inline) {
             return Err(cannot("an inline image"));
         }
-        let mut people = parts.everybody().chain(&parts.reply_to).chain([&parts.from]);
-        if let Some(person) = people.find(|person| !person.address.is_ascii()) {
-            return Err(cannot(&format!("an address outside ASCII ({})", person.address)));
-        }
+        parts.ascii_addresses()?;
         let path = format!("/transactional-email/v1alpha1/regions/{}/emails", self.region);
         let request = Request::json(path, &self.body(&parts))?;
         Ok(request.header("X-Auth-Token", keys.get("secret_key")?).warn(parts.warnings()))

@@ -116,7 +116,7 @@ impl Api for SendLayer {
         at_most(10, &parts.cc, "Cc")?;
         at_most(5, &parts.bcc, "Bcc")?;
         if self.inline_images == InlineImages::Refuse && parts.attachments.iter().any(|file| file.is_inline) {
-            return Err(cannot("an image inside its HTML text"));
+            return Err(cannot("an inline image"));
         }
         let request = Request::json("/api/v1/email", &self.body(&parts)?)?;
         Ok(request.bearer(keys.get("api_key")?).warn(parts.warnings()))
@@ -194,7 +194,7 @@ mod tests {
     fn inline_images_go_only_where_that_is_wanted() {
         let request = |settings| trial::request(&ENTRY, settings, INLINE, &["b@example.net"]);
         let refused = request("{}").unwrap_err();
-        assert!(refused.why.contains("an image inside its HTML text"), "{refused}");
+        assert!(refused.why.contains("an inline image"), "{refused}");
         assert_eq!(refused.hint.as_deref(), Some("set via = \"smtp\" for this relay"));
         let (body, _) = request("{ inline_images = \"send\" }").unwrap();
         assert_eq!(body["Attachments"][0]["ContentId"], "1");

@@ -12,8 +12,12 @@ use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("api_key")], raw: true, ..Entry::of::<SmtpCom>("smtp-com") };
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("api_key")],
+    raw: true,
+    seven_bit: true,
+    ..Entry::of::<SmtpCom>("smtp-com")
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +75,7 @@ impl Api for SmtpCom {
             mime: mail.text()?,
         };
         let mut warnings = mail.sender_warning();
+        // What is signed was not re-encoded.
         if !body.mime.is_ascii() {
             warnings.push("SMTP.com does not promise to carry 8-bit content".to_owned());
         }

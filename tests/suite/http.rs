@@ -142,3 +142,16 @@ fn a_backup_relay_is_tried_when_the_api_puts_it_off() {
     assert_eq!(web.finish().len(), 1);
     assert_eq!(backup.finish().into_iter().flat_map(|session| session.deliveries).count(), 1);
 }
+
+#[test]
+fn smtp_com_takes_text_and_is_given_ascii() {
+    let web = Web::saying("HTTP/1.1 200 OK\n\n{\"status\":\"success\",\"data\":{\"msg_id\":\"1\"}}");
+    let scratch = Scratch::new();
+    let call = relay(&scratch, "smtp-com", web.port(), "api_key = \"sc-secret\"\nchannel = \"shop\"");
+    let message = "From: a@example.com\nTo: bob@example.net\nMIME-Version: 1.0\nContent-Type: text/plain; \
+                   charset=utf-8\nContent-Transfer-Encoding: 8bit\n\ngr\u{fc}n\n";
+    call.args(["-i", "bob@example.net"]).stdin(message).run().expect_status(0);
+    let asked = web.finish().remove(0);
+    assert!(asked.body.is_ascii() && holds(&asked.body, b"gr=C3=BCn"), "{}", String::from_utf8_lossy(&asked.body));
+    assert!(!scratch.read("log").contains("does not promise"), "{}", scratch.read("log"));
+}
