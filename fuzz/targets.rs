@@ -1,6 +1,7 @@
 //! What is fuzzed: for each target its seeds, the words worth putting in whole, and the check.
 
 mod address;
+mod api;
 mod argv;
 mod client;
 mod config;
@@ -31,6 +32,7 @@ pub(crate) static TARGETS: &[Target] = &[
     address::TARGET,
     argv::TARGET,
     config::TARGET,
+    api::TARGET,
 ];
 
 /// The texts as octets.

@@ -118,6 +118,8 @@ pub struct Entry {
     pub url: &'static [&'static str],
     /// Whether the message is taken as it is; otherwise it is taken apart into fields.
     pub raw: bool,
+    /// Whether the message goes as a string of text, so that 8-bit content is re-encoded first.
+    pub seven_bit: bool,
     /// What becomes of the reverse-path.
     pub sender: Sender,
     /// The most recipients of one message, where the provider documents it.
@@ -147,6 +149,7 @@ impl Entry {
             credentials: &[],
             url: &[],
             raw: false,
+            seven_bit: false,
             sender: Sender::Replaced,
             recipients: None,
             size: None,

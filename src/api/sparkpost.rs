@@ -11,6 +11,7 @@ use crate::outcome::{Outcome, Stage};
 pub(super) static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("api_key")],
     raw: true,
+    seven_bit: true,
     sender: Sender::Carried,
     ..Entry::of::<SparkPost>("sparkpost")
 };

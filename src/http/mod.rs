@@ -25,6 +25,7 @@ use crate::deadline::Deadline;
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
+use crate::message::repair::{self, Needs};
 use crate::outcome::{Outcome, Stage};
 use crate::reply::{Enhanced, Reply, printable};
 use crate::smtp::wire::Connection;
@@ -61,10 +62,14 @@ pub struct Job<'a> {
 pub fn submit(job: &Job<'_>, deadline: Deadline, trace: &mut Trace, hand_over: &HandOver) -> Result<Outcome, Failure> {
     check(job)?;
     let endpoint = &job.interface.endpoint;
-    let mail = Mail { envelope: job.envelope, message: job.message, endpoint, now: jiff::Timestamp::now() };
+    let needs = Needs { eight_bit: !job.interface.entry.seven_bit, utf8: false };
+    let adapted = repair::adapt(job.message, needs).map_err(|failure| failure.at(Stage::Message))?;
+    let message = adapted.as_ref().unwrap_or(job.message);
+    trace.repairs.extend_from_slice(message.repairs().get(job.message.repairs().len()..).unwrap_or_default());
+    let mail = Mail { envelope: job.envelope, message, endpoint, now: jiff::Timestamp::now() };
     let request = job.interface.api.request(&mail, job.keys)?;
     trace.warnings.extend_from_slice(&request.warnings);
-    let result = exchange(job.relay, endpoint, &request, Some(job.message), job.keys, deadline, trace, hand_over)
+    let result = exchange(job.relay, endpoint, &request, Some(message), job.keys, deadline, trace, hand_over)
         .and_then(|response| job.interface.api.outcome(job.envelope, &response));
     if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {
         hand_over.end();
@@ -150,7 +155,7 @@ pub fn exchange(
 /// Why there is no response, in our words.
 fn lost(relay: &Relay, progress: &Progress, why: &str, is_handed_over: bool, span: std::time::Duration) -> Failure {
     let why = match progress.loss() {
-        Some(loss) if loss.is_timeout => format!("no answer within {} s", span.as_secs().max(1)),
+        Some(loss) if loss.is_timeout => format!("no answer within {} s", (span.as_millis() + 500) / 1000),
         Some(loss) => loss.text,
         None => format!("the answer is not HTTP ({})", printable(why.as_bytes(), 200)),
     };

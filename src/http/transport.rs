@@ -106,7 +106,9 @@ impl Transport for Wire {
     }
 
     fn transmit_output(&mut self, amount: usize, _timeout: NextTimeout) -> Result<(), Error> {
-        if self.progress.is_cut() {
+        // An answer before the end of the request is a refusal: nothing of the rest is sent.
+        if self.progress.is_cut() || self.connection.has_input() {
+            self.progress.state().is_cut = true;
             return Ok(());
         }
         self.connection.queue(&self.buffers.output()[..amount]);

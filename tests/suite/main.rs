@@ -15,6 +15,7 @@ mod docs;
 mod environment;
 mod hints;
 mod hostile;
+mod http;
 mod injection;
 mod kit;
 mod law;

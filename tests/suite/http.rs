@@ -1,0 +1,144 @@
+//! The one HTTP exchange: what goes wrong on the way, and what no provider is asked.
+
+use testkit::{Answer, Asked, Identity, Mailchute, Scratch, Script, Web, matches};
+
+use crate::setup::{MESSAGE, mailchute};
+
+/// A relay of `provider` at this port, and the log.
+fn relay(scratch: &Scratch, provider: &str, port: u16, more: &str) -> Mailchute {
+    let config = format!(
+        "deadline = \"2s\"\n[relay.main]\nprovider = \"{provider}\"\nvia = \"api\"\n\
+         endpoint = \"http://127.0.0.1:{port}\"\n{more}\n[log]\nto = [\"{}\"]\n",
+        scratch.join("log").display()
+    );
+    mailchute().config(&scratch.write("config.toml", config, 0o644))
+}
+
+const POSTMARK: &str = "token = \"pm-secret\"";
+const MAILGUN: &str = "api_key = \"mg-secret\"\ndomain = \"mg.example.com\"";
+const QUEUED: &str = "HTTP/1.1 200 OK\n\n{\"id\":\"<1@mg.example.com>\",\"message\":\"Queued. Thank you.\"}";
+
+/// What arrives of `message` at Mailgun, and the log record.
+fn through_mailgun(message: &[u8]) -> (Asked, String) {
+    let web = Web::saying(QUEUED);
+    let scratch = Scratch::new();
+    let call = relay(&scratch, "mailgun", web.port(), MAILGUN);
+    call.args(["-i", "bob@example.net"]).stdin(message).run().expect_status(0);
+    (web.finish().remove(0), scratch.read("log"))
+}
+
+fn holds(octets: &[u8], wanted: &[u8]) -> bool {
+    octets.windows(wanted.len()).any(|window| window == wanted)
+}
+
+#[test]
+fn silence_after_the_request_is_in_doubt() {
+    let web = Web::start(None, |_| Answer::Hang);
+    let scratch = Scratch::new();
+    let run = relay(&scratch, "postmark", web.port(), POSTMARK).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+    run.expect_status(79);
+    run.expect_stderr(
+        "mailchute: 127.0.0.1:*: no answer within 2 s after the request: the message may have been accepted*",
+    );
+    assert_eq!(web.finish().len(), 1);
+}
+
+#[test]
+fn nobody_there_is_nobodys_message() {
+    let port = Web::saying(QUEUED);
+    let free = port.port();
+    port.finish();
+    let scratch = Scratch::new();
+    let run = relay(&scratch, "postmark", free, POSTMARK).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+    run.expect_status(69);
+}
+
+#[test]
+fn a_refusal_before_the_end_of_the_request_counts() {
+    let dialogue = "C: POST /v3/mg.example.com/messages.mime HTTP/1.1\nS: HTTP/1.1 413 Too Large\nS: Content-Length: 0\nS:\nreset\n";
+    let script = Script::play(dialogue, Identity::Good);
+    let scratch = Scratch::new();
+    let large =
+        [MESSAGE.as_bytes(), &b"a line of a large message, sixty octets with its end .....\r\n".repeat(300_000)]
+            .concat();
+    let call = relay(&scratch, "mailgun", script.port(), MAILGUN);
+    let run = call.args(["-i", "bob@example.net"]).stdin(large).run();
+    script.finish();
+    // The reset may overtake the answer; either way nobody has the message, and we say so.
+    assert!(matches!(run.status, 69 | 152), "{}", run.report());
+}
+
+#[test]
+fn a_large_message_is_streamed_as_it_is() {
+    let large = [MESSAGE.as_bytes(), &b"a line of a large message, sixty octets with its end .....\r\n".repeat(50_000)]
+        .concat();
+    let (asked, _) = through_mailgun(&large);
+    assert!(holds(&asked.body, &large), "{} octets arrived", asked.body.len());
+}
+
+#[test]
+fn raw_fields_are_encoded_and_eight_bit_bodies_stay_where_octets_are_carried() {
+    let message = "From: a@example.com\r\nSubject: Gr\u{fc}\u{df}e\r\n\r\nSch\u{f6}n\r\n";
+    let (asked, log) = through_mailgun(message.as_bytes());
+    assert!(holds(&asked.body, "Sch\u{f6}n\r\n".as_bytes()));
+    assert!(!holds(&asked.body, "Subject: Gr\u{fc}".as_bytes()) && log.contains("Subject encoded"), "{log}");
+
+    let web = Web::saying(
+        "HTTP/1.1 200 OK\n\n{\"results\":{\"total_rejected_recipients\":0,\"total_accepted_recipients\":1,\"id\":\"1\"}}",
+    );
+    let scratch = Scratch::new();
+    let call = relay(&scratch, "sparkpost", web.port(), "api_key = \"sp-secret\"");
+    let latin =
+        b"From: a@example.com\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\r\nSch\xf6n\r\n";
+    call.args(["-i", "bob@example.net"]).stdin(&latin[..]).run().expect_status(0);
+    let body = String::from_utf8(web.finish().remove(0).body).unwrap();
+    assert!(body.contains("Sch=F6n"), "{body}");
+}
+
+#[test]
+fn what_cannot_be_carried_is_refused_before_anybody_is_asked() {
+    let signed = "From: a@example.com\nTo: bob@example.net\nContent-Type: multipart/signed; boundary=x\n\n--x\n\nhi\n--x\n\
+                  Content-Type: application/pgp-signature\n\nsig\n--x--\n";
+    let many: Vec<String> = (0..51).map(|number| format!("user{number}@example.net")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (message, recipients, exit, said) in [
+        (
+            signed,
+            &["bob@example.net"][..],
+            65,
+            "mailchute: message: has a signed or encrypted part (multipart/signed), which*",
+        ),
+        (
+            MESSAGE,
+            &many[..],
+            150,
+            "mailchute: message: 550 5.5.3 Postmark takes 50 recipients a message, this one has 51*",
+        ),
+    ] {
+        let web = Web::saying(QUEUED);
+        let scratch = Scratch::new();
+        let call = relay(&scratch, "postmark", web.port(), POSTMARK);
+        let run = call.arg("-i").args(recipients.iter().copied()).stdin(message).run();
+        run.expect_status(exit);
+        run.expect_stderr(said);
+        assert!(exit != 65 || matches("*\nhint: set via = \"smtp\" for this relay\n", &run.stderr), "{}", run.report());
+        assert_eq!(web.finish().len(), 0);
+    }
+}
+
+#[test]
+fn a_backup_relay_is_tried_when_the_api_puts_it_off() {
+    let web = Web::saying("HTTP/1.1 503 Service Unavailable\n\n");
+    let backup = testkit::Server::new().start();
+    let scratch = Scratch::new();
+    let config = format!(
+        "[relay.main]\nprovider = \"postmark\"\nvia = \"api\"\ntoken = \"pm-secret\"\nendpoint = \"http://127.0.0.1:{}\"\n\
+         [relay.backup]\nhost = \"127.0.0.1\"\nport = {}\n",
+        web.port(),
+        backup.port()
+    );
+    let call = mailchute().config(&scratch.write("config.toml", config, 0o644));
+    call.args(["-i", "bob@example.net"]).stdin(MESSAGE).run().expect_status(0);
+    assert_eq!(web.finish().len(), 1);
+    assert_eq!(backup.finish().into_iter().flat_map(|session| session.deliveries).count(), 1);
+}
