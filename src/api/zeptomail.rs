@@ -21,9 +21,9 @@ struct ZeptoMail {
     /// What the provider's webhooks call the message.
     client_reference: Option<String>,
     /// `None`: as the agent has it.
-    track_opens: Option<bool>,
+    open_tracking: Option<bool>,
     /// `None`: as the agent has it.
-    track_clicks: Option<bool>,
+    click_tracking: Option<bool>,
 }
 
 /// The data centre of the account.
@@ -201,8 +201,8 @@ impl ZeptoMail {
             inline_images: files(true),
             attachments: files(false),
             client_reference: self.client_reference.as_deref(),
-            track_opens: self.track_opens,
-            track_clicks: self.track_clicks,
+            track_opens: self.open_tracking,
+            track_clicks: self.click_tracking,
         })
     }
 }
