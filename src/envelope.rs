@@ -44,6 +44,8 @@ pub struct Wishes {
     pub from_header: bool,
     /// `-N`, `-R`, `-V`.
     pub dsn: Dsn,
+    /// `-bs`: the header section belongs to the caller, so nothing is removed from it.
+    pub keep_fields: bool,
 }
 
 /// Who speaks, and from where.

@@ -1,7 +1,7 @@
 //! The one table from outcome or failure to exit status. No other file knows a number.
 
 use crate::failure::{Failure, Kind};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Stage};
 use crate::reply::Reply;
 
 /// Which numbers the caller understands (`exit_status`).
@@ -28,7 +28,7 @@ pub fn status(result: &Result<Outcome, Failure>, scheme: Scheme) -> u8 {
         Ok(outcome) if outcome.is_accepted() => OK,
         Ok(outcome) if outcome.is_forced_partial() => in_doubt(scheme),
         Ok(outcome) => match outcome.decisive() {
-            Some((_, reply)) => of_reply(reply, scheme),
+            Some((answer, reply)) => of_reply(reply, answer.stage, scheme),
             None => of_kind(&Kind::Software, scheme),
         },
         Err(failure) => of_kind(&failure.kind, scheme),
@@ -51,7 +51,7 @@ pub fn of_kind(kind: &Kind, scheme: Scheme) -> u8 {
         Kind::NoPermission => 77,
         Kind::Configuration => 78,
         Kind::InDoubt => in_doubt(scheme),
-        Kind::Refused(reply) => of_reply(reply, scheme),
+        Kind::Refused(reply) => of_reply(reply, Stage::Message, scheme),
     }
 }
 
@@ -62,13 +62,14 @@ fn in_doubt(scheme: Scheme) -> u8 {
     }
 }
 
-fn of_reply(reply: &Reply, scheme: Scheme) -> u8 {
+fn of_reply(reply: &Reply, stage: Stage, scheme: Scheme) -> u8 {
     match scheme {
         Scheme::Reply => of_code(reply.code()),
         Scheme::Sysexits { transient } => match reply.code() {
             550 | 551 | 553 => 67,
             530..=539 => 77,
-            552 | 554 => 65,
+            // Before the data they are not about the content: a full mailbox, relaying denied.
+            552 | 554 if stage >= Stage::Data => 65,
             400..=499 => transient,
             _ => 69,
         },

@@ -34,3 +34,4 @@ pub mod smtp;
 pub mod submit;
 pub mod tools;
 pub mod trace;
+pub mod transaction;

@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::address::{Address, parse_address};
-use crate::alias::Names;
+use crate::address::{AddrSpec, Address, parse_address};
+use crate::alias::{Names, checked};
 use crate::caller::Caller;
 use crate::config::Config;
 use crate::config::relay::Relay;
@@ -14,7 +14,7 @@ use crate::config::site::Site;
 use crate::envelope::{Envelope, Origin, Wishes, first_address};
 use crate::failure::Failure;
 use crate::host;
-use crate::message::{Header, Message};
+use crate::message::{self, Header, Message};
 use crate::route;
 use crate::site::{self, Selection};
 
@@ -66,10 +66,63 @@ pub fn make(
 ) -> Result<Plan, Failure> {
     site.check_enabled()?;
     let uid = caller.uid.to_string();
-    let names = Names { site, host_name, alias_file: Path::new(ALIAS_FILE) };
-    let origin = Origin { names, user: caller.user.as_deref().unwrap_or(&uid) };
+    let origin = origin(site, caller, &uid, host_name);
     let (mut envelope, notes) = Envelope::choose(wishes, message.header(), &origin)?;
     let warnings = message.make_fit(&mut envelope, wishes, &origin, host::now)?;
     let route = route::choose(site, relay)?;
     Ok(Plan { envelope, notes, route, warnings })
+}
+
+/// The reverse-path of a message that is still to come: what the caller said, held to the site's senders;
+/// a bare name becomes the site's own address. The strings tell what was changed.
+///
+/// # Errors
+/// Our refusal where the site is disabled or may not write so, `Data` for an address that is none.
+pub fn reverse_path(
+    site: &Site,
+    caller: &Caller,
+    host_name: &str,
+    said: Option<&AddrSpec>,
+) -> Result<(Option<Address>, Vec<String>), Failure> {
+    site.check_enabled()?;
+    let uid = caller.uid.to_string();
+    let origin = origin(site, caller, &uid, host_name);
+    let path = match said {
+        None => None,
+        Some(spec) if spec.domain.is_some() => Some(checked(spec)?),
+        Some(_) => Some(origin.own_address()?.0),
+    };
+    let mut repairs = Vec::new();
+    let path = message::apply_to_path(path, &origin, &mut repairs)?;
+    Ok((path, repairs))
+}
+
+/// The addresses that `said`, a forward-path, stands for.
+///
+/// # Errors
+/// `Data`: a local name that leads nowhere.
+pub fn forward_paths(site: &Site, host_name: &str, said: &AddrSpec) -> Result<Vec<Address>, Failure> {
+    Names { site, host_name, alias_file: Path::new(ALIAS_FILE) }.expand(said, &mut Vec::new())
+}
+
+/// Makes a message fit whose envelope is settled already. What goes out as it is though it may not arrive
+/// so is returned.
+///
+/// # Errors
+/// As [`make`].
+pub fn fit(
+    site: &Site,
+    caller: &Caller,
+    host_name: &str,
+    wishes: &Wishes,
+    envelope: &mut Envelope,
+    message: &mut Message,
+) -> Result<Vec<String>, Failure> {
+    let uid = caller.uid.to_string();
+    message.make_fit(envelope, wishes, &origin(site, caller, &uid, host_name), host::now)
+}
+
+fn origin<'a>(site: &'a Site, caller: &'a Caller, uid: &'a str, host_name: &'a str) -> Origin<'a> {
+    let names = Names { site, host_name, alias_file: Path::new(ALIAS_FILE) };
+    Origin { names, user: caller.user.as_deref().unwrap_or(uid) }
 }

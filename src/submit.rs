@@ -59,6 +59,17 @@ pub struct Submission {
 }
 
 impl Submission {
+    /// The submission that `tries` make; there is at least one.
+    pub(crate) fn of(tries: Vec<Try>) -> Self {
+        debug_assert!(!tries.is_empty());
+        Self { tries }
+    }
+
+    /// All tries, in order, to be part of another submission.
+    pub(crate) fn into_tries(self) -> Vec<Try> {
+        self.tries
+    }
+
     /// All tries, in order.
     pub fn tries(&self) -> &[Try] {
         &self.tries
@@ -86,10 +97,10 @@ impl Submission {
 /// Submits through the first relay of the route that settles the matter.
 ///
 /// A relay's secrets are read when it is tried. The next relay is tried when nobody has the message and
-/// the trouble may be this relay's own; `new_sink` gives each try a place to show its dialogue.
-pub fn submit(order: &Order<'_>, hand_over: &HandOver, mut new_sink: impl FnMut(&Relay) -> Option<Sink>) -> Submission {
-    let extra = Duration::from_secs(order.message.size() / DEADLINE_STEP);
-    let deadline = Deadline::after(order.deadline.saturating_add(extra));
+/// the trouble may be this relay's own; `begin` hears of each
+/// try and gives it a place to show its dialogue.
+pub fn submit(order: &Order<'_>, hand_over: &HandOver, mut begin: impl FnMut(&Relay) -> Option<Sink>) -> Submission {
+    let deadline = Deadline::after(order.deadline.saturating_add(extra_time(order.message.size())));
     let mut tries = Vec::with_capacity(1);
     for (index, relay) in order.route.iter().enumerate() {
         if index > 0 {
@@ -98,7 +109,7 @@ pub fn submit(order: &Order<'_>, hand_over: &HandOver, mut new_sink: impl FnMut(
         let is_last = index + 1 == order.route.len();
         let share = if is_last { deadline } else { deadline.half() };
         let started = Instant::now();
-        let mut trace = Trace::new(new_sink(relay));
+        let mut trace = Trace::new(begin(relay));
         let result = submit_through(relay, order, share, &mut trace, hand_over);
         let is_settled = !is_next_relay_due(&result, order.retry_in_doubt);
         tries.push(Try { relay: Arc::clone(relay), result, trace, took: started.elapsed() });
@@ -107,6 +118,11 @@ pub fn submit(order: &Order<'_>, hand_over: &HandOver, mut new_sink: impl FnMut(
         }
     }
     Submission { tries }
+}
+
+/// What a message of `size` octets gets beyond the deadline.
+pub(crate) fn extra_time(size: u64) -> Duration {
+    Duration::from_secs(size / DEADLINE_STEP)
 }
 
 fn submit_through(
@@ -140,7 +156,7 @@ fn submit_through(
 
 /// Whether another relay may do what this one did not: nobody has the message, and the trouble is the
 /// connection, the login, a transient refusal, or something only this relay lacks.
-fn is_next_relay_due(result: &Result<Outcome, Failure>, retry_in_doubt: bool) -> bool {
+pub(crate) fn is_next_relay_due(result: &Result<Outcome, Failure>, retry_in_doubt: bool) -> bool {
     match result {
         Ok(outcome) => outcome.is_deferred(),
         Err(failure) => match failure.kind {

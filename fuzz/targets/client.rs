@@ -1,8 +1,6 @@
 //! The SMTP client against any server: the first octet chooses the relay, the second what the
 //! submission is like, the third the size of the pieces, the rest is what the server says.
 
-use std::time::Duration;
-
 use mailchute::config::relay::{Login, LoginSource, Mechanism, Place, Protocol, Relay, SecretKind, TlsMode, Username};
 use mailchute::envelope::{Dsn, Envelope};
 use mailchute::failure::Kind;
@@ -72,28 +70,17 @@ fn seeds() -> Vec<Vec<u8>> {
 fn relay(choice: u8) -> Relay {
     let tls = [TlsMode::Implicit, TlsMode::StartTls, TlsMode::None][usize::from(choice % 4).min(2)];
     let with_login = choice & 4 == 0 && tls != TlsMode::None;
+    let place = Place::Tcp { host: "mx.example.net".to_owned(), port: 465 };
     Relay {
-        name: "main".to_owned(),
-        provider: None,
-        api: None,
-        strict_modes: false,
         protocol: if choice & 8 == 0 { Protocol::Smtp } else { Protocol::Lmtp },
-        place: Place::Tcp { host: "mx.example.net".to_owned(), port: 465 },
-        tls,
         auth: if choice & 16 == 0 { Vec::new() } else { vec![Mechanism::ScramSha256, Mechanism::Login] },
         login: with_login.then(|| LoginSource {
             username: Username::Given("shop".to_owned()),
             kind: SecretKind::Password,
             secret: None,
         }),
-        helo: None,
         chunking: choice & 32 == 0,
-        connect_timeout: Duration::from_secs(5),
-        ca_file: None,
-        fingerprint: None,
-        client_cert: None,
-        source: None,
-        proxy: None,
+        ..Relay::new("main", place, tls)
     }
 }
 

@@ -92,7 +92,7 @@ impl Mail<'_> {
     /// The message taken apart.
     ///
     /// # Errors
-    /// As [`Parts::of`].
+    /// As `Parts::of`.
     pub fn parts(&self) -> Result<Parts, Failure> {
         Parts::of(self)
     }

@@ -2,17 +2,24 @@
 //!
 //! Nothing here does I/O. A provider is two pure functions, the request for a message and the outcome of
 //! a response; the one exchange between them is `http`. Adding a provider is one file in this folder,
-//! its line in [`REGISTRY`] and one fixture in `tests/providers`.
+//! its line in `REGISTRY` and one fixture in `tests/providers`.
 
 mod amazon_ses;
+mod azure_communication;
+mod cloudflare;
+mod elastic_email;
 mod keys;
 mod mail;
 mod mailgun;
+mod mailtrap;
+mod mandrill;
 pub mod parts;
 mod postmark;
 mod request;
 mod response;
+mod scaleway;
 mod sendgrid;
+mod smtp2go;
 mod sparkpost;
 
 use std::fmt::Debug;
@@ -34,9 +41,16 @@ use crate::outcome::Outcome;
 #[rustfmt::skip]
 static REGISTRY: &[&Entry] = &[
     &amazon_ses::ENTRY,
+    &azure_communication::ENTRY,
+    &cloudflare::ENTRY,
+    &elastic_email::ENTRY,
     &mailgun::ENTRY,
+    &mailtrap::ENTRY,
+    &mandrill::ENTRY,
     &postmark::ENTRY,
+    &scaleway::ENTRY,
     &sendgrid::ENTRY,
+    &smtp2go::ENTRY,
     &sparkpost::ENTRY,
 ];
 

@@ -6,6 +6,8 @@
 mod people;
 mod tree;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use mail_parser::{HeaderName, MessageParser};
 
 pub use people::{Person, joined};
@@ -194,6 +196,18 @@ impl Parts {
             [] => Ok(None),
             [one] => Ok(Some(one)),
             _ => Err(cannot("more than one Reply-To address")),
+        }
+    }
+
+    /// For an API that takes the other header fields as an object: each name once.
+    ///
+    /// # Errors
+    /// `Data`: a field is there twice.
+    pub fn header_map(&self) -> Result<BTreeMap<&str, &str>, Failure> {
+        let mut names = BTreeSet::new();
+        match self.headers.iter().find(|(name, _)| !names.insert(name.to_ascii_lowercase())) {
+            Some((name, _)) => Err(cannot(&format!("more than one {name} field"))),
+            None => Ok(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()),
         }
     }
 

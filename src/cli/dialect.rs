@@ -315,13 +315,17 @@ fn settle(mut invocation: Invocation, run_queue: Option<String>) -> Result<Invoc
                 note(&mut invocation, &word.as_bytes()[1..], None);
             }
         }
-        Mode::Smtp | Mode::Queue | Mode::Aliases if has_message => {
-            let what = if invocation.from_header { "-t" } else { "recipients" };
-            return Err(usage(what, "this mode takes no message").hint("leave out -bp, -bs, -bi or -I to send one"));
-        }
+        Mode::Smtp | Mode::Queue | Mode::Aliases if has_message => return Err(no_message(&invocation)),
+        // A word that somebody added must not make a caller believe that its message was sent.
+        Mode::Verify if invocation.from_header => return Err(no_message(&invocation)),
         _ => {}
     }
     Ok(invocation)
+}
+
+fn no_message(invocation: &Invocation) -> Failure {
+    let what = if invocation.from_header { "-t" } else { "recipients" };
+    usage(what, "this mode takes no message").hint("leave out -bp, -bs, -bi, -bv or -I to send one")
 }
 
 fn has_message(invocation: &Invocation) -> bool {

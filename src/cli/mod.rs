@@ -12,6 +12,7 @@ pub mod report;
 pub(crate) mod run;
 pub(crate) mod send;
 pub mod signals;
+mod smtp;
 mod speaker;
 
 use std::ffi::OsString;
@@ -41,10 +42,7 @@ fn dispatch(invocation: &Invocation) -> u8 {
         Mode::Queue => printed("Mail queue is empty\n"),
         // There is neither a queue to run nor an alias database to build: both are done.
         Mode::Aliases | Mode::RunQueue => exit::OK,
-        Mode::Smtp => {
-            printed("502 5.5.1 SMTP on standard input is not available, use -t or recipients\r\n");
-            exit::of_kind(&Kind::Unavailable, Scheme::Reply)
-        }
+        Mode::Smtp => smtp::serve(invocation),
         Mode::Misuse(failure) => answered(Err(failure.clone())),
         Mode::Tool(Tool::Providers(of)) => answered(providers::show(of.id.as_deref())),
         Mode::Tool(Tool::Status(of)) => answered(status::explain(&of.number)),

@@ -121,7 +121,7 @@ pub static MODES: &[(u8, &str)] = &[
     (b'm', "take a message on standard input and submit it (the default)"),
     (b'p', "list the queue, which is always empty; also when called as mailq"),
     (b'i', "rebuild the alias database: nothing to do; also when called as newaliases"),
-    (b's', "speak SMTP on standard input and output (not in this version)"),
+    (b's', "speak SMTP on standard input and output"),
     (b'v', "check the recipients and send nothing"),
 ];
 

@@ -8,8 +8,10 @@ use super::invocation::Invocation;
 use super::report::{self, Report};
 use super::signals;
 use crate::caller::{self, Caller};
+use crate::config::relay::Relay;
 use crate::config::site::Site;
 use crate::config::{Config, LogTarget};
+use crate::envelope::Envelope;
 use crate::exit::{self, Scheme};
 use crate::failure::Failure;
 use crate::journal::{self, Record};
@@ -27,6 +29,8 @@ struct State {
     record: Record,
     targets: Vec<LogTarget>,
     scheme: Scheme,
+    /// No message is under way, so there is nothing to record.
+    idle: bool,
 }
 
 impl Run {
@@ -39,7 +43,7 @@ impl Run {
         record.argv.clone_from(&invocation.argv);
         record.ignored.clone_from(&invocation.ignored);
         record.tag.clone_from(&invocation.tag);
-        let state = State { started: Instant::now(), record, targets: Vec::new(), scheme: Scheme::Reply };
+        let state = State { started: Instant::now(), record, targets: Vec::new(), scheme: Scheme::Reply, idle: false };
         let run = Self(Arc::new(Mutex::new(state)));
         let watched = run.clone();
         signals::watch(Arc::clone(hand_over), move |failure| watched.fail(failure));
@@ -53,6 +57,29 @@ impl Run {
     /// The identifier of the record.
     pub(crate) fn id(&self) -> String {
         self.state().record.id.clone()
+    }
+
+    /// No message is under way until [`Run::begin`].
+    pub(crate) fn rest(&self) {
+        self.state().idle = true;
+    }
+
+    /// One more message of the same caller begins, with a record of its own.
+    pub(crate) fn begin(&self) {
+        let mut state = self.state();
+        state.started = Instant::now();
+        state.record = state.record.another();
+        state.idle = false;
+    }
+
+    /// The numbers the site's caller knows.
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.state().scheme
+    }
+
+    /// Something the record should name.
+    pub(crate) fn warn(&self, warnings: &[String]) {
+        self.state().record.warnings.extend_from_slice(warnings);
     }
 
     /// The configuration is known.
@@ -82,10 +109,20 @@ impl Run {
 
     /// Everything is decided.
     pub(crate) fn set_plan(&self, plan: &Plan) {
+        self.set_envelope(&plan.envelope);
+        self.warn(&plan.warnings);
+    }
+
+    /// The envelope is known.
+    pub(crate) fn set_envelope(&self, envelope: &Envelope) {
         let mut state = self.state();
-        state.record.from = Some(plan.envelope.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default());
-        state.record.set_recipients(plan.envelope.forward_paths.iter());
-        state.record.warnings.extend_from_slice(&plan.warnings);
+        state.record.from = Some(envelope.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default());
+        state.record.set_recipients(envelope.forward_paths.iter());
+    }
+
+    /// A relay is about to be tried.
+    pub(crate) fn set_relay(&self, relay: &Relay) {
+        self.state().record.set_relay(relay);
     }
 
     /// Ends the run without a relay having been spoken to: stderr line, log record, exit status.
@@ -96,10 +133,10 @@ impl Run {
     }
 
     /// Ends the run with what the relays said.
-    pub(crate) fn finish(&self, submission: &Submission, plan: &Plan) -> u8 {
+    pub(crate) fn finish(&self, submission: &Submission, envelope: &Envelope) -> u8 {
         let mut state = self.state();
         let site = state.record.site.clone().unwrap_or_default();
-        say(&report::of_submission(submission, &plan.envelope, &site));
+        say(&report::of_submission(submission, envelope, &site));
         state.record.set_submission(submission);
         let status = exit::status(&submission.decisive().result, state.scheme);
         state.close(status)
@@ -116,6 +153,9 @@ impl Run {
 impl State {
     /// Writes the record. A named target that fails says so; the status stays what it is.
     fn close(&mut self, status: u8) -> u8 {
+        if self.idle {
+            return status;
+        }
         self.record.finish(status, self.started.elapsed());
         for failure in journal::write(&self.record, &self.targets).err().unwrap_or_default() {
             door::complain(&failure.to_string());

@@ -92,8 +92,11 @@ pub(crate) fn submit(
         deadline: site.deadline,
         host_name: host::ehlo_argument(&host_name),
     };
-    let submission = submit::submit(&order, hand_over, |_| show.map(|sink| sink()));
-    Ok(run.finish(&submission, &plan))
+    let submission = submit::submit(&order, hand_over, |relay| {
+        run.set_relay(relay);
+        show.map(|sink| sink())
+    });
+    Ok(run.finish(&submission, &plan.envelope))
 }
 
 /// What the command line says about the envelope.
@@ -107,11 +110,12 @@ pub(crate) fn wishes(invocation: &Invocation) -> Wishes {
         recipients: invocation.recipients.clone(),
         from_header: invocation.from_header,
         dsn: invocation.dsn.clone(),
+        keep_fields: false,
     }
 }
 
 /// Shows a dialogue on standard error as it happens (`-v`).
-fn show_on_stderr() -> Sink {
+pub(super) fn show_on_stderr() -> Sink {
     Box::new(|line| {
         let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
     })

@@ -1,4 +1,5 @@
-//! SIGTERM, SIGINT and SIGHUP: the program says who has the message and ends with a status of its own.
+//! SIGTERM, SIGINT, SIGHUP and the end of the CPU time: the program says who has the message and ends with
+//! a status of its own.
 //!
 //! The signals are blocked in every thread and waited for in one of their own, so nothing runs in a
 //! signal handler. std hands the mask of the spawning thread on to programs we start, so whoever starts
@@ -13,9 +14,9 @@ use nix::sys::signal::{SigSet, Signal};
 use crate::failure::{Failure, Kind};
 use crate::trace::HandOver;
 
-const WATCHED: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+const WATCHED: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGXCPU];
 
-/// From now on, answers the three signals. To be called in the main thread before there is another.
+/// From now on, answers these signals. To be called in the main thread before there is another.
 ///
 /// A signal before the hand-over is a `System` failure, inside it `InDoubt`; `end` gets that failure, tells
 /// it to the user and the log, and returns the exit status. A signal after the final reply changes nothing:
@@ -23,7 +24,10 @@ const WATCHED: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 /// stays ignored. Where no thread can be had, the signals keep their default action.
 pub fn watch(hand_over: Arc<HandOver>, end: impl FnOnce(&Failure) -> u8 + Send + 'static) {
     let set: SigSet = WATCHED.into_iter().collect();
-    if set.thread_block().is_err() {
+    let mut blocked = set;
+    // A write beyond the caller's limit on file sizes is an error like another once this cannot kill us.
+    blocked.add(Signal::SIGXFSZ);
+    if blocked.thread_block().is_err() {
         return;
     }
     let waiter = move || {

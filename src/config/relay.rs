@@ -66,6 +66,34 @@ pub struct Interface {
     pub credentials: Vec<(&'static str, Source)>,
 }
 
+/// The time until the login is done, where `connect_timeout` says nothing.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+impl Relay {
+    /// An SMTP relay at `place` of which nothing else is configured.
+    pub fn new(name: &str, place: Place, tls: TlsMode) -> Self {
+        Self {
+            name: name.to_owned(),
+            provider: None,
+            api: None,
+            protocol: Protocol::Smtp,
+            place,
+            tls,
+            auth: Vec::new(),
+            login: None,
+            helo: None,
+            chunking: true,
+            connect_timeout: CONNECT_TIMEOUT,
+            ca_file: None,
+            fingerprint: None,
+            client_cert: None,
+            strict_modes: false,
+            source: None,
+            proxy: None,
+        }
+    }
+}
+
 /// SMTP or LMTP (RFC 2033).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 pub use sink::write;
 
-use crate::config::relay::Relay;
+use crate::config::relay::{Protocol, Relay};
 use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::outcome::{Outcome, Stage};
@@ -148,6 +148,20 @@ impl Record {
         }
     }
 
+    /// A record of the next message in the same run.
+    pub fn another(&self) -> Self {
+        let Self { user, cwd, parent, argv, ignored, tag, .. } = self;
+        Self {
+            user: user.clone(),
+            cwd: cwd.clone(),
+            parent: parent.clone(),
+            argv: argv.clone(),
+            ignored: ignored.clone(),
+            tag: tag.clone(),
+            ..Self::new(self.uid)
+        }
+    }
+
     /// Names the envelope's recipients, at most a hundred of them.
     pub fn set_recipients<'a>(&mut self, recipients: impl ExactSizeIterator<Item = &'a crate::address::Address>) {
         let more = recipients.len().saturating_sub(RECIPIENTS);
@@ -157,14 +171,19 @@ impl Record {
         }
     }
 
+    /// Enters the relay that is being tried, so that a run which a signal ends names it.
+    pub fn set_relay(&mut self, relay: &Relay) {
+        self.relay = Some(relay.name.clone());
+        self.provider = relay.provider.map(|provider| provider.id);
+    }
+
     /// Enters what the relays said.
     pub fn set_submission(&mut self, submission: &Submission) {
         let decisive = submission.decisive();
-        self.relay = Some(decisive.relay.name.clone());
-        self.provider = decisive.relay.provider.map(|provider| provider.id);
+        self.set_relay(&decisive.relay);
         self.tls = decisive.trace.tls.clone();
         match &decisive.result {
-            Ok(outcome) => self.set_outcome(outcome),
+            Ok(outcome) => self.set_outcome(outcome, decisive.relay.protocol),
             Err(failure) => self.set_failure(failure),
         }
         self.repairs.extend_from_slice(&decisive.trace.repairs);
@@ -177,8 +196,9 @@ impl Record {
         }
     }
 
-    fn set_outcome(&mut self, outcome: &Outcome) {
-        self.by = "relay";
+    fn set_outcome(&mut self, outcome: &Outcome, protocol: Protocol) {
+        // Nobody but us decides what null:// discards.
+        self.by = if protocol == Protocol::Null { "mailchute" } else { "relay" };
         self.provider_id = outcome.provider_id.clone();
         if let Some((answer, reply)) = outcome.decisive() {
             self.set_reply(reply);

@@ -13,7 +13,7 @@ use crate::failure::{Failure, Kind};
 impl Message {
     /// Makes the message fit for any relay. What changes is named in [`Message::repairs`].
     ///
-    /// Bcc, Resent-Bcc and Return-Path go. Date, Message-ID, From and MIME-Version come where they are
+    /// Bcc, Resent-Bcc and Return-Path go, unless the header section belongs to the caller. Date, Message-ID, From and MIME-Version come where they are
     /// missing. A bare name in From, To or Cc becomes an address. Then the site's sender rules are
     /// applied, to `envelope` too. `now` is asked only where Date is missing: the local time zone is
     /// worth a few file reads.
@@ -32,7 +32,7 @@ impl Message {
     ) -> Result<Vec<String>, Failure> {
         let Self { header, repairs, facts, .. } = self;
         for name in ["Bcc", "Resent-Bcc", "Return-Path"] {
-            if header.remove(name) {
+            if !wishes.keep_fields && header.remove(name) {
                 note(repairs, format!("{name} removed"));
             }
         }

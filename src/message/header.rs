@@ -42,6 +42,11 @@ impl Header {
         Self { bytes: fields, ends }
     }
 
+    /// The section of a message that is still to come.
+    pub(crate) fn empty() -> Self {
+        Self::new(Vec::new(), Vec::new())
+    }
+
     /// The section as it goes on the wire, the empty line included.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

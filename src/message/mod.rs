@@ -14,6 +14,7 @@ mod store;
 
 pub use header::{Field, Header};
 pub use intake::drain;
+pub(crate) use sender::apply_to_path;
 
 use crate::reply::printable;
 

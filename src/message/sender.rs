@@ -2,9 +2,9 @@
 
 use super::header::{Edit, Field, Header};
 use super::note;
-use crate::address::{AddrSpec, Listed, Mailbox, read_list, same_mailbox};
+use crate::address::{AddrSpec, Address, Listed, Mailbox, read_list, same_mailbox};
 use crate::config::site::{OtherSender, Site};
-use crate::envelope::{Envelope, Origin};
+use crate::envelope::{Dsn, Envelope, Origin};
 use crate::failure::{Failure, Kind};
 use crate::reply::{Enhanced, Reply};
 
@@ -42,6 +42,20 @@ pub(super) fn apply(
     }
     rewrite(header, origin, &own, repairs);
     Ok(())
+}
+
+/// Applies `sender` and `other_sender` to the reverse-path of a message that is still to come.
+///
+/// # Errors
+/// 553 5.7.1 for an address the site may not write as.
+pub(crate) fn apply_to_path(
+    reverse_path: Option<Address>,
+    origin: &Origin<'_>,
+    repairs: &mut Vec<String>,
+) -> Result<Option<Address>, Failure> {
+    let mut envelope = Envelope { reverse_path, forward_paths: Vec::new(), dsn: Dsn::default() };
+    apply(&mut Header::empty(), &mut envelope, origin, repairs)?;
+    Ok(envelope.reverse_path)
 }
 
 /// Whether `site` may write as `spec`: everything where `sender` is not set, what it lists, and the

@@ -62,9 +62,12 @@ pub(super) static PROVIDERS: &[Provider] = &[
         ports: &[starttls(587), starttls(25)],
         username: UserName::Joined(&["resource", "client_id", "tenant_id"]),
         secrets: &["client_secret", "password"],
-        api_keys: &["access_key"],
         auth: &["LOGIN", "PLAIN"],
-        notes: &["the user name is RESOURCE|CLIENT_ID|TENANT_ID of the Entra application"],
+        notes: &[
+            "by SMTP, the user name is RESOURCE|CLIENT_ID|TENANT_ID of the Entra application",
+            "by API, a message is accepted once Azure has it: refusals show in the resource's logs",
+            "by API, the sender's display name is the one set at Azure",
+        ],
         unverified: &["AUTH mechanisms", "user names made per resource", "50 recipients, 10 MB"],
         ..ROW
     },
@@ -88,9 +91,8 @@ pub(super) static PROVIDERS: &[Provider] = &[
         ports: &[implicit(465)],
         username: UserName::Word("api_token"),
         secrets: &["token", "password"],
-        api_keys: &["account_id"],
         notes: &[
-            "50 recipients and 5 MB a message",
+            "50 recipients and 5 MB a message, 25 MB to verified addresses",
             "a 250 reply without a Message-ID can mean that every recipient is suppressed",
         ],
         ..ROW
@@ -101,8 +103,7 @@ pub(super) static PROVIDERS: &[Provider] = &[
         aliases: &["elasticemail", "elastic"],
         host: "smtp.elasticemail.com",
         ports: &[implicit(465)],
-        api_keys: &["api_key"],
-        unverified: &["other ports (2525 is commonly used)", "size limits"],
+        unverified: &["other ports (2525 is commonly used)", "size limits", "the API's error texts"],
         ..ROW
     },
     Provider {
@@ -179,7 +180,8 @@ pub(super) static PROVIDERS: &[Provider] = &[
         ports: &[starttls(587)],
         username: UserName::Word("api"),
         secrets: &["token", "password"],
-        unverified: &["ports 2525 and 25", "limits"],
+        notes: &["by API, region = \"bulk\" is the bulk stream; region = \"sandbox\" wants inbox_id"],
+        unverified: &["ports 2525 and 25", "limits", "the API's sandbox path"],
         ..ROW
     },
     Provider {
@@ -190,8 +192,11 @@ pub(super) static PROVIDERS: &[Provider] = &[
         ports: &[starttls(587)],
         username: UserName::Word("mailchute"),
         secrets: &["api_key", "password"],
-        notes: &["without X-MC-PreserveRecipients the account's default decides whether recipients see one another"],
-        unverified: &["any user name will do", "ports 465, 25, 2525", "25 MB"],
+        notes: &[
+            "without X-MC-PreserveRecipients the account's default decides whether recipients see one another",
+            "by API, a message to more than 10 recipients is only queued: refusals come later",
+        ],
+        unverified: &["any user name will do", "ports 465, 25, 2525", "25 MB", "the API's error names"],
         ..ROW
     },
     Provider {
@@ -248,7 +253,8 @@ pub(super) static PROVIDERS: &[Provider] = &[
         ports: &[implicit(465)],
         username: UserName::Given("project_id"),
         secrets: &["secret_key", "password"],
-        unverified: &["ports 587, 2465, 2587", "size and attachment limits"],
+        notes: &["the API takes no inline images and no addresses outside ASCII"],
+        unverified: &["ports 587, 2465, 2587", "size and attachment limits", "a least length of subject and text"],
         ..ROW
     },
     Provider {
@@ -310,8 +316,7 @@ pub(super) static PROVIDERS: &[Provider] = &[
             starttls(80),
             starttls(25),
         ],
-        api_keys: &["api_key"],
-        unverified: &["AUTH mechanisms", "50 MB and 100 recipients a message"],
+        unverified: &["AUTH mechanisms", "50 MB and 100 recipients a message", "the API's answers about senders"],
         ..ROW
     },
     Provider {

@@ -13,7 +13,7 @@ use crate::deadline::Deadline;
 ///
 /// # Errors
 /// What poll(2) reports, interruptions apart.
-pub(super) fn wait(polled: &mut [PollFd<'_>], deadline: Deadline) -> io::Result<bool> {
+pub(crate) fn wait(polled: &mut [PollFd<'_>], deadline: Deadline) -> io::Result<bool> {
     loop {
         // Asked before looking, so that a peer which always has something for us cannot outlast it.
         if deadline.is_over() {

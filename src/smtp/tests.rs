@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::relay::TlsMode;
 use crate::envelope::Dsn;
+use crate::outcome::Stage;
 use crate::reply::Reply;
 use crate::smtp::wire::tests::{listener, patience, relay_of, serve};
 

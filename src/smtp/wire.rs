@@ -335,7 +335,7 @@ pub(super) mod tests {
     use nix::sys::socket::{setsockopt, sockopt};
 
     use super::*;
-    use crate::config::relay::{Place, Protocol, Proxy, ProxyKind};
+    use crate::config::relay::{Place, Proxy, ProxyKind};
     use crate::secret::{Secret, Source};
 
     /// Longer than any test takes.
@@ -349,25 +349,7 @@ pub(super) mod tests {
 
     /// A relay at `place` with nothing else about it.
     pub(in crate::smtp) fn relay(place: Place, tls: TlsMode) -> Relay {
-        Relay {
-            name: "main".into(),
-            provider: None,
-            api: None,
-            strict_modes: false,
-            protocol: Protocol::Smtp,
-            place,
-            tls,
-            auth: Vec::new(),
-            login: None,
-            helo: None,
-            chunking: true,
-            connect_timeout: Duration::from_secs(5),
-            ca_file: None,
-            fingerprint: None,
-            client_cert: None,
-            source: None,
-            proxy: None,
-        }
+        Relay { connect_timeout: patience().left(), ..Relay::new("main", place, tls) }
     }
 
     /// The relay that `listener` is.

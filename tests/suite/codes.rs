@@ -75,6 +75,11 @@ fn the_classic_numbers_for_callers_that_know_only_those() {
             setup.send(&["bob@example.net"]).expect_status(*status);
         },
     );
+    // About the recipient, not the content.
+    for code in [552, 554] {
+        let server = Server::new().reply(Moment::Rcpt, &format!("{code} mailbox full"));
+        Setup::new(server).top("exit_status = \"sysexits\"").send(&["bob@example.net"]).expect_status(69);
+    }
 }
 
 #[test]

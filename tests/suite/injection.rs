@@ -87,6 +87,7 @@ fn words_in_the_fifth_argument_change_nothing_and_write_nothing() {
         ("-bd -oD{www}", "false"),
         ("-bi -oA{www}/aliases", "false"),
         ("-bp", "false"),
+        ("-bv bob@example.net", "false"),
         ("-bs", "false"),
         ("--config {planted}", "false"),
         ("--config={planted}", "false"),

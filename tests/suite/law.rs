@@ -11,7 +11,7 @@ const LIMIT: usize = 400;
 fn layer(module: &str) -> Option<u8> {
     Some(match module {
         "main" | "lib" | "cli" | "tools" => 4,
-        "submit" | "plan" | "route" | "journal" | "hint" | "explain" => 3,
+        "submit" | "transaction" | "plan" | "route" | "journal" | "hint" | "explain" => 3,
         "smtp" | "http" => 2,
         "message" | "envelope" | "alias" | "site" | "config" | "secret" | "outcome" | "failure" | "exit" | "api"
         | "provider" | "caller" | "trace" | "modes" => 1,

@@ -1,11 +1,12 @@
 //! The suite: the real binary against peers of the kit. One test binary, a module per subject; a new
-//! behaviour is a new file in `tests/smtp`, `tests/messages` or `tests/config`.
+//! behaviour is a new file in `tests/smtp`, `tests/messages`, `tests/config` or `tests/callers`.
 
 // Helpers outside `#[test]` functions are tests all the same.
 #![allow(clippy::unwrap_used)]
 
 mod aliases;
 mod bad_input;
+mod bs;
 mod callers;
 mod codes;
 mod config;
@@ -22,6 +23,7 @@ mod log;
 mod log_targets;
 mod manners;
 mod messages;
+mod moto;
 mod partial;
 mod php;
 mod postfix;

@@ -8,6 +8,8 @@
 //! | `vendor:` | whose request the block `vendor` is |
 //! | `waive:` | `/body/To: reason`, where the vendor's request may differ; it must |
 //! | `without:` | `NAME: reason`, an answer that the provider does not have |
+//! | `message:` | a message beside `canonical.eml` to be submitted in its stead |
+//! | `cannot:` | `NAME.eml: text`, a message that the API cannot carry: 65, this first line (`*` is any text), no request |
 //! | `half:` | the exit status when the accepting answer breaks off; 79 unless said |
 //!
 //! Blocks: `request` is the request to be made, a line `METHOD /path`, header fields (`*` is any text), an
@@ -27,11 +29,18 @@ const ANSWERS: &[&str] = &["accepted", "bad-credential", "unverified-sender", "r
 #[test]
 fn providers() {
     every_case("providers", "case", |case| {
-        let keys = ["relay", "env", "vendor", "waive", "without", "half"];
+        let keys = ["relay", "env", "vendor", "waive", "without", "message", "cannot", "half"];
         case.knows(&keys, &["request", "vendor", "answer"]);
         let accepted = case.block("answer accepted").expect("an answer that accepts");
         let (asked, _) = submit(case, &Canned::read(accepted));
         compare(case, &asked);
+        for line in case.values("cannot") {
+            let (name, pattern) = line.split_once(": ").expect("NAME.eml: text");
+            let (requests, sent) = send(case, &Canned::read(accepted), name);
+            let first = sent.run.stderr.lines().next().unwrap_or_default();
+            let is_refused = sent.run.status == 65 && requests.is_empty() && matches(pattern, first);
+            assert!(is_refused, "{name} is to be refused with {pattern}: {}", sent.run.report());
+        }
         for (name, text) in case.blocks() {
             if let Some(name) = name.strip_prefix("answer ") {
                 let canned = Canned::read(text);
@@ -143,6 +152,13 @@ struct Sent {
 }
 
 fn submit(case: &Case, canned: &Canned) -> (Asked, Sent) {
+    let (mut requests, sent) = send(case, canned, case.value("message").unwrap_or("canonical.eml"));
+    assert!(!requests.is_empty(), "no request was made\n{}", sent.run.report());
+    (requests.remove(0), sent)
+}
+
+/// Submits the message `name`; every request that came of it.
+fn send(case: &Case, canned: &Canned, name: &str) -> (Vec<Asked>, Sent) {
     let answer = canned.answer.clone();
     let web = Web::start(None, move |_| answer.clone());
     let scratch = Scratch::new();
@@ -159,13 +175,12 @@ fn submit(case: &Case, canned: &Canned) -> (Asked, Sent) {
         let (name, value) = variable.split_once('=').expect("NAME=value");
         call = call.env(name, value);
     }
-    let message = std::fs::read(data("providers").join("canonical.eml")).unwrap();
+    let message = std::fs::read(data("providers").join(name)).unwrap();
     let run = call.args(["-i", "-t"]).stdin(message).run();
-    let mut requests = web.finish();
+    let requests = web.finish();
     let secrets = relay.split('"').filter(|word| word.contains("secret")).map(str::to_owned).collect();
     let sent = Sent { log: scratch.read("log"), requests: requests.len(), secrets, run };
-    assert!(!requests.is_empty(), "no request was made\n{}", sent.run.report());
-    (requests.remove(0), sent)
+    (requests, sent)
 }
 
 /// Compares the request with the one to be made, and with the vendor's.

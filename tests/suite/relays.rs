@@ -326,6 +326,7 @@ fn connect_timeout_ends_with_the_login() {
 }
 
 #[test]
+#[ignore = "reads and stores a gigabyte: half a minute in a debug build on a busy machine"]
 fn more_than_a_gigabyte_is_taken_and_refused() {
     let setup = Setup::new(Server::new());
     let head: &[u8] = b"Subject: large\r\n\r\n";

@@ -2,14 +2,33 @@
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testkit::{Action, Moment, Server};
+use testkit::{Action, Mailchute, Moment, Server};
 
 use crate::setup::{MESSAGE, Setup, every, mailchute};
 
 #[test]
+fn a_limit_on_file_sizes_is_an_error_like_another() {
+    let setup = Setup::new(Server::new());
+    let _ = setup.mailchute();
+    let config = setup.scratch.join("config.toml");
+    let script = format!(
+        "ulimit -f 2048; exec {} --config {} -i bob@example.net",
+        env!("CARGO_BIN_EXE_mailchute"),
+        config.display()
+    );
+    let body = "sixty-four octets of text, line end included, from here to there\r\n".repeat(80_000);
+    let run = Mailchute::new("/bin/sh").args(["-c", &script]).stdin(format!("{MESSAGE}{body}")).run();
+    run.expect_status(74);
+    run.expect_stderr("mailchute: temporary file in *: cannot be written: *");
+    assert!(run.drained, "{}", run.report());
+    assert_eq!(setup.record()["exit"], 74, "{}", setup.record());
+    assert!(setup.deliveries().is_empty());
+}
+
+#[test]
 fn a_signal_ends_with_71_before_the_hand_over_and_79_after_it() {
     let moments = [(Moment::Greeting, 71), (Moment::Ehlo, 71), (Moment::Data, 71), (Moment::Message, 79)];
-    let signals = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+    let signals = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGXCPU];
     let cases: Vec<_> = moments.iter().flat_map(|moment| signals.map(|signal| (moment, signal))).collect();
     every(
         &cases,
@@ -24,6 +43,7 @@ fn a_signal_ends_with_71_before_the_hand_over_and_79_after_it() {
             run.expect_status(*status);
             assert_eq!(run.stderr.contains("may have been accepted"), *status == 79, "{}", run.report());
             assert_eq!(setup.record()["exit"], *status);
+            assert_eq!(setup.record()["relay"], "main");
             run.expect_stderr(&format!("mailchute: {signal}: stopped *(mailchute, site default)"));
         },
     );

@@ -63,7 +63,7 @@ fn play(case: &Case) {
     }
 }
 
-fn configuration(case: &Case, scratch: &Scratch, port: u16) -> String {
+pub(crate) fn configuration(case: &Case, scratch: &Scratch, port: u16) -> String {
     let ca = testkit::Certs::shared().write_authority(scratch);
     let mut top: String = case.values("top").map(|line| format!("{line}\n")).collect();
     if !top.contains("deadline") {

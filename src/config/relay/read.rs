@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::credentials::{self, secret_keys, username_keys};
 use super::interface;
@@ -37,9 +36,6 @@ const KEYS: &[&str] = &[
 /// The keys of later versions, and those that only OAuth knows.
 pub(super) const LATER: &[&str] =
     &["limit", "tenant", "client_id", "client_secret", "refresh_token", "service_account"];
-
-/// Until the login is done, unless `connect_timeout` says otherwise.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Reads `[relay.NAME]`.
 ///
@@ -83,24 +79,16 @@ pub(super) fn reached(
     place: Place,
     tls: TlsMode,
 ) -> Result<Relay, Failure> {
+    let relay = Relay::new(name, place, tls);
     Ok(Relay {
-        name: name.to_owned(),
         provider,
-        api: None,
-        strict_modes: false,
-        protocol: Protocol::Smtp,
-        place,
-        tls,
-        auth: Vec::new(),
-        login: None,
-        helo: None,
-        chunking: true,
-        connect_timeout: section.duration("connect_timeout")?.unwrap_or(CONNECT_TIMEOUT),
+        connect_timeout: section.duration("connect_timeout")?.unwrap_or(relay.connect_timeout),
         ca_file: section.path("ca_file")?,
         fingerprint: parsed(section, "fingerprint", "must be 64 hexadecimal digits (SHA-256)", value::fingerprint)?,
         client_cert: client_cert(section)?,
         source: parsed(section, "source", "must be an IP address", |text| text.parse().ok())?,
         proxy: proxy(section)?,
+        ..relay
     })
 }
 

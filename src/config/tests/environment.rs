@@ -3,7 +3,6 @@
 use super::{Host, patience};
 use crate::config::relay::{Protocol, Relay, TlsMode};
 use crate::config::{Config, Origin, init_from_environment};
-use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::secret::Source;
 
@@ -94,11 +93,7 @@ fn told_of_api(relay: &Relay) -> String {
     let interface = relay.api.as_ref().unwrap();
     let secret = |source: &Source| match source {
         Source::Env(name) => format!("${name}"),
-        source => source
-            .read(false, Deadline::after(std::time::Duration::from_secs(5)), &mut Vec::new())
-            .unwrap()
-            .expose()
-            .to_owned(),
+        source => source.read(false, patience(), &mut Vec::new()).unwrap().expose().to_owned(),
     };
     let keys = interface.credentials.iter().map(|(key, source)| format!(" {key}={}", secret(source)));
     format!("{}{}", interface.endpoint, keys.collect::<String>())

@@ -133,7 +133,7 @@ fn addresses(envelope: &Envelope) -> impl Iterator<Item = &Address> {
 
 /// Whether `address` stays inside its angle brackets: no control character anywhere, and outside a
 /// quoted string no space and no bracket.
-fn is_sayable(address: &Address) -> bool {
+pub(in crate::smtp) fn is_sayable(address: &Address) -> bool {
     let (mut quoted, mut escaped) = (false, false);
     for byte in AsRef::<str>::as_ref(address).bytes() {
         match byte {

@@ -1,5 +1,7 @@
 //! What the server has said about each recipient so far, and the outcome that makes.
 
+use std::borrow::Cow;
+
 use crate::address::Address;
 use crate::outcome::{Answer, Outcome, Stage};
 use crate::reply::Reply;
@@ -18,9 +20,9 @@ enum Standing {
 }
 
 /// Every recipient's standing, in recipient order.
-#[derive(Debug)]
-pub(super) struct Recipients<'a> {
-    addresses: &'a [Address],
+#[derive(Debug, Default)]
+pub struct Recipients<'a> {
+    addresses: Cow<'a, [Address]>,
     standings: Vec<Standing>,
     /// How many RCPT are answered.
     answered: usize,
@@ -30,7 +32,19 @@ pub(super) struct Recipients<'a> {
 
 impl<'a> Recipients<'a> {
     pub(super) fn new(addresses: &'a [Address]) -> Self {
-        Self { addresses, standings: vec![Standing::Open; addresses.len()], answered: 0, refused: 0 }
+        Self { addresses: addresses.into(), standings: vec![Standing::Open; addresses.len()], answered: 0, refused: 0 }
+    }
+
+    /// One more recipient, and what RCPT was answered.
+    pub fn add(&mut self, address: Address, reply: Reply) {
+        self.addresses.to_mut().push(address);
+        self.standings.push(Standing::Open);
+        self.rcpt(reply);
+    }
+
+    /// The recipients in order.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
     }
 
     /// The reply to the next RCPT.
@@ -49,7 +63,8 @@ impl<'a> Recipients<'a> {
         self.answered == self.standings.len()
     }
 
-    pub(super) fn any_refused(&self) -> bool {
+    /// Whether RCPT was refused for anybody.
+    pub fn any_refused(&self) -> bool {
         self.refused > 0
     }
 
@@ -58,7 +73,7 @@ impl<'a> Recipients<'a> {
     }
 
     /// The reply to the message for everybody who was accepted.
-    pub(super) fn message(&mut self, reply: &Reply) {
+    pub(in crate::smtp) fn message(&mut self, reply: &Reply) {
         for standing in &mut self.standings {
             if matches!(standing, Standing::Accepted) {
                 *standing = Standing::Final(reply.clone());
@@ -67,7 +82,7 @@ impl<'a> Recipients<'a> {
     }
 
     /// The reply to the message for the next accepted recipient (LMTP); whether another one is due.
-    pub(super) fn message_for_next(&mut self, reply: Reply) -> bool {
+    pub(in crate::smtp) fn message_for_next(&mut self, reply: Reply) -> bool {
         let mut accepted = self.standings.iter_mut().filter(|standing| matches!(standing, Standing::Accepted));
         if let Some(next) = accepted.next() {
             *next = Standing::Final(reply);
@@ -77,7 +92,7 @@ impl<'a> Recipients<'a> {
 
     /// The outcome as it stands. Recipients who were not refused get `rest`, where there is a reply
     /// that concerns them all.
-    pub(super) fn outcome(&self, rest: Option<(&Reply, Stage)>, partial_chosen: bool) -> Outcome {
+    pub fn outcome(&self, rest: Option<(&Reply, Stage)>, partial_chosen: bool) -> Outcome {
         let answers = self.addresses.iter().zip(&self.standings).map(|(recipient, standing)| {
             let (reply, stage) = match (standing, rest) {
                 (Standing::Refused(reply), _) => (Some(reply), Stage::RcptTo),

@@ -1,8 +1,12 @@
 //! Scripts: what the server says, what the client must send, and what comes of it.
 
+use std::time::Duration;
+
 use super::*;
-use crate::config::relay::{LoginSource, Place, SecretKind, TlsMode, Username};
+use crate::config::relay::{LoginSource, Mechanism, Place, Protocol, SecretKind, TlsMode, Username};
 use crate::envelope::Dsn;
+use crate::outcome::Stage;
+use crate::reply::Reply;
 use crate::secret::Secret;
 
 const EVERYTHING: &str =
@@ -13,25 +17,8 @@ const MAIL: &str = "MAIL FROM:<a@example.org>\r\n";
 const PLAIN: &str = "AUTH PLAIN AHVzZXIAaHVudGVyMjI=\r\n";
 
 fn relay() -> Relay {
-    Relay {
-        name: "main".to_owned(),
-        provider: None,
-        api: None,
-        strict_modes: false,
-        protocol: Protocol::Smtp,
-        place: Place::Tcp { host: "smtp.example.net".to_owned(), port: 465 },
-        tls: TlsMode::Implicit,
-        auth: Vec::new(),
-        login: None,
-        helo: None,
-        chunking: true,
-        connect_timeout: Duration::from_secs(5),
-        ca_file: None,
-        fingerprint: None,
-        client_cert: None,
-        source: None,
-        proxy: None,
-    }
+    let place = Place::Tcp { host: "smtp.example.net".to_owned(), port: 465 };
+    Relay { connect_timeout: Duration::from_secs(5), ..Relay::new("main", place, TlsMode::Implicit) }
 }
 
 fn with_login(mut relay: Relay) -> Relay {

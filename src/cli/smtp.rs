@@ -1,0 +1,374 @@
+//! `-bs`: SMTP on standard input and output. Everything the caller says goes to the state machine, what
+//! that asks for to a [`Transaction`], and the replies back.
+
+use std::cell::OnceCell;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags};
+
+use super::invocation::Invocation;
+use super::run::Run;
+use super::send::{show_on_stderr, wishes};
+use crate::caller::Caller;
+use crate::config::relay::Relay;
+use crate::config::site::Site;
+use crate::config::{Config, Search};
+use crate::deadline::Deadline;
+use crate::envelope::Wishes;
+use crate::exit;
+use crate::failure::{Failure, Kind};
+use crate::host;
+use crate::message::{Header, Message};
+use crate::outcome::Stage;
+use crate::plan;
+use crate::reply::{Enhanced, Reply};
+use crate::route;
+use crate::smtp::server::{Answer, Content, Mail, Rcpt, Request, Server};
+use crate::smtp::socket::wait;
+use crate::trace::{HandOver, Sink};
+use crate::transaction::{self, Manner, Transaction, Upstream};
+
+/// How much is read at a time, in octets.
+const READ: usize = 64 << 10;
+/// How long one wait for the caller lasts before the next begins.
+const A_WHILE: Duration = Duration::from_secs(3600);
+
+/// Serves one session. The exit status is that of the last message that was not accepted for everybody it
+/// was asked for, 0 where there was none.
+pub(super) fn serve(invocation: &Invocation) -> u8 {
+    let caller = Caller::current();
+    let hand_over = Arc::default();
+    let run = Run::new(invocation, &caller, &hand_over);
+    run.rest();
+    let host_name = host::name();
+    let show = invocation.verbose && !caller.privileged;
+    let begin = |relay: &Relay| {
+        run.set_relay(relay);
+        show.then(show_on_stderr)
+    };
+    let house = House {
+        invocation,
+        caller: &caller,
+        host_name: &host_name,
+        search: Search::new(invocation.config.clone()),
+        config: OnceCell::new(),
+        hand_over: &hand_over,
+        run: &run,
+        begin: &begin,
+    };
+    let input = match io::stdin().as_fd().try_clone_to_owned() {
+        Ok(input) => File::from(input),
+        Err(error) => return run.fail(&unreadable(&error)),
+    };
+    let upstream = Upstream::default();
+    let ear = Ear { server: Server::new(host::ehlo_argument(&host_name)), input, gone: false };
+    let mut desk = Desk { house: &house, ear, upstream, transaction: None, status: exit::OK };
+    desk.serve();
+    // The goodbye ends a transaction as well.
+    desk.upstream.close();
+    desk.end_transaction();
+    desk.status
+}
+
+/// What stays the same from one message to the next.
+struct House<'a> {
+    invocation: &'a Invocation,
+    caller: &'a Caller,
+    host_name: &'a str,
+    search: Search<'static>,
+    /// Read at the first MAIL, and again until it can be read.
+    config: OnceCell<Config>,
+    hand_over: &'a HandOver,
+    run: &'a Run,
+    /// Hears of each try at a relay.
+    begin: &'a dyn Fn(&Relay) -> Option<Sink>,
+}
+
+impl House<'_> {
+    fn config(&self) -> Result<&Config, Failure> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
+        }
+        let config = self.search.load(self.caller)?;
+        Ok(self.config.get_or_init(|| config))
+    }
+
+    /// What the command line says for every message.
+    fn wishes(&self) -> Wishes {
+        Wishes { keep_fields: true, ..wishes(self.invocation) }
+    }
+}
+
+/// The message under way, and for whom it is sent.
+struct UnderWay<'a> {
+    site: &'a Site,
+    transaction: Transaction<'a>,
+    /// What we refused ourselves.
+    refusal: Option<Failure>,
+}
+
+/// One session.
+struct Desk<'a> {
+    house: &'a House<'a>,
+    ear: Ear,
+    upstream: Upstream,
+    transaction: Option<UnderWay<'a>>,
+    status: u8,
+}
+
+impl Desk<'_> {
+    fn serve(&mut self) {
+        loop {
+            let request = self.ear.server.next_request();
+            if let Some(refusal) = self.ear.server.take_refusal() {
+                self.status = exit::of_kind(&Kind::Refused(refusal), self.house.run.scheme());
+            }
+            match request {
+                Request::Read => {
+                    if !self.listen() {
+                        return;
+                    }
+                }
+                Request::Mail(mail) => {
+                    self.house.run.begin();
+                    let answer = self.mail(mail);
+                    self.ear.server.answer(&answer);
+                }
+                Request::Rcpt(rcpt) => {
+                    let answer = self.rcpt(&rcpt);
+                    self.ear.server.answer(&answer);
+                }
+                Request::Message => {
+                    let Some(answer) = self.message() else { return };
+                    self.ear.server.answer(&answer);
+                }
+                Request::Reset => self.end_transaction(),
+                Request::Quit => {
+                    let _ = self.ear.speak();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits for the caller, as long as it takes; a kept session is not kept that long. False: it is gone.
+    fn listen(&mut self) -> bool {
+        if self.ear.speak().is_err() {
+            return false;
+        }
+        if self.transaction.is_none()
+            && let Some(patience) = self.upstream.patience(Instant::now())
+            && !self.ear.has_input_within(patience)
+        {
+            self.upstream.close();
+        }
+        self.ear.listen()
+    }
+
+    fn mail(&mut self, mail: Mail) -> Answer {
+        let house = self.house;
+        let begun = house.config().and_then(|config| {
+            house.run.set_config(config);
+            let said = mail.reverse_path.as_ref();
+            let wishes =
+                Wishes { reverse_path: Some(said.map_or("<>".to_owned(), ToString::to_string)), ..house.wishes() };
+            let wanted = house.search.wanted_site(house.invocation.site.as_deref(), house.caller);
+            let site = plan::choose_site(config, house.caller, wanted.as_deref(), &wishes, &Header::empty())?.site;
+            house.run.set_site(config, site);
+            let (reverse_path, repairs) = plan::reverse_path(site, house.caller, house.host_name, said)?;
+            let manner = Manner {
+                deliver_partially: site.deliver_partially,
+                route: route::choose(site, house.invocation.relay.as_deref())?,
+                deadline: site.deadline,
+                host_name: host::ehlo_argument(house.host_name),
+                begin: house.begin,
+            };
+            house.run.warn(&repairs);
+            Ok((site, manner, reverse_path))
+        });
+        let (site, manner, reverse_path) = match begun {
+            Ok(begun) => begun,
+            Err(failure) => return self.refuse(&failure),
+        };
+        match Transaction::begin(manner, reverse_path, mail, &mut self.upstream) {
+            Ok((transaction, reply)) => {
+                self.transaction = Some(UnderWay { site, transaction, refusal: None });
+                reply.into()
+            }
+            Err(end) => self.conclude(&end),
+        }
+    }
+
+    fn rcpt(&mut self, rcpt: &Rcpt) -> Answer {
+        let Some(UnderWay { site, transaction, refusal }) = &mut self.transaction else {
+            return Reply::new(503, Some(Enhanced::new(5, 5, 1)), "MAIL comes first").into();
+        };
+        let mut answer = None;
+        let addresses = plan::forward_paths(site, self.house.host_name, &rcpt.forward_path);
+        let result = addresses.and_then(|addresses| {
+            for address in addresses {
+                let reply = transaction.rcpt(address, rcpt, &mut self.upstream)?;
+                // A name that stands for several is refused with the first that is.
+                if answer.as_ref().is_none_or(Reply::is_positive) {
+                    answer = Some(reply);
+                }
+            }
+            Ok(())
+        });
+        match (result, answer) {
+            (Ok(()), Some(reply)) => reply.into(),
+            (Ok(()), None) => Reply::new(451, Some(Enhanced::new(4, 3, 0)), "no address came of it").into(),
+            (Err(failure), _) => {
+                self.status = exit::of_kind(&failure.kind, site.exit_status);
+                let answer = Answer::from(&failure);
+                *refusal = Some(failure);
+                answer
+            }
+        }
+    }
+
+    /// Takes the message and hands it over; `None`: the caller went away in the middle of it.
+    fn message(&mut self) -> Option<Answer> {
+        let message = Message::read(&mut self.ear, false);
+        if self.ear.gone {
+            let why = "the caller closed it before the lone dot, nothing was sent";
+            if let Some(UnderWay { transaction, .. }) = self.transaction.take() {
+                self.house.run.set_envelope(&transaction.envelope());
+            }
+            self.refuse(&Failure::new(Kind::NoInput, "standard input", why));
+            return None;
+        }
+        let UnderWay { site, transaction, .. } = self.transaction.take()?;
+        let house = self.house;
+        let mut envelope = transaction.envelope();
+        house.run.set_envelope(&envelope);
+        let fitted = message.and_then(|mut message| {
+            house.run.set_message(&message);
+            let result = plan::fit(site, house.caller, house.host_name, &house.wishes(), &mut envelope, &mut message);
+            house.run.set_message(&message);
+            house.run.warn(&result?);
+            Ok(message)
+        });
+        Some(match fitted {
+            Ok(message) => {
+                let end = transaction.send(&message, &mut self.upstream, house.hand_over);
+                self.conclude(&end)
+            }
+            Err(failure) => {
+                transaction.abandon(&mut self.upstream);
+                self.refuse(&failure.at(Stage::Message))
+            }
+        })
+    }
+
+    /// The transaction under way is over without a message.
+    fn end_transaction(&mut self) {
+        let Some(UnderWay { transaction, refusal, .. }) = self.transaction.take() else { return };
+        match (transaction.abandon(&mut self.upstream), refusal) {
+            (Some(end), _) => {
+                self.conclude(&end);
+            }
+            (None, Some(failure)) => {
+                self.refuse(&failure);
+            }
+            (None, None) => self.finished(exit::OK),
+        }
+    }
+
+    /// Ends the message under way with what the relays said.
+    fn conclude(&mut self, end: &transaction::End) -> Answer {
+        self.house.run.set_envelope(&end.envelope);
+        let status = self.house.run.finish(&end.submission, &end.envelope);
+        self.finished(status);
+        end.answer.clone()
+    }
+
+    /// Ends the message under way with a failure of ours.
+    fn refuse(&mut self, failure: &Failure) -> Answer {
+        let status = self.house.run.fail(failure);
+        self.finished(status);
+        failure.into()
+    }
+
+    /// No message is under way any more.
+    fn finished(&mut self, status: u8) {
+        if status != exit::OK {
+            self.status = status;
+        }
+        self.house.hand_over.again();
+        self.house.run.rest();
+    }
+}
+
+fn unreadable(error: &io::Error) -> Failure {
+    Failure::new(Kind::NoInput, "standard input", format!("cannot be read: {error}"))
+}
+
+/// The caller at standard input and output, and the state machine that understands it.
+struct Ear {
+    server: Server,
+    input: File,
+    /// The caller closed its end.
+    gone: bool,
+}
+
+impl Ear {
+    /// Writes the replies that wait.
+    fn speak(&mut self) -> io::Result<()> {
+        let replies = self.server.take_replies();
+        if replies.is_empty() {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        out.write_all(&replies)?;
+        out.flush()
+    }
+
+    /// Hears what the caller says next; false: nothing any more.
+    fn listen(&mut self) -> bool {
+        let mut buffer = vec![0; READ];
+        loop {
+            match self.input.read(&mut buffer) {
+                Ok(count) if count > 0 => {
+                    self.server.receive(&buffer[..count]);
+                    return true;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // The caller's end of a socket pair may have made ours non-blocking.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.has_input_within(A_WHILE);
+                }
+                _ => {
+                    self.gone = true;
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn has_input_within(&self, patience: Duration) -> bool {
+        let mut polled = [PollFd::new(self.input.as_fd(), PollFlags::POLLIN)];
+        wait(&mut polled, Deadline::after(patience)).unwrap_or(true)
+    }
+}
+
+/// The message, from 354 to the lone dot.
+impl Read for Ear {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.server.content(out) {
+                Content::Octets(count) => return Ok(count),
+                Content::End => return Ok(0),
+                Content::Wait if self.gone || self.speak().is_err() || !self.listen() => {
+                    self.gone = true;
+                    return Err(ErrorKind::UnexpectedEof.into());
+                }
+                Content::Wait => {}
+            }
+        }
+    }
+}

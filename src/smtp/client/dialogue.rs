@@ -1,0 +1,354 @@
+//! One connection's dialogue: what waits to be written, which replies are due, and what must never be
+//! shown. One submission or several in a row are held over it.
+
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::time::Duration;
+
+use lettre::transport::smtp::commands::Quit;
+
+use super::Capabilities;
+use crate::config::relay::{Login, Relay};
+use crate::failure::{Failure, Kind};
+use crate::outcome::Stage;
+use crate::reply::{Reply, printable};
+use crate::smtp::parse::{Garbage, Parser, Raw};
+use crate::smtp::sasl;
+use crate::trace::Trace;
+
+/// A reply that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::smtp) enum Expect {
+    Greeting,
+    Ehlo,
+    Helo,
+    StartTls,
+    Auth,
+    Mail,
+    Rcpt,
+    Data,
+    Message,
+    Reset,
+}
+
+impl Expect {
+    pub(in crate::smtp) fn stage(self) -> Stage {
+        match self {
+            Self::Greeting => Stage::Greeting,
+            Self::Ehlo | Self::Helo => Stage::Ehlo,
+            Self::StartTls => Stage::StartTls,
+            Self::Auth => Stage::Auth,
+            Self::Mail | Self::Reset => Stage::MailFrom,
+            Self::Rcpt => Stage::RcptTo,
+            Self::Data => Stage::Data,
+            Self::Message => Stage::Message,
+        }
+    }
+}
+
+/// A reply that was due and has come.
+pub(in crate::smtp) struct Heard {
+    /// What it answers.
+    pub(in crate::smtp) expect: Expect,
+    /// As it may be shown.
+    pub(in crate::smtp) reply: Reply,
+    /// As it came.
+    pub(in crate::smtp) raw: Raw,
+}
+
+/// Why a dialogue cannot go on.
+#[derive(Debug)]
+pub enum End {
+    /// The server said no, in this stage.
+    Refused(Reply, Stage),
+    /// There is no reply that could be told.
+    Failed(Failure),
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Why nothing more will come from the server.
+#[derive(Debug)]
+pub enum Loss {
+    /// It closed the connection.
+    Closed,
+    /// Silence; the time it was given.
+    TimedOut(Duration),
+    /// The connection broke: the reason.
+    Broken(String),
+    /// TLS broke: the reason.
+    Tls(String),
+}
+
+/// How far the message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::smtp) enum Upload {
+    /// No message is under way.
+    Ahead,
+    /// Its octets are being sent.
+    Running,
+    /// Its last octet is out: from here on no answer means in doubt.
+    Over,
+}
+
+/// The state of one connection.
+pub(in crate::smtp) struct Dialogue {
+    /// Who the server is, for failures.
+    server: String,
+    parser: Parser,
+    expected: VecDeque<Expect>,
+    output: Vec<u8>,
+    /// What must not be shown: the secret and everything said in AUTH.
+    secrets: Vec<sasl::Line>,
+    /// What the server offers; nothing before EHLO is answered.
+    pub(in crate::smtp) capabilities: Capabilities,
+    /// How far the message is.
+    pub(in crate::smtp) upload: Upload,
+    /// QUIT would be understood: it is not said yet, and would not be taken for content.
+    pub(in crate::smtp) may_quit: bool,
+}
+
+impl Dialogue {
+    /// The dialogue of a new connection: the greeting is due.
+    pub(in crate::smtp) fn new(relay: &Relay, login: Option<&Login>) -> Self {
+        Self {
+            server: relay.place.to_string(),
+            parser: Parser::default(),
+            expected: VecDeque::from([Expect::Greeting]),
+            output: Vec::new(),
+            secrets: login.map(sasl::needles).unwrap_or_default(),
+            capabilities: Capabilities::default(),
+            upload: Upload::Ahead,
+            may_quit: true,
+        }
+    }
+
+    /// Octets from the server.
+    pub(in crate::smtp) fn push(&mut self, bytes: &[u8]) {
+        self.parser.push(bytes);
+    }
+
+    /// The next reply that is due; `None`: it is not there yet, or nothing is due.
+    ///
+    /// # Errors
+    /// What came is no reply.
+    pub(in crate::smtp) fn hear(&mut self, trace: &mut Trace) -> Result<Option<Heard>, Failure> {
+        let Some(&expect) = self.expected.front() else { return Ok(None) };
+        match self.parser.advance() {
+            Ok(None) => Ok(None),
+            Ok(Some(raw)) => {
+                self.expected.pop_front();
+                let reply = self.show(&raw, trace);
+                self.may_quit &= reply.code() != 421;
+                Ok(Some(Heard { expect, reply, raw }))
+            }
+            Err(garbage) => {
+                let garbage = self.describe(&garbage);
+                trace.received(&garbage);
+                let why = match expect {
+                    Expect::Greeting => format!("greeted with {garbage}, which is no SMTP reply"),
+                    _ => format!("answered {} with {garbage}, which is no SMTP reply", expect.stage()),
+                };
+                Err(self.failure(Kind::Protocol, expect.stage(), why))
+            }
+        }
+    }
+
+    /// The reply that is due next.
+    pub(in crate::smtp) fn due(&self) -> Option<Expect> {
+        self.expected.front().copied()
+    }
+
+    /// One more reply to the same command is due, before all others (LMTP).
+    pub(in crate::smtp) fn expect_next(&mut self, expect: Expect) {
+        self.expected.push_front(expect);
+    }
+
+    /// To be asked before something is said: the server must not have spoken first. In front of a
+    /// handshake that is an attempt to smuggle; elsewhere a 421 is a goodbye like any other.
+    pub(in crate::smtp) fn check_silence(&mut self, before_handshake: bool, trace: &mut Trace) -> Result<(), End> {
+        if self.parser.is_empty() {
+            return Ok(());
+        }
+        let stage = trace.stage.unwrap_or(Stage::Greeting);
+        let leftover = self.parser.leftover();
+        if let Ok(Some(raw)) = self.parser.advance() {
+            let reply = self.show(&raw, trace);
+            if reply.code() == 421 && !before_handshake {
+                self.may_quit = false;
+                return Err(End::Refused(reply, stage));
+            }
+        }
+        let leftover = self.describe(&leftover);
+        let why = match before_handshake {
+            true => format!("said {leftover} between STARTTLS and the TLS handshake"),
+            false => format!("said {leftover} before it was asked"),
+        };
+        Err(self.failure(Kind::Protocol, stage, why).into())
+    }
+
+    /// What waits to be written.
+    pub(in crate::smtp) fn take_output(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.output)
+    }
+
+    /// Puts one command behind the output; nothing that could end it early passes.
+    ///
+    /// # Errors
+    /// `Data`: the command holds a control character.
+    pub(in crate::smtp) fn say(
+        &mut self,
+        command: impl Display,
+        expect: Option<Expect>,
+        trace: &mut Trace,
+    ) -> Result<(), Failure> {
+        let line = command.to_string();
+        let line = line.strip_suffix("\r\n").unwrap_or(&line);
+        if line.bytes().any(|byte| byte.is_ascii_control()) {
+            let line = printable(line.as_bytes(), 256);
+            return Err(Failure::new(Kind::Data, line, "a control character inside this command"));
+        }
+        if let Some(expect) = expect {
+            trace.stage = Some(expect.stage());
+            self.expected.push_back(expect);
+        }
+        trace.sent(&printable(line.as_bytes(), 1024));
+        self.output.extend_from_slice(line.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+
+    /// Puts a line of AUTH behind the output and keeps it from ever being shown.
+    pub(in crate::smtp) fn say_secret(&mut self, prefix: &str, line: sasl::Line, trace: &mut Trace) {
+        trace.sent(&format!("{prefix}***"));
+        self.output.extend_from_slice(prefix.as_bytes());
+        self.output.extend_from_slice(line.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+        self.expected.push_back(Expect::Auth);
+        // The longest first: the secret's own base64 may be part of it.
+        self.secrets.insert(0, line);
+    }
+
+    /// Announces the message; its octets go behind the output, then comes [`Dialogue::uploaded`].
+    ///
+    /// # Errors
+    /// None that could happen: BDAT holds no foreign text.
+    pub(in crate::smtp) fn upload(&mut self, size: u64, chunked: bool, trace: &mut Trace) -> Result<(), Failure> {
+        if chunked {
+            self.say(format_args!("BDAT {size} LAST"), None, trace)?;
+        }
+        trace.stage = Some(Stage::Message);
+        trace.note(&format!("message, {size} octets"));
+        self.may_quit = false;
+        self.upload = Upload::Running;
+        self.expected.push_back(Expect::Message);
+        Ok(())
+    }
+
+    /// The message is with the system to its last octet.
+    pub(in crate::smtp) fn uploaded(&mut self) {
+        self.upload = Upload::Over;
+        self.may_quit = true;
+    }
+
+    /// Not one octet of its last flight is, after all.
+    pub(in crate::smtp) fn withheld(&mut self) {
+        if self.upload == Upload::Over {
+            self.upload = Upload::Running;
+        }
+    }
+
+    /// The dialogue is ended: nothing that waits goes out any more, but a goodbye where it is due.
+    pub(in crate::smtp) fn close(&mut self, polite: bool, trace: &mut Trace) {
+        self.output.clear();
+        if polite && self.may_quit {
+            self.quit(trace);
+        }
+    }
+
+    /// Says goodbye; its answer is not waited for.
+    pub(in crate::smtp) fn quit(&mut self, trace: &mut Trace) {
+        self.may_quit = false;
+        // QUIT holds nothing that could be refused.
+        let _ = self.say(Quit, None, trace);
+    }
+
+    /// The failure that nothing more will come.
+    pub(in crate::smtp) fn lost(&self, loss: &Loss) -> Failure {
+        let stage = self.expected.front().map_or(Stage::Connect, |expect| expect.stage());
+        let sending = self.upload == Upload::Running;
+        let why = match loss {
+            Loss::TimedOut(span) => {
+                let span = match span.as_secs() {
+                    0 => format!("{} ms", span.as_millis()),
+                    _ => format!("{:.0} s", span.as_secs_f64()),
+                };
+                match stage {
+                    _ if sending => format!("did not take the message within the deadline ({span})"),
+                    Stage::Greeting => format!("no greeting within the deadline ({span})"),
+                    Stage::Message => format!("no answer to the message within the deadline ({span})"),
+                    _ => format!("no answer to {stage} within the deadline ({span})"),
+                }
+            }
+            Loss::Closed | Loss::Broken(_) | Loss::Tls(_) => {
+                let point = match stage {
+                    _ if sending => "while the message was being sent".to_owned(),
+                    Stage::Greeting => "before its greeting".to_owned(),
+                    Stage::Message => "after the message was sent".to_owned(),
+                    _ => format!("after {stage}"),
+                };
+                match loss {
+                    Loss::Broken(reason) => format!("connection lost {point}: {reason}"),
+                    Loss::Tls(reason) => format!("TLS failed {point}: {reason}"),
+                    _ => format!("closed the connection {point}"),
+                }
+            }
+        };
+        let kind = match loss {
+            Loss::Tls(_) => Kind::Protocol,
+            _ => Kind::Unavailable,
+        };
+        self.failure(kind, stage, why)
+    }
+
+    /// The failure that `expect` was answered with `reply`, which is no answer to it.
+    pub(in crate::smtp) fn breach(&self, expect: Expect, reply: &Reply) -> Failure {
+        let why = match expect {
+            Expect::Greeting => format!("greeted with \"{reply}\""),
+            Expect::Message if self.upload == Upload::Running => {
+                format!("answered \"{reply}\" before the message was complete")
+            }
+            _ => format!("answered {} with \"{reply}\"", expect.stage()),
+        };
+        self.failure(Kind::Protocol, expect.stage(), why)
+    }
+
+    /// A failure in this server's name; in doubt once the message is out.
+    pub(in crate::smtp) fn failure(&self, kind: Kind, stage: Stage, why: impl Into<String>) -> Failure {
+        let (kind, why) = match self.upload {
+            Upload::Over => (Kind::InDoubt, format!("{}; the message may have been accepted", why.into())),
+            _ => (kind, why.into()),
+        };
+        Failure::new(kind, self.server.clone(), why).at(stage)
+    }
+
+    /// The reply as it may be shown, and shows it to the trace.
+    fn show(&self, raw: &Raw, trace: &mut Trace) -> Reply {
+        let mut shown = raw.clone();
+        for secret in &self.secrets {
+            shown.mask(secret.as_bytes());
+        }
+        for line in shown.full_lines() {
+            trace.received(&printable(line, 512));
+        }
+        shown.reply()
+    }
+
+    fn describe(&self, garbage: &Garbage) -> String {
+        garbage.describe(self.secrets.iter().map(|secret| secret.as_bytes()))
+    }
+}

@@ -1,0 +1,220 @@
+//! The opening of a session: greeting, EHLO, STARTTLS, AUTH, until MAIL may be said.
+
+use std::net::Ipv4Addr;
+
+use lettre::transport::smtp::commands::{Ehlo, Starttls};
+use lettre::transport::smtp::extension::ClientId;
+
+use super::dialogue::{Dialogue, End, Expect, Heard};
+use super::{Capabilities, Channel, login};
+use crate::config::relay::{Login, Mechanism, Protocol, Relay, TlsMode};
+use crate::failure::{Failure, Kind};
+use crate::outcome::Stage;
+use crate::reply::Reply;
+use crate::smtp::parse::Raw;
+use crate::smtp::sasl::{self, Exchange, Trouble};
+use crate::trace::Trace;
+
+/// Where the opening is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::smtp) enum Progress {
+    /// More replies are due.
+    Waiting,
+    /// The handshake is due, then [`Opening::tls_started`].
+    Handshake,
+    /// MAIL may be said.
+    Ready,
+}
+
+/// What a reply leads to.
+enum Next {
+    Hello,
+    Helo,
+    StartTls,
+    Handshake,
+    Auth(Mechanism),
+    Response(sasl::Line),
+    Ready,
+}
+
+/// The opening of one session.
+pub(in crate::smtp) struct Opening<'a> {
+    relay: &'a Relay,
+    login: Option<&'a Login>,
+    /// The EHLO argument when the relay names none.
+    host_name: &'a str,
+    channel: Channel,
+    exchange: Option<Exchange<'a>>,
+    /// Mechanisms the server would not have.
+    tried: Vec<Mechanism>,
+}
+
+impl<'a> Opening<'a> {
+    /// The opening of a session over a new connection, whose greeting is due.
+    pub(in crate::smtp) fn new(
+        relay: &'a Relay,
+        login: Option<&'a Login>,
+        host_name: &'a str,
+        channel: Channel,
+    ) -> Self {
+        Self { relay, login, host_name, channel, exchange: None, tried: Vec::new() }
+    }
+
+    /// Goes on with the reply that was due.
+    ///
+    /// # Errors
+    /// The server will not have us, or cannot be believed.
+    pub(in crate::smtp) fn hear(
+        &mut self,
+        heard: &Heard,
+        dialogue: &mut Dialogue,
+        trace: &mut Trace,
+    ) -> Result<Progress, End> {
+        let next = self.judge(heard, dialogue)?;
+        self.go(next, dialogue, trace)
+    }
+
+    /// TLS is on; `channel` says what the connection is like now.
+    ///
+    /// # Errors
+    /// As [`Opening::hear`].
+    pub(in crate::smtp) fn tls_started(
+        &mut self,
+        channel: Channel,
+        dialogue: &mut Dialogue,
+        trace: &mut Trace,
+    ) -> Result<(), End> {
+        self.channel = channel;
+        dialogue.capabilities = Capabilities::default();
+        self.go(Next::Hello, dialogue, trace).map(|_| ())
+    }
+
+    fn judge(&mut self, heard: &Heard, dialogue: &mut Dialogue) -> Result<Next, End> {
+        let Heard { expect, reply, raw } = heard;
+        match expect {
+            Expect::Greeting if reply.is_positive() => Ok(Next::Hello),
+            Expect::Ehlo if reply.is_positive() => {
+                dialogue.capabilities = Capabilities::of(raw);
+                self.after_hello(dialogue)
+            }
+            Expect::Ehlo if reply.is_permanent() && self.relay.protocol == Protocol::Smtp => Ok(Next::Helo),
+            Expect::Helo if reply.is_positive() => self.after_hello(dialogue),
+            Expect::StartTls if reply.is_positive() => Ok(Next::Handshake),
+            Expect::Auth => self.judge_login(reply, raw, dialogue),
+            _ if reply.is_transient() || reply.is_permanent() => Err(End::Refused(reply.clone(), expect.stage())),
+            _ => Err(dialogue.breach(*expect, reply).into()),
+        }
+    }
+
+    fn judge_login(&mut self, reply: &Reply, raw: &Raw, dialogue: &Dialogue) -> Result<Next, End> {
+        // AUTH is expected only where one was begun.
+        let Some(exchange) = &mut self.exchange else { return Err(dialogue.breach(Expect::Auth, reply).into()) };
+        let refused = || End::Refused(reply.clone(), Stage::Auth);
+        let trouble = match reply.code() {
+            200..=299 => match exchange.finish() {
+                Ok(()) => return Ok(Next::Ready),
+                Err(trouble) => trouble,
+            },
+            300..=399 => match exchange.respond(raw.lines().next().unwrap_or_default()) {
+                Ok(line) => return Ok(Next::Response(line)),
+                Err(trouble) => trouble,
+            },
+            504 | 534 => {
+                self.tried.push(exchange.mechanism());
+                return self.mechanism(dialogue).map(Next::Auth).ok_or_else(refused);
+            }
+            _ => return Err(refused()),
+        };
+        Err(described(&trouble, dialogue).into())
+    }
+
+    fn after_hello(&self, dialogue: &Dialogue) -> Result<Next, End> {
+        let failed = |kind, stage, why: String| Err(dialogue.failure(kind, stage, why).into());
+        let relay = self.relay;
+        if relay.tls == TlsMode::StartTls && !self.channel.tls {
+            return match dialogue.capabilities.starttls {
+                true => Ok(Next::StartTls),
+                false => failed(Kind::Protocol, Stage::StartTls, "does not offer STARTTLS".to_owned()),
+            };
+        }
+        let Some(login) = self.login else {
+            // The caller's mistake; a message of a relay with credentials never goes out without them.
+            return match relay.login.is_some() {
+                true => failed(Kind::Software, Stage::Auth, "the credentials were not read".to_owned()),
+                false => Ok(Next::Ready),
+            };
+        };
+        match self.mechanism(dialogue) {
+            Some(mechanism) => Ok(Next::Auth(mechanism)),
+            None => {
+                let why = login::why_none(relay, login, self.channel, &dialogue.capabilities);
+                failed(Kind::Protocol, Stage::Auth, why)
+            }
+        }
+    }
+
+    /// The best mechanism that has not been tried.
+    fn mechanism(&self, dialogue: &Dialogue) -> Option<Mechanism> {
+        login::mechanisms(self.relay, self.login?, self.channel, &dialogue.capabilities)
+            .find(|mechanism| !self.tried.contains(mechanism))
+    }
+
+    fn go(&mut self, next: Next, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Progress, End> {
+        dialogue.check_silence(matches!(next, Next::Handshake), trace)?;
+        match next {
+            Next::Hello if self.relay.protocol == Protocol::Lmtp => {
+                dialogue.say(format_args!("LHLO {}", self.client_id()), Some(Expect::Ehlo), trace)?;
+            }
+            Next::Hello => dialogue.say(Ehlo::new(self.client_id()), Some(Expect::Ehlo), trace)?,
+            Next::Helo => dialogue.say(format_args!("HELO {}", self.client_id()), Some(Expect::Helo), trace)?,
+            Next::StartTls => dialogue.say(Starttls, Some(Expect::StartTls), trace)?,
+            Next::Handshake => return Ok(Progress::Handshake),
+            Next::Auth(mechanism) => self.authenticate(mechanism, dialogue, trace)?,
+            Next::Response(line) => dialogue.say_secret("", line, trace),
+            Next::Ready => return Ok(Progress::Ready),
+        }
+        Ok(Progress::Waiting)
+    }
+
+    fn authenticate(
+        &mut self,
+        mechanism: Mechanism,
+        dialogue: &mut Dialogue,
+        trace: &mut Trace,
+    ) -> Result<(), Failure> {
+        let Some(login) = self.login else { return Ok(()) };
+        trace.stage = Some(Stage::Auth);
+        let nonce = sasl::nonce().map_err(|trouble| described(&trouble, dialogue))?;
+        let mut exchange = Exchange::new(mechanism, login, &self.relay.place, nonce);
+        let initial = exchange.initial().map_err(|trouble| described(&trouble, dialogue))?;
+        self.exchange = Some(exchange);
+        let command = format!("AUTH {}", sasl::name(mechanism));
+        match initial {
+            Some(line) => dialogue.say_secret(&format!("{command} "), line, trace),
+            None => dialogue.say(command, Some(Expect::Auth), trace)?,
+        }
+        Ok(())
+    }
+
+    fn client_id(&self) -> ClientId {
+        let name = self.relay.helo.as_deref().unwrap_or(self.host_name);
+        if let Ok(address) = name.parse() {
+            ClientId::Ipv4(address)
+        } else if let Ok(address) = name.parse() {
+            ClientId::Ipv6(address)
+        } else if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            ClientId::Domain(name.to_owned())
+        } else {
+            ClientId::Ipv4(Ipv4Addr::LOCALHOST)
+        }
+    }
+}
+
+fn described(trouble: &Trouble, dialogue: &Dialogue) -> Failure {
+    let kind = match trouble {
+        Trouble::Credentials => Kind::Configuration,
+        Trouble::Random => Kind::System,
+        Trouble::Challenge | Trouble::Impostor | Trouble::Rounds(_) => Kind::Protocol,
+    };
+    dialogue.failure(kind, Stage::Auth, trouble.to_string())
+}

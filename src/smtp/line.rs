@@ -1,0 +1,135 @@
+//! One connection and whoever listens to the server at its other end: what both a single submission and
+//! a kept session do with octets.
+
+use std::time::Duration;
+
+use super::client::{Framing, Loss};
+use super::stuffing::{PIECE, Stuffing};
+use super::wire::{Connection, WireError};
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Kind};
+use crate::message::Message;
+use crate::outcome::Stage;
+use crate::trace::Trace;
+
+/// How much is read at a time, in octets.
+const READ: usize = 16 << 10;
+
+/// A deadline, and how long it was when the step began.
+pub(super) type Span = (Deadline, Duration);
+
+/// Whoever understands what the server says.
+pub(super) trait Listener {
+    /// Octets from the server.
+    fn receive(&mut self, bytes: &[u8], trace: &mut Trace);
+    /// Nothing more will come.
+    fn lost(&mut self, loss: &Loss, trace: &mut Trace);
+    /// Not one octet of the flight that ends the message could be given to the system after all.
+    fn message_withheld(&mut self);
+    /// Whether enough was heard: nothing more is to be sent.
+    fn is_done(&self) -> bool;
+}
+
+/// A connection, the one who listens, and how long both wait.
+pub(super) struct Line<'a, L> {
+    pub(super) connection: &'a mut Connection,
+    pub(super) listener: &'a mut L,
+    pub(super) trace: &'a mut Trace,
+    pub(super) span: Span,
+}
+
+impl<L: Listener> Line<'_, L> {
+    /// Writes what waits, and hears what the server says next.
+    pub(super) fn read(&mut self) {
+        let mut buffer = [0; READ];
+        match self.connection.read(&mut buffer, self.span.0) {
+            Ok(count) => self.listener.receive(&buffer[..count], self.trace),
+            Err(error) => {
+                if self.connection.is_flight_unsent() {
+                    self.listener.message_withheld();
+                }
+                self.lost(error);
+            }
+        }
+    }
+
+    /// Streams the message; whether the server is there to take its last piece, which stays queued, so
+    /// that what is said next leaves in the same write.
+    ///
+    /// # Errors
+    /// The message cannot be read back from its file.
+    pub(super) fn send(&mut self, message: &Message, framing: Framing) -> Result<bool, Failure> {
+        let mut stuffing = Stuffing::new(framing, message.facts());
+        let mut chunks = message.chunks();
+        let mut waiting = 0;
+        loop {
+            let chunk = chunks.advance().map_err(|error| {
+                let why = format!("cannot be read back from its temporary file: {error}");
+                Failure::new(Kind::Io, "message", why).at(Stage::Message)
+            })?;
+            let Some(chunk) = chunk else { break };
+            for piece in chunk.chunks(PIECE) {
+                if waiting > PIECE {
+                    waiting = 0;
+                    while !self.press_on() {}
+                    if self.listener.is_done() {
+                        return Ok(false);
+                    }
+                }
+                waiting += piece.len();
+                stuffing.apply(piece, |bytes| self.connection.queue(bytes));
+            }
+        }
+        self.connection.queue(stuffing.end());
+        Ok(self.is_awaited())
+    }
+
+    /// A connection that broke while we wrote may hold the reply that says why.
+    fn lost(&mut self, error: WireError) {
+        let mut buffer = [0; READ];
+        while self.connection.has_input()
+            && let Ok(count) = self.connection.read(&mut buffer, self.span.0)
+        {
+            self.listener.receive(&buffer[..count], self.trace);
+        }
+        let loss = match error {
+            WireError::Closed => Loss::Closed,
+            WireError::TimedOut => Loss::TimedOut(self.span.1),
+            WireError::Tls(reason) => Loss::Tls(reason),
+            WireError::Io(error) => Loss::Broken(error.to_string()),
+        };
+        self.listener.lost(&loss, self.trace);
+    }
+
+    /// Writes what is queued of the message, or hears what the server has to say against it; whether
+    /// there is nothing more to write.
+    fn press_on(&mut self) -> bool {
+        let is_written = match self.connection.flush_or_hear(self.span.0) {
+            Ok(is_written) => is_written,
+            Err(error) => {
+                self.lost(error);
+                true
+            }
+        };
+        if self.connection.has_input() {
+            self.read();
+        }
+        is_written || self.listener.is_done()
+    }
+
+    /// Whether the server is still there and has not refused the message. Else the last octets stay here,
+    /// so that nobody has it.
+    fn is_awaited(&mut self) -> bool {
+        loop {
+            match self.connection.hear() {
+                Ok(()) if self.connection.has_input() => self.read(),
+                Ok(()) => return true,
+                Err(error) => self.lost(error),
+            }
+            if self.listener.is_done() {
+                self.connection.give_up();
+                return false;
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The SMTP server without I/O (RFC 5321), for a caller that speaks SMTP to us (`-bs`): what the caller
+//! says goes in, replies and requests come out.
+//!
+//! The driver does what [`Server::next_request`] says, answers each request with [`Server::answer`], and writes
+//! what [`Server::take_replies`] gives whenever it has to wait. Any octets may be fed at any time; what
+//! is held stays bounded by what one [`Server::receive`] gets, and nothing panics.
+
+mod answer;
+mod command;
+mod content;
+#[cfg(test)]
+mod tests;
+
+pub use self::answer::Answer;
+use self::command::{Command, own};
+pub use self::command::{Mail, Rcpt};
+pub use self::content::Content;
+use self::content::{LineEnd, Unstuffing};
+use crate::reply::Reply;
+
+/// The longest command line, in octets with its line end: the 512 of RFC 5321 4.5.3.1.4 and what the
+/// parameters of SIZE, BODY, DSN and SMTPUTF8 may add.
+pub const LINE_LIMIT: usize = 2048;
+/// How many RCPT one transaction may have.
+pub const RECIPIENT_LIMIT: usize = 1000;
+/// The largest message, in octets; what EHLO promises.
+pub const SIZE_LIMIT: u64 = 1 << 30;
+
+/// What the driver does next.
+#[derive(Debug)]
+pub enum Request {
+    /// Write the replies, then read more for [`Server::receive`].
+    Read,
+    /// A transaction begins with this reverse-path; answer.
+    Mail(Mail),
+    /// One more recipient; answer.
+    Rcpt(Rcpt),
+    /// Take the message out of [`Server::content`] to its end; answer.
+    Message,
+    /// The transaction under way is forgotten.
+    Reset,
+    /// The session is over; the goodbye is among the replies.
+    Quit,
+}
+
+/// What the driver was asked and has not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    Mail,
+    Rcpt,
+    Message,
+}
+
+/// The transaction under way.
+#[derive(Debug, Default)]
+struct Transaction {
+    /// SMTPUTF8 was said behind MAIL.
+    utf8: bool,
+    /// How many RCPT were asked for.
+    asked: usize,
+    /// How many of them were accepted.
+    accepted: usize,
+}
+
+/// The state of one session.
+pub struct Server {
+    host_name: String,
+    input: Vec<u8>,
+    /// How much of `input` is dealt with.
+    taken: usize,
+    /// A command line went over [`LINE_LIMIT`]; the rest of it is thrown away.
+    overlong: bool,
+    replies: Vec<u8>,
+    transaction: Option<Transaction>,
+    asked: Asked,
+    /// The message that is being taken.
+    content: Option<Unstuffing>,
+    /// What [`Server::take_refusal`] tells.
+    refusal: Option<Reply>,
+    over: bool,
+}
+
+impl Server {
+    /// A session that begins with the greeting of `host_name`.
+    pub fn new(host_name: &str) -> Self {
+        let replies = format!("220 {host_name} ESMTP mailchute\r\n").into_bytes();
+        Self {
+            host_name: host_name.to_owned(),
+            input: Vec::new(),
+            taken: 0,
+            overlong: false,
+            replies,
+            transaction: None,
+            asked: Asked::Nothing,
+            content: None,
+            refusal: None,
+            over: false,
+        }
+    }
+
+    /// Octets from the caller; to be called when [`Request::Read`] or [`Content::Wait`] asks for them.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.input.drain(..self.taken);
+        self.taken = 0;
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// The replies that wait to be written.
+    pub fn take_replies(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.replies)
+    }
+
+    /// What to do next. A request that was not answered is taken for refused.
+    pub fn next_request(&mut self) -> Request {
+        if self.asked != Asked::Nothing {
+            self.answer(&own(451, (4, 3, 0), "not done").into());
+        }
+        loop {
+            if self.over {
+                return Request::Quit;
+            }
+            let Some((line, line_end)) = self.line() else { return Request::Read };
+            let parsed = line
+                .map_err(|reply| (reply, false))
+                .and_then(|line| command::parse(&line).map_err(|reply| (reply, command::is_of_transaction(&line))));
+            let request = match parsed {
+                Ok(command) => self.obey(command, line_end),
+                Err((reply, is_of_transaction)) => {
+                    self.say(&reply);
+                    if is_of_transaction {
+                        self.refusal = Some(reply);
+                    }
+                    None
+                }
+            };
+            if let Some(request) = request {
+                return request;
+            }
+        }
+    }
+
+    /// Answers the request that stands open.
+    pub fn answer(&mut self, answer: &Answer) {
+        let is_positive = answer.reply.is_positive();
+        match std::mem::replace(&mut self.asked, Asked::Nothing) {
+            Asked::Nothing => return,
+            Asked::Mail if is_positive => {}
+            Asked::Mail | Asked::Message => {
+                self.transaction = None;
+                self.content = None;
+            }
+            Asked::Rcpt => {
+                if let Some(transaction) = &mut self.transaction {
+                    transaction.accepted += usize::from(is_positive);
+                }
+            }
+        }
+        answer::write(&mut self.replies, &answer.reply, answer.hint.as_deref());
+    }
+
+    /// The last MAIL or RCPT that was refused here without a request, because it cannot be read or is too
+    /// much. One that came out of order only follows from another refusal.
+    pub fn take_refusal(&mut self) -> Option<Reply> {
+        self.refusal.take()
+    }
+
+    /// The next octets of the message, dots unstuffed, into `out`.
+    pub fn content(&mut self, out: &mut [u8]) -> Content {
+        let Some(unstuffing) = &mut self.content else { return Content::End };
+        let (content, taken) = unstuffing.take(&self.input[self.taken..], out);
+        self.taken += taken;
+        if matches!(content, Content::End) {
+            self.content = None;
+        }
+        content
+    }
+
+    /// The next command line, without its line end, or the reply to one that cannot be read.
+    fn line(&mut self) -> Option<(Result<String, Reply>, LineEnd)> {
+        let rest = &self.input[self.taken..];
+        let Some(end) = memchr::memchr(b'\n', rest) else {
+            if rest.len() >= LINE_LIMIT {
+                self.overlong = true;
+                self.taken = self.input.len();
+            }
+            return None;
+        };
+        let (line, line_end) = match rest[..end].strip_suffix(b"\r") {
+            Some(line) => (line, LineEnd::CrLf),
+            None => (&rest[..end], LineEnd::Lf),
+        };
+        let line = match std::str::from_utf8(line) {
+            _ if std::mem::take(&mut self.overlong) || end >= LINE_LIMIT => {
+                Err(own(500, (5, 5, 2), "the line is too long"))
+            }
+            Ok(line) if line.chars().any(char::is_control) => {
+                Err(own(500, (5, 5, 2), "a control character in the command"))
+            }
+            Ok(line) => Ok(line.to_owned()),
+            Err(_) => Err(own(500, (5, 5, 2), "the command is not UTF-8")),
+        };
+        self.taken += end + 1;
+        Some((line, line_end))
+    }
+
+    fn obey(&mut self, command: Command, line_end: LineEnd) -> Option<Request> {
+        match command {
+            Command::Ehlo => {
+                let reply = answer::ehlo(&self.host_name);
+                self.replies.extend_from_slice(reply.as_bytes());
+                self.forget()
+            }
+            Command::Helo => {
+                self.replies.extend_from_slice(format!("250 {}\r\n", self.host_name).as_bytes());
+                self.forget()
+            }
+            Command::Reset => {
+                self.say(&own(250, (2, 0, 0), "forgotten"));
+                self.forget()
+            }
+            Command::Quit => {
+                self.say(&own(221, (2, 0, 0), "bye"));
+                self.over = true;
+                Some(Request::Quit)
+            }
+            Command::Mail(mail) => self.mail(mail),
+            Command::Rcpt(rcpt) => self.rcpt(rcpt),
+            Command::Data => self.data(line_end),
+            Command::Say(reply) => {
+                self.say(&reply);
+                None
+            }
+        }
+    }
+
+    fn mail(&mut self, mail: Mail) -> Option<Request> {
+        if self.transaction.is_some() {
+            self.say(&own(503, (5, 5, 1), "a transaction is under way, RSET ends it"));
+            return None;
+        }
+        if mail.size.is_some_and(|size| size > SIZE_LIMIT) {
+            let refusal = own(552, (5, 3, 4), &format!("larger than {SIZE_LIMIT} octets"));
+            self.say(&refusal);
+            self.refusal = Some(refusal);
+            return None;
+        }
+        self.transaction = Some(Transaction { utf8: mail.utf8, ..Transaction::default() });
+        self.asked = Asked::Mail;
+        Some(Request::Mail(mail))
+    }
+
+    fn rcpt(&mut self, rcpt: Rcpt) -> Option<Request> {
+        let refusal = match &mut self.transaction {
+            None => own(503, (5, 5, 1), "MAIL comes first"),
+            Some(transaction) if transaction.asked >= RECIPIENT_LIMIT => {
+                own(452, (4, 5, 3), &format!("no more than {RECIPIENT_LIMIT} recipients"))
+            }
+            Some(transaction) if !transaction.utf8 && !rcpt.is_ascii() => {
+                own(553, (5, 6, 7), "an address outside ASCII needs SMTPUTF8 behind MAIL")
+            }
+            Some(transaction) => {
+                transaction.asked += 1;
+                self.asked = Asked::Rcpt;
+                return Some(Request::Rcpt(rcpt));
+            }
+        };
+        self.say(&refusal);
+        if self.transaction.is_some() {
+            self.refusal = Some(refusal);
+        }
+        None
+    }
+
+    fn data(&mut self, line_end: LineEnd) -> Option<Request> {
+        let refusal = match &self.transaction {
+            None => own(503, (5, 5, 1), "MAIL comes first"),
+            Some(Transaction { asked: 0, .. }) => own(503, (5, 5, 1), "RCPT comes first"),
+            Some(Transaction { accepted: 0, .. }) => own(554, (5, 5, 1), "no recipient was accepted"),
+            Some(_) => {
+                self.say(&Reply::new(354, None, "end the message with a lone dot"));
+                self.content = Some(Unstuffing::new(line_end));
+                self.asked = Asked::Message;
+                return Some(Request::Message);
+            }
+        };
+        self.say(&refusal);
+        None
+    }
+
+    /// Ends the transaction under way, if there is one.
+    fn forget(&mut self) -> Option<Request> {
+        self.transaction.take().map(|_| Request::Reset)
+    }
+
+    fn say(&mut self, reply: &Reply) {
+        answer::write(&mut self.replies, reply, None);
+    }
+}

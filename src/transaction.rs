@@ -1,0 +1,398 @@
+//! One message passed on step by step while its caller waits for every reply (`-bs`): the counterpart of
+//! [`submit`] for a caller that speaks SMTP itself.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::address::Address;
+use crate::config::relay::{Protocol, Relay};
+use crate::deadline::Deadline;
+use crate::envelope::{Dsn, Envelope};
+use crate::failure::{Failure, Kind};
+use crate::hint;
+use crate::message::Message;
+use crate::outcome::{Outcome, Stage};
+use crate::reply::{Enhanced, Reply};
+use crate::smtp::server::{Answer, Mail, Rcpt};
+use crate::smtp::{self, Recipients, Session};
+use crate::submit::{self, Order, Submission, Try, extra_time, is_next_relay_due};
+use crate::trace::{HandOver, Sink, Trace};
+
+/// How long a session is kept after it was last used.
+pub const IDLE: Duration = Duration::from_secs(20);
+
+/// How long the goodbye to a transaction that was given up may take.
+const RESET: Duration = Duration::from_secs(5);
+
+/// The session that is kept from one message to the next.
+#[derive(Default)]
+pub struct Upstream(Option<(Session, Instant)>);
+
+impl Upstream {
+    /// How long the kept session may still be idle, seen from `now`; `None`: none is kept.
+    pub fn patience(&self, now: Instant) -> Option<Duration> {
+        let (_, used) = self.0.as_ref()?;
+        Some(left(*used, now))
+    }
+
+    /// Says goodbye to the kept session.
+    pub fn close(&mut self) {
+        if let Some((session, _)) = self.0.take() {
+            session.quit(&mut Trace::default());
+        }
+    }
+
+    /// The kept session if it leads to `relay`; one that leads elsewhere is closed.
+    fn take(&mut self, relay: &Arc<Relay>) -> Option<Session> {
+        if self.0.as_ref().is_some_and(|(session, _)| !Arc::ptr_eq(session.relay(), relay)) {
+            self.close();
+        }
+        self.0.take().map(|(session, _)| session)
+    }
+
+    /// Keeps `session` while it is worth it.
+    fn keep(&mut self, session: Session) {
+        if session.is_open() {
+            self.0 = Some((session, Instant::now()));
+        }
+    }
+}
+
+fn left(used: Instant, now: Instant) -> Duration {
+    IDLE.saturating_sub(now.saturating_duration_since(used))
+}
+
+/// How one site's messages are passed on.
+pub struct Manner<'a> {
+    /// The relays to try, in order; never empty.
+    pub route: Vec<Arc<Relay>>,
+    /// Waiting for relays, all of one message together; large messages get more. The caller's time does
+    /// not count.
+    pub deadline: Duration,
+    /// `partial = "deliver"`, for a relay that takes everything at once.
+    pub deliver_partially: bool,
+    /// This host's name, for EHLO.
+    pub host_name: &'a str,
+    /// Hears of each try and gives it a place to show its dialogue.
+    pub begin: &'a dyn Fn(&Relay) -> Option<Sink>,
+}
+
+/// What became of one message.
+pub struct End {
+    /// What the relays said.
+    pub submission: Submission,
+    /// Reverse-path, and everybody who was asked for.
+    pub envelope: Envelope,
+    /// What the caller is told.
+    pub answer: Answer,
+}
+
+/// One message under way: MAIL was accepted.
+pub struct Transaction<'a> {
+    manner: Manner<'a>,
+    reverse_path: Option<Address>,
+    mail: Mail,
+    recipients: Recipients<'static>,
+    /// NOTIFY of the last recipient, for a relay that takes everything at once.
+    notify: Option<String>,
+    /// The relay in use, by its place in the route.
+    relay: usize,
+    /// The tries before it.
+    tries: Vec<Try>,
+    trace: Trace,
+    /// Spent on this relay.
+    took: Duration,
+    /// What is left of the deadline.
+    left: Duration,
+    /// Why the relay can be asked nothing more.
+    broken: Option<Failure>,
+    /// The relay said 421.
+    closing: Option<Reply>,
+}
+
+impl<'a> Transaction<'a> {
+    /// Says MAIL to the first relay of the route that takes it. The kept session is used where it leads
+    /// there; one that has gone meanwhile is opened anew.
+    ///
+    /// # Errors
+    /// No relay takes it: what each of them said.
+    pub fn begin(
+        manner: Manner<'a>,
+        reverse_path: Option<Address>,
+        mail: Mail,
+        upstream: &mut Upstream,
+    ) -> Result<(Self, Reply), Box<End>> {
+        let left = manner.deadline;
+        let mut this = Self {
+            manner,
+            reverse_path,
+            mail,
+            recipients: Recipients::default(),
+            notify: None,
+            relay: 0,
+            tries: Vec::new(),
+            trace: Trace::default(),
+            took: Duration::ZERO,
+            left,
+            broken: None,
+            closing: None,
+        };
+        loop {
+            let relay = Arc::clone(this.current());
+            this.trace = Trace::new((this.manner.begin)(&relay));
+            this.took = Duration::ZERO;
+            let is_last = this.relay + 1 == this.manner.route.len();
+            let share = if is_last { this.left } else { this.left / 2 };
+            let result = match this.timed(|this| this.open(&relay, upstream, Deadline::after(share))) {
+                Ok(reply) if reply.is_positive() => return Ok((this, reply)),
+                Ok(reply) | Err(smtp::End::Refused(reply, Stage::MailFrom)) => {
+                    Ok(this.refusal_of_all(&reply, Stage::MailFrom))
+                }
+                Err(smtp::End::Refused(reply, stage)) => Ok(this.refusal_of_all(&reply, stage)),
+                Err(smtp::End::Failed(failure)) => Err(failure),
+            };
+            let is_settled = is_last || !is_next_relay_due(&result, false);
+            this.close_try(result);
+            if is_settled {
+                return Err(Box::new(this.end()));
+            }
+            this.relay += 1;
+        }
+    }
+
+    fn current(&self) -> &Arc<Relay> {
+        &self.manner.route[self.relay]
+    }
+
+    /// Whether the relay in use is asked step by step; another one gets everything at once at the dot.
+    fn is_stepwise(&self) -> bool {
+        self.current().api.is_none() && self.current().protocol != Protocol::Null
+    }
+
+    fn open(&mut self, relay: &Arc<Relay>, upstream: &mut Upstream, deadline: Deadline) -> Result<Reply, smtp::End> {
+        if !self.is_stepwise() {
+            return Ok(accepted(0, "sender ok"));
+        }
+        if let Some(mut session) = upstream.take(relay) {
+            session.describe(&mut self.trace);
+            let result = session.mail(self.reverse_path.as_ref(), &self.mail, deadline, &mut self.trace);
+            if session.is_open() {
+                upstream.keep(session);
+                return result;
+            }
+            // It had gone while nothing was said. Nobody has anything yet, so a new one is asked.
+        }
+        let login = relay.login(deadline, &mut self.trace.warnings)?;
+        let mut session = Session::open(relay, login.as_ref(), self.manner.host_name, deadline, &mut self.trace)?;
+        let result = session.mail(self.reverse_path.as_ref(), &self.mail, deadline, &mut self.trace);
+        upstream.keep(session);
+        result
+    }
+
+    /// Says RCPT for `address`, one of those that what the caller said stands for.
+    ///
+    /// # Errors
+    /// No reply was had, now or before.
+    pub fn rcpt(&mut self, address: Address, rcpt: &Rcpt, upstream: &mut Upstream) -> Result<Reply, Failure> {
+        if let Some(failure) = &self.broken {
+            return Err(failure.clone());
+        }
+        if !self.is_stepwise() {
+            let reply = accepted(5, "recipient ok");
+            self.notify.clone_from(&rcpt.notify);
+            self.recipients.add(address, reply.clone());
+            return Ok(reply);
+        }
+        let Some(mut session) = upstream.take(&Arc::clone(self.current())) else {
+            return Err(self.gone());
+        };
+        let deadline = Deadline::after(self.left);
+        let result = self.timed(|this| session.rcpt(&address, rcpt, deadline, &mut this.trace));
+        upstream.keep(session);
+        match result {
+            Ok(reply) | Err(smtp::End::Refused(reply, _)) => {
+                if reply.code() == 421 {
+                    self.closing = Some(reply.clone());
+                }
+                self.recipients.add(address, reply.clone());
+                Ok(reply)
+            }
+            // An address this relay cannot be told is no reason to give up the others.
+            Err(smtp::End::Failed(failure)) => {
+                if failure.kind != Kind::Data {
+                    self.broken = Some(failure.clone());
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Hands over the message: what came of it, with the envelope it had.
+    pub fn send(mut self, message: &Message, upstream: &mut Upstream, hand_over: &HandOver) -> End {
+        self.left = self.left.saturating_add(extra_time(message.size()));
+        if !self.is_stepwise() {
+            return self.send_at_once(message, hand_over);
+        }
+        let result = match (self.broken.take(), upstream.take(&Arc::clone(self.current()))) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(mut session)) => {
+                let deadline = Deadline::after(self.left);
+                let result = self
+                    .timed(|this| session.message(message, &mut this.recipients, deadline, &mut this.trace, hand_over));
+                if result.is_err() && session.is_open() {
+                    session.quit(&mut self.trace);
+                } else {
+                    upstream.keep(session);
+                }
+                result
+            }
+            (None, None) => match self.closing.take() {
+                Some(reply) => Ok(self.recipients.outcome(Some((&reply, Stage::Data)), true)),
+                None => Err(self.gone()),
+            },
+        };
+        self.close_try(result.map(told));
+        self.end()
+    }
+
+    /// The rest of the route, as for any message.
+    fn send_at_once(mut self, message: &Message, hand_over: &HandOver) -> End {
+        let envelope = self.envelope();
+        let order = Order {
+            route: &self.manner.route[self.relay..],
+            envelope: &envelope,
+            message,
+            deliver_partially: self.manner.deliver_partially,
+            retry_in_doubt: false,
+            deadline: self.manner.deadline,
+            host_name: self.manner.host_name,
+        };
+        let submission = submit::submit(&order, hand_over, self.manner.begin);
+        self.tries.extend(submission.into_tries());
+        self.end()
+    }
+
+    /// The caller has given up, or goes on to another message: what was refused, if anything was.
+    pub fn abandon(mut self, upstream: &mut Upstream) -> Option<End> {
+        if self.is_stepwise()
+            && let Some(mut session) = upstream.take(&Arc::clone(self.current()))
+        {
+            if session.reset(Deadline::after(RESET), &mut self.trace).is_ok_and(|reply| reply.is_positive()) {
+                upstream.keep(session);
+            } else {
+                session.quit(&mut self.trace);
+            }
+        }
+        let result = match self.broken.take() {
+            Some(failure) => Err(failure),
+            None if self.recipients.any_refused() => {
+                let mut outcome = self.recipients.outcome(None, true);
+                // Of the others there is nothing to tell.
+                outcome.answers.retain(|answer| answer.reply.is_some());
+                Ok(outcome)
+            }
+            None => return None,
+        };
+        self.close_try(result);
+        Some(self.end())
+    }
+
+    /// Reverse-path and forward-paths so far.
+    pub fn envelope(&self) -> Envelope {
+        Envelope {
+            reverse_path: self.reverse_path.clone(),
+            forward_paths: self.recipients.addresses().to_vec(),
+            dsn: Dsn { notify: self.notify.clone(), ret: self.mail.ret.clone(), envid: self.mail.envid.clone() },
+        }
+    }
+
+    /// The relay ended the session before.
+    fn gone(&self) -> Failure {
+        let why = match &self.closing {
+            Some(reply) => format!("said \"{reply}\" and closed the session"),
+            None => "the session is over".to_owned(),
+        };
+        Failure::new(Kind::Unavailable, self.current().place.to_string(), why).at(Stage::RcptTo)
+    }
+
+    /// Counts the time of `work` against the deadline.
+    fn timed<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let begun = Instant::now();
+        let result = work(self);
+        let took = begun.elapsed();
+        self.took += took;
+        self.left = self.left.saturating_sub(took);
+        result
+    }
+
+    fn close_try(&mut self, result: Result<Outcome, Failure>) {
+        let relay = Arc::clone(self.current());
+        let trace = std::mem::take(&mut self.trace);
+        self.tries.push(Try { relay, result, trace, took: self.took });
+    }
+
+    fn end(self) -> End {
+        let envelope = self.envelope();
+        let submission = Submission::of(self.tries);
+        let answer = answer(&submission);
+        End { submission, envelope, answer }
+    }
+
+    /// The refusal of a message whose recipients are not known yet. An outcome has one answer at least;
+    /// where it concerns everybody nobody reads whose it is.
+    fn refusal_of_all(&self, reply: &Reply, stage: Stage) -> Outcome {
+        let stand_in = self.reverse_path.clone().unwrap_or_else(|| Address::new_dangerous("postmaster", "localhost"));
+        Outcome::same_for_all(&[stand_in], reply, stage)
+    }
+}
+
+/// Whom the caller saw refused it chose to do without; of the others each one counts, so a server that took
+/// the message for some of them only (LMTP) leaves it in doubt.
+fn told(mut outcome: Outcome) -> Outcome {
+    let asked = || outcome.answers.iter().filter(|answer| answer.stage != Stage::RcptTo);
+    let is_positive = |answer: &crate::outcome::Answer| answer.reply.as_ref().is_some_and(Reply::is_positive);
+    outcome.partial_chosen = !asked().any(is_positive) || asked().all(is_positive);
+    outcome
+}
+
+/// What the caller is told: of those it has not seen refused yet, as far as there are any.
+fn answer(submission: &Submission) -> Answer {
+    let decisive = submission.decisive();
+    let outcome = match &decisive.result {
+        Err(failure) => return failure.into(),
+        Ok(outcome) if outcome.is_forced_partial() => {
+            let text = "accepted for some recipients only, do not send it again to all";
+            return Reply::new(554, Some(Enhanced::new(5, 4, 2)), text).into();
+        }
+        Ok(outcome) => outcome,
+    };
+    let mut late = outcome.clone();
+    late.answers.retain(|answer| answer.stage > Stage::RcptTo);
+    let told = late.decisive().or_else(|| outcome.decisive());
+    match told {
+        Some((answer, reply)) => {
+            let hint = hint::for_reply(reply, answer.stage, &decisive.relay).filter(|_| !reply.is_positive());
+            Answer { hint, ..reply.clone().into() }
+        }
+        None => Reply::new(451, Some(Enhanced::new(4, 3, 0)), "no answer came of it").into(),
+    }
+}
+
+fn accepted(detail: u16, text: &str) -> Reply {
+    Reply::new(250, Some(Enhanced::new(2, 1, detail)), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_kept_for_twenty_seconds() {
+        let used = Instant::now();
+        assert_eq!(left(used, used), IDLE);
+        assert_eq!(left(used, used + Duration::from_secs(15)), Duration::from_secs(5));
+        assert_eq!(left(used, used + Duration::from_secs(3600)), Duration::ZERO);
+        assert_eq!(left(used + Duration::from_secs(1), used), IDLE);
+        assert_eq!(Upstream::default().patience(used), None);
+    }
+}
