@@ -17,8 +17,11 @@ use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("access_key")], ..Entry::of::<Azure>("azure-communication") };
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("access_key")],
+    url: &["resource", "access_key"],
+    ..Entry::of::<Azure>("azure-communication")
+};
 
 const PATH: &str = "/emails:send?api-version=2025-09-01";
 
@@ -216,6 +219,26 @@ fn operation_id(mail: &Mail<'_>) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::Dsn;
+    use crate::message::Message;
+
+    #[test]
+    fn an_operation_is_a_message_and_its_recipients() {
+        let id = |message: &str, recipient: &str| {
+            let forward_paths = vec![recipient.parse().expect("an address")];
+            let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
+            let message = Message::read(&mut message.as_bytes(), false).expect("a message");
+            let now = jiff::Timestamp::UNIX_EPOCH;
+            operation_id(&Mail { envelope: &envelope, message: &message, endpoint: "", now }).expect("an id")
+        };
+        let first = id("Message-ID: <1@a.example>\n\nx\n", "b@example.net");
+        assert_eq!(first, id("Message-ID: <1@a.example>\n\nx\n", "b@example.net"));
+        assert_ne!(first, id("Message-ID: <1@a.example>\n\nx\n", "c@example.net"));
+        assert_ne!(first, id("Message-ID: <2@a.example>\n\nx\n", "b@example.net"));
+        let form: String = first.chars().map(|c| if c.is_ascii_hexdigit() { 'x' } else { c }).collect();
+        assert_eq!(form, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx");
+        assert_eq!(&first[14..15], "8", "{first}");
+    }
 
     /// Worked out by hand with Python's hmac and hashlib.
     #[test]

@@ -11,6 +11,7 @@ use crate::outcome::Outcome;
 
 pub(super) static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("token")],
+    url: &["account_id", "token"],
     raw: true,
     sender: Sender::Carried,
     recipients: Some(50),
@@ -111,5 +112,24 @@ impl Sent {
                 None
             }
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Dsn;
+    use crate::failure::Kind;
+    use crate::message::Message;
+
+    #[test]
+    fn the_null_reverse_path_is_refused() {
+        let forward_paths = vec!["b@example.net".parse().expect("an address")];
+        let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
+        let message = Message::read(&mut "Subject: x\n\nx\n".as_bytes(), false).expect("a message");
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let mail = Mail { envelope: &envelope, message: &message, endpoint: "", now };
+        let failure = Cloudflare { account_id: "1".into() }.request(&mail, &Keys::default()).err();
+        assert!(failure.is_some_and(|failure| failure.kind == Kind::Data && failure.why.contains("null reverse-path")));
     }
 }

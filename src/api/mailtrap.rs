@@ -103,17 +103,7 @@ impl Api for Mailtrap {
 
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
         let parts = mail.parts()?;
-        let path = match (&self.inbox_id, self.region) {
-            (Some(id), Some(Region::Sandbox)) => format!("/api/send/{id}"),
-            (None, Some(Region::Sandbox)) => {
-                return Err(Failure::new(Kind::Configuration, "inbox_id", "is missing: region = \"sandbox\" wants it"));
-            }
-            (Some(_), _) => {
-                return Err(Failure::new(Kind::Configuration, "inbox_id", "is for region = \"sandbox\" only"));
-            }
-            (None, _) => "/api/send".to_owned(),
-        };
-        let request = Request::json(path, &self.body(&parts)?)?;
+        let request = Request::json(self.path()?, &self.body(&parts)?)?;
         Ok(request.bearer(keys.get("token")?).warn(parts.warnings()))
     }
 
@@ -135,6 +125,16 @@ impl Api for Mailtrap {
 }
 
 impl Mailtrap {
+    fn path(&self) -> Result<String, Failure> {
+        let wrong = |why: &str| Failure::new(Kind::Configuration, "inbox_id", why);
+        match (&self.inbox_id, self.region) {
+            (Some(id), Some(Region::Sandbox)) => Ok(format!("/api/send/{id}")),
+            (None, Some(Region::Sandbox)) => Err(wrong("is missing: region = \"sandbox\" wants it")),
+            (Some(_), _) => Err(wrong("is for region = \"sandbox\" only")),
+            (None, _) => Ok("/api/send".into()),
+        }
+    }
+
     fn body<'a>(&'a self, parts: &'a Parts) -> Result<Body<'a>, Failure> {
         let file = |file: &'a Attachment| File {
             filename: &file.name,
@@ -161,4 +161,19 @@ impl Mailtrap {
 
 fn mailbox(person: &Person) -> Mailbox<'_> {
     Mailbox { email: &person.address, name: person.name.as_deref() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inbox_goes_with_the_sandbox() {
+        let path = |region, inbox: Option<&str>| {
+            Mailtrap { region, inbox_id: inbox.map(str::to_owned), category: None }.path().ok()
+        };
+        assert_eq!(path(Some(Region::Sandbox), Some("42")).as_deref(), Some("/api/send/42"));
+        assert_eq!(path(Some(Region::Bulk), None).as_deref(), Some("/api/send"));
+        assert_eq!((path(Some(Region::Sandbox), None), path(None, Some("42"))), (None, None));
+    }
 }

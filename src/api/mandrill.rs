@@ -64,7 +64,7 @@ impl Api for Mandrill {
             ip_pool: self.ip_pool.as_deref(),
             return_path_domain: self.return_path_domain.as_deref(),
         };
-        Request::json("/api/1.0/messages/send-raw.json", &body)
+        Ok(Request::json("/api/1.0/messages/send-raw.json", &body)?.warn(mail.sender_warning()))
     }
 
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {

@@ -6,21 +6,30 @@
 
 mod amazon_ses;
 mod azure_communication;
+mod brevo;
 mod cloudflare;
 mod elastic_email;
 mod keys;
 mod mail;
+mod mailersend;
 mod mailgun;
+mod mailjet;
 mod mailtrap;
 mod mandrill;
 pub mod parts;
 mod postmark;
 mod request;
+mod resend;
 mod response;
 mod scaleway;
 mod sendgrid;
+mod sendlayer;
 mod smtp2go;
+mod smtp_com;
 mod sparkpost;
+#[cfg(test)]
+mod trial;
+mod zeptomail;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -42,16 +51,23 @@ use crate::outcome::Outcome;
 static REGISTRY: &[&Entry] = &[
     &amazon_ses::ENTRY,
     &azure_communication::ENTRY,
+    &brevo::ENTRY,
     &cloudflare::ENTRY,
     &elastic_email::ENTRY,
+    &mailersend::ENTRY,
     &mailgun::ENTRY,
+    &mailjet::ENTRY,
     &mailtrap::ENTRY,
     &mandrill::ENTRY,
     &postmark::ENTRY,
+    &resend::ENTRY,
     &scaleway::ENTRY,
     &sendgrid::ENTRY,
+    &sendlayer::ENTRY,
     &smtp2go::ENTRY,
+    &smtp_com::ENTRY,
     &sparkpost::ENTRY,
+    &zeptomail::ENTRY,
 ];
 
 /// One provider's API with its settings: the value that `[relay.NAME]` is read into.

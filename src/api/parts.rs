@@ -18,6 +18,7 @@ use super::mail::Mail;
 use crate::failure::{Failure, Kind};
 use crate::message::Header;
 use crate::outcome::Stage;
+use crate::reply::{Enhanced, Reply};
 
 /// A message as fields.
 #[derive(Debug, Default)]
@@ -57,7 +58,8 @@ pub struct Attachment {
     pub content: Vec<u8>,
     /// Its Content-ID without angle brackets.
     pub content_id: Option<String>,
-    /// Whether it is shown inside the text: it has a Content-ID and is no plain attachment.
+    /// Whether it is shown inside the text: it has a Content-ID, and is no plain attachment or the HTML text
+    /// refers to it all the same.
     pub is_inline: bool,
 }
 
@@ -218,6 +220,18 @@ impl Parts {
             list => vec![format!("not carried by the API: {}", list.join(", "))],
         }
     }
+}
+
+/// For an API that takes `most` recipients in one field.
+///
+/// # Errors
+/// A refusal (550 5.5.3): there are more.
+pub fn at_most(most: usize, people: &[Person], field: &str) -> Result<(), Failure> {
+    if people.len() <= most {
+        return Ok(());
+    }
+    let text = format!("this provider's API takes {most} recipients in {field}, this message has {}", people.len());
+    Err(Failure::refused("message", Reply::new(550, Some(Enhanced::new(5, 5, 3)), &text)).at(Stage::Message))
 }
 
 /// The refusal of a message with `what` in it.

@@ -8,8 +8,11 @@ use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("secret_key")], ..Entry::of::<Scaleway>("scaleway") };
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("secret_key")],
+    url: &["project_id", "secret_key"],
+    ..Entry::of::<Scaleway>("scaleway")
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

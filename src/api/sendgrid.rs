@@ -163,12 +163,6 @@ impl SendGrid {
         let text = parts.text.as_deref().map(|value| Content { r#type: "text/plain", value });
         let html = parts.html.as_deref().map(|value| Content { r#type: "text/html", value });
         let one = parts.reply_to.len() == 1;
-        let mut headers = BTreeMap::new();
-        for (name, value) in &parts.headers {
-            if headers.insert(name.as_str(), value.as_str()).is_some() {
-                return Err(super::parts::cannot(&format!("more than one {name} field")));
-            }
-        }
         Ok(Body {
             personalizations: [Recipients { to: emails(&parts.to), cc: emails(&parts.cc), bcc: emails(&parts.bcc) }],
             from: Email::from(&parts.from),
@@ -187,7 +181,7 @@ impl SendGrid {
                     content_id: file.content_id.as_deref(),
                 })
                 .collect(),
-            headers,
+            headers: parts.header_map()?,
             categories: &self.tags,
             mail_settings: self.sandbox.then_some(MailSettings { sandbox_mode: Enable { enable: true } }),
         })

@@ -126,9 +126,15 @@ impl Run {
     }
 
     /// Ends the run without a relay having been spoken to: stderr line, log record, exit status.
+    /// Where no message is under way, there is nothing to tell but the status.
     pub(crate) fn fail(&self, failure: &Failure) -> u8 {
-        let site = self.state().record.site.clone();
-        say(&report::of_failure(failure, None, site.as_deref()));
+        let (site, idle) = {
+            let state = self.state();
+            (state.record.site.clone(), state.idle)
+        };
+        if !idle {
+            say(&report::of_failure(failure, None, site.as_deref()));
+        }
         self.close(failure)
     }
 

@@ -43,7 +43,6 @@ pub(super) fn serve(invocation: &Invocation) -> u8 {
     let caller = Caller::current();
     let hand_over = Arc::default();
     let run = Run::new(invocation, &caller, &hand_over);
-    run.rest();
     let host_name = host::name();
     let show = invocation.verbose && !caller.privileged;
     let begin = |relay: &Relay| {
@@ -64,6 +63,7 @@ pub(super) fn serve(invocation: &Invocation) -> u8 {
         Ok(input) => File::from(input),
         Err(error) => return run.fail(&unreadable(&error)),
     };
+    run.rest();
     let upstream = Upstream::default();
     let ear = Ear { server: Server::new(host::ehlo_argument(&host_name)), input, gone: false };
     let mut desk = Desk { house: &house, ear, upstream, transaction: None, status: exit::OK };

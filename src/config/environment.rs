@@ -98,7 +98,11 @@ impl Environment {
             }),
         );
         relay.replace("password", secret(variables, &names.password)?);
-        let key = relay.api.and_then(|api| api.url_key(0)).or(relay.provider.map(Provider::key));
+        let key = relay
+            .api
+            .and_then(|api| api.credentials.first())
+            .map(|first| first.key)
+            .or(relay.provider.map(Provider::key));
         relay.replace(key.unwrap_or("token"), secret(variables, &names.key)?);
         for (key, value) in query {
             let value = typed(&key, value);

@@ -60,9 +60,10 @@ pub(super) fn typed(key: &str, text: String) -> Value {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match (key, text.as_str()) {
         ("port" | "transient_status", _) if digits => Value::Bare(text),
-        ("open_tracking" | "click_tracking" | "track_opens" | "track_clicks" | "sandbox", "true" | "false") => {
-            Value::Bare(text)
-        }
+        (
+            "tracking" | "open_tracking" | "click_tracking" | "track_opens" | "track_clicks" | "sandbox",
+            "true" | "false",
+        ) => Value::Bare(text),
         ("chunking", "true" | "1") => Value::Bare("true".into()),
         ("chunking", "false" | "0") => Value::Bare("false".into()),
         ("auth" | "sender" | "local_domains" | "tags", list) => self::list(list),

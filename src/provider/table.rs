@@ -78,8 +78,10 @@ pub(super) static PROVIDERS: &[Provider] = &[
         host: "smtp-relay.brevo.com",
         ports: &[implicit(465), starttls(587), starttls(2525)],
         secrets: &["smtp_key", "password"],
-        api_keys: &["api_key"],
-        notes: &["the SMTP key is not the API key"],
+        notes: &[
+            "the SMTP key is not the API key",
+            "by API: 99 recipients a message, one Reply-To address, and no images inside the text",
+        ],
         unverified: &["STARTTLS on 587 and 2525", "message size limit"],
         ..ROW
     },
@@ -142,8 +144,10 @@ pub(super) static PROVIDERS: &[Provider] = &[
         aliases: &[],
         host: "smtp.mailersend.net",
         ports: &[starttls(587)],
-        api_keys: &["token"],
-        notes: &["invalid messages are answered with 450, and never succeed when sent again"],
+        notes: &[
+            "invalid messages are answered with 450, and never succeed when sent again",
+            "by API: header fields of one's own need a plan that has them (custom_headers = true)",
+        ],
         unverified: &["port 2525", "25 MB; 50 To, 10 Cc, 10 Bcc"],
         ..ROW
     },
@@ -241,7 +245,10 @@ pub(super) static PROVIDERS: &[Provider] = &[
         ports: &[implicit(465), implicit(2465), starttls(587), starttls(2587), starttls(25)],
         username: UserName::Word("resend"),
         secrets: &["api_key", "password"],
-        notes: &["50 recipients a message", "an attachment whose name does not fit its type drops the mail silently"],
+        notes: &[
+            "50 recipients in To",
+            "an attachment whose name does not fit its type drops the mail silently; by API the name decides",
+        ],
         unverified: &["40 MB"],
         ..ROW
     },
@@ -276,9 +283,11 @@ pub(super) static PROVIDERS: &[Provider] = &[
         aliases: &["send-layer"],
         host: "smtp.sendlayer.net",
         ports: &[starttls(587)],
-        api_keys: &["api_key"],
-        notes: &["the SMTP user name and password come from the dashboard and are not the API key"],
-        unverified: &["AUTH mechanisms", "ports 465 and 2525"],
+        notes: &[
+            "the SMTP user name and password come from the dashboard and are not the API key",
+            "by API: 10 recipients in To, 10 in Cc, 5 in Bcc, 10 MB a message",
+        ],
+        unverified: &["AUTH mechanisms", "ports 465 and 2525", "images inside the text by API"],
         ..ROW
     },
     Provider {
@@ -287,12 +296,12 @@ pub(super) static PROVIDERS: &[Provider] = &[
         aliases: &["smtpcom", "smtp.com"],
         host: "send.smtp.com",
         ports: &[implicit(465), starttls(2525), starttls(25), starttls(25025)],
-        api_keys: &["api_key", "channel"],
         notes: &[
             "username and password are those of a sender (channel)",
             "some accounts have a host of their own: host = \"NAME.smtp.com\"",
+            "by API: channel is the name of the sender",
         ],
-        unverified: &["port 587", "size and recipient limits"],
+        unverified: &["port 587", "size and recipient limits", "8-bit content by API"],
         ..ROW
     },
     Provider {
@@ -346,7 +355,7 @@ pub(super) static PROVIDERS: &[Provider] = &[
         username: UserName::Word("emailapikey"),
         secrets: &["token", "password"],
         notes: &["token is the send-mail token of one agent", "transactional mail only"],
-        unverified: &["hosts of other data centres", "size limits"],
+        unverified: &["SMTP hosts of other data centres", "API hosts: endpoint takes another", "size limits"],
         ..ROW
     },
     Provider {

@@ -78,6 +78,35 @@ fn questions_a_caller_without_a_queue_asks() {
 }
 
 #[test]
+fn recipients_are_verified_without_a_message() {
+    let setup = Setup::new(Server::new()).top("[alias]\nroot = [\"admin@example.net\"]");
+    let run = setup.mailchute().args(["-bv", "root", "bob@example.net"]).run();
+    run.expect_status(0);
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert!(lines[0].starts_with("admin@example.net... deliverable: ") && lines.len() == 2, "{}", run.report());
+    setup.mailchute().args(["-bv", "nosuchname"]).run().expect_status(65).expect_stderr("mailchute: nosuchname: *");
+    assert!(setup.deliveries().is_empty());
+}
+
+#[test]
+fn options_for_delivery_reports_reach_the_server() {
+    for (offered, notify) in [(&["DSN", "PIPELINING", "CHUNKING"][..], "NOTIFY=SUCCESS,DELAY"), (&["8BITMIME"], "")] {
+        let setup = Setup::new(Server::new().capabilities(offered));
+        let line = "-bm -i -Nsuccess,delay -R hdrs -V ticket+1 -B 8BITMIME -L tag -G -U -h 3 bob@example.net";
+        setup.mailchute().line(line).stdin(MESSAGE).run().expect_status(0);
+        let noted = setup.record()["warnings"].to_string();
+        let deliveries = setup.deliveries();
+        let (mail, rcpt) = (&deliveries[0].parameters, &deliveries[0].recipients[0].parameters);
+        assert_eq!(mail.contains("RET=HDRS ENVID=ticket+2B1"), !notify.is_empty(), "{mail}");
+        assert!(
+            rcpt.starts_with(notify) && rcpt.contains("ORCPT=rfc822;bob@example.net") != notify.is_empty(),
+            "{rcpt}"
+        );
+        assert_eq!(noted.contains("NOTIFY, RET, ENVID not carried"), notify.is_empty(), "{noted}");
+    }
+}
+
+#[test]
 fn help_and_version_need_no_configuration() {
     for args in [&["--help"][..], &["--version"], &["providers"], &["status", "150"], &["status", "0x4b"]] {
         let run = mailchute().args(args.iter().copied()).run();

@@ -29,6 +29,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use testkit::{Action, Case, Identity, Moment, PATIENCE, Scratch, Script, Server, TlsStart, escaped, matches};
 
 use crate::setup::{Setup, every_case, exit};
@@ -297,4 +299,37 @@ fn an_lmtp_relay_that_takes_it_for_some_only_leaves_it_in_doubt() {
         assert_eq!(caller.converse(&lines)[4], reply);
         assert_eq!(caller.finish().0, status, "{reply}");
     }
+}
+
+#[test]
+fn a_relay_that_takes_everything_at_once_is_asked_at_the_dot() {
+    let scratch = Scratch::new();
+    let config = "[log]\nto = []\n[relay.main]\nprotocol = \"null\"\n";
+    let mut caller = Caller::start(&scratch.write("config.toml", config, 0o644), "-bs", "\r\n");
+    caller.hear();
+    let lines = ["MAIL FROM:<>", "RCPT TO:<bob@example.net>", "DATA", MESSAGE, "QUIT"];
+    let replies = caller.converse(&lines);
+    assert!(replies[3].starts_with("250 2.0.0 discarded"), "{replies:?}");
+    assert_eq!(caller.finish(), (0, Vec::new()));
+}
+
+#[test]
+fn a_signal_ends_a_session_that_waits_for_its_caller() {
+    let setup = Setup::new(Server::new());
+    let mut caller = setup.caller();
+    let lines = ["MAIL FROM:<a@example.org>", "RCPT TO:<bob@example.net>", "DATA", MESSAGE];
+    assert_eq!(caller.converse(&lines)[3], "250 2.0.0 queued as 4F2A1");
+    kill(Pid::from_raw(caller.child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert_eq!(caller.hear(), None);
+    assert_eq!(caller.finish(), (71, Vec::new()), "no message was under way, so there is nothing to tell");
+    assert_eq!(setup.scratch.read("log").lines().count(), 1);
+
+    let mut caller = setup.caller();
+    caller.converse(&lines[..2]);
+    kill(Pid::from_raw(caller.child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert_eq!(caller.hear(), None);
+    let (status, stderr) = caller.finish();
+    assert_eq!(status, 71);
+    assert!(stderr[0].starts_with("mailchute: SIGTERM: stopped before the message was sent"), "{stderr:?}");
+    assert_eq!(setup.scratch.read("log").lines().count(), 2);
 }

@@ -69,6 +69,19 @@ fn texts_come_in_every_charset_and_files_as_they_are() {
 }
 
 #[test]
+fn a_file_that_the_html_refers_to_is_shown_inside_it() {
+    let message = |html: &str| {
+        format!(
+            "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/html\n\n{html}\n--x\n\
+             Content-Type: image/png\nContent-ID: <logo@x>\nContent-Disposition: attachment; filename=a.png\n\n\
+             x\n--x--\n"
+        )
+    };
+    assert!(parts(&message("<img src=\"cid:logo@x\">")).unwrap().attachments[0].is_inline);
+    assert!(!parts(&message("<p>see the attachment</p>")).unwrap().attachments[0].is_inline);
+}
+
+#[test]
 fn what_no_field_carries_is_refused_by_name() {
     let multipart = |kind: &str, inner: &str| {
         format!("Content-Type: multipart/{kind}; boundary=x\n\n--x\n\ntext\n--x\nContent-Type: {inner}\n\nx\n--x--\n")

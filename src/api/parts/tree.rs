@@ -50,6 +50,11 @@ impl Tree {
     pub(super) fn of(message: &Message<'_>) -> Result<Self, Failure> {
         let mut tree = Self::default();
         tree.part(message, 0, Place::Mixed, DEPTH)?;
+        let Self { html, attachments, .. } = &mut tree;
+        for file in attachments {
+            let refers = |id: &String| html.as_ref().is_some_and(|html| html.contains(&format!("cid:{id}")));
+            file.is_inline = file.is_inline || file.content_id.as_ref().is_some_and(refers);
+        }
         Ok(tree)
     }
 

@@ -118,6 +118,17 @@ fn schemes_and_credentials_choose_the_api() {
         (&[("MAILER_DSN", "mailgun://k:mg.example@default?region=eu")], "https://api.eu.mailgun.net api_key=k"),
         (&[("MAILER_DSN", "postmark+api://k@default?message_stream=x")], "https://api.postmarkapp.com token=k"),
         (&[("MAILCHUTE_URL", "sparkpost+api://k@eu.example:8443/x")], "https://eu.example:8443/x api_key=k"),
+        (&[("MAILCHUTE_URL", "smtp2go+api://k@default?region=eu")], "https://eu-api.smtp2go.com api_key=k"),
+        (&[("MAILCHUTE_URL", "mailtrap+api://t@default?region=bulk")], "https://bulk.api.mailtrap.io token=t"),
+        (&[("MAILER_DSN", "scaleway+api://project:k@default")], "https://api.scaleway.com secret_key=k"),
+        (
+            &[("MAILCHUTE_URL", "azure-communication+api://shop.europe:k@default?tracking=false")],
+            "https://shop.europe.communication.azure.com access_key=k",
+        ),
+        (
+            &[("MAILCHUTE_URL", "cloudflare+api://account@default"), ("MAILCHUTE_KEY", "t")],
+            "https://api.cloudflare.com/client/v4 token=$MAILCHUTE_KEY",
+        ),
     ] {
         let config = load(variables).unwrap();
         assert_eq!(told_of_api(relays(&config)[0]), told, "{variables:?}");
