@@ -109,9 +109,9 @@ impl Api for Azure {
 
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
         let mut parts = mail.parts()?;
-        if let Some(name) = &parts.from.name {
+        if parts.from.name.is_some() {
             // It is set at Azure, for each sender.
-            parts.not_carried.push(format!("the From field's name {name:?}"));
+            parts.not_carried.push("the From field's display name".into());
         }
         let request = Request::json(PATH, &self.body(&parts)?)?.warn(parts.warnings());
         let operation = operation_id(mail)?;

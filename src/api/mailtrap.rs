@@ -81,6 +81,7 @@ struct Accepted {
 
 #[derive(Deserialize)]
 struct Refused {
+    #[serde(alias = "error")]
     errors: Errors,
 }
 

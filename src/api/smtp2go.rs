@@ -1,6 +1,7 @@
 //! SMTP2GO: `POST /v3/email/send`, fields.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::parts::{Attachment, Parts, Person, joined};
 use super::{Api, Credential, Entry, Keys, Mail, Request, Response};
@@ -67,7 +68,7 @@ struct Count {
     #[serde(default)]
     failed: u32,
     #[serde(default)]
-    failures: Vec<serde_json::Value>,
+    failures: Vec<Value>,
     email_id: Option<String>,
 }
 
@@ -143,8 +144,9 @@ impl Api for Smtp2go {
 
 /// The failures are texts; who failed is known only where each names its recipient.
 fn accepted(envelope: &Envelope, response: &Response, count: &Count) -> Result<Outcome, Failure> {
-    let failures: Vec<String> = count.failures.iter().map(|failure| failure.to_string().to_lowercase()).collect();
-    let names = |recipient: &str| failures.iter().find(|text| text.contains(&recipient.to_lowercase()));
+    let text = |failure: &Value| failure.as_str().map_or_else(|| failure.to_string(), str::to_owned);
+    let failures: Vec<String> = count.failures.iter().map(text).collect();
+    let names = |recipient: &str| failures.iter().find(|text| text.to_lowercase().contains(&recipient.to_lowercase()));
     let named = envelope.forward_paths.iter().filter(|recipient| names(recipient.as_ref()).is_some()).count();
     if named != count.failed as usize || (named < envelope.forward_paths.len() && count.email_id.is_none()) {
         return Err(response.in_doubt());
