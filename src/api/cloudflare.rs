@@ -13,6 +13,7 @@ pub(super) static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("token")],
     url: &["account_id", "token"],
     raw: true,
+    seven_bit: true,
     sender: Sender::Carried,
     recipients: Some(50),
     // What verified addresses may be sent; for all others the service itself says no beyond 5 MiB.

@@ -11,8 +11,12 @@ use crate::failure::Failure;
 use crate::outcome::Outcome;
 use crate::reply::Reply;
 
-pub(super) static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("api_key")], raw: true, ..Entry::of::<Mandrill>("mandrill") };
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("api_key")],
+    raw: true,
+    seven_bit: true,
+    ..Entry::of::<Mandrill>("mandrill")
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
