@@ -134,7 +134,9 @@ impl Api for AmazonSes {
         let text = refused.message.unwrap_or_else(|| kind.to_owned());
         let lower = text.to_lowercase();
         let (code, enhanced) = match kind {
-            "MessageRejected" if lower.contains("not verified") => return Ok(response.sender_refused(envelope, &text)),
+            "MessageRejected" if lower.contains("not verified") || lower.contains("authority to send") => {
+                return Ok(response.sender_refused(envelope, &text));
+            }
             "MailFromDomainNotVerified" => return Ok(response.sender_refused(envelope, &text)),
             "MessageRejected" => (554, (5, 6, 0)),
             "AccountSuspended" => (550, (5, 7, 1)),

@@ -12,8 +12,12 @@ use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("api_key")], raw: true, ..Entry::of::<SmtpCom>("smtp-com") };
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("api_key")],
+    raw: true,
+    seven_bit: true,
+    ..Entry::of::<SmtpCom>("smtp-com")
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

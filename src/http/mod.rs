@@ -62,7 +62,9 @@ pub struct Job<'a> {
 pub fn submit(job: &Job<'_>, deadline: Deadline, trace: &mut Trace, hand_over: &HandOver) -> Result<Outcome, Failure> {
     check(job)?;
     let endpoint = &job.interface.endpoint;
-    let needs = Needs { eight_bit: !job.interface.entry.seven_bit, utf8: false };
+    // Fields are UTF-8 in any case; a finished message travels on as mail does.
+    let entry = job.interface.entry;
+    let needs = Needs { eight_bit: !entry.seven_bit, utf8: !entry.raw };
     let adapted = repair::adapt(job.message, needs).map_err(|failure| failure.at(Stage::Message))?;
     let message = adapted.as_ref().unwrap_or(job.message);
     trace.repairs.extend_from_slice(message.repairs().get(job.message.repairs().len()..).unwrap_or_default());

@@ -23,6 +23,7 @@ mod log;
 mod log_targets;
 mod manners;
 mod messages;
+mod moto;
 mod partial;
 mod php;
 mod postfix;
