@@ -52,9 +52,9 @@ pub fn for_reply(reply: &Reply, stage: Stage, relay: &Relay) -> Option<String> {
         ));
     }
     if says(&["sendasdenied", "not allowed to send as"]) {
+        let own = relay.username().map_or_else(|| "its own address".to_owned(), |name| format!("`{name}`"));
         return Some(format!(
-            "the mailbox that logs in may not write as this sender: set `from` to {}, or grant it Send As",
-            username(relay)
+            "the mailbox that logs in may not write as this sender: set `from` to {own}, or grant it Send As"
         ));
     }
     if says(SENDER_NOT_VERIFIED) || (stage == Stage::MailFrom && matches!(reply.code(), 550 | 551 | 553 | 554)) {
@@ -129,6 +129,12 @@ const SENDER_NOT_VERIFIED: &[&str] = &[
 
 fn for_login(text: &str, enhanced: Option<(u8, u16, u16)>, stage: Stage, relay: &Relay) -> Option<String> {
     if let Some(interface) = &relay.api {
+        if relay.provider.is_some_and(|provider| provider.bearer) {
+            return Some(
+                "get a new access token with the permission to send: it may have expired, and this version does not renew it"
+                    .to_owned(),
+            );
+        }
         let wanted = interface.entry.wanted();
         return Some(format!("check {wanted} at {}: the API takes them, not what SMTP takes", provider_name(relay)));
     }

@@ -1,5 +1,7 @@
 //! What an API is asked to submit.
 
+mod addressed;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 

@@ -9,6 +9,7 @@ mod azure_communication;
 mod brevo;
 mod cloudflare;
 mod elastic_email;
+mod google;
 mod keys;
 mod mail;
 mod mailersend;
@@ -16,6 +17,7 @@ mod mailgun;
 mod mailjet;
 mod mailtrap;
 mod mandrill;
+mod microsoft365;
 pub mod parts;
 mod postmark;
 mod request;
@@ -54,11 +56,13 @@ static REGISTRY: &[&Entry] = &[
     &brevo::ENTRY,
     &cloudflare::ENTRY,
     &elastic_email::ENTRY,
+    &google::ENTRY,
     &mailersend::ENTRY,
     &mailgun::ENTRY,
     &mailjet::ENTRY,
     &mailtrap::ENTRY,
     &mandrill::ENTRY,
+    &microsoft365::ENTRY,
     &postmark::ENTRY,
     &resend::ENTRY,
     &scaleway::ENTRY,

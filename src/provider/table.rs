@@ -128,9 +128,11 @@ pub(super) static PROVIDERS: &[Provider] = &[
         ports: &[implicit(465), starttls(587)],
         secrets: &["app_password", "password"],
         bearer: true,
-        api_keys: &["client_id", "client_secret", "refresh_token", "service_account"],
         auth: &["XOAUTH2", "PLAIN", "LOGIN"],
-        notes: &["username is the full address; the secret an app password (16 letters), or `token` an access token"],
+        notes: &[
+            "username is the full address; the secret an app password (16 letters), or `token` an access token",
+            "by API, To, Cc and Bcc decide who receives: a message that names somebody else is refused",
+        ],
         unverified: &[
             "From is replaced by the account's address unless it is a send-as alias",
             "500 recipients a day (2000 in Workspace), 100 or 500 a message, 25 MB",
@@ -211,13 +213,18 @@ pub(super) static PROVIDERS: &[Provider] = &[
         regions: &[at("consumer", "smtp-mail.outlook.com"), at("legacy-tls", "smtp-legacy.office365.com")],
         ports: &[starttls(587)],
         bearer: true,
-        api_keys: &["tenant", "client_id", "client_secret", "refresh_token"],
         auth: &["XOAUTH2", "LOGIN"],
         notes: &[
             "username is the mailbox's address, `token` an OAuth 2.0 access token",
             "password logins are being switched off and answered with 550 5.7.30",
+            "by API, To, Cc and Bcc decide who receives: a message that names somebody else is refused",
+            "by API, a message is accepted before addresses are checked: refusals come back as mail",
         ],
-        unverified: &["how far the switch-off of password logins has come", "500 recipients a message"],
+        unverified: &[
+            "how far the switch-off of password logins has come",
+            "500 recipients a message",
+            "by API: how large a message may be, and that every tenant takes Bcc out",
+        ],
         ..ROW
     },
     Provider {

@@ -96,6 +96,7 @@ fn a_provider_never_uses_another_provider() {
         "mod.rs",
         "keys.rs",
         "mail.rs",
+        "addressed.rs",
         "parts.rs",
         "people.rs",
         "tree.rs",

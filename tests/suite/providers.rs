@@ -15,7 +15,8 @@
 //! Blocks: `request` is the request to be made, a line `METHOD /path`, header fields (`*` is any text), an
 //! empty line and the body; `vendor` the one that the vendor's own client makes. A body is JSON, a form as
 //! an array of its parts. A string `{message}` in it is the message without Bcc, `{message:base64}` the same in
-//! base64, `{message:bcc}` and `{message:bcc:base64}` with it, as the vendors' clients were given it. `answer NAME` is `exit:`, `stderr:` (first line, `*` is any text), `id:` (the record's
+//! base64, `{message:bcc}` and `{message:bcc:base64}` with it, as the vendors' clients were given it, `{message:bcc-last}` with it
+//! at the end of the header section; `:base64url` is that alphabet without padding. `answer NAME` is `exit:`, `stderr:` (first line, `*` is any text), `id:` (the record's
 //! `provider_id`), an empty line and the response.
 
 use serde_json::{Value, json};
@@ -246,6 +247,15 @@ fn message() -> String {
     canonical().replace("Bcc: bcc@example.net\r\n", "")
 }
 
+/// The same with Bcc again, as an API without an envelope needs it.
+fn bcc_last() -> String {
+    message().replacen("\r\n\r\n", "\r\nBcc: bcc@example.net\r\n\r\n", 1)
+}
+
+fn base64url(octets: &[u8]) -> String {
+    base64(octets).trim_end_matches('=').replace('+', "-").replace('/', "_")
+}
+
 fn base64(octets: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(octets)
@@ -259,6 +269,9 @@ fn fill(value: Value) -> Value {
             "{message:base64}" => base64(message().as_bytes()),
             "{message:bcc}" => canonical(),
             "{message:bcc:base64}" => base64(canonical().as_bytes()),
+            "{message:bcc:base64url}" => base64url(canonical().as_bytes()),
+            "{message:bcc-last:base64}" => base64(bcc_last().as_bytes()),
+            "{message:bcc-last:base64url}" => base64url(bcc_last().as_bytes()),
             _ => text,
         }),
         Value::Array(list) => list.into_iter().map(fill).collect(),

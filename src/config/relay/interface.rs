@@ -1,7 +1,7 @@
 //! The HTTP side of a relay's table: whether it is meant, and its settings.
 
 use super::credentials::{self, secret_keys, username_keys};
-use super::read::{is_loopback, reached};
+use super::read::{OAUTH, is_loopback, reached};
 use super::{Interface, Place, Relay, TlsMode};
 use crate::api::{self, Entry, Keys};
 use crate::config::document::Section;
@@ -49,6 +49,7 @@ fn wants_api(section: &Section<'_>, provider: Option<&Provider>, entry: &Entry) 
 /// Refuses, in a table that means SMTP, what only the provider's API takes.
 pub(super) fn refuse_keys(section: &Section<'_>, provider: Option<&Provider>, usable: &[&str]) -> Result<(), Failure> {
     let Some(provider) = provider else { return Ok(()) };
+    refuse_renewal(section, provider)?;
     let by_smtp = || format!("by SMTP, {} takes {}", provider.id, credentials::wanted(Some(provider)));
     let Some(entry) = api::find(provider.id) else {
         let Some(key) = provider.api_keys.iter().find(|key| section.has(key) && !usable.contains(key)) else {
@@ -65,6 +66,17 @@ pub(super) fn refuse_keys(section: &Section<'_>, provider: Option<&Provider>, us
     }
 }
 
+/// Refuses what a provider with access tokens would renew them by.
+fn refuse_renewal(section: &Section<'_>, provider: &Provider) -> Result<(), Failure> {
+    let is_meant = provider.bearer && api::find(provider.id).is_some();
+    let Some(key) = OAUTH.iter().find(|key| is_meant && section.has(key)) else { return Ok(()) };
+    Err(section.wrong(key, "is not in this version, which does not renew access tokens").hint(format!(
+        "by SMTP, {} takes {}; its HTTP API an access token as token",
+        provider.id,
+        credentials::wanted(Some(provider))
+    )))
+}
+
 /// Reads a table that means the API of `entry`.
 ///
 /// # Errors
@@ -76,6 +88,7 @@ pub(super) fn read(
     entry: &'static Entry,
     above: &[&str],
 ) -> Result<Relay, Failure> {
+    refuse_renewal(section, provider)?;
     let mut credentials = Vec::new();
     for credential in entry.credentials {
         if let Some(source) = section.source(credential.key)? {

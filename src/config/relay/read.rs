@@ -33,9 +33,11 @@ const KEYS: &[&str] = &[
     "proxy",
 ];
 
-/// The keys of later versions, and those that only OAuth knows.
-pub(super) const LATER: &[&str] =
-    &["limit", "tenant", "client_id", "client_secret", "refresh_token", "service_account"];
+/// The keys of later versions.
+const LATER: &[&str] = &["limit"];
+
+/// The same: what access tokens will be made of.
+pub(super) const OAUTH: &[&str] = &["tenant", "client_id", "client_secret", "refresh_token", "service_account"];
 
 /// Reads `[relay.NAME]`.
 ///
@@ -48,7 +50,7 @@ pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str])
     }
     let credentials: Vec<_> = secret_keys(provider).into_iter().chain(username_keys(provider)).collect();
     interface::refuse_keys(section, provider, &[KEYS, &credentials].concat())?;
-    section.expect(&Keys { now: &[KEYS, &credentials].concat(), later: LATER, above })?;
+    section.expect(&Keys { now: &[KEYS, &credentials].concat(), later: &[LATER, OAUTH].concat(), above })?;
 
     let protocols = [("smtp", Protocol::Smtp), ("lmtp", Protocol::Lmtp), ("null", Protocol::Null)];
     let protocol = section.word("protocol", &protocols)?.unwrap_or_default();

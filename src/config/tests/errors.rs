@@ -104,8 +104,18 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     (
         "[relay.main]\nprovider = 'gmail'\nrefresh_token = 'hunter2'",
-        ":3: \"refresh_token\" is for google's HTTP interface, which is not in this version",
+        ":3: \"refresh_token\" in [relay.main] is not in this version, which does not renew access tokens",
         "username and app_password",
+    ),
+    (
+        "[relay.main]\nprovider = 'o365'\nvia = 'api'\ntenant = 'hunter2'\ntoken = 'hunter2'",
+        ":4: \"tenant\" in [relay.main] is not in this version",
+        "token",
+    ),
+    (
+        "[relay.main]\nprovider = 'o365'\ntoken = 'hunter2'\nusername = 'u'\nmailbox = 'm@example.org'",
+        ":5: \"mailbox\" is for microsoft365's HTTP API, and this relay uses SMTP",
+        "via = \"api\"",
     ),
     ("[relay.main]\nhost = 'a.example'\nlimit = '1/s'", ":3: \"limit\" in [relay.main] is not in this version", ""),
     ("divert = 'x'", ":1: \"divert\" is not in this version", ""),
