@@ -73,3 +73,30 @@ fn segment(text: &str) -> String {
         path
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Dsn;
+    use crate::message::Message;
+    use crate::secret::Secret;
+
+    #[test]
+    fn the_mailbox_is_one_segment_of_the_path() {
+        let forward_paths = vec!["b@example.net".parse().unwrap()];
+        let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
+        let message = Message::read(&mut "Subject: x\n\nx\n".as_bytes(), false).unwrap();
+        let mail = Mail { envelope: &envelope, message: &message, endpoint: "", now: jiff::Timestamp::UNIX_EPOCH };
+        let mut keys = Keys::default();
+        keys.insert("token", Secret::new("key".to_owned()));
+        let path = |mailbox: &str| {
+            let api = Microsoft365 { mailbox: Some(mailbox.to_owned()) };
+            api.request(&mail, &keys).map(|request| request.path)
+        };
+        assert_eq!(path("shop@example.com").unwrap(), "/users/shop@example.com/sendMail");
+        assert_eq!(path("a_b#EXT#@x.example/../me?").unwrap(), "/users/a_b%23EXT%23@x.example%2F..%2Fme%3F/sendMail");
+        for none in ["", ".."] {
+            assert!(path(none).is_err_and(|failure| failure.kind == Kind::Configuration), "{none:?}");
+        }
+    }
+}
