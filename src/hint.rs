@@ -51,6 +51,11 @@ pub fn for_reply(reply: &Reply, stage: Stage, relay: &Relay) -> Option<String> {
             provider_name(relay)
         ));
     }
+    if says(&["/me request is only valid"]) {
+        return Some(
+            "an application's token has no mailbox of its own: set mailbox to the address that sends".to_owned(),
+        );
+    }
     if says(&["sendasdenied", "not allowed to send as"]) {
         let own = relay.username().map_or_else(|| "its own address".to_owned(), |name| format!("`{name}`"));
         return Some(format!(

@@ -1,8 +1,8 @@
 //! The next step a user is told, for refusals and failures that are really met.
 
-use testkit::{Action, Moment, Script, Server, TlsStart};
+use testkit::{Action, Moment, Scratch, Script, Server, TlsStart, Web};
 
-use crate::setup::{MESSAGE, Setup, every};
+use crate::setup::{MESSAGE, Setup, every, mailchute};
 
 /// The moment, the reply, and what the hint begins with; no hint where that is empty.
 const REPLIES: [(Moment, &str, &str); 16] = [
@@ -42,6 +42,31 @@ fn refusals_have_the_right_next_step() {
 }
 
 #[test]
+fn an_access_token_over_http_has_its_own_next_steps() {
+    for (status, code, message, hint) in [
+        ("401 Unauthorized", "InvalidAuthenticationToken", "expired", "get a new access token"),
+        ("403 Forbidden", "ErrorSendAsDenied", "no", "the mailbox that logs in may not write as this sender"),
+        (
+            "400 Bad Request",
+            "BadRequest",
+            "/me request is only valid with delegated authentication flow.",
+            "an application's token has no mailbox of its own: set mailbox",
+        ),
+    ] {
+        let answer = format!("{{\"error\":{{\"code\":\"{code}\",\"message\":\"{message}\"}}}}");
+        let web = Web::saying(&format!("HTTP/1.1 {status}\n\n{answer}"));
+        let config = format!(
+            "[relay.main]\nprovider = \"o365\"\nvia = \"api\"\ntoken = \"a secret\"\nendpoint = \"http://127.0.0.1:{}\"\n",
+            web.port()
+        );
+        let scratch = Scratch::new();
+        let call = mailchute().config(&scratch.write("config.toml", config, 0o644));
+        let run = call.args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+        assert!(run.stderr.contains(&format!("hint: {hint}")), "{}", run.report());
+    }
+}
+
+#[test]
 fn tls_in_the_wrong_mode_for_the_port_is_guessed_from_silence() {
     for (action, tls) in [(Action::Hang, "starttls"), (Action::Close, "starttls"), (Action::Hang, "none")] {
         let server = Server::new().at(Moment::Greeting, action).start();
@@ -69,8 +94,8 @@ fn a_missing_extension_has_a_next_step() {
 }
 
 fn sent(port: u16, tls: &str) -> testkit::Run {
-    let scratch = testkit::Scratch::new();
+    let scratch = Scratch::new();
     let text = format!("deadline = \"1s\"\n[relay.main]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"{tls}\"\n");
     let config = scratch.write("config.toml", text, 0o644);
-    crate::setup::mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE).run()
+    mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE).run()
 }
