@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::parts::cannot;
+use super::request::segment;
 use super::{Api, Credential, Entry, Keys, Mail, Request, Response, Sender};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -71,7 +72,7 @@ impl Api for Cloudflare {
             return Err(cannot("the null reverse-path <>"));
         }
         let body = Body { from, recipients: mail.recipients().collect(), mime_message: mail.text()? };
-        let path = format!("/accounts/{}/email/sending/send_raw", self.account_id);
+        let path = format!("/accounts/{}/email/sending/send_raw", segment("account_id", &self.account_id)?);
         Ok(Request::json(path, &body)?.bearer(keys.get("token")?))
     }
 

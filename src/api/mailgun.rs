@@ -6,9 +6,10 @@ use base64::Engine as _;
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 
+use super::request::segment;
 use super::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
 use crate::envelope::Envelope;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::outcome::Outcome;
 
 pub(super) static ENTRY: Entry = Entry {
@@ -62,10 +63,6 @@ impl Api for Mailgun {
     }
 
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if !self.domain.chars().all(plain) {
-            return Err(Failure::new(Kind::Configuration, "domain", "is not a domain name"));
-        }
         let boundary = boundary(mail);
         let mut form = String::new();
         let mut field = |name: &str, value: &str| {
@@ -84,7 +81,7 @@ impl Api for Mailgun {
         );
         let end = format!("\r\n--{boundary}--\r\n").into_bytes();
         let body = vec![Piece::Octets(form.into_bytes()), Piece::Message, Piece::Octets(end)];
-        let path = format!("/v3/{}/messages.mime", self.domain);
+        let path = format!("/v3/{}/messages.mime", segment("domain", &self.domain)?);
         let login = base64::engine::general_purpose::STANDARD.encode(format!("api:{}", keys.get("api_key")?));
         Ok(Request::post(path, format!("multipart/form-data; boundary={boundary}"), body)
             .header("Authorization", format!("Basic {login}"))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{Attachment, Parts, Person};
+use super::request::segment;
 use super::{Api, Credential, Entry, Keys, Mail, Request, Response};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -129,7 +130,7 @@ impl Mailtrap {
     fn path(&self) -> Result<String, Failure> {
         let wrong = |why: &str| Failure::new(Kind::Configuration, "inbox_id", why);
         match (&self.inbox_id, self.region) {
-            (Some(id), Some(Region::Sandbox)) => Ok(format!("/api/send/{id}")),
+            (Some(id), Some(Region::Sandbox)) => Ok(format!("/api/send/{}", segment("inbox_id", id)?)),
             (None, Some(Region::Sandbox)) => Err(wrong("is missing: region = \"sandbox\" wants it")),
             (Some(_), _) => Err(wrong("is for region = \"sandbox\" only")),
             (None, _) => Ok("/api/send".into()),

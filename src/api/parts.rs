@@ -125,24 +125,21 @@ impl Parts {
     /// The envelope decides who receives: To and Cc keep who is in it, the others of it are Bcc.
     fn share_out(&mut self, mail: &Mail<'_>, [to, cc]: [Vec<Person>; 2]) {
         let mut waiting: Vec<&str> = mail.recipients().collect();
-        let mut take = |people: Vec<Person>, field: &str, kept: &mut Vec<Person>| {
+        for (people, field) in [(to, "To"), (cc, "Cc")] {
             for person in people {
-                match waiting.iter().position(|recipient| recipient.eq_ignore_ascii_case(&person.address)) {
+                let is_same = |other: &str| other.eq_ignore_ascii_case(&person.address);
+                match waiting.iter().position(|recipient| is_same(recipient)) {
                     Some(at) => {
                         waiting.remove(at);
-                        kept.push(person);
+                        if field == "To" { self.to.push(person) } else { self.cc.push(person) }
                     }
-                    None if self.to.contains(&person) => {}
+                    // In Cc too.
+                    None if self.to.iter().any(|kept| is_same(&kept.address)) => {}
                     None => self.not_carried.push(format!("{field} <{}>, who does not receive", person.address)),
                 }
             }
-        };
-        let mut kept = Vec::new();
-        take(to, "To", &mut kept);
-        let mut kept_cc = Vec::new();
-        take(cc, "Cc", &mut kept_cc);
-        let hidden = waiting.into_iter().map(|address| Person { name: None, address: address.to_owned() });
-        (self.bcc, self.to, self.cc) = (hidden.collect(), kept, kept_cc);
+        }
+        self.bcc = waiting.into_iter().map(|address| Person { name: None, address: address.to_owned() }).collect();
         // One recipient in no field is not hidden from anybody.
         if self.to.is_empty() && self.cc.is_empty() && self.bcc.len() == 1 {
             std::mem::swap(&mut self.to, &mut self.bcc);

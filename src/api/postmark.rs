@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::parts::{Parts, joined};
+use super::response::names;
 use super::{Api, Credential, Entry, Keys, Mail, Request, Response};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -92,10 +93,9 @@ impl Api for Postmark {
             let (0, Some(id)) = (answer.error_code, answer.message_id.as_deref()) else {
                 return Err(response.in_doubt());
             };
-            let lower = text.to_lowercase();
+            let is_about_some = text.to_lowercase().contains("inactive");
             let skipped = |recipient: &str| {
-                let named = lower.contains("inactive") && lower.contains(&recipient.to_lowercase());
-                named.then(|| response.reply(550, (5, 1, 1), text))
+                (is_about_some && names(text, recipient)).then(|| response.reply(550, (5, 1, 1), text))
             };
             return Ok(response.each(envelope, Some(id), skipped));
         }

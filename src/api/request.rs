@@ -29,6 +29,18 @@ pub enum Piece {
     Message,
 }
 
+/// `value` as one segment of a path, which the setting `key` gives.
+///
+/// # Errors
+/// `Configuration`: it would lead to another path.
+pub(super) fn segment<'a>(key: &str, value: &'a str) -> Result<&'a str, Failure> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    match value.chars().all(is_plain) && value.contains(|c| c != '.') {
+        true => Ok(value),
+        false => Err(Failure::new(Kind::Configuration, key, "may hold letters, digits, dots and hyphens only")),
+    }
+}
+
 impl Request {
     /// A POST to `path` of `body` in JSON.
     ///
@@ -66,5 +78,20 @@ impl Request {
     pub fn warn(mut self, warnings: Vec<String>) -> Self {
         self.warnings = warnings;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_leads_to_no_other_path() {
+        for value in ["mg.example.com", "fr-par", "0a_1"] {
+            assert_eq!(segment("x", value).ok(), Some(value));
+        }
+        for value in ["", ".", "..", "a/b", "a?b", "a#b", "a%2fb", "a b", "a\r\nb", "\u{e9}"] {
+            assert!(segment("x", value).is_err(), "{value:?}");
+        }
     }
 }

@@ -147,6 +147,21 @@ impl Response {
     }
 }
 
+/// Whether `text` names `address`, and not only a longer one that it is part of.
+pub(super) fn names(text: &str, address: &str) -> bool {
+    let (text, address) = (text.to_lowercase(), address.to_lowercase());
+    let is_part = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    // A dot or a quote may also stand behind the address, at the end of a sentence.
+    let goes_on = |rest: &str| {
+        let rest = rest.trim_start_matches('.');
+        rest.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '-' | '_'))
+    };
+    text.match_indices(&address).any(|(at, _)| {
+        let before = text[..at].trim_end_matches(['\'', '`']);
+        !before.ends_with(|c| is_part(c) || c == '.') && !goes_on(&text[at + address.len()..])
+    })
+}
+
 /// The stage that a refusal stands for, so that hints and the next relay are chosen as over SMTP.
 fn stage_of(reply: &Reply) -> Stage {
     let subject = reply.enhanced().map(|code| (code.subject, code.detail));
@@ -155,5 +170,27 @@ fn stage_of(reply: &Reply) -> Stage {
         (_, Some((1, 7 | 8))) => Stage::MailFrom,
         (_, Some((1, _))) => Stage::RcptTo,
         _ => Stage::Message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_named_only_by_itself() {
+        for (text, is_named) in [
+            ("inactive: bob@example.net.", true),
+            ("'Bob@Example.NET', other@example.net", true),
+            ("<bob@example.net>", true),
+            ("rob.bob@example.net", false),
+            ("x+bob@example.net", false),
+            ("bob@example.network", false),
+            ("bob@example.net.au", false),
+            ("x-bob@example.net and bob@example.net", true),
+            ("\u{e9}bob@example.net", false),
+        ] {
+            assert_eq!(names(text, "bob@example.net"), is_named, "{text}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::parts::{Parts, Person, cannot, joined};
+use super::request::segment;
 use super::{Api, Credential, Entry, Keys, Mail, Request, Response};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -106,7 +107,7 @@ impl Api for Scaleway {
             return Err(cannot("an inline image"));
         }
         parts.ascii_addresses()?;
-        let path = format!("/transactional-email/v1alpha1/regions/{}/emails", self.region);
+        let path = format!("/transactional-email/v1alpha1/regions/{}/emails", segment("region", &self.region)?);
         let request = Request::json(path, &self.body(&parts))?;
         Ok(request.header("X-Auth-Token", keys.get("secret_key")?).warn(parts.warnings()))
     }

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::parts::cannot;
+use super::response::names;
 use super::{Api, Credential, Entry, Keys, Mail, Request, Response, Sender};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
-use crate::outcome::{Outcome, Stage};
+use crate::outcome::{Answer, Outcome, Stage};
 
 pub(super) static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("api_key")],
@@ -167,19 +168,44 @@ fn accepted(envelope: &Envelope, response: &Response, results: &Results) -> Resu
     if results.total_accepted_recipients == 0 {
         return Ok(response.refused(envelope, 550, (5, 1, 1), &text));
     }
-    let is_named = |recipient: &str| {
-        let recipient = recipient.to_lowercase();
-        results.rcpt_to_errors.iter().any(|fault| fault.text().to_lowercase().contains(&recipient))
-    };
+    let is_named = |recipient: &str| results.rcpt_to_errors.iter().any(|fault| names(&fault.text(), recipient));
     let refusal = |recipient: &str| is_named(recipient).then(|| response.reply(550, (5, 1, 1), &text));
     let outcome = response.each(envelope, Some(&results.id), refusal);
-    match outcome.is_accepted() {
-        false => Ok(outcome),
-        true => Err(Failure::new(
+    let is_refused = |answer: &&Answer| answer.reply.as_ref().is_some_and(|reply| !reply.is_positive());
+    match outcome.answers.iter().filter(is_refused).count() == rejected as usize {
+        true => Ok(outcome),
+        false => Err(Failure::new(
             Kind::InDoubt,
             "SparkPost",
             format!("accepted as {}, but rejected {rejected} recipients without naming them: {text}", results.id),
         )
         .at(Stage::Message)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Dsn;
+
+    #[test]
+    fn only_those_who_are_named_are_refused() {
+        let forward_paths = ["bob@example.net", "rob.bob@example.net"].map(|text| text.parse().unwrap()).to_vec();
+        let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
+        let response = Response { status: 200, is_whole: true, ..Response::default() };
+        let fault = |text: &str| Fault { message: text.to_owned(), code: String::new(), description: String::new() };
+        let results = |text: &str| Results {
+            id: "1".into(),
+            total_rejected_recipients: 1,
+            total_accepted_recipients: 1,
+            rcpt_to_errors: vec![fault(text)],
+        };
+        let outcome = accepted(&envelope, &response, &results("invalid: rob.bob@example.net")).unwrap();
+        let codes: Vec<_> = outcome.answers.iter().map(|answer| answer.reply.as_ref().unwrap().code()).collect();
+        assert_eq!(codes, [250, 550]);
+        for text in ["invalid", "bob@example.net, rob.bob@example.net"] {
+            let failure = accepted(&envelope, &response, &results(text)).err();
+            assert!(failure.is_some_and(|failure| failure.kind == Kind::InDoubt), "{text}");
+        }
     }
 }

@@ -141,11 +141,18 @@ pub fn exchange(
     let is_handed_over = message.is_some() && outgoing.is_done() && !progress.is_cut();
     match result {
         Ok(response) => {
-            let response = read(response);
+            let mut response = read(response);
+            hide(&mut response, request, keys);
             trace.received(&format!("HTTP {}", response.status));
             if !response.is_success() && !response.body.is_empty() {
                 let shown = &response.body[..response.body.len().min(SHOWN)];
                 trace.received(&without(printable(shown, SHOWN), keys));
+            }
+            // Nobody can have taken what was not sent, whatever is said: at best it is in doubt.
+            if message.is_some() && response.is_success() && !is_handed_over {
+                let why = format!("said HTTP {} before the end of the request", response.status);
+                let why = format!("{why}: the message may have been accepted");
+                return Err(Failure::new(Kind::InDoubt, relay.place.to_string(), why).at(Stage::Message));
             }
             Ok(response)
         }
@@ -218,6 +225,39 @@ fn read(response: HttpResponse<ureq::Body>) -> Response {
     Response { status: head.status.as_u16(), headers, body: octets, is_whole }
 }
 
+/// Secrets shorter than this are as likely a word of the answer's own.
+const TELLING: usize = 8;
+
+/// Takes out of an answer the credentials that it repeats, before anything is cut off or quoted: half of a
+/// secret is not found any more. The signature or login in the Authorization field counts as one.
+fn hide(response: &mut Response, request: &Request, keys: &Keys) {
+    let logins = request.headers.iter().filter(|(name, _)| *name == "Authorization");
+    let logins = logins.filter_map(|(_, value)| value.rsplit([' ', '=']).find(|word| !word.is_empty()));
+    for secret in keys.secrets().chain(logins).filter(|secret| secret.len() >= TELLING) {
+        // As JSON has it, with slashes escaped or not.
+        let quoted = secret.replace('\\', "\\\\").replace('"', "\\\"");
+        for form in [quoted.replace('/', "\\/"), quoted, secret.to_owned()] {
+            if memchr::memmem::find(&response.body, form.as_bytes()).is_some() {
+                response.body = without_octets(&response.body, form.as_bytes());
+            }
+            for (_, value) in &mut response.headers {
+                *value = value.replace(&form, "***");
+            }
+        }
+    }
+}
+
+fn without_octets(text: &[u8], secret: &[u8]) -> Vec<u8> {
+    let (mut out, mut at) = (Vec::with_capacity(text.len()), 0);
+    for found in memchr::memmem::find_iter(text, secret) {
+        out.extend_from_slice(&text[at..found]);
+        out.extend_from_slice(b"***");
+        at = found + secret.len();
+    }
+    out.extend_from_slice(&text[at..]);
+    out
+}
+
 /// The outcome without secrets that an answer repeats.
 fn masked(mut outcome: Outcome, keys: &Keys) -> Outcome {
     for answer in &mut outcome.answers {
@@ -246,5 +286,25 @@ impl Resolver for Nowhere {
         let mut addresses = self.empty();
         addresses.push(([0, 0, 0, 0], 0).into());
         Ok(addresses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    #[test]
+    fn an_answer_that_repeats_credentials_is_stripped_of_them() {
+        let mut keys = Keys::default();
+        keys.insert("session_token", Secret::new("FwoG/abc\"def+123".to_owned()));
+        let request = Request::post("/", "text/plain", Vec::new())
+            .header("Authorization", "AWS4-HMAC-SHA256 Credential=x, Signature=0123456789abcdef");
+        let said = br#"{"a":"FwoG/abc\"def+123","b":"FwoG\/abc\"def+123","c":"0123456789abcdef"} FwoG/abc"def+123"#;
+        let headers = vec![("location".to_owned(), "https://x/?t=FwoG/abc\"def+123".to_owned())];
+        let mut response = Response { status: 403, headers, body: said.to_vec(), is_whole: true };
+        hide(&mut response, &request, &keys);
+        assert_eq!(String::from_utf8_lossy(&response.body), r#"{"a":"***","b":"***","c":"***"} ***"#);
+        assert_eq!(response.headers[0].1, "https://x/?t=***");
     }
 }

@@ -120,6 +120,9 @@ impl Server {
             if self.over {
                 return Request::Quit;
             }
+            if self.content.is_some() && !self.skip_content() {
+                return Request::Read;
+            }
             let Some((line, line_end)) = self.line() else { return Request::Read };
             let parsed = line
                 .map_err(|reply| (reply, false))
@@ -140,16 +143,13 @@ impl Server {
         }
     }
 
-    /// Answers the request that stands open.
+    /// Answers the request that stands open. What was not taken of a message is thrown away.
     pub fn answer(&mut self, answer: &Answer) {
         let is_positive = answer.reply.is_positive();
         match std::mem::replace(&mut self.asked, Asked::Nothing) {
             Asked::Nothing => return,
             Asked::Mail if is_positive => {}
-            Asked::Mail | Asked::Message => {
-                self.transaction = None;
-                self.content = None;
-            }
+            Asked::Mail | Asked::Message => self.transaction = None,
             Asked::Rcpt => {
                 if let Some(transaction) = &mut self.transaction {
                     transaction.accepted += usize::from(is_positive);
@@ -174,6 +174,19 @@ impl Server {
             self.content = None;
         }
         content
+    }
+
+    /// Throws away what the driver left of a message: no octet before the lone dot is ever a command. Whether
+    /// the dot was reached.
+    fn skip_content(&mut self) -> bool {
+        let mut room = [0; 4096];
+        loop {
+            match self.content(&mut room) {
+                Content::Octets(_) => {}
+                Content::End => return true,
+                Content::Wait => return false,
+            }
+        }
     }
 
     /// The next command line, without its line end, or the reply to one that cannot be read.

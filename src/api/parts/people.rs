@@ -1,5 +1,6 @@
 //! Mailboxes and decoded text of header fields.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use mail_parser::parsers::MessageStream;
@@ -36,6 +37,7 @@ pub fn joined(people: &[Person]) -> String {
 /// The mailboxes of address fields, those of groups included, each address once.
 pub(super) fn mailboxes<'a>(fields: impl Iterator<Item = &'a HeaderValue<'a>>) -> Vec<Person> {
     let mut people: Vec<Person> = Vec::new();
+    let mut known = HashSet::new();
     for field in fields {
         let Some(address) = field.as_address() else { continue };
         let listed: Vec<_> = match address {
@@ -45,7 +47,7 @@ pub(super) fn mailboxes<'a>(fields: impl Iterator<Item = &'a HeaderValue<'a>>) -
         for mailbox in listed {
             let Some(address) = mailbox.address.as_deref().filter(|address| !address.is_empty()) else { continue };
             let name = mailbox.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
-            if !people.iter().any(|known| known.address.eq_ignore_ascii_case(address)) {
+            if known.insert(address.to_ascii_lowercase()) {
                 people.push(Person { name: name.map(one_line), address: address.to_owned() });
             }
         }

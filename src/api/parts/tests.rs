@@ -107,3 +107,28 @@ fn what_no_field_carries_is_refused_by_name() {
         assert_eq!(failure.hint.as_deref(), Some("set via = \"smtp\" for this relay"));
     }
 }
+
+#[test]
+fn who_is_in_to_and_cc_is_not_said_to_be_left_out() {
+    let message = "From: a@example.com\nTo: b@example.net\nCc: B <B@example.net>, gone@example.net\n\nx\n";
+    let parts = parts_for(message, &["b@example.net"]).unwrap();
+    assert_eq!((parts.to.len(), parts.cc.len()), (1, 0));
+    let warnings = parts.warnings().concat();
+    assert!(warnings.contains("Cc <gone@example.net>") && !warnings.contains("Cc <B@"), "{warnings}");
+}
+
+#[test]
+fn many_files_in_a_long_html_text_take_no_longer_than_others() {
+    let html = "cid:xx ".repeat(200_000);
+    let file =
+        |number| format!("--b\nContent-Type: a/b\nContent-ID: <xxx{number}>\nContent-Disposition: attachment\n\nx\n");
+    let files: String = (0..4_000).map(file).collect();
+    let text = format!("<img src='cid:xxx7'><p style=\"a:url(cid:xxx8)\">{html}");
+    let begun = std::time::Instant::now();
+    let message =
+        format!("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/html\n\n{text}\n{files}--b--\n");
+    let parts = parts(&message).unwrap();
+    let inline: Vec<_> = parts.attachments.iter().filter(|file| file.is_inline).map(|file| &file.content_id).collect();
+    assert_eq!(inline, [&Some("xxx7".to_owned()), &Some("xxx8".to_owned())]);
+    assert!(begun.elapsed().as_secs() < 30);
+}

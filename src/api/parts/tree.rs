@@ -1,5 +1,7 @@
 //! The MIME tree (RFC 2045 to 2047, 2183, 2387) as two texts and a list of files.
 
+use std::collections::HashSet;
+
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
@@ -51,9 +53,11 @@ impl Tree {
         let mut tree = Self::default();
         tree.part(message, 0, Place::Mixed, DEPTH)?;
         let Self { html, attachments, .. } = &mut tree;
+        let html = html.as_deref().unwrap_or_default();
+        let words = html.split(|c: char| c.is_whitespace() || "\"'<>)\\".contains(c));
+        let ids: HashSet<&str> = words.filter_map(|word| Some(word.rsplit_once("cid:")?.1)).collect();
         for file in attachments {
-            let refers = |id: &String| html.as_ref().is_some_and(|html| html.contains(&format!("cid:{id}")));
-            file.is_inline = file.is_inline || file.content_id.as_ref().is_some_and(refers);
+            file.is_inline |= file.content_id.as_deref().is_some_and(|id| ids.contains(id));
         }
         Ok(tree)
     }

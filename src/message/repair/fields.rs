@@ -5,6 +5,7 @@ use super::parameters::{self, ContentType};
 use super::words::{self, Charset, Place};
 use crate::failure::{Failure, Kind};
 use crate::message::header::{Edit, Field, Header};
+use crate::message::note;
 use crate::reply::printable;
 
 /// The longest line a server has to take, in octets without CRLF (RFC 5321 4.5.3.1.6).
@@ -75,9 +76,7 @@ pub(super) fn repair(header: &mut Header, utf8: bool) -> Result<Vec<String>, Fai
         };
         match edited {
             Ok(Some((value, repair))) => {
-                if !repairs.contains(&repair) {
-                    repairs.push(repair);
-                }
+                note(&mut repairs, repair);
                 Edit::Value(value)
             }
             Ok(None) => Edit::Keep,

@@ -1,6 +1,8 @@
 //! Content-Type and Content-Disposition (RFC 2045 5.1, RFC 2183): read, and written in ASCII by
 //! RFC 2231.
 
+use std::collections::HashSet;
+
 use super::mailboxes::{quoted_length, unquoted};
 use super::words::{Charset, push_ascii};
 
@@ -46,12 +48,11 @@ pub(super) fn encode(value: &[u8], charset: &Charset) -> Option<String> {
     push_ascii(&mut out, first.trim_ascii());
     let segments: Vec<&[u8]> = segments.map(<[u8]>::trim_ascii).filter(|segment| !segment.is_empty()).collect();
     // A parameter that is there in its RFC 2231 form already is not needed twice.
-    let is_extended = |name: &[u8]| {
-        segments.iter().any(|segment| {
-            let Some((other, _)) = name_and_value(segment) else { return false };
-            other.len() > name.len() && other[..name.len()].eq_ignore_ascii_case(name) && other[name.len()] == b'*'
-        })
-    };
+    let starred = segments.iter().filter_map(|segment| {
+        let name = segment.split(|&b| b == b'=').next()?;
+        Some(name[..memchr::memchr(b'*', name)?].to_ascii_lowercase())
+    });
+    let extended: HashSet<Vec<u8>> = starred.collect();
     for segment in &segments {
         if segment.is_ascii() {
             out.push_str("; ");
@@ -59,7 +60,7 @@ pub(super) fn encode(value: &[u8], charset: &Charset) -> Option<String> {
             continue;
         }
         let (name, text) = name_and_value(segment).filter(|(name, _)| name.is_ascii())?;
-        if !is_extended(name) {
+        if !extended.contains(&name.to_ascii_lowercase()) {
             push_extended(&mut out, name, &text, charset);
         }
     }

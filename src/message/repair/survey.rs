@@ -6,6 +6,7 @@ use super::transfer::Transfer;
 use super::{Needs, seven_bit};
 use crate::failure::{Failure, Kind};
 use crate::message::header::Header;
+use crate::message::note;
 
 /// What becomes of one entity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,7 +112,7 @@ impl Survey {
         };
         if let Some((which, transfer)) = which {
             *transfer = Transfer::Remove;
-            self.repairs.push(format!("{which} of {name} removed ({reason})"));
+            note(&mut self.repairs, format!("{which} of {name} removed ({reason})"));
             return Ok(());
         }
         if let Nature::Sealed(why) = &part.entity.nature {
@@ -131,12 +132,12 @@ impl Survey {
         };
         verdict.content = transfer;
         verdict.encoding = encoding;
-        self.repairs.push(format!("{name} {done} ({reason})"));
+        note(&mut self.repairs, format!("{name} {done} ({reason})"));
         if !part.has_type && extent.eight_bit && encoding.is_some() {
             let content_type =
                 if extent.utf8.is_valid() { "text/plain; charset=utf-8" } else { "text/plain; charset=windows-1252" };
             verdict.content_type = Some(content_type);
-            self.repairs.push(format!("{name} declared as {content_type}"));
+            note(&mut self.repairs, format!("{name} declared as {content_type}"));
         }
         Ok(())
     }
@@ -164,7 +165,7 @@ impl Visitor for Survey {
                     failure.what = format!("{}: {}", entity.name, failure.what);
                     failure
                 })?;
-                self.repairs.extend(repairs.into_iter().map(|repair| format!("{}: {repair}", entity.name)));
+                repairs.iter().for_each(|repair| note(&mut self.repairs, format!("{}: {repair}", entity.name)));
             }
         }
         self.verdicts.push(verdict);

@@ -430,3 +430,11 @@ fn what_is_too_large_for_memory_goes_through_files() {
     assert_eq!(decoded(&input).last(), decoded(&bytes(&after)).last());
     assert!(!after.facts().eight_bit_body && after.facts().longest_line < 100);
 }
+
+#[test]
+fn a_field_of_many_parameters_takes_no_longer_than_others() {
+    let text = format!("Content-Type: text/plain{}\r\n\r\nx\r\n", ";a=\u{e9}".repeat(50_000));
+    let begun = std::time::Instant::now();
+    adapt(&message(text.as_bytes()), EIGHT).unwrap().unwrap();
+    assert!(begun.elapsed().as_secs() < 30);
+}

@@ -107,6 +107,19 @@ fn the_order_is_kept() {
 }
 
 #[test]
+fn what_is_left_of_a_message_is_no_command() {
+    let mut talk = Talk::new(&[]);
+    assert_eq!(talk.codes("MAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\n"), [250, 250]);
+    talk.server.receive(b"DATA\r\nx\r\nRCPT TO:<first@b.example>\r\n");
+    assert!(matches!(talk.server.next_request(), Request::Message));
+    // Too large, say: answered before its end.
+    talk.server.answer(&own(552, (5, 3, 4), "too large").into());
+    assert_eq!(talk.codes("MAIL FROM:<evil@b.example>\r\n.\r"), [354, 552]);
+    assert_eq!(talk.codes("\nNOOP\r\n"), [250]);
+    assert_eq!(talk.requests, ["from ", "to a@b.example"]);
+}
+
+#[test]
 fn what_is_no_command() {
     let mut talk = Talk::new(&[]);
     for (line, reply) in [
