@@ -59,13 +59,13 @@ pub(super) fn serve(invocation: &Invocation) -> u8 {
         run: &run,
         begin: &begin,
     };
-    let input = match io::stdin().as_fd().try_clone_to_owned() {
-        Ok(input) => File::from(input),
-        Err(error) => return run.fail(&unreadable(&error)),
+    let (input, output) = match (io::stdin().as_fd().try_clone_to_owned(), io::stdout().as_fd().try_clone_to_owned()) {
+        (Ok(input), Ok(output)) => (File::from(input), File::from(output)),
+        (Err(error), _) | (_, Err(error)) => return run.fail(&unreadable(&error)),
     };
     run.rest();
     let upstream = Upstream::default();
-    let ear = Ear { server: Server::new(host::ehlo_argument(&host_name)), input, gone: false };
+    let ear = Ear { server: Server::new(host::ehlo_argument(&host_name)), input, output, gone: false };
     let mut desk = Desk { house: &house, ear, upstream, transaction: None, status: exit::OK };
     desk.serve();
     // The goodbye ends a transaction as well.
@@ -312,6 +312,7 @@ fn unreadable(error: &io::Error) -> Failure {
 struct Ear {
     server: Server,
     input: File,
+    output: File,
     /// The caller closed its end.
     gone: bool,
 }
@@ -320,12 +321,20 @@ impl Ear {
     /// Writes the replies that wait.
     fn speak(&mut self) -> io::Result<()> {
         let replies = self.server.take_replies();
-        if replies.is_empty() {
-            return Ok(());
+        let mut rest = replies.as_slice();
+        while !rest.is_empty() {
+            match self.output.write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let mut polled = [PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
+                    wait(&mut polled, Deadline::after(A_WHILE))?;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let mut out = io::stdout().lock();
-        out.write_all(&replies)?;
-        out.flush()
+        Ok(())
     }
 
     /// Hears what the caller says next; false: nothing any more.

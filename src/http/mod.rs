@@ -148,10 +148,11 @@ pub fn exchange(
                 let shown = &response.body[..response.body.len().min(SHOWN)];
                 trace.received(&without(printable(shown, SHOWN), keys));
             }
-            // Nobody can have taken what was not sent, whatever is said: at best it is in doubt.
-            if message.is_some() && response.is_success() && !is_handed_over {
-                let why = format!("said HTTP {} before the end of the request", response.status);
-                let why = format!("{why}: the message may have been accepted");
+            // An acceptance of what was not sent, or an answer that announces another one.
+            let is_early = message.is_some() && response.is_success() && !is_handed_over;
+            if is_early || (is_handed_over && response.status < 200) {
+                let when = if is_early { "before the end of the request" } else { "and no final answer" };
+                let why = format!("said HTTP {} {when}: the message may have been accepted", response.status);
                 return Err(Failure::new(Kind::InDoubt, relay.place.to_string(), why).at(Stage::Message));
             }
             Ok(response)

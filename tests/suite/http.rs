@@ -44,6 +44,21 @@ fn silence_after_the_request_is_in_doubt() {
 }
 
 #[test]
+fn an_answer_that_announces_another_one_is_not_the_last() {
+    let queued =
+        "HTTP/1.1 200 OK\r\nContent-Length: 46\r\n\r\n{\"ErrorCode\":0,\"MessageID\":\"1\",\"Message\":\"OK\"}";
+    for (first, exit) in [("103 Early Hints", 0), ("101 Switching Protocols", 79)] {
+        let said = format!("HTTP/1.1 {first}\r\n\r\n{queued}").into_bytes();
+        let web = Web::start(None, move |_| Answer::Octets(said.clone()));
+        let scratch = Scratch::new();
+        let run =
+            relay(&scratch, "postmark", web.port(), POSTMARK).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+        run.expect_status(exit);
+        assert_eq!(web.finish().len(), 1);
+    }
+}
+
+#[test]
 fn nobody_there_is_nobodys_message() {
     let port = Web::saying(QUEUED);
     let free = port.port();
