@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{Parts, Person, cannot};
+use super::parts::{Mailbox, Parts, Person, cannot};
 use super::{Api, Credential, Entry, Keys, Mail, Request, Response};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -58,19 +58,6 @@ struct Body<'a> {
     tags: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attachment: Vec<File<'a>>,
-}
-
-#[derive(Serialize)]
-struct Mailbox<'a> {
-    email: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-}
-
-impl<'a> From<&'a Person> for Mailbox<'a> {
-    fn from(person: &'a Person) -> Self {
-        Self { email: &person.address, name: person.name.as_deref() }
-    }
 }
 
 #[derive(Serialize)]

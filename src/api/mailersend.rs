@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{Attachment, Parts, Person, cannot};
+use super::parts::{Attachment, Mailbox, Parts, Person, cannot};
 use super::{Api, Credential, Entry, Keys, Mail, Request, Response};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -65,19 +65,6 @@ struct Own {
 struct Field {
     name: String,
     value: String,
-}
-
-#[derive(Serialize)]
-struct Mailbox<'a> {
-    email: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-}
-
-impl<'a> From<&'a Person> for Mailbox<'a> {
-    fn from(person: &'a Person) -> Self {
-        Self { email: &person.address, name: person.name.as_deref() }
-    }
 }
 
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{Attachment, Parts, Person};
+use super::parts::{Attachment, Mailbox, Parts};
 use super::request::segment;
 use super::{Api, Credential, Entry, Keys, Mail, Request, Response};
 use crate::envelope::Envelope;
@@ -53,13 +53,6 @@ struct Body<'a> {
     category: Option<&'a str>,
     headers: BTreeMap<&'a str, &'a str>,
     attachments: Vec<File<'a>>,
-}
-
-#[derive(Serialize)]
-struct Mailbox<'a> {
-    email: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -146,11 +139,11 @@ impl Mailtrap {
             content_id: file.content_id.as_deref(),
         };
         Ok(Body {
-            from: mailbox(&parts.from),
-            to: parts.to.iter().map(mailbox).collect(),
-            cc: parts.cc.iter().map(mailbox).collect(),
-            bcc: parts.bcc.iter().map(mailbox).collect(),
-            reply_to: parts.one_reply_to()?.map(mailbox),
+            from: Mailbox::from(&parts.from),
+            to: parts.to.iter().map(Mailbox::from).collect(),
+            cc: parts.cc.iter().map(Mailbox::from).collect(),
+            bcc: parts.bcc.iter().map(Mailbox::from).collect(),
+            reply_to: parts.one_reply_to()?.map(Mailbox::from),
             subject: &parts.subject,
             text: parts.text.as_deref(),
             html: parts.html.as_deref(),
@@ -159,10 +152,6 @@ impl Mailtrap {
             attachments: parts.attachments.iter().map(file).collect(),
         })
     }
-}
-
-fn mailbox(person: &Person) -> Mailbox<'_> {
-    Mailbox { email: &person.address, name: person.name.as_deref() }
 }
 
 #[cfg(test)]

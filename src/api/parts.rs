@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mail_parser::{HeaderName, MessageParser};
 
-pub use people::{Person, joined};
+pub use people::{Mailbox, Person, joined};
 
 use self::people::{decoded, mailboxes};
 use self::tree::Tree;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{Parts, Person, cannot, joined};
+use super::parts::{Mailbox, Parts, cannot, joined};
 use super::request::segment;
 use super::{Api, Credential, Entry, Keys, Mail, Request, Response};
 use crate::envelope::Envelope;
@@ -44,13 +44,6 @@ struct Body<'a> {
     html: Option<&'a str>,
     additional_headers: Vec<Field<'a>>,
     attachments: Vec<File<'a>>,
-}
-
-#[derive(Serialize)]
-struct Mailbox<'a> {
-    email: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -137,10 +130,10 @@ impl Scaleway {
         let fields = parts.headers.iter().map(|(key, value)| Field { key, value: value.clone() });
         Body {
             project_id: &self.project_id,
-            from: mailbox(&parts.from),
-            to: parts.to.iter().map(mailbox).collect(),
-            cc: parts.cc.iter().map(mailbox).collect(),
-            bcc: parts.bcc.iter().map(mailbox).collect(),
+            from: Mailbox::from(&parts.from),
+            to: parts.to.iter().map(Mailbox::from).collect(),
+            cc: parts.cc.iter().map(Mailbox::from).collect(),
+            bcc: parts.bcc.iter().map(Mailbox::from).collect(),
             subject: &parts.subject,
             text: parts.text.as_deref(),
             html: parts.html.as_deref(),
@@ -152,8 +145,4 @@ impl Scaleway {
                 .collect(),
         }
     }
-}
-
-fn mailbox(person: &Person) -> Mailbox<'_> {
-    Mailbox { email: &person.address, name: person.name.as_deref() }
 }

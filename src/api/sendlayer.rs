@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{Attachment, Parts, Person, at_most, cannot};
+use super::parts::{Attachment, Mailbox, Parts, Person, at_most, cannot};
 use super::{Api, Credential, Entry, Keys, Mail, Request, Response};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -61,19 +61,6 @@ struct Body<'a> {
     tags: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<File<'a>>,
-}
-
-#[derive(Serialize)]
-struct Mailbox<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    email: &'a str,
-}
-
-impl<'a> From<&'a Person> for Mailbox<'a> {
-    fn from(person: &'a Person) -> Self {
-        Self { name: person.name.as_deref(), email: &person.address }
-    }
 }
 
 #[derive(Serialize)]

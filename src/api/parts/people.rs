@@ -5,6 +5,7 @@ use std::fmt;
 
 use mail_parser::parsers::MessageStream;
 use mail_parser::{Address, HeaderValue};
+use serde::Serialize;
 
 /// A display name, decoded, and an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,20 @@ pub struct Person {
     pub name: Option<String>,
     /// `local@domain`.
     pub address: String,
+}
+
+/// A [`Person`] as most APIs write one: `{"email": ..., "name": ...}`, without a name where there is none.
+#[derive(Serialize)]
+pub struct Mailbox<'a> {
+    email: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+}
+
+impl<'a> From<&'a Person> for Mailbox<'a> {
+    fn from(person: &'a Person) -> Self {
+        Self { email: &person.address, name: person.name.as_deref() }
+    }
 }
 
 impl fmt::Display for Person {
