@@ -42,7 +42,8 @@ pub fn of_submission(submission: &Submission, envelope: &Envelope, site: &str) -
 pub fn of_failure(failure: &Failure, attempt: Option<&Try>, site: Option<&str>) -> Report {
     let mut context = Vec::new();
     match attempt {
-        Some(attempt) if !matches!(failure.kind, Kind::Refused(_)) => {
+        // A refusal that has a stage is not ours: the authorization server's.
+        Some(attempt) if failure.stage.is_some() || !matches!(failure.kind, Kind::Refused(_)) => {
             context.extend(failure.stage.map(|stage| stage.to_string()));
             context.push(format!("relay {}", attempt.relay.name));
         }

@@ -3,6 +3,7 @@
 use super::endpoint::Refusal;
 use crate::config::relay::{Grant, OAuth, Relay};
 use crate::failure::Failure;
+use crate::outcome::Stage;
 use crate::reply::{Enhanced, Reply};
 
 /// A clock that is off by more than this makes a server refuse what we sign, in seconds.
@@ -18,10 +19,10 @@ impl Refusal {
             (error, text) => format!("gives no access token: {error}: {text} (HTTP {})", self.status),
         };
         if self.is_transient() {
-            return Failure::refused(what, Reply::new(454, Some(Enhanced::new(4, 7, 0)), &said));
+            return Failure::refused(what, Reply::new(454, Some(Enhanced::new(4, 7, 0)), &said)).at(Stage::Auth);
         }
         let reply = Reply::new(535, Some(Enhanced::new(5, 7, 8)), &said);
-        Failure::refused(what, reply).hint(self.hint(relay, oauth))
+        Failure::refused(what, reply).at(Stage::Auth).hint(self.hint(relay, oauth))
     }
 
     /// The next step: for what the servers of Google and Microsoft are known to say, else by the error code

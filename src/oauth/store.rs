@@ -1,6 +1,6 @@
 //! The file that keeps one login's tokens: where it is, how it is read, replaced and locked.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
@@ -179,11 +179,15 @@ impl Store {
     /// `NoPermission` where this process may not read it or others could write it; `Configuration` where it
     /// is not such a file.
     pub fn load(&self, strict: bool, warnings: &mut Vec<String>) -> Result<Option<Tokens>, Failure> {
+        match fs::symlink_metadata(self.directory()) {
+            Ok(found) => self.check_directory(&found)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // Reading says what is wrong.
+            Err(_) => {}
+        }
         let (text, found) = match modes::read(&self.file, secret::LIMIT) {
             Ok(read) => read,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(modes::unreadable(&self.file, &error, nix::unistd::getegid().as_raw())),
         };
         for warning in found.judge(&self.file, self.uid, true, strict)? {
@@ -256,21 +260,32 @@ impl Store {
         write().map_err(|error| failed(&error))
     }
 
-    /// The directory, made if need be, and nobody else's.
+    fn directory(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// The directory, made if need be.
     fn make_directory(&self) -> Result<&Path, Failure> {
-        let directory = self.file.parent().unwrap_or(Path::new("/"));
-        let shown = || directory.display().to_string();
+        let directory = self.directory();
+        let failed = |kind, what: &str, error: &io::Error| {
+            Failure::new(kind, directory.display().to_string(), format!("cannot be {what}: {error}"))
+        };
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(|error| Failure::new(Kind::CannotCreate, shown(), format!("cannot be made: {error}")))?;
-        let found = fs::symlink_metadata(directory)
-            .map_err(|error| Failure::new(Kind::Io, shown(), format!("cannot be looked at: {error}")))?;
-        if !found.is_dir() || found.uid() != self.uid || found.mode() & 0o077 != 0 {
-            let user = self.uid;
-            let hint = format!("as root: rm -r {0} && install -d -m 0700 -o {user} {0}", directory.display());
-            let why = "is not a directory that this uid has to itself";
-            return Err(Failure::new(Kind::NoPermission, shown(), why).hint(hint));
-        }
+        made.map_err(|error| failed(Kind::CannotCreate, "made", &error))?;
+        let found = fs::symlink_metadata(directory).map_err(|error| failed(Kind::Io, "looked at", &error))?;
+        self.check_directory(&found)?;
         Ok(directory)
+    }
+
+    /// Refuses a directory in which somebody else may lay tokens: mail would go out through their login.
+    fn check_directory(&self, found: &Metadata) -> Result<(), Failure> {
+        if found.is_dir() && [self.uid, 0].contains(&found.uid()) && found.mode() & 0o022 == 0 {
+            return Ok(());
+        }
+        let (directory, uid) = (self.directory().display(), self.uid);
+        let why = "is not a directory that this uid has to itself";
+        Err(Failure::new(Kind::NoPermission, directory.to_string(), why)
+            .hint(format!("as root: rm -r {directory} && install -d -m 0700 -o {uid} {directory}")))
     }
 }
 
