@@ -201,6 +201,22 @@ impl Store {
         })
     }
 
+    /// Where the tokens are kept and how long the access token for `scope` is good, for a reader.
+    pub fn describe(&self, scope: &str, strict: bool) -> String {
+        let place = self.file.display();
+        match self.load(strict, &mut Vec::new()) {
+            Err(failure) => format!("kept in {place}: NOT readable: {}", failure.why),
+            Ok(None) => format!("to be kept in {place}: nothing there yet"),
+            Ok(Some(tokens)) => {
+                let until = tokens.until(scope).and_then(|until| Timestamp::from_second(until).ok());
+                match until.filter(|until| *until > Timestamp::now()) {
+                    Some(until) => format!("kept in {place}: good until {until}"),
+                    None => format!("kept in {place}: to be renewed"),
+                }
+            }
+        }
+    }
+
     /// Waits until nobody else renews these tokens. Let go when what is returned is dropped.
     ///
     /// # Errors

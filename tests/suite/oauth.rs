@@ -540,3 +540,79 @@ fn smtp_logs_in_with_it_and_bs_does_too() {
         }
     });
 }
+
+#[test]
+fn a_new_token_that_is_refused_has_a_next_step() {
+    let graph = |code: &str| {
+        format!("HTTP/1.1 403 Forbidden\n\n{{\"error\":{{\"code\":\"{code}\",\"message\":\"Access is denied.\"}}}}")
+    };
+    let scopes = "HTTP/1.1 403 Forbidden\n\n{\"error\":{\"code\":403,\"message\":\"Request had insufficient authentication scopes.\",\
+                  \"errors\":[{\"reason\":\"insufficientPermissions\"}]}}";
+    let gmail =
+        "provider = \"gmail\"\nvia = \"api\"\nendpoint = \"{api}\"\nclient_id = \"app\"\nrefresh_token = \"refresh-0\"";
+    let cases = [
+        (APPLICATION, graph("ErrorAccessDenied"), 150, "the application lacks the permission Mail.Send"),
+        (
+            PERSON,
+            graph("ErrorAccessDenied"),
+            150,
+            "the login does not cover https://graph.microsoft.com/Mail.Send: run `mailchute login main`",
+        ),
+        (gmail, scopes.to_owned(), 150, "the login does not cover https://www.googleapis.com/auth/gmail.send"),
+    ];
+    Host::run(&[("shop", SHOP)], |host| {
+        for (relay, answer, exit, hint) in cases {
+            let answer: &'static str = answer.leak();
+            let bench = Bench::new(host, relay, |number, _| given(number, 3600), move |_| answer);
+            let run = bench.send();
+            run.expect_status(exit);
+            assert!(run.stderr.contains(&format!("hint: {hint}")), "{hint}\n{}", run.report());
+            fs::remove_file(kept()).unwrap();
+        }
+    });
+}
+
+#[test]
+fn explain_says_how_a_token_is_got_and_asks_for_none() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let bench = Bench::new(host, APPLICATION, |number, _| given(number, 3600), accepting);
+        let explain = || mailchute().args(["explain", "--as", "shop", "-i", "bob@example.net"]).run();
+        let before = explain();
+        quiet(&before);
+        before.expect_status(0);
+        for text in [
+            "/token by the application's own credentials",
+            "client_secret from written in the configuration",
+            "nothing there yet",
+        ] {
+            assert!(before.stdout.contains(text), "{text}\n{}", before.report());
+        }
+        bench.send().expect_status(0);
+        let after = explain();
+        quiet(&after);
+        assert!(after.stdout.contains(&format!("kept in {}: good until ", kept().display())), "{}", after.report());
+        assert_eq!(bench.finish().0.len(), 1);
+    });
+}
+
+#[test]
+fn a_secret_that_ends_soon_is_warned_of() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let today = jiff::Zoned::now().date();
+        let day = |days: i64| today.saturating_add(jiff::Span::new().days(days)).to_string();
+        for (line, warning) in [
+            (format!("secret_expires = {}", day(12)), format!("the secret of relay main expires on {}, in 1", day(12))),
+            (
+                format!("secret_expires = \"{}\"", day(-40)),
+                format!("the secret of relay main has expired on {}", day(-40)),
+            ),
+            (format!("secret_expires = {}", day(400)), String::new()),
+        ] {
+            let bench = Bench::new(host, &format!("{APPLICATION}\n{line}"), |number, _| given(number, 3600), accepting);
+            bench.send().expect_status(0);
+            let warnings = bench.record()["warnings"].to_string();
+            assert!(warnings.contains(&warning) && warning.is_empty() == (warnings == "null"), "{warnings}");
+            fs::remove_file(kept()).unwrap();
+        }
+    });
+}
