@@ -112,7 +112,11 @@ impl Provider {
     /// The keys to write for a login by SMTP, for a reader: `api_key`, `username and password`.
     pub fn credentials(&self) -> String {
         let secret = self.secrets.first().copied().unwrap_or("password");
-        let or_token = if self.bearer { " or token" } else { "" };
+        let or_token = match (self.authorization, self.bearer) {
+            (Some(_), _) => ", client_id or token",
+            (None, true) => " or token",
+            (None, false) => "",
+        };
         match &self.username {
             UserName::Word(_) | UserName::Secret => secret.to_owned(),
             UserName::Joined(parts) => format!("{} and {secret}", parts.join(", ")),
