@@ -12,7 +12,6 @@ use crate::failure::{Failure, Kind};
 use crate::http;
 use crate::reply::printable;
 use crate::secret::Secret;
-use crate::trace::{HandOver, Trace};
 
 /// How long an access token lasts whose life is not told, in seconds.
 const USUAL_LIFE: u32 = 3600;
@@ -79,18 +78,7 @@ impl<'a> Client<'a> {
         let form = form_urlencoded::Serializer::new(String::with_capacity(2048)).extend_pairs(all).finish();
         let body = vec![Piece::Octets(form.into_bytes())];
         let request = Request::post("", "application/x-www-form-urlencoded", body);
-        // What stands for the relay's own certificate does not stand for this one.
-        let server = Relay {
-            place: endpoint.place.clone(),
-            tls: endpoint.tls,
-            fingerprint: None,
-            client_cert: None,
-            ..self.relay.clone()
-        };
-        // What is said here holds secrets, and is nobody's business.
-        let (mut unseen, nothing) = (Trace::default(), HandOver::default());
-        http::exchange(&server, &endpoint.url, &request, None, &self.keys, deadline, &mut unseen, &nothing)
-            .map_err(|failure| Failure { stage: None, ..failure })
+        http::ask(self.relay, endpoint, &request, &self.keys, deadline)
     }
 
     /// Asks for a token.
