@@ -261,6 +261,7 @@ pub(super) static PROVIDERS: &[Provider] = &[
         notes: &[
             "50 recipients in To",
             "an attachment whose name does not fit its type drops the mail silently; by API the name decides",
+            "by API, the same message again within 24 hours is answered again and not sent again",
         ],
         unverified: &["40 MB"],
         ..ROW
