@@ -209,8 +209,7 @@ impl Record {
     /// Enters why the message never reached a relay, or that no reply was had.
     pub fn set_failure(&mut self, failure: &Failure) {
         if let Kind::Refused(reply) = &failure.kind {
-            // One that has a stage is the authorization server's.
-            self.by = if failure.stage.is_some() { "relay" } else { "mailchute" };
+            self.by = if failure.is_our_refusal() { "mailchute" } else { "relay" };
             self.set_reply(reply);
         } else {
             self.text = failure.to_string();

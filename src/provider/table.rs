@@ -133,8 +133,8 @@ pub(super) static PROVIDERS: &[Provider] = &[
         authorization: Some(&GOOGLE),
         auth: &["XOAUTH2", "PLAIN", "LOGIN"],
         notes: &[
-            "username is the full address; the secret an app password (16 letters)",
-            "access tokens by `mailchute login` (client_id, client_secret), a service account, or as `token`",
+            "username is the full address, the secret an app password (16 letters)",
+            "access tokens: `mailchute login` (client_id, client_secret), a service account's key, `token`",
             "by API, To, Cc and Bcc decide who receives: a message that names somebody else is refused",
         ],
         unverified: &[
@@ -220,8 +220,7 @@ pub(super) static PROVIDERS: &[Provider] = &[
         authorization: Some(&MICROSOFT),
         auth: &["XOAUTH2", "LOGIN"],
         notes: &[
-            "username is the mailbox's address; access tokens by `mailchute login` (client_id)",
-            "an application of its own: tenant, client_id, client_secret; a token from elsewhere: `token`",
+            "username is the mailbox's address; tokens by `mailchute login`, an application (client_secret), `token`",
             "password logins are being switched off and answered with 550 5.7.30",
             "by API, To, Cc and Bcc decide who receives: a message that names somebody else is refused",
             "by API, a message is accepted before addresses are checked: refusals come back as mail",
