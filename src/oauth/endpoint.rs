@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use serde::Deserialize;
+use zeroize::Zeroize as _;
 
 use super::store::Granted;
 use crate::api::{Keys, Piece, Request, Response};
@@ -77,8 +78,14 @@ impl<'a> Client<'a> {
         let all = fields.iter().copied().chain(client).chain(secret);
         let form = form_urlencoded::Serializer::new(String::with_capacity(2048)).extend_pairs(all).finish();
         let body = vec![Piece::Octets(form.into_bytes())];
-        let request = Request::post("", "application/x-www-form-urlencoded", body);
-        http::ask(self.relay, endpoint, &request, &self.keys, deadline)
+        let mut request = Request::post("", "application/x-www-form-urlencoded", body);
+        let answer = http::ask(self.relay, endpoint, &request, &self.keys, deadline);
+        for piece in &mut request.body {
+            if let Piece::Octets(octets) = piece {
+                octets.zeroize();
+            }
+        }
+        answer
     }
 
     /// Asks for a token.
@@ -87,13 +94,14 @@ impl<'a> Client<'a> {
     /// As [`Client::post`]; `Protocol` where the answer is not what RFC 6749 documents.
     pub fn token(&self, fields: &[Field<'_>], deadline: Deadline) -> Result<Result<Granted, Refusal>, Failure> {
         let endpoint = &self.oauth.token_endpoint;
-        let response = self.post(endpoint, fields, deadline)?;
+        let mut response = self.post(endpoint, fields, deadline)?;
         if !response.is_success() {
             return Ok(Err(Refusal::of(&response)));
         }
         let given = response
             .json::<Given>()
             .filter(|given| !given.access_token.is_empty() && given.token_type.eq_ignore_ascii_case("bearer"));
+        response.body.zeroize();
         let Some(given) = given else {
             let why = "gave an answer that is not the token RFC 6749 documents";
             return Err(Failure::new(Kind::Protocol, endpoint.place.to_string(), why));
