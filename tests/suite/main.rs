@@ -21,6 +21,7 @@ mod kit;
 mod law;
 mod log;
 mod log_targets;
+mod login;
 mod manners;
 mod messages;
 mod moto;
