@@ -138,3 +138,66 @@ pub fn missing<'a>(oauth: &'a OAuth, granted: &str) -> Vec<&'a str> {
 pub fn needs_person(oauth: &OAuth) -> bool {
     matches!(oauth.grant, Grant::RefreshToken(None))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::caller::Caller;
+    use crate::config::Config;
+
+    const GOOGLE: &str = "provider = 'gmail'\nclient_id = 'x'";
+
+    fn oauth(relay: &str) -> OAuth {
+        let text = format!("[relay.main]\n{relay}\nusername = 'a@example.org'\n");
+        let config = Config::parse(Path::new("/nowhere/config.toml"), &text, &Caller::current()).expect(relay);
+        config.sites[0].relays[0].oauth.clone().expect("OAuth")
+    }
+
+    fn generic(endpoints: &[&str]) -> OAuth {
+        let endpoints: String =
+            endpoints.iter().map(|name| format!("{name} = 'https://login.example/{name}'\n")).collect();
+        oauth(&format!("host = 'mx.example'\nclient_id = 'x'\nscope = 'mail offline_access'\n{endpoints}"))
+    }
+
+    #[test]
+    fn the_way_fits_the_server_and_the_terminal() {
+        let (google, microsoft) = (oauth(GOOGLE), oauth("provider = 'outlook'\nclient_id = 'x'"));
+        let way = |oauth: &OAuth, is_typed, has_display| flow(oauth, None, is_typed, has_display).expect("a way");
+        assert_eq!(way(&microsoft, true, true), Flow::Device);
+        assert_eq!(way(&google, true, true), Flow::Browser);
+        assert_eq!(way(&google, true, false), Flow::Paste);
+        assert_eq!(way(&google, false, false), Flow::Browser);
+        assert_eq!(way(&generic(&["token_endpoint", "device_authorization_endpoint"]), true, true), Flow::Device);
+        assert_eq!(way(&generic(&["token_endpoint", "authorization_endpoint"]), true, true), Flow::Browser);
+        assert_eq!(flow(&microsoft, Some(Flow::Paste), true, true).expect("as wanted"), Flow::Paste);
+        assert!(flow(&google, Some(Flow::Device), true, true).is_err());
+        let own = format!("{GOOGLE}\ndevice_authorization_endpoint = 'https://login.example/device'");
+        assert_eq!(flow(&oauth(&own), Some(Flow::Device), true, true).expect("as configured"), Flow::Device);
+    }
+
+    #[test]
+    fn one_login_is_asked_what_all_its_relays_need_where_the_server_can() {
+        let microsoft = oauth("provider = 'outlook'\nclient_id = 'x'");
+        let (smtp, api) = ("https://outlook.office.com/SMTP.Send", "https://graph.microsoft.com/Mail.Send");
+        let shared = [smtp, api, smtp];
+        assert_eq!(asked_scope(&microsoft, Flow::Browser, shared), format!("{smtp} {api} offline_access"));
+        assert_eq!(asked_scope(&microsoft, Flow::Device, shared), format!("{smtp} offline_access"));
+        assert_eq!(redeemed_scope(&microsoft), Some(format!("{smtp} offline_access")));
+        let google = oauth(GOOGLE);
+        assert_eq!(asked_scope(&google, Flow::Paste, ["https://mail.google.com/", "a"]), "https://mail.google.com/ a");
+        assert_eq!(redeemed_scope(&google), None);
+        assert_eq!(nobodys_uri(&microsoft), "http://localhost:1023");
+    }
+
+    #[test]
+    fn a_scope_that_was_left_out_is_noticed() {
+        let google = oauth(GOOGLE);
+        assert_eq!(missing(&google, "openid email"), ["https://mail.google.com/"]);
+        assert!(missing(&google, "email https://mail.google.com/").is_empty());
+        let graph = oauth("provider = 'outlook'\nvia = 'api'\nclient_id = 'x'");
+        assert!(missing(&graph, "Mail.Send User.Read").is_empty());
+        assert!(missing(&generic(&["token_endpoint"]), "mail").is_empty());
+    }
+}
