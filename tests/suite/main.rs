@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod aliases;
+mod authlib;
 mod bad_input;
 mod bs;
 mod callers;
