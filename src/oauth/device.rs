@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde::Deserialize;
+use zeroize::Zeroize as _;
 
 use super::endpoint::{Client, Refusal, Seconds};
 use super::store::Granted;
@@ -69,11 +70,13 @@ impl Device {
                 .hint("use `--browser` or `--paste`, or take it from the server's documentation")
         })?;
         let scope = Some(("scope", scope)).filter(|(_, scope)| !scope.is_empty());
-        let response = client.post(endpoint, scope.as_slice(), Deadline::after(PATIENCE))?;
+        let mut response = client.post(endpoint, scope.as_slice(), Deadline::after(PATIENCE))?;
         if !response.is_success() {
             return Err(Refusal::of(&response).failure(relay, client.oauth));
         }
-        let Some(given) = response.json::<Given>().filter(|given| !given.device_code.is_empty()) else {
+        let given = response.json::<Given>().filter(|given| !given.device_code.is_empty());
+        response.body.zeroize();
+        let Some(given) = given else {
             let why = "gave an answer that is not what RFC 8628 documents";
             return Err(Failure::new(Kind::Protocol, endpoint.place.to_string(), why));
         };

@@ -33,7 +33,11 @@ pub(super) fn show(invocation: &Invocation, login: &Login, caller: &Caller) -> R
     let (mut page, mut helpless) = (String::new(), Vec::new());
     for (candidate, oauth) in &with_tokens {
         let mut rows = Rows::default();
-        let verdict = describe(candidate, oauth, caller, &mut rows);
+        let is_unique = candidates.iter().filter(|other| other.relay.name == candidate.relay.name).count() == 1;
+        let site = if is_unique { String::new() } else { format!(" --site {}", candidate.sites[0]) };
+        let config = invocation.config.as_ref().map(|file| format!(" --config {}", file.display()));
+        let command = login_command(&candidate.relay) + &site + &config.unwrap_or_default();
+        let verdict = describe(candidate, oauth, caller, &command, &mut rows);
         rows.add("can send", if verdict.is_ok() { "yes" } else { "no" });
         let sites = candidate.sites.join(", ");
         page += &format!("{}, site {sites}\n{}\n", title(&candidate.relay, oauth), rows.0);
@@ -59,8 +63,14 @@ impl Rows {
     }
 }
 
-/// The rows of one relay; an error is what keeps it from sending.
-fn describe(candidate: &Candidate, oauth: &OAuth, caller: &Caller, rows: &mut Rows) -> Result<(), Failure> {
+/// The rows of one relay; an error is what keeps it from sending. `command` logs in.
+fn describe(
+    candidate: &Candidate,
+    oauth: &OAuth,
+    caller: &Caller,
+    command: &str,
+    rows: &mut Rows,
+) -> Result<(), Failure> {
     let relay = &*candidate.relay;
     let grant = match &oauth.grant {
         Grant::RefreshToken(None) => "a person's login",
@@ -94,7 +104,6 @@ fn describe(candidate: &Candidate, oauth: &OAuth, caller: &Caller, rows: &mut Ro
         kept.map_err(failed)?;
     }
     if refresh == "none" {
-        let command = login_command(relay);
         let why = "cannot send before somebody has logged in";
         return Err(
             Failure::new(Kind::Configuration, format!("relay {}", relay.name), why).hint(format!("run `{command}`"))
