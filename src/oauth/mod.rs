@@ -36,7 +36,8 @@ struct Access {
 /// `is_refused`, does it once more with a new one: the server has ended the token before its time.
 ///
 /// # Errors
-/// As [`access`].
+/// What keeps the access token from being had: the authorization server's refusal, 535 5.7.8 or 454 4.7.0;
+/// `Configuration` where nobody has logged in; reading a secret or the kept tokens.
 pub fn with_access<T>(
     relay: &Relay,
     deadline: Deadline,
