@@ -48,7 +48,7 @@ pub(super) fn show(invocation: &Invocation, login: &Login, caller: &Caller) -> R
         (_, None) => Ok(()),
         (1, Some(failure)) => Err(failure),
         (count, Some(first)) => {
-            let why = format!("{}; {} more relays cannot send either", first.why, count - 1);
+            let why = format!("{} (and {} more)", first.why, count - 1);
             Err(Failure { why, ..first })
         }
     }
