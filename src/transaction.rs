@@ -1,9 +1,12 @@
 //! One message passed on step by step while its caller waits for every reply (`-bs`): the counterpart of
 //! [`submit`] for a caller that speaks SMTP itself.
 
+mod upstream;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::upstream::Upstream;
 use crate::address::Address;
 use crate::config::relay::{Protocol, Relay};
 use crate::deadline::Deadline;
@@ -20,49 +23,8 @@ use crate::smtp::{self, Recipients, Session};
 use crate::submit::{self, Order, Submission, Try, extra_time, is_next_relay_due};
 use crate::trace::{HandOver, Sink, Trace};
 
-/// How long a session is kept after it was last used.
-pub const IDLE: Duration = Duration::from_secs(20);
-
 /// How long the goodbye to a transaction that was given up may take.
 const RESET: Duration = Duration::from_secs(5);
-
-/// The session that is kept from one message to the next.
-#[derive(Default)]
-pub struct Upstream(Option<(Session, Instant)>);
-
-impl Upstream {
-    /// How long the kept session may still be idle, seen from `now`; `None`: none is kept.
-    pub fn patience(&self, now: Instant) -> Option<Duration> {
-        let (_, used) = self.0.as_ref()?;
-        Some(left(*used, now))
-    }
-
-    /// Says goodbye to the kept session.
-    pub fn close(&mut self) {
-        if let Some((session, _)) = self.0.take() {
-            session.quit(&mut Trace::default());
-        }
-    }
-
-    /// The kept session if it leads to `relay`; one that leads elsewhere is closed.
-    fn take(&mut self, relay: &Arc<Relay>) -> Option<Session> {
-        if self.0.as_ref().is_some_and(|(session, _)| !Arc::ptr_eq(session.relay(), relay)) {
-            self.close();
-        }
-        self.0.take().map(|(session, _)| session)
-    }
-
-    /// Keeps `session` while it is worth it.
-    fn keep(&mut self, session: Session) {
-        if session.is_open() {
-            self.0 = Some((session, Instant::now()));
-        }
-    }
-}
-
-fn left(used: Instant, now: Instant) -> Duration {
-    IDLE.saturating_sub(now.saturating_duration_since(used))
-}
 
 /// How one site's messages are passed on.
 pub struct Manner<'a> {
@@ -390,19 +352,4 @@ fn answer(submission: &Submission) -> Answer {
 
 fn accepted(detail: u16, text: &str) -> Reply {
     Reply::new(250, Some(Enhanced::new(2, 1, detail)), text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_session_is_kept_for_twenty_seconds() {
-        let used = Instant::now();
-        assert_eq!(left(used, used), IDLE);
-        assert_eq!(left(used, used + Duration::from_secs(15)), Duration::from_secs(5));
-        assert_eq!(left(used, used + Duration::from_secs(3600)), Duration::ZERO);
-        assert_eq!(left(used + Duration::from_secs(1), used), IDLE);
-        assert_eq!(Upstream::default().patience(used), None);
-    }
 }
