@@ -1,11 +1,13 @@
 //! One message passed on step by step while its caller waits for every reply (`-bs`): the counterpart of
 //! [`submit`] for a caller that speaks SMTP itself.
 
+mod names;
 mod upstream;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::names::Name;
 pub use self::upstream::Upstream;
 use crate::address::Address;
 use crate::config::relay::{Protocol, Relay};
@@ -57,6 +59,8 @@ pub struct Transaction<'a> {
     reverse_path: Option<Address>,
     mail: Mail,
     recipients: Recipients<'static>,
+    /// How the caller said each of them.
+    said: Vec<Rcpt>,
     /// NOTIFY of the last recipient, for a relay that takes everything at once.
     notify: Option<String>,
     /// The relay in use, by its place in the route.
@@ -92,6 +96,7 @@ impl<'a> Transaction<'a> {
             reverse_path,
             mail,
             recipients: Recipients::default(),
+            said: Vec::new(),
             notify: None,
             relay: 0,
             tries: Vec::new(),
@@ -159,44 +164,6 @@ impl<'a> Transaction<'a> {
         let result = session.mail(self.reverse_path.as_ref(), &self.mail, deadline, &mut self.trace);
         upstream.keep(session);
         result
-    }
-
-    /// Says RCPT for `address`, one of those that what the caller said stands for.
-    ///
-    /// # Errors
-    /// No reply was had, now or before.
-    pub fn rcpt(&mut self, address: Address, rcpt: &Rcpt, upstream: &mut Upstream) -> Result<Reply, Failure> {
-        if let Some(failure) = &self.broken {
-            return Err(failure.clone());
-        }
-        if !self.is_stepwise() {
-            let reply = accepted(5, "recipient ok");
-            self.notify.clone_from(&rcpt.notify);
-            self.recipients.add(address, reply.clone());
-            return Ok(reply);
-        }
-        let Some(mut session) = upstream.take(&Arc::clone(self.current())) else {
-            return Err(self.gone());
-        };
-        let deadline = Deadline::after(self.left);
-        let result = self.timed(|this| session.rcpt(&address, rcpt, deadline, &mut this.trace));
-        upstream.keep(session);
-        match result {
-            Ok(reply) | Err(smtp::End::Refused(reply, _)) => {
-                if reply.code() == 421 {
-                    self.closing = Some(reply.clone());
-                }
-                self.recipients.add(address, reply.clone());
-                Ok(reply)
-            }
-            // An address this relay cannot be told is no reason to give up the others.
-            Err(smtp::End::Failed(failure)) => {
-                if failure.kind != Kind::Data {
-                    self.broken = Some(failure.clone());
-                }
-                Err(failure)
-            }
-        }
     }
 
     /// Hands over the message: what came of it, with the envelope it had.
@@ -278,8 +245,11 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// The relay ended the session before.
+    /// Why the relay can be asked nothing more.
     fn gone(&self) -> Failure {
+        if let Some(failure) = &self.broken {
+            return failure.clone();
+        }
         let why = match &self.closing {
             Some(reply) => format!("said \"{reply}\" and closed the session"),
             None => "the session is over".to_owned(),

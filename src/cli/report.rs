@@ -96,7 +96,11 @@ fn of_outcome(outcome: &Outcome, attempt: &Try, envelope: &Envelope, site: &str)
     }
     let named = |pick: fn(&Answer) -> bool| list(outcome.answers.iter().filter(|answer| pick(answer)));
     if let Some(held) = named(|answer| answer.reply.is_none()) {
-        lines.push(format!("not sent to {held}: nobody gets a message that is refused for somebody"));
+        let why = match outcome.is_accepted_for_some() {
+            true => "the name that stands for them was refused",
+            false => "nobody gets a message that is refused for somebody",
+        };
+        lines.push(format!("not sent to {held}: {why}"));
     }
     if let Some(accepted) = named(|answer| answer.reply.as_ref().is_some_and(Reply::is_positive)) {
         lines.push(format!("accepted for {accepted}"));

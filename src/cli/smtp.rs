@@ -30,7 +30,7 @@ use crate::route;
 use crate::smtp::server::{Answer, Content, Mail, Rcpt, Request, Server};
 use crate::smtp::socket::wait;
 use crate::trace::{HandOver, Sink};
-use crate::transaction::{self, Manner, Transaction, Upstream};
+use crate::transaction::{self, Manner, Name, Transaction, Upstream};
 
 /// How much is read at a time, in octets.
 const READ: usize = 64 << 10;
@@ -207,22 +207,14 @@ impl Desk<'_> {
         let Some(UnderWay { site, transaction, refusal }) = &mut self.transaction else {
             return Reply::new(503, Some(Enhanced::new(5, 5, 1)), "MAIL comes first").into();
         };
-        let mut answer = None;
         let addresses = plan::forward_paths(site, self.house.host_name, &rcpt.forward_path);
         let result = addresses.and_then(|addresses| {
-            for address in addresses {
-                let reply = transaction.rcpt(address, rcpt, &mut self.upstream)?;
-                // A name that stands for several is refused with the first that is.
-                if answer.as_ref().is_none_or(Reply::is_positive) {
-                    answer = Some(reply);
-                }
-            }
-            Ok(())
+            let mut answers = transaction.rcpt(&[Name { rcpt, addresses }], &mut self.upstream);
+            answers.remove(0)
         });
-        match (result, answer) {
-            (Ok(()), Some(reply)) => reply.into(),
-            (Ok(()), None) => Reply::new(451, Some(Enhanced::new(4, 3, 0)), "no address came of it").into(),
-            (Err(failure), _) => {
+        match result {
+            Ok(reply) => reply.into(),
+            Err(failure) => {
                 self.status = exit::of_kind(&failure.kind, site.exit_status);
                 let answer = Answer::from(&failure);
                 *refusal = Some(failure);

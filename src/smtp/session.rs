@@ -152,11 +152,26 @@ impl Session {
         self.command(commands::Mail::new(reverse_path, parameters), Expect::Mail, deadline, trace)
     }
 
-    /// Says RCPT as the caller did, as far as the relay can carry it.
-    ///
-    /// # Errors
-    /// As [`Session::mail`].
+    /// Says RCPT for each of `recipients` as the caller did, as far as the relay can carry it. What came of
+    /// each, in order, or why nothing did, as for [`Session::mail`]; nothing for those behind the end of
+    /// the session.
     pub fn rcpt(
+        &mut self,
+        recipients: &[(&Address, &Rcpt)],
+        deadline: Deadline,
+        trace: &mut Trace,
+    ) -> Vec<Result<Reply, End>> {
+        let mut results = Vec::with_capacity(recipients.len());
+        for (forward_path, rcpt) in recipients {
+            if !self.is_open() {
+                break;
+            }
+            results.push(self.one_rcpt(forward_path, rcpt, deadline, trace));
+        }
+        results
+    }
+
+    fn one_rcpt(
         &mut self,
         forward_path: &Address,
         rcpt: &Rcpt,

@@ -15,6 +15,8 @@ enum Standing {
     Accepted,
     /// RCPT was refused.
     Refused(Reply),
+    /// RCPT was accepted, and taken back.
+    Withdrawn,
     /// The reply after the message.
     Final(Reply),
 }
@@ -72,6 +74,26 @@ impl<'a> Recipients<'a> {
         self.refused < self.answered
     }
 
+    /// Takes back those accepted from the one at `first` on: they are not to have the message. Whether there
+    /// were any.
+    pub fn withdraw(&mut self, first: usize) -> bool {
+        let mut any = false;
+        for standing in &mut self.standings[first..] {
+            if matches!(standing, Standing::Accepted) {
+                *standing = Standing::Withdrawn;
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Those accepted so far, by their places.
+    pub fn accepted(&self) -> impl Iterator<Item = (usize, &Address)> {
+        let all = self.addresses.iter().zip(&self.standings).enumerate();
+        all.filter(|(_, (_, standing))| matches!(standing, Standing::Accepted))
+            .map(|(place, (address, _))| (place, address))
+    }
+
     /// The reply to the message for everybody who was accepted.
     pub(in crate::smtp) fn message(&mut self, reply: &Reply) {
         for standing in &mut self.standings {
@@ -90,13 +112,18 @@ impl<'a> Recipients<'a> {
         accepted.next().is_some()
     }
 
-    /// The outcome as it stands. Recipients who were not refused get `rest`, where there is a reply
-    /// that concerns them all.
+    /// The outcome as it stands. Recipients who were neither refused nor withdrawn get `rest`, where there is
+    /// a reply that concerns them all. Who is withdrawn under one name and stays under another is told once.
     pub fn outcome(&self, rest: Option<(&Reply, Stage)>, partial_chosen: bool) -> Outcome {
-        let answers = self.addresses.iter().zip(&self.standings).map(|(recipient, standing)| {
+        let all = || self.addresses.iter().zip(&self.standings);
+        let is_withdrawn = |standing: &Standing| matches!(standing, Standing::Withdrawn);
+        let stays = |recipient: &Address| all().any(|(other, standing)| other == recipient && !is_withdrawn(standing));
+        let told = all().filter(|(recipient, standing)| !is_withdrawn(standing) || !stays(recipient));
+        let answers = told.map(|(recipient, standing)| {
             let (reply, stage) = match (standing, rest) {
                 (Standing::Refused(reply), _) => (Some(reply), Stage::RcptTo),
                 (Standing::Final(reply), _) => (Some(reply), Stage::Message),
+                (Standing::Withdrawn, _) => (None, Stage::RcptTo),
                 (_, Some((reply, stage))) => (Some(reply), stage),
                 (_, None) => (None, Stage::RcptTo),
             };

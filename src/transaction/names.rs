@@ -1,0 +1,135 @@
+//! RCPT: the names the caller gives, and the addresses they stand for.
+
+use std::sync::Arc;
+
+use super::{Transaction, Upstream, accepted};
+use crate::address::Address;
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Kind};
+use crate::outcome::Stage;
+use crate::reply::{Enhanced, Reply};
+use crate::smtp::server::Rcpt;
+use crate::smtp::{self, Session};
+
+/// One RCPT of the caller's.
+pub struct Name<'a> {
+    /// As it was said.
+    pub rcpt: &'a Rcpt,
+    /// What it stands for.
+    pub addresses: Vec<Address>,
+}
+
+impl Transaction<'_> {
+    /// Says RCPT for everybody whom `names` stand for. Each name has one answer: it is accepted when all of
+    /// its addresses are, else it is refused with the first that is, and nobody of it gets the message.
+    ///
+    /// # Errors
+    /// For a name: no reply was had, now or before.
+    pub fn rcpt(&mut self, names: &[Name<'_>], upstream: &mut Upstream) -> Vec<Result<Reply, Failure>> {
+        let asked: Vec<_> =
+            names.iter().flat_map(|name| name.addresses.iter().map(|address| (address, name.rcpt))).collect();
+        let mut results = self.ask(&asked, upstream).into_iter();
+        let mut is_withdrawn = false;
+        let mut answers = Vec::with_capacity(names.len());
+        for name in names {
+            let first = self.said.len();
+            let mut answer = Ok(Reply::new(451, Some(Enhanced::new(4, 3, 0)), "no address came of it"));
+            for (place, address) in name.addresses.iter().enumerate() {
+                let result = results.next().unwrap_or_else(|| Err(self.gone()));
+                if let Ok(reply) = &result {
+                    self.recipients.add(address.clone(), reply.clone());
+                    self.said.push(name.rcpt.clone());
+                }
+                if place == 0 || is_positive(&answer) {
+                    answer = result;
+                }
+            }
+            is_withdrawn |= !is_positive(&answer) && self.recipients.withdraw(first);
+            answers.push(answer);
+        }
+        if is_withdrawn && let Err(failure) = self.begin_again(upstream) {
+            for answer in answers.iter_mut().filter(|answer| is_positive(answer)) {
+                *answer = Err(failure.clone());
+            }
+            self.broken = Some(failure);
+        }
+        answers
+    }
+
+    /// Says RCPT for each of `recipients`; nothing for those behind the end of the session.
+    fn ask(&mut self, recipients: &[(&Address, &Rcpt)], upstream: &mut Upstream) -> Vec<Result<Reply, Failure>> {
+        if !self.is_stepwise() {
+            if let Some((_, rcpt)) = recipients.last() {
+                self.notify.clone_from(&rcpt.notify);
+            }
+            return vec![Ok(accepted(5, "recipient ok")); recipients.len()];
+        }
+        if self.broken.is_some() {
+            return Vec::new();
+        }
+        let Some(mut session) = upstream.take(&Arc::clone(self.current())) else { return Vec::new() };
+        let deadline = Deadline::after(self.left);
+        let results = self.timed(|this| session.rcpt(recipients, deadline, &mut this.trace));
+        upstream.keep(session);
+        let heard = results.into_iter().map(|result| match result {
+            Ok(reply) | Err(smtp::End::Refused(reply, _)) => {
+                if reply.code() == 421 {
+                    self.closing = Some(reply.clone());
+                }
+                Ok(reply)
+            }
+            // An address this relay cannot be told is no reason to give up the others.
+            Err(smtp::End::Failed(failure)) => {
+                if failure.kind != Kind::Data {
+                    self.broken = Some(failure.clone());
+                }
+                Err(failure)
+            }
+        });
+        heard.collect()
+    }
+
+    /// Says the transaction again without those withdrawn: a relay cannot be told to forget one recipient.
+    ///
+    /// # Errors
+    /// The relay does not take it as it did before.
+    fn begin_again(&mut self, upstream: &mut Upstream) -> Result<(), Failure> {
+        // Where the session is over nobody gets anything.
+        let Some(mut session) = upstream.take(&Arc::clone(self.current())) else { return Ok(()) };
+        let deadline = Deadline::after(self.left);
+        let result = self.timed(|this| this.say_again(&mut session, deadline));
+        upstream.keep(session);
+        let refusal = match result {
+            Ok(()) => return Ok(()),
+            Err(smtp::End::Failed(failure)) => return Err(failure),
+            Err(smtp::End::Refused(reply, _)) => reply,
+        };
+        let why = format!("said \"{refusal}\" when the recipients were named again without those of a refused name");
+        Err(Failure::new(Kind::Unavailable, self.current().place.to_string(), why).at(Stage::RcptTo))
+    }
+
+    fn say_again(&mut self, session: &mut Session, deadline: Deadline) -> Result<(), smtp::End> {
+        let trace = &mut self.trace;
+        let accepted: Vec<_> =
+            self.recipients.accepted().map(|(place, address)| (address, &self.said[place])).collect();
+        let reset = session.reset(deadline, trace)?;
+        let mail = match reset.is_positive() {
+            true => session.mail(self.reverse_path.as_ref(), &self.mail, deadline, trace)?,
+            false => reset,
+        };
+        if !mail.is_positive() {
+            return Err(smtp::End::Refused(mail, Stage::MailFrom));
+        }
+        for result in session.rcpt(&accepted, deadline, trace) {
+            let reply = result?;
+            if !reply.is_positive() {
+                return Err(smtp::End::Refused(reply, Stage::RcptTo));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_positive(answer: &Result<Reply, Failure>) -> bool {
+    answer.as_ref().is_ok_and(Reply::is_positive)
+}
