@@ -25,7 +25,6 @@ use crate::host;
 use crate::message::{Header, Message};
 use crate::outcome::Stage;
 use crate::plan;
-use crate::reply::{Enhanced, Reply};
 use crate::route;
 use crate::smtp::server::{Answer, Content, Mail, Rcpt, Request, Server};
 use crate::smtp::socket::wait;
@@ -138,9 +137,10 @@ impl Desk<'_> {
                     let answer = self.mail(mail);
                     self.ear.server.answer(&answer);
                 }
-                Request::Rcpt(rcpt) => {
-                    let answer = self.rcpt(&rcpt);
-                    self.ear.server.answer(&answer);
+                Request::Rcpt(all) => {
+                    for answer in self.rcpt(&all) {
+                        self.ear.server.answer(&answer);
+                    }
                 }
                 Request::Message => {
                     let Some(answer) = self.message() else { return };
@@ -203,16 +203,18 @@ impl Desk<'_> {
         }
     }
 
-    fn rcpt(&mut self, rcpt: &Rcpt) -> Answer {
-        let Some(UnderWay { site, transaction, refusal }) = &mut self.transaction else {
-            return Reply::new(503, Some(Enhanced::new(5, 5, 1)), "MAIL comes first").into();
-        };
-        let addresses = plan::forward_paths(site, self.house.host_name, &rcpt.forward_path);
-        let result = addresses.and_then(|addresses| {
-            let mut answers = transaction.rcpt(&[Name { rcpt, addresses }], &mut self.upstream);
-            answers.remove(0)
-        });
-        match result {
+    /// One answer for each of `all`; none where no MAIL came before, which the state machine sees to.
+    fn rcpt(&mut self, all: &[Rcpt]) -> Vec<Answer> {
+        let Some(UnderWay { site, transaction, refusal }) = &mut self.transaction else { return Vec::new() };
+        let mut names = Vec::with_capacity(all.len());
+        let mut failures = Vec::with_capacity(all.len());
+        for rcpt in all {
+            let addresses = plan::forward_paths(site, self.house.host_name, &rcpt.forward_path);
+            failures.push(addresses.map(|addresses| names.push(Name { rcpt, addresses })).err());
+        }
+        let mut replies = transaction.rcpt(&names, &mut self.upstream).into_iter();
+        let results = failures.into_iter().filter_map(|failure| failure.map(Err).or_else(|| replies.next()));
+        let answers = results.map(|result| match result {
             Ok(reply) => reply.into(),
             Err(failure) => {
                 self.status = exit::of_kind(&failure.kind, site.exit_status);
@@ -220,7 +222,8 @@ impl Desk<'_> {
                 *refusal = Some(failure);
                 answer
             }
-        }
+        });
+        answers.collect()
     }
 
     /// Takes the message and hands it over; `None`: the caller went away in the middle of it.

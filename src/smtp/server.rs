@@ -33,8 +33,8 @@ pub enum Request {
     Read,
     /// A transaction begins with this reverse-path; answer.
     Mail(Mail),
-    /// One more recipient; answer.
-    Rcpt(Rcpt),
+    /// More recipients, as many as the caller has named without waiting; answer each, in order.
+    Rcpt(Vec<Rcpt>),
     /// Take the message out of [`Server::content`] to its end; answer.
     Message,
     /// The transaction under way is forgotten.
@@ -48,7 +48,8 @@ pub enum Request {
 enum Asked {
     Nothing,
     Mail,
-    Rcpt,
+    /// How many of them.
+    Rcpt(usize),
     Message,
 }
 
@@ -113,7 +114,7 @@ impl Server {
 
     /// What to do next. A request that was not answered is taken for refused.
     pub fn next_request(&mut self) -> Request {
-        if self.asked != Asked::Nothing {
+        while self.asked != Asked::Nothing {
             self.answer(&own(451, (4, 3, 0), "not done").into());
         }
         loop {
@@ -150,7 +151,10 @@ impl Server {
             Asked::Nothing => return,
             Asked::Mail if is_positive => {}
             Asked::Mail | Asked::Message => self.transaction = None,
-            Asked::Rcpt => {
+            Asked::Rcpt(count) => {
+                if count > 1 {
+                    self.asked = Asked::Rcpt(count - 1);
+                }
                 if let Some(transaction) = &mut self.transaction {
                     transaction.accepted += usize::from(is_positive);
                 }
@@ -274,14 +278,31 @@ impl Server {
             }
             Some(transaction) => {
                 transaction.asked += 1;
-                self.asked = Asked::Rcpt;
-                return Some(Request::Rcpt(rcpt));
+                let mut all = vec![rcpt];
+                all.extend(std::iter::from_fn(|| self.next_rcpt()));
+                self.asked = Asked::Rcpt(all.len());
+                return Some(Request::Rcpt(all));
             }
         };
         self.say(&refusal);
         if self.transaction.is_some() {
             self.refusal = Some(refusal);
         }
+        None
+    }
+
+    /// The next command if it is another RCPT that needs no answer of ours; else it stays where it is.
+    fn next_rcpt(&mut self) -> Option<Rcpt> {
+        let before = (self.taken, self.overlong);
+        let command = self.line().and_then(|(line, _)| command::parse(&line.ok()?).ok());
+        if let (Some(Command::Rcpt(rcpt)), Some(transaction)) = (command, &mut self.transaction)
+            && transaction.asked < RECIPIENT_LIMIT
+            && (transaction.utf8 || rcpt.is_ascii())
+        {
+            transaction.asked += 1;
+            return Some(rcpt);
+        }
+        (self.taken, self.overlong) = before;
         None
     }
 

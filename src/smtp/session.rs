@@ -23,6 +23,9 @@ use crate::outcome::{Outcome, Stage};
 use crate::reply::Reply;
 use crate::trace::{HandOver, Trace};
 
+/// How many RCPT commands go out before their replies are read.
+const FLIGHT: usize = 500;
+
 /// An open session, the login done. Dropping it closes the connection without a word.
 ///
 /// After an [`End`] or a 421 nothing more is to be said over it.
@@ -152,34 +155,44 @@ impl Session {
         self.command(commands::Mail::new(reverse_path, parameters), Expect::Mail, deadline, trace)
     }
 
-    /// Says RCPT for each of `recipients` as the caller did, as far as the relay can carry it. What came of
-    /// each, in order, or why nothing did, as for [`Session::mail`]; nothing for those behind the end of
-    /// the session.
+    /// Says RCPT for each of `recipients` as the caller did, as far as the relay can carry it; in one flight
+    /// where it offers PIPELINING (RFC 2920). What came of each, in order, or why nothing did, as for
+    /// [`Session::mail`]; nothing for those behind the end of the session.
     pub fn rcpt(
         &mut self,
         recipients: &[(&Address, &Rcpt)],
         deadline: Deadline,
         trace: &mut Trace,
     ) -> Vec<Result<Reply, End>> {
+        let span = (deadline, deadline.left());
         let mut results = Vec::with_capacity(recipients.len());
-        for (forward_path, rcpt) in recipients {
+        for flight in recipients.chunks(if self.capabilities().pipelining { FLIGHT } else { 1 }) {
+            if self.is_open()
+                && let Err(end) = self.dialogue.check_silence(false, trace)
+            {
+                self.dialogue.may_quit = false;
+                results.push(Err(end));
+            }
             if !self.is_open() {
                 break;
             }
-            results.push(self.one_rcpt(forward_path, rcpt, deadline, trace));
+            let said: Vec<_> =
+                flight.iter().map(|(forward_path, rcpt)| self.say_rcpt(forward_path, rcpt, trace)).collect();
+            for said in said {
+                let result = match said {
+                    Ok(()) if self.is_open() => self.answer(Expect::Rcpt, span, trace),
+                    Ok(()) => break,
+                    Err(failure) => Err(failure.into()),
+                };
+                results.push(result);
+            }
         }
         results
     }
 
-    fn one_rcpt(
-        &mut self,
-        forward_path: &Address,
-        rcpt: &Rcpt,
-        deadline: Deadline,
-        trace: &mut Trace,
-    ) -> Result<Reply, End> {
+    fn say_rcpt(&mut self, forward_path: &Address, rcpt: &Rcpt, trace: &mut Trace) -> Result<(), Failure> {
         let parameters = passing::rcpt(forward_path, rcpt, self.capabilities(), &mut trace.warnings)?;
-        self.command(commands::Rcpt::new(sayable(forward_path)?, parameters), Expect::Rcpt, deadline, trace)
+        self.dialogue.say(commands::Rcpt::new(sayable(forward_path)?, parameters), Some(Expect::Rcpt), trace)
     }
 
     /// Says RSET: the transaction under way is forgotten.
@@ -300,17 +313,26 @@ impl Session {
         deadline: Deadline,
         trace: &mut Trace,
     ) -> Result<Reply, End> {
-        let result = self.exchange(command, expect, (deadline, deadline.left()), trace);
-        self.dialogue.may_quit &= result.is_ok();
-        result
+        let span = (deadline, deadline.left());
+        let said = self.dialogue.check_silence(false, trace).and_then(|()| {
+            self.dialogue.say(command, Some(expect), trace)?;
+            Ok(())
+        });
+        self.dialogue.may_quit &= said.is_ok();
+        said.and_then(|()| self.answer(expect, span, trace))
     }
 
-    fn exchange(&mut self, command: impl Display, expect: Expect, span: Span, trace: &mut Trace) -> Result<Reply, End> {
-        self.dialogue.check_silence(false, trace)?;
-        self.dialogue.say(command, Some(expect), trace)?;
-        let reply = self.hear(span, trace)?.reply;
-        let is_answer = is_negative(&reply) || reply.is_intermediate() == (expect == Expect::Data);
-        if is_answer { Ok(reply) } else { Err(self.dialogue.breach(expect, &reply).into()) }
+    /// Waits for the reply to the command that was said as `expect`.
+    fn answer(&mut self, expect: Expect, span: Span, trace: &mut Trace) -> Result<Reply, End> {
+        let result = self.hear(span, trace).and_then(|heard| {
+            let is_intermediate = heard.reply.is_intermediate();
+            match is_negative(&heard.reply) || is_intermediate == (expect == Expect::Data) {
+                true => Ok(heard.reply),
+                false => Err(self.dialogue.breach(expect, &heard.reply)),
+            }
+        });
+        self.dialogue.may_quit &= result.is_ok();
+        Ok(result?)
     }
 
     /// Waits for the reply that is due.

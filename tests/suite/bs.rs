@@ -379,3 +379,25 @@ fn a_signal_ends_a_session_that_waits_for_its_caller() {
     assert!(stderr[0].starts_with("mailchute: SIGTERM: stopped before the message was sent"), "{stderr:?}");
     assert_eq!(setup.scratch.read("log").lines().count(), 2);
 }
+
+/// As the server counts them; the write is small enough for the pipe to keep it in one piece.
+#[test]
+fn recipients_named_in_one_write_go_to_the_relay_in_one_flight() {
+    let rest = ["CHUNKING", "8BITMIME"];
+    let round_trips = [&["PIPELINING", "CHUNKING", "8BITMIME"][..], &rest].map(|capabilities| {
+        let setup = Setup::new(Server::new().capabilities(capabilities));
+        let mut caller = setup.caller();
+        caller.converse(&["EHLO me", "MAIL FROM:<a@example.org>"]);
+        let flight: Vec<String> = (0..100).map(|number| format!("RCPT TO:<user{number}@example.net>")).collect();
+        caller.waiting.extend_from_slice((flight.join("\r\n") + "\r\n").as_bytes());
+        for _ in &flight {
+            assert!(caller.hear().unwrap().starts_with("250 "));
+        }
+        assert_eq!(caller.converse(&["DATA", MESSAGE])[1], "250 2.0.0 queued as 4F2A1");
+        assert_eq!(caller.finish(), (0, Vec::new()));
+        let session = setup.finish().remove(0);
+        assert_eq!(session.deliveries[0].forward_paths().len(), 100);
+        session.round_trips
+    });
+    assert_eq!(round_trips[1] - round_trips[0], 99, "{round_trips:?}");
+}

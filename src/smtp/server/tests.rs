@@ -35,9 +35,11 @@ impl Talk {
                         .push(format!("from {}", mail.reverse_path.map_or(String::new(), |path| path.to_string())));
                     self.answer();
                 }
-                Request::Rcpt(rcpt) => {
-                    self.requests.push(format!("to {}", rcpt.forward_path));
-                    self.answer();
+                Request::Rcpt(all) => {
+                    for rcpt in all {
+                        self.requests.push(format!("to {}", rcpt.forward_path));
+                        self.answer();
+                    }
                 }
                 Request::Message => {
                     let mut all = Vec::new();
@@ -104,6 +106,26 @@ fn the_order_is_kept() {
     assert_eq!(talk.codes("MAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\n"), [553, 503]);
     let requests = ["from ", "to a@b.example", "to b@b.example", "reset", "from ", "reset", "from "];
     assert_eq!(talk.requests, requests);
+}
+
+#[test]
+fn recipients_that_are_here_already_are_asked_for_at_once() {
+    let mut talk = Talk::new(&[]);
+    assert_eq!(talk.codes("MAIL FROM:<>\r\n"), [250]);
+    talk.server.receive(
+        "RCPT TO:<a@b.example>\r\nRCPT TO:<b@b.example>\r\nRCPT TO:<\u{fc}@b.example>\r\nRCPT TO:<c@b.example>\r\n\
+         NOOP\r\nRCPT TO:<d@b.example>\r\nRCPT TO:<e@b.exa"
+            .as_bytes(),
+    );
+    for names in [&["a@b.example", "b@b.example"][..], &["c@b.example"], &["d@b.example"]] {
+        let Request::Rcpt(all) = talk.server.next_request() else { panic!("no RCPT") };
+        assert_eq!(all.iter().map(|rcpt| rcpt.forward_path.to_string()).collect::<Vec<_>>(), names);
+        if names.len() == 2 {
+            talk.server.answer(&own(550, (5, 1, 1), "who").into());
+        }
+        talk.answer();
+    }
+    assert_eq!(talk.codes("mple>\r\nDATA\r\n.\r\n"), [550, 250, 553, 250, 250, 250, 250, 354, 250]);
 }
 
 #[test]
