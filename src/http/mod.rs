@@ -4,6 +4,7 @@
 //! ureq speaks HTTP/1.1; the connection below it is that of `smtp::wire`, so that names, proxies, trust
 //! and the deadline are the same for every relay. One connection, one request, no redirects, no retry.
 
+mod answers;
 mod body;
 pub mod cloud;
 mod proxy;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 
+use super::answers::Answers;
 use crate::deadline::Deadline;
 use crate::smtp::wire::{Connection, WireError};
 
@@ -40,7 +41,8 @@ impl Connector for Handed {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
         let connection = connection.ok_or(Error::ConnectionFailed)?;
         let (deadline, progress) = (self.deadline, self.progress.clone());
-        Ok(Some(Wire { connection, deadline, progress, buffers: LazyBuffers::new(INPUT, OUTPUT) }))
+        let buffers = LazyBuffers::new(INPUT, OUTPUT);
+        Ok(Some(Wire { connection, answers: Answers::default(), deadline, progress, buffers }))
     }
 }
 
@@ -89,6 +91,7 @@ impl Progress {
 /// One connection.
 pub(super) struct Wire {
     connection: Connection,
+    answers: Answers,
     deadline: Deadline,
     progress: Progress,
     buffers: LazyBuffers,
@@ -100,6 +103,15 @@ impl fmt::Debug for Wire {
     }
 }
 
+impl Wire {
+    /// Whether the server has given its final answer before the end of the request.
+    fn is_cut(&mut self) -> bool {
+        let is_cut = self.progress.is_cut() || self.answers.has_final(&mut self.connection, self.deadline);
+        self.progress.state().is_cut = is_cut;
+        is_cut
+    }
+}
+
 impl Transport for Wire {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
@@ -107,19 +119,19 @@ impl Transport for Wire {
 
     fn transmit_output(&mut self, amount: usize, _timeout: NextTimeout) -> Result<(), Error> {
         // An answer before the end of the request is a refusal: nothing of the rest is sent.
-        if self.progress.is_cut() || self.connection.has_input() {
-            self.progress.state().is_cut = true;
+        if self.is_cut() {
             return Ok(());
         }
         self.connection.queue(&self.buffers.output()[..amount]);
-        match self.connection.flush(self.deadline) {
-            Ok(()) => Ok(()),
-            // A server that stops reading has mostly said why: the rest goes nowhere, its answer counts.
-            Err(WireError::Closed) if self.connection.has_input() => {
-                self.progress.state().is_cut = true;
-                Ok(())
+        loop {
+            match self.connection.flush_or_hear(self.deadline) {
+                Ok(true) => return Ok(()),
+                Ok(false) if self.is_cut() => return Ok(()),
+                Ok(false) => {}
+                // A server that stops reading has mostly said why: the rest goes nowhere, its answer counts.
+                Err(WireError::Closed) if self.is_cut() => return Ok(()),
+                Err(error) => return Err(self.progress.note(&error).into()),
             }
-            Err(error) => Err(self.progress.note(&error).into()),
         }
     }
 
@@ -128,7 +140,7 @@ impl Transport for Wire {
         if buffer.is_empty() {
             return Ok(false);
         }
-        match self.connection.read(buffer, self.deadline) {
+        match self.answers.read(&mut self.connection, buffer, self.deadline) {
             Ok(count) => {
                 self.buffers.input_appended(count);
                 Ok(count > 0)

@@ -58,6 +58,61 @@ fn an_answer_that_announces_another_one_is_not_the_last() {
     }
 }
 
+/// Mailgun's side of an exchange, and what came of it; the message ends with a line that ends `data`.
+fn dialogue(text: &str, lines: usize) -> (testkit::Dialogue, testkit::Run) {
+    let script = Script::play(text, Identity::Good);
+    let scratch = Scratch::new();
+    let line = b"a line of a large message, sixty octets with its end .....\r\n";
+    let message = [b"From: a@example.com\r\n\r\n", &line.repeat(lines)[..], b".\r\n"].concat();
+    let run = relay(&scratch, "mailgun", script.port(), MAILGUN).args(["-i", "bob@example.net"]).stdin(message).run();
+    (script.finish(), run)
+}
+
+#[test]
+fn interim_answers_are_passed_over_whenever_they_come() {
+    let (post, end) = ("C: POST /v3/mg.example.com/messages.mime HTTP/1.1\n", "C:\nC: --*--\n");
+    let interim = "S: HTTP/1.1 100 Continue\nS:\nS: HTTP/1.1 103 Early Hints\nS: Link: x\nS:\n";
+    let queued = "S: HTTP/1.1 200 OK\nS: Content-Length: 39\nS:\nS: {\"id\":\"<1@x.example>\",\"message\":\"Done\"}\n";
+    for (text, lines) in [
+        (format!("{interim}{post}data\n{end}{queued}"), 0),
+        (format!("{post}{interim}data\n{end}{interim}{queued}"), 100_000),
+        (format!("{post}data\n{end}{interim}{interim}{queued}"), 0),
+    ] {
+        let (dialogue, run) = dialogue(&text, lines);
+        run.expect_status(0);
+        assert!(dialogue.complaints.is_empty() && dialogue.messages.len() == 1, "{dialogue:?}");
+        assert!(dialogue.messages[0].len() > lines * 60);
+    }
+}
+
+#[test]
+fn interim_answers_alone_are_no_answer() {
+    let (post, end) = ("C: POST /v3/mg.example.com/messages.mime HTTP/1.1\n", "C:\nC: --*--\n");
+    let interim = "S: HTTP/1.1 100 Continue\nS:\n";
+    for (text, lines, status, said) in [
+        (
+            format!("{post}data\n{end}{interim}close\n"),
+            0,
+            79,
+            "*: connection closed after the request: the message may*",
+        ),
+        (format!("{post}data\n{end}{}hang\n", interim.repeat(17)), 0, 79, "*: more than 16 interim answers after the*"),
+        (format!("{post}{}deaf\n", interim.repeat(17)), 100_000, 69, "*: more than 16 interim answers before the*"),
+    ] {
+        let (_, run) = dialogue(&text, lines);
+        run.expect_status(status);
+        run.expect_stderr(said);
+    }
+}
+
+#[test]
+fn a_refusal_of_a_server_that_reads_no_more_counts() {
+    let post = "C: POST /v3/mg.example.com/messages.mime HTTP/1.1\n";
+    let refusal = "S: HTTP/1.1 100 Continue\nS:\nS: HTTP/1.1 413 Too Large\nS: Content-Length: 0\nS:\ndeaf\n";
+    let (_, run) = dialogue(&format!("{post}{refusal}"), 100_000);
+    run.expect_status(152);
+}
+
 #[test]
 fn nobody_there_is_nobodys_message() {
     let port = Web::saying(QUEUED);
