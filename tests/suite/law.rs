@@ -22,7 +22,9 @@ fn layer(module: &str) -> Option<u8> {
 
 /// Unit tests, and the build script.
 fn is_apart(path: &Path) -> bool {
-    path.ends_with("tests.rs") || path.ends_with("src/build.rs")
+    path.ends_with("tests.rs")
+        || path.parent().is_some_and(|folder| folder.ends_with("tests"))
+        || path.ends_with("src/build.rs")
 }
 
 fn sources() -> Vec<(PathBuf, String)> {
