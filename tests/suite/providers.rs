@@ -165,7 +165,7 @@ fn send(case: &Case, canned: &Canned, name: &str) -> (Vec<Asked>, Sent) {
     let scratch = Scratch::new();
     let relay: String = case.values("relay").map(|line| format!("{line}\n")).collect();
     let config = format!(
-        "deadline = \"10s\"\n[relay.main]\nprovider = \"{}\"\nvia = \"api\"\nendpoint = \"http://127.0.0.1:{}\"\n{relay}\n\
+        "[relay.main]\nprovider = \"{}\"\nvia = \"api\"\nendpoint = \"http://127.0.0.1:{}\"\n{relay}\n\
          [log]\nto = [\"{}\"]\n",
         case.name(),
         web.port(),

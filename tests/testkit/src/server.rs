@@ -278,6 +278,11 @@ impl Server {
         }
     }
 
+    /// Whether a session has come to a moment at which it hangs.
+    pub fn is_hanging(&self) -> bool {
+        *self.manners.hanging.count.lock().unwrap_or_else(PoisonError::into_inner) > 0
+    }
+
     /// Waits until a session has come to a moment at which it hangs.
     ///
     /// # Panics
