@@ -5,6 +5,9 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Once;
+
+use nix::sys::stat::{Mode, umask};
 
 /// A temporary directory, removed on drop. Everybody may enter it, so that a test which gives up its
 /// uid still can.
@@ -19,6 +22,11 @@ impl Default for Scratch {
 impl Scratch {
     /// A fresh directory.
     pub fn new() -> Self {
+        // The tests' directories are as this says, whatever who runs them prefers.
+        static UMASK: Once = Once::new();
+        UMASK.call_once(|| {
+            umask(Mode::from_bits_truncate(0o022));
+        });
         let directory = tempfile::Builder::new().prefix("mailchute-test-").tempdir().expect("a temporary directory");
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("its mode");
         Self(directory)
