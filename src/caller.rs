@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use directories::BaseDirs;
 use nix::unistd::{Uid, User};
 
 use crate::failure::{Failure, Kind};
@@ -40,6 +41,16 @@ impl Caller {
             cwd: std::env::current_dir().ok(),
             privileged: host::is_privileged(),
         }
+    }
+
+    /// A place of the caller's own, seen from the passwd home: where `which` puts it, or `usual` below the
+    /// home. `None` without a home, and for a binary with a group of its own.
+    pub fn own(&self, which: fn(&BaseDirs) -> Option<&Path>, usual: &str) -> Option<PathBuf> {
+        let home = self.home.as_ref().filter(|_| !self.privileged)?;
+        let relative = BaseDirs::new()
+            .and_then(|dirs| Some(which(&dirs)?.strip_prefix(dirs.home_dir()).ok()?.to_owned()))
+            .unwrap_or_else(|| PathBuf::from(usual));
+        Some(home.join(relative))
     }
 
     /// The group that has to be able to read what is read for this caller: the binary's own where it has

@@ -34,7 +34,8 @@ pub enum Kind {
     Configuration,
     /// Handed over, and no valid final reply came (79).
     InDoubt,
-    /// Our own refusal by policy, spoken as a submission server would speak it.
+    /// A refusal spoken as a submission server would speak it: our own by policy, or the authorization
+    /// server's.
     Refused(Reply),
 }
 
@@ -61,10 +62,15 @@ impl Failure {
         Self { kind, what: what.into(), why: why.into(), hint: None, stage: None }
     }
 
-    /// Our own refusal of `what` with `reply`.
+    /// The refusal of `what` with `reply`.
     pub fn refused(what: impl Into<String>, reply: Reply) -> Self {
         let why = reply.to_string();
         Self::new(Kind::Refused(reply), what, why)
+    }
+
+    /// Whether it is a refusal of our own; one at the login is the authorization server's.
+    pub fn is_our_refusal(&self) -> bool {
+        matches!(self.kind, Kind::Refused(_)) && self.stage != Some(Stage::Auth)
     }
 
     /// The same with a next step for the reader.

@@ -3,7 +3,7 @@
 //! Most failures bring their hint along from where they arise. What a reply means is looked up here, by
 //! code, stage, text and provider, and so is what a failure says about how the relay is configured.
 
-use crate::config::relay::{Place, Relay, SecretKind, TlsMode};
+use crate::config::relay::{Grant, Place, Relay, SecretKind, TlsMode};
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 use crate::reply::Reply;
@@ -28,7 +28,10 @@ pub fn for_reply(reply: &Reply, stage: Stage, relay: &Relay) -> Option<String> {
         return for_login(&text, enhanced, stage, relay);
     }
     if enhanced == Some((5, 7, 30)) {
-        return Some(MICROSOFT_PASSWORDS.to_owned());
+        return Some(no_passwords(relay));
+    }
+    if says(NO_PERMISSION) && relay.provider.is_some_and(|provider| provider.authorization.is_some()) {
+        return Some(for_permission(relay));
     }
     // X.2.z is about the recipient's mailbox (RFC 3463 3.3): full or disabled, and nothing to do here.
     if matches!(enhanced, Some((4 | 5, 2, _))) {
@@ -116,8 +119,16 @@ pub fn for_failure(failure: &Failure, relay: &Relay) -> Option<String> {
     Some(hint)
 }
 
-const MICROSOFT_PASSWORDS: &str = "this tenant no longer takes passwords for SMTP: use an OAuth access token (`token`) with XOAUTH2, \
-     or another provider";
+fn no_passwords(relay: &Relay) -> String {
+    format!(
+        "this tenant no longer takes passwords for SMTP: set client_id instead of the password and run `mailchute login \
+         {}`, or use another provider",
+        relay.name
+    )
+}
+
+/// What Graph and Gmail say of a token without the permission to send.
+const NO_PERMISSION: &[&str] = &["erroraccessdenied", "insufficient authentication scopes", "insufficientpermissions"];
 
 const SENDER_NOT_VERIFIED: &[&str] = &[
     "not verified",
@@ -133,13 +144,11 @@ const SENDER_NOT_VERIFIED: &[&str] = &[
 ];
 
 fn for_login(text: &str, enhanced: Option<(u8, u16, u16)>, stage: Stage, relay: &Relay) -> Option<String> {
+    let takes_token = relay.login.as_ref().is_some_and(|login| login.kind == SecretKind::Token);
+    if takes_token || (relay.api.is_some() && relay.provider.is_some_and(|provider| provider.bearer)) {
+        return Some(for_token(relay));
+    }
     if let Some(interface) = &relay.api {
-        if relay.provider.is_some_and(|provider| provider.bearer) {
-            return Some(
-                "get a new access token with the permission to send: it may have expired, and this version does not renew it"
-                    .to_owned(),
-            );
-        }
         let wanted = interface.entry.wanted();
         return Some(format!("check {wanted} at {}: the API takes them, not what SMTP takes", provider_name(relay)));
     }
@@ -167,21 +176,19 @@ fn for_login(text: &str, enhanced: Option<(u8, u16, u16)>, stage: Stage, relay: 
             "Google wants an app password here: make one at myaccount.google.com/apppasswords and use its 16 letters"
                 .to_owned()
         } else {
-            "Google refuses the account's own password: use an app password (two-step verification must be on) or an \
-             OAuth token"
+            "Google refuses the account's own password: use an app password (two-step verification must be on) or \
+             `mailchute login`"
                 .to_owned()
         });
     }
     if is_microsoft {
         return Some(if enhanced == Some((5, 7, 30)) || says("basic authentication is disabled") {
-            MICROSOFT_PASSWORDS.to_owned()
+            no_passwords(relay)
         } else if enhanced == Some((5, 7, 139)) || says("smtpclientauthentication is disabled") {
-            "SMTP AUTH is switched off for this tenant or mailbox: Set-CASMailbox -SmtpClientAuthenticationDisabled $false, \
-             or use an OAuth token"
-                .to_owned()
+            SMTP_AUTH_IS_OFF.to_owned()
         } else {
-            "check the mailbox address and password; Microsoft is ending password logins, an OAuth token (`token`) works with \
-             XOAUTH2"
+            "check the mailbox address and password; Microsoft is ending password logins: set client_id instead and run \
+             `mailchute login`"
                 .to_owned()
         });
     }
@@ -198,6 +205,59 @@ fn for_login(text: &str, enhanced: Option<(u8, u16, u16)>, stage: Stage, relay: 
         });
     }
     Some(format!("check the user name {} and its password or key at {}", username(relay), provider_name(relay)))
+}
+
+const SMTP_AUTH_IS_OFF: &str =
+    "SMTP AUTH is switched off for this tenant or mailbox: Set-CASMailbox -SmtpClientAuthenticationDisabled $false";
+
+/// The next step after an access token was refused. One that we got is as new as can be.
+fn for_token(relay: &Relay) -> String {
+    let server = relay.provider.and_then(|provider| provider.authorization);
+    let Some(oauth) = &relay.oauth else {
+        return match server {
+            Some(_) => format!(
+                "get a new access token with the permission to send, it may have expired; with client_id and `mailchute \
+                 login {}` it is renewed",
+                relay.name
+            ),
+            None => "get a new access token with the permission to send: it may have expired".to_owned(),
+        };
+    };
+    match (&oauth.grant, relay.api.is_some()) {
+        (_, true) => for_permission(relay),
+        (Grant::ClientCredentials, false) => {
+            "the token is new: give the application the permission SMTP.SendAsApp, register its service principal in \
+             Exchange Online and give that the mailbox"
+                .to_owned()
+        }
+        (Grant::RefreshToken(_) | Grant::ServiceAccount(_), false) => match server {
+            Some(server) if server.tenant.is_some() => {
+                format!(
+                    "the token is new: {} must be the mailbox it is for, and SMTP AUTH must be on for it",
+                    username(relay)
+                )
+            }
+            _ => format!("the token is new: {} must be the account it is for, with {}", username(relay), oauth.scope),
+        },
+    }
+}
+
+/// The next step where an access token lacks the permission to send.
+fn for_permission(relay: &Relay) -> String {
+    match relay.oauth.as_ref().map(|oauth| (&oauth.grant, oauth.scope.as_str())) {
+        Some((Grant::ClientCredentials, _)) => {
+            "the application lacks the permission Mail.Send or an administrator's consent to it, or a policy keeps it from \
+             this mailbox"
+                .to_owned()
+        }
+        Some((Grant::ServiceAccount(_), scope)) => {
+            format!("the service account lacks the scope {scope}: delegate it domain-wide, and enable the Gmail API")
+        }
+        Some((Grant::RefreshToken(_), scope)) => {
+            format!("the login does not cover {scope}: run `mailchute login {}` and consent to it", relay.name)
+        }
+        None => "the access token lacks the permission to send: get one with the scope the provider names".to_owned(),
+    }
 }
 
 /// The provider's name, or the host's.

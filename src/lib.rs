@@ -23,6 +23,7 @@ pub mod http;
 pub mod journal;
 pub mod message;
 pub mod modes;
+pub mod oauth;
 pub mod outcome;
 pub mod plan;
 pub mod provider;

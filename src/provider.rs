@@ -3,8 +3,11 @@
 //! A provider reached by SMTP alone is one row of the table; the facts a row holds are checked against
 //! the vendor's own pages or clients, and what is not is listed in its `unverified`.
 
+mod authorization;
 pub mod ses;
 mod table;
+
+pub use authorization::{AuthorizationServer, Scopes};
 
 use crate::api;
 use crate::config::relay::TlsMode;
@@ -32,6 +35,8 @@ pub struct Provider {
     pub secrets: &'static [&'static str],
     /// Whether `token` may hold an OAuth 2.0 access token for XOAUTH2.
     pub bearer: bool,
+    /// Where it gives out access tokens, if this program can ask there.
+    pub authorization: Option<&'static AuthorizationServer>,
     /// Keys that only its HTTP API takes, where that is not in this version; otherwise its entry has them.
     pub api_keys: &'static [&'static str],
     /// Mechanisms it is known to offer, the vendor's preferred one first; shown, never a restriction.
@@ -107,7 +112,11 @@ impl Provider {
     /// The keys to write for a login by SMTP, for a reader: `api_key`, `username and password`.
     pub fn credentials(&self) -> String {
         let secret = self.secrets.first().copied().unwrap_or("password");
-        let or_token = if self.bearer { " or token" } else { "" };
+        let or_token = match (self.authorization, self.bearer) {
+            (Some(_), _) => ", client_id or token",
+            (None, true) => " or token",
+            (None, false) => "",
+        };
         match &self.username {
             UserName::Word(_) | UserName::Secret => secret.to_owned(),
             UserName::Joined(parts) => format!("{} and {secret}", parts.join(", ")),

@@ -7,12 +7,12 @@ use crate::config::relay::{Protocol, Relay};
 use crate::deadline::Deadline;
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
-use crate::http;
 use crate::message::Message;
 use crate::outcome::{Outcome, Stage};
 use crate::reply::{Enhanced, Reply};
-use crate::smtp;
+use crate::secret::Secret;
 use crate::trace::{HandOver, Sink, Trace};
+use crate::{http, oauth, smtp};
 
 /// A message this large or larger gets a second more for every such part of it, in octets.
 const DEADLINE_STEP: u64 = 256 << 10;
@@ -136,13 +136,33 @@ fn submit_through(
         let reply = Reply::new(250, Some(Enhanced::new(2, 0, 0)), "discarded: this relay is null://");
         return Ok(Outcome::same_for_all(&order.envelope.forward_paths, &reply, Stage::Message));
     }
+    trace.warnings.extend(relay.expiry());
+    let attempt = |token: Option<&Secret>, trace: &mut Trace| {
+        hand_over.again();
+        submit_with(token, relay, order, deadline, trace, hand_over)
+    };
+    oauth::with_access(relay, deadline, trace, attempt, is_login_refused)?
+}
+
+/// Submits with `token`, the access token, where one is got.
+fn submit_with(
+    token: Option<&Secret>,
+    relay: &Relay,
+    order: &Order<'_>,
+    deadline: Deadline,
+    trace: &mut Trace,
+    hand_over: &HandOver,
+) -> Result<Outcome, Failure> {
     if let Some(interface) = &relay.api {
         let mut keys = interface.keys(relay.strict_modes, deadline, &mut trace.warnings)?;
+        if let Some(token) = token {
+            keys.insert("token", token.clone());
+        }
         http::cloud::complete(relay, interface, &mut keys, deadline, trace)?;
         let job = http::Job { relay, interface, keys: &keys, envelope: order.envelope, message: order.message };
         return http::submit(&job, deadline, trace, hand_over);
     }
-    let login = relay.login(deadline, &mut trace.warnings)?;
+    let login = relay.login(token, deadline, &mut trace.warnings)?;
     let job = smtp::Job {
         relay,
         login: login.as_ref(),
@@ -152,6 +172,12 @@ fn submit_through(
         host_name: order.host_name,
     };
     smtp::submit(&job, deadline, trace, hand_over)
+}
+
+/// Whether the login was refused, and for good.
+fn is_login_refused(result: &Result<Outcome, Failure>) -> bool {
+    let decisive = result.as_ref().ok().and_then(Outcome::decisive);
+    decisive.is_some_and(|(answer, reply)| answer.stage == Stage::Auth && reply.is_authentication())
 }
 
 /// Whether another relay may do what this one did not: nobody has the message, and the trouble is the

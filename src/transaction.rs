@@ -11,8 +11,10 @@ use crate::envelope::{Dsn, Envelope};
 use crate::failure::{Failure, Kind};
 use crate::hint;
 use crate::message::Message;
+use crate::oauth;
 use crate::outcome::{Outcome, Stage};
 use crate::reply::{Enhanced, Reply};
+use crate::secret::Secret;
 use crate::smtp::server::{Answer, Mail, Rcpt};
 use crate::smtp::{self, Recipients, Session};
 use crate::submit::{self, Order, Submission, Try, extra_time, is_next_relay_due};
@@ -182,8 +184,16 @@ impl<'a> Transaction<'a> {
             }
             // It had gone while nothing was said. Nobody has anything yet, so a new one is asked.
         }
-        let login = relay.login(deadline, &mut self.trace.warnings)?;
-        let mut session = Session::open(relay, login.as_ref(), self.manner.host_name, deadline, &mut self.trace)?;
+        self.trace.warnings.extend(relay.expiry());
+        let open = |token: Option<&Secret>, trace: &mut Trace| {
+            let login = relay.login(token, deadline, &mut trace.warnings)?;
+            Session::open(relay, login.as_ref(), self.manner.host_name, deadline, trace)
+        };
+        let is_refused = |opened: &Result<_, _>| match opened {
+            Err(smtp::End::Refused(reply, Stage::Auth)) => reply.is_authentication(),
+            _ => false,
+        };
+        let mut session = oauth::with_access(relay, deadline, &mut self.trace, open, is_refused)??;
         let result = session.mail(self.reverse_path.as_ref(), &self.mail, deadline, &mut self.trace);
         upstream.keep(session);
         result

@@ -114,7 +114,7 @@ impl Api for Azure {
             parts.not_carried.push("the From field's display name".into());
         }
         let request = Request::json(PATH, &self.body(&parts)?)?.warn(parts.warnings());
-        let operation = operation_id(mail)?;
+        let operation = mail.operation_id()?;
         sign(request, mail.endpoint, mail.now, keys.get("access_key")?)
             .map(|request| request.header("Operation-Id", operation))
     }
@@ -198,47 +198,9 @@ fn sign(request: Request, endpoint: &str, now: jiff::Timestamp, key: &str) -> Re
     ))
 }
 
-/// A UUID (RFC 9562 5.8) that is the same for the same message, its Date and Message-ID included, to the
-/// same recipients: Azure can tell a message that is submitted again after an answer was lost.
-fn operation_id(mail: &Mail<'_>) -> Result<String, Failure> {
-    let mut hash = digest::Context::new(&digest::SHA256);
-    for address in [mail.sender()].into_iter().chain(mail.recipients()) {
-        hash.update(address.as_bytes());
-        hash.update(b"\n");
-    }
-    hash.update(&mail.octets()?);
-    let mut octets = [0; 16];
-    octets.copy_from_slice(&hash.finish().as_ref()[..16]);
-    octets[6] = octets[6] & 0x0f | 0x80;
-    octets[8] = octets[8] & 0x3f | 0x80;
-    let digits: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
-    let [first, second, third, fourth, fifth] = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| &digits[range]);
-    Ok(format!("{first}-{second}-{third}-{fourth}-{fifth}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::Dsn;
-    use crate::message::Message;
-
-    #[test]
-    fn an_operation_is_a_message_and_its_recipients() {
-        let id = |message: &str, recipient: &str| {
-            let forward_paths = vec![recipient.parse().expect("an address")];
-            let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
-            let message = Message::read(&mut message.as_bytes(), false).expect("a message");
-            let now = jiff::Timestamp::UNIX_EPOCH;
-            operation_id(&Mail { envelope: &envelope, message: &message, endpoint: "", now }).expect("an id")
-        };
-        let first = id("Message-ID: <1@a.example>\n\nx\n", "b@example.net");
-        assert_eq!(first, id("Message-ID: <1@a.example>\n\nx\n", "b@example.net"));
-        assert_ne!(first, id("Message-ID: <1@a.example>\n\nx\n", "c@example.net"));
-        assert_ne!(first, id("Message-ID: <2@a.example>\n\nx\n", "b@example.net"));
-        let form: String = first.chars().map(|c| if c.is_ascii_hexdigit() { 'x' } else { c }).collect();
-        assert_eq!(form, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx");
-        assert_eq!(&first[14..15], "8", "{first}");
-    }
 
     /// Worked out by hand with Python's hmac and hashlib.
     #[test]

@@ -4,6 +4,7 @@ mod addressed;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ring::digest;
 
 use super::parts::Parts;
 use crate::address::{Address, same_mailbox};
@@ -57,6 +58,27 @@ impl Mail<'_> {
         Ok(octets)
     }
 
+    /// A UUID (RFC 9562 5.8) that is the same for the same message, its Date and Message-ID included, to the
+    /// same recipients: a provider can tell a message that is submitted again after an answer was lost.
+    ///
+    /// # Errors
+    /// As [`Mail::octets`].
+    pub fn operation_id(&self) -> Result<String, Failure> {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        for address in [self.sender()].into_iter().chain(self.recipients()) {
+            hash.update(address.as_bytes());
+            hash.update(b"\n");
+        }
+        hash.update(&self.octets()?);
+        let mut octets = [0; 16];
+        octets.copy_from_slice(&hash.finish().as_ref()[..16]);
+        octets[6] = octets[6] & 0x0f | 0x80;
+        octets[8] = octets[8] & 0x3f | 0x80;
+        let digits: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+        let [first, second, third, fourth, fifth] = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| &digits[range]);
+        Ok(format!("{first}-{second}-{third}-{fourth}-{fifth}"))
+    }
+
     /// The whole message in standard base64, padded.
     ///
     /// # Errors
@@ -104,4 +126,28 @@ impl Mail<'_> {
 pub(crate) fn unreadable(error: &std::io::Error) -> Failure {
     let why = format!("cannot be read back from its temporary file: {error}");
     Failure::new(Kind::Io, "message", why).at(Stage::Message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Dsn;
+
+    #[test]
+    fn an_operation_is_a_message_and_its_recipients() {
+        let id = |message: &str, recipient: &str| {
+            let forward_paths = vec![recipient.parse().expect("an address")];
+            let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
+            let message = Message::read(&mut message.as_bytes(), false).expect("a message");
+            let now = jiff::Timestamp::UNIX_EPOCH;
+            Mail { envelope: &envelope, message: &message, endpoint: "", now }.operation_id().expect("an id")
+        };
+        let first = id("Message-ID: <1@a.example>\n\nx\n", "b@example.net");
+        assert_eq!(first, id("Message-ID: <1@a.example>\n\nx\n", "b@example.net"));
+        assert_ne!(first, id("Message-ID: <1@a.example>\n\nx\n", "c@example.net"));
+        assert_ne!(first, id("Message-ID: <2@a.example>\n\nx\n", "b@example.net"));
+        let form: String = first.chars().map(|c| if c.is_ascii_hexdigit() { 'x' } else { c }).collect();
+        assert_eq!(form, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx");
+        assert_eq!(&first[14..15], "8", "{first}");
+    }
 }

@@ -47,6 +47,7 @@ pub use response::Response;
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
+use crate::provider::Provider;
 
 /// Every API, one line each, in the order of the provider table.
 #[rustfmt::skip]
@@ -196,7 +197,9 @@ impl Entry {
 
     /// The same for a reader: `api_key and secret_key`.
     pub fn wanted(&self) -> String {
-        self.wanted_keys().join(" and ")
+        let keys = self.wanted_keys().join(" and ");
+        let is_got = Provider::find(self.id).is_some_and(|provider| provider.authorization.is_some());
+        if is_got { format!("client_id or {keys}") } else { keys }
     }
 }
 
@@ -247,7 +250,6 @@ impl<'de> Deserializer<'de> for Fields<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::Provider;
 
     #[test]
     fn every_api_belongs_to_a_provider_and_asks_for_something() {

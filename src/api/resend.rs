@@ -121,6 +121,7 @@ impl Api for Resend {
                 .filter(|file| fitting_type(file).is_none())
                 .map(|file| format!("{} goes as what its name says, not as {}", file.name, file.media_type())),
         );
+        let request = request.header("Idempotency-Key", mail.operation_id()?);
         Ok(request.bearer(keys.get("api_key")?).warn(warnings))
     }
 

@@ -4,7 +4,7 @@
 
 use crate::config::relay::Place;
 use crate::envelope::Envelope;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::hint;
 use crate::outcome::{Answer, Outcome, Stage};
 use crate::reply::Reply;
@@ -42,7 +42,7 @@ pub fn of_submission(submission: &Submission, envelope: &Envelope, site: &str) -
 pub fn of_failure(failure: &Failure, attempt: Option<&Try>, site: Option<&str>) -> Report {
     let mut context = Vec::new();
     match attempt {
-        Some(attempt) if !matches!(failure.kind, Kind::Refused(_)) => {
+        Some(attempt) if !failure.is_our_refusal() => {
             context.extend(failure.stage.map(|stage| stage.to_string()));
             context.push(format!("relay {}", attempt.relay.name));
         }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::civil::Date;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
@@ -196,6 +197,13 @@ impl<'d> Section<'d> {
         let example = "must be a time such as \"30s\", \"2m\" or \"500ms\"";
         let Some(text) = self.get(key, "a time such as \"30s\"", DeValue::as_str)? else { return Ok(None) };
         value::duration(text).map(Some).ok_or_else(|| self.wrong(key, example))
+    }
+
+    /// A day such as `2027-03-31`, with or without quotes.
+    pub(super) fn date(&self, key: &str) -> Result<Option<Date>, Failure> {
+        let must = "a day such as 2027-03-31";
+        let Some(text) = self.get(key, must, value::date)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| self.wrong(key, format!("must be {must}")))
     }
 
     /// A string or an array of strings, none of them empty.

@@ -3,6 +3,7 @@
 mod credentials;
 mod interface;
 pub(super) mod login;
+mod oauth;
 pub(super) mod read;
 
 use std::net::IpAddr;
@@ -10,9 +11,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::civil::Date;
+
 use crate::api::{Api, Entry};
 use crate::provider::Provider;
 use crate::secret::{Secret, Source};
+
+pub use oauth::{Grant, OAuth};
 
 /// One `[relay.NAME]`, defaults and preset filled in.
 #[derive(Clone, Debug)]
@@ -33,6 +38,10 @@ pub struct Relay {
     pub auth: Vec<Mechanism>,
     /// How to log in; `None`: no credentials are configured.
     pub login: Option<LoginSource>,
+    /// How access tokens are got, where the login or the API takes one that is not given.
+    pub oauth: Option<OAuth>,
+    /// The day the secret ends (`secret_expires`).
+    pub secret_expires: Option<Date>,
     /// The EHLO argument; `None`: this host's name.
     pub helo: Option<String>,
     /// Whether CHUNKING may be used where it is offered.
@@ -81,6 +90,8 @@ impl Relay {
             tls,
             auth: Vec::new(),
             login: None,
+            oauth: None,
+            secret_expires: None,
             helo: None,
             chunking: true,
             connect_timeout: CONNECT_TIMEOUT,
@@ -130,6 +141,17 @@ impl std::fmt::Display for Place {
     }
 }
 
+/// An address that HTTP requests go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Scheme, authority, perhaps a path; no final slash.
+    pub url: String,
+    /// Its host and port.
+    pub place: Place,
+    /// Implicit, or none for plain http to loopback.
+    pub tls: TlsMode,
+}
+
 /// When TLS begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsMode {
@@ -169,7 +191,7 @@ pub struct LoginSource {
     pub username: Username,
     /// What the secret is.
     pub kind: SecretKind,
-    /// Where the secret is read from; `None` only with `EXTERNAL`.
+    /// Where the secret is read from; `None` with `EXTERNAL`, and with a token that is got by [`OAuth`].
     pub secret: Option<Source>,
 }
 

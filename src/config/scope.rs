@@ -114,7 +114,8 @@ fn holds_secret(relay: &Relay) -> bool {
         login.secret.as_ref().is_some_and(inline) || matches!(&login.username, Username::Read(source) if inline(source))
     });
     let proxy = relay.proxy.as_ref().and_then(|proxy| proxy.login.as_ref());
-    api || login || proxy.is_some_and(|(_, password)| inline(password))
+    let oauth = relay.oauth.as_ref().is_some_and(|oauth| oauth.secrets().any(|(_, source)| inline(source)));
+    api || oauth || login || proxy.is_some_and(|(_, password)| inline(password))
 }
 
 fn log(root: &Section<'_>) -> Result<Option<Vec<LogTarget>>, Failure> {

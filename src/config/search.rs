@@ -337,11 +337,8 @@ fn nothing_found(places: &[PassedOver]) -> Failure {
 
 /// The user's file: where `directories` puts it, seen from the passwd home.
 fn user_file(caller: &Caller) -> Option<PathBuf> {
-    let home = caller.home.as_ref().filter(|_| !caller.privileged)?;
-    let relative = directories::BaseDirs::new()
-        .and_then(|dirs| dirs.config_dir().strip_prefix(dirs.home_dir()).ok().map(Path::to_owned))
-        .unwrap_or_else(|| PathBuf::from(".config"));
-    Some(home.join(relative).join("mailchute/config.toml"))
+    let own = caller.own(|dirs| Some(dirs.config_dir()), ".config")?;
+    Some(own.join("mailchute/config.toml"))
 }
 
 fn is_missing(error: &io::Error) -> bool {

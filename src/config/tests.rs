@@ -157,7 +157,7 @@ fn credentials_follow_the_provider() {
         ("provider = 'ses'\naccess_key_id = 'AKID'\npassword = 'derived'", "AKID", "derived", false),
         ("host = 'mx.example'\nauth = 'external'\nclient_cert = 'both.pem'", "", "", false),
     ] {
-        let login = relay(lines).login(patience(), &mut Vec::new()).unwrap().unwrap();
+        let login = relay(lines).login(None, patience(), &mut Vec::new()).unwrap().unwrap();
         let read = (login.username.as_str(), login.secret.expose(), login.is_token);
         assert_eq!(read, (username, secret, is_token), "{lines}");
     }

@@ -47,6 +47,15 @@ pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
     i64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
+/// A date, or what may be one, as text.
+pub(super) fn date(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::Datetime(date) => Some(date.to_string()),
+        DeValue::String(text) => Some(text.to_string()),
+        _ => None,
+    }
+}
+
 /// A string or an array of strings.
 pub(super) fn strings<'d>(value: &'d DeValue<'d>) -> Option<Vec<&'d str>> {
     match value {

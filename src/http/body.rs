@@ -9,8 +9,7 @@ use crate::trace::HandOver;
 /// A body read piece by piece. Where it submits a message, the hand-over begins when its last octet is taken.
 pub(super) struct Outgoing<'a> {
     pieces: std::slice::Iter<'a, Piece>,
-    message: Option<&'a Message>,
-    hand_over: &'a HandOver,
+    submitted: Option<(&'a Message, &'a HandOver)>,
     /// What is left of the piece at hand.
     octets: &'a [u8],
     /// The message, while it is the piece at hand, and how much of its chunk at hand was taken.
@@ -22,16 +21,15 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    pub(super) fn new(body: &'a [Piece], message: Option<&'a Message>, hand_over: &'a HandOver) -> Self {
+    pub(super) fn new(body: &'a [Piece], submitted: Option<(&'a Message, &'a HandOver)>) -> Self {
         let left = body.iter().map(|piece| match piece {
             Piece::Octets(octets) => octets.len() as u64,
-            Piece::Message => message.map_or(0, Message::size),
+            Piece::Message => submitted.map_or(0, |(message, _)| message.size()),
         });
         Self {
             left: left.sum(),
             pieces: body.iter(),
-            message,
-            hand_over,
+            submitted,
             octets: &[],
             chunks: None,
             chunk: Vec::new(),
@@ -69,7 +67,7 @@ impl<'a> Outgoing<'a> {
             }
             match self.pieces.next() {
                 Some(Piece::Octets(octets)) => self.octets = octets,
-                Some(Piece::Message) => self.chunks = self.message.map(Message::chunks),
+                Some(Piece::Message) => self.chunks = self.submitted.map(|(message, _)| message.chunks()),
                 None => return Ok(false),
             }
         }
@@ -100,8 +98,8 @@ impl Read for Outgoing<'_> {
             count
         };
         self.left = self.left.saturating_sub(count as u64);
-        if self.left == 0 && self.message.is_some() {
-            self.hand_over.begin();
+        if let Some((_, hand_over)) = self.submitted.filter(|_| self.left == 0) {
+            hand_over.begin();
         }
         Ok(count)
     }

@@ -20,7 +20,7 @@ use ureq::{Agent, SendBody};
 use self::body::Outgoing;
 use self::transport::{Handed, Progress};
 use crate::api::{Keys, Mail, Request, Response};
-use crate::config::relay::{Interface, Relay};
+use crate::config::relay::{Endpoint, Interface, Relay};
 use crate::deadline::Deadline;
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -71,7 +71,7 @@ pub fn submit(job: &Job<'_>, deadline: Deadline, trace: &mut Trace, hand_over: &
     let mail = Mail { envelope: job.envelope, message, endpoint, now: jiff::Timestamp::now() };
     let request = job.interface.api.request(&mail, job.keys)?;
     trace.warnings.extend_from_slice(&request.warnings);
-    let result = exchange(job.relay, endpoint, &request, Some(message), job.keys, deadline, trace, hand_over)
+    let result = exchange(job.relay, endpoint, &request, Some((message, hand_over)), job.keys, deadline, trace)
         .and_then(|response| job.interface.api.outcome(job.envelope, &response));
     if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {
         hand_over.end();
@@ -99,30 +99,53 @@ fn check(job: &Job<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes one request to `endpoint` and gives its response, whatever the status. `message` is what
+/// Makes a request that submits nothing to `endpoint`, a server beside the relay, in the way the relay is
+/// reached. Nothing of it is shown: what is said and heard there holds secrets.
+///
+/// # Errors
+/// As [`Connection::open`], or `Unavailable`.
+pub fn ask(
+    relay: &Relay,
+    endpoint: &Endpoint,
+    request: &Request,
+    keys: &Keys,
+    deadline: Deadline,
+) -> Result<Response, Failure> {
+    // What stands for the relay's own certificate does not stand for this one.
+    let server = Relay {
+        place: endpoint.place.clone(),
+        tls: endpoint.tls,
+        fingerprint: None,
+        client_cert: None,
+        ..relay.clone()
+    };
+    let answer = exchange(&server, &endpoint.url, request, None, keys, deadline, &mut Trace::default());
+    // No hint about how the relay is configured fits what happens here.
+    answer.map_err(|failure| Failure { stage: None, ..failure })
+}
+
+/// Makes one request to `endpoint` and gives its response, whatever the status. `submitted` is what
 /// [`Piece::Message`](crate::api::Piece) streams; `None`: the request submits nothing, so it is never in
 /// doubt. `keys` are kept out of the trace.
 ///
 /// # Errors
 /// Before the last octet of the request was given to the system: as [`Connection::open`], or
 /// `Unavailable`. After it: `InDoubt`.
-#[expect(clippy::too_many_arguments, reason = "each is one thing, and a struct of them would be made for this call")]
-pub fn exchange(
+fn exchange(
     relay: &Relay,
     endpoint: &str,
     request: &Request,
-    message: Option<&Message>,
+    submitted: Option<(&Message, &HandOver)>,
     keys: &Keys,
     deadline: Deadline,
     trace: &mut Trace,
-    hand_over: &HandOver,
 ) -> Result<Response, Failure> {
     let span = deadline.left();
     let proxied = proxy::from_environment(relay)?;
     let relay = proxied.as_ref().unwrap_or(relay);
     let connection = Connection::open(relay, deadline.within(relay.connect_timeout), trace)?;
     trace.stage = Some(Stage::Message);
-    let mut outgoing = Outgoing::new(&request.body, message, hand_over);
+    let mut outgoing = Outgoing::new(&request.body, submitted);
     let size = outgoing.size();
     trace.sent(&format!("{} {endpoint}{} ({size} octets)", request.method, shown_path(&request.path)));
 
@@ -138,7 +161,8 @@ pub fn exchange(
     if let Some(error) = outgoing.error() {
         return Err(crate::api::unreadable(&error));
     }
-    let is_handed_over = message.is_some() && outgoing.is_done() && !progress.is_cut();
+    let is_submission = submitted.is_some();
+    let is_handed_over = is_submission && outgoing.is_done() && !progress.is_cut();
     match result {
         Ok(response) => {
             let mut response = read(response);
@@ -149,7 +173,7 @@ pub fn exchange(
                 trace.received(&without(printable(shown, SHOWN), keys));
             }
             // An acceptance of what was not sent, or an answer that announces another one.
-            let is_early = message.is_some() && response.is_success() && !is_handed_over;
+            let is_early = is_submission && response.is_success() && !is_handed_over;
             if is_early || (is_handed_over && response.status < 200) {
                 let when = if is_early { "before the end of the request" } else { "and no final answer" };
                 let why = format!("said HTTP {} {when}: the message may have been accepted", response.status);
@@ -158,25 +182,33 @@ pub fn exchange(
             Ok(response)
         }
         Err(failure) if failure.kind != Kind::Protocol => Err(failure),
-        Err(failure) => Err(lost(relay, &progress, &failure.why, is_handed_over, span)),
+        Err(failure) => {
+            let handed_over = is_submission.then_some(is_handed_over);
+            Err(lost(relay, &progress, &failure.why, handed_over, span))
+        }
     }
 }
 
-/// Why there is no response, in our words.
-fn lost(relay: &Relay, progress: &Progress, why: &str, is_handed_over: bool, span: std::time::Duration) -> Failure {
+/// Why there is no response, in our words. `handed_over` is `None` where nothing was to be.
+fn lost(
+    relay: &Relay,
+    progress: &Progress,
+    why: &str,
+    handed_over: Option<bool>,
+    span: std::time::Duration,
+) -> Failure {
     let why = match progress.loss() {
         Some(loss) if loss.is_timeout => format!("no answer within {} s", (span.as_millis() + 500) / 1000),
         Some(loss) => loss.text,
         None => format!("the answer is not HTTP ({})", printable(why.as_bytes(), 200)),
     };
     let place = relay.place.to_string();
-    match is_handed_over {
-        true => {
-            Failure::new(Kind::InDoubt, place, format!("{why} after the request: the message may have been accepted"))
-        }
-        false => Failure::new(Kind::Unavailable, place, format!("{why} before the request was sent")),
-    }
-    .at(Stage::Message)
+    let (kind, why) = match handed_over {
+        Some(true) => (Kind::InDoubt, format!("{why} after the request: the message may have been accepted")),
+        Some(false) => (Kind::Unavailable, format!("{why} before the request was sent")),
+        None => (Kind::Unavailable, why),
+    };
+    Failure::new(kind, place, why).at(Stage::Message)
 }
 
 /// The request line and header section.

@@ -209,6 +209,7 @@ impl Record {
     /// Enters why the message never reached a relay, or that no reply was had.
     pub fn set_failure(&mut self, failure: &Failure) {
         if let Kind::Refused(reply) = &failure.kind {
+            self.by = if failure.is_our_refusal() { "mailchute" } else { "relay" };
             self.set_reply(reply);
         } else {
             self.text = failure.to_string();
@@ -254,7 +255,10 @@ impl TryRecord {
                 Some((answer, reply)) => (Some(reply.code()), reply.text().to_owned(), Some(answer.stage)),
                 None => (None, String::new(), None),
             },
-            Err(failure) => (None, failure.to_string(), failure.stage),
+            Err(failure) => match &failure.kind {
+                Kind::Refused(reply) => (Some(reply.code()), failure.to_string(), failure.stage),
+                _ => (None, failure.to_string(), failure.stage),
+            },
         };
         Self {
             relay: relay.name.clone(),

@@ -1,5 +1,6 @@
 //! The rows of the registry.
 
+use super::authorization::{GOOGLE, MICROSOFT};
 use super::{Port, Provider, Region, UserName, ses};
 use crate::config::relay::TlsMode;
 
@@ -15,6 +16,7 @@ const ROW: Provider = Provider {
     username: UserName::Given("username"),
     secrets: &["password"],
     bearer: false,
+    authorization: None,
     api_keys: &[],
     auth: &["PLAIN", "LOGIN"],
     notes: &[],
@@ -128,9 +130,11 @@ pub(super) static PROVIDERS: &[Provider] = &[
         ports: &[implicit(465), starttls(587)],
         secrets: &["app_password", "password"],
         bearer: true,
+        authorization: Some(&GOOGLE),
         auth: &["XOAUTH2", "PLAIN", "LOGIN"],
         notes: &[
-            "username is the full address; the secret an app password (16 letters), or `token` an access token",
+            "username is the full address, the secret an app password (16 letters)",
+            "access tokens: `mailchute login` (client_id, client_secret), a service account's key, `token`",
             "by API, To, Cc and Bcc decide who receives: a message that names somebody else is refused",
         ],
         unverified: &[
@@ -213,9 +217,10 @@ pub(super) static PROVIDERS: &[Provider] = &[
         regions: &[at("consumer", "smtp-mail.outlook.com"), at("legacy-tls", "smtp-legacy.office365.com")],
         ports: &[starttls(587)],
         bearer: true,
+        authorization: Some(&MICROSOFT),
         auth: &["XOAUTH2", "LOGIN"],
         notes: &[
-            "username is the mailbox's address, `token` an OAuth 2.0 access token",
+            "username is the mailbox's address; tokens by `mailchute login`, an application (client_secret), `token`",
             "password logins are being switched off and answered with 550 5.7.30",
             "by API, To, Cc and Bcc decide who receives: a message that names somebody else is refused",
             "by API, a message is accepted before addresses are checked: refusals come back as mail",
@@ -255,6 +260,7 @@ pub(super) static PROVIDERS: &[Provider] = &[
         notes: &[
             "50 recipients in To",
             "an attachment whose name does not fit its type drops the mail silently; by API the name decides",
+            "by API, the same message again within 24 hours is answered again and not sent again",
         ],
         unverified: &["40 MB"],
         ..ROW

@@ -5,12 +5,13 @@ use std::io::IsTerminal;
 use crate::caller::Caller;
 use crate::cli::invocation::Invocation;
 use crate::cli::{door, send};
-use crate::config::relay::{Protocol, Relay, TlsMode, Username};
+use crate::config::relay::{Grant, OAuth, Protocol, Relay, TlsMode, Username};
 use crate::config::site::Site;
 use crate::config::{Config, Search};
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
+use crate::oauth::store::Store;
 use crate::plan::{self, Plan};
 use crate::secret::Source;
 use crate::{host, route};
@@ -126,6 +127,12 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     if number == 1 {
         page.row("", &format!("deadline {} s for all relays together", site.deadline.as_secs_f32()));
     }
+    if let Some(warning) = relay.expiry() {
+        page.row("", &warning);
+    }
+    if let Some(oauth) = &relay.oauth {
+        oauth_rows(oauth, caller, strict, page);
+    }
     if let Some(interface) = &relay.api {
         for (key, source) in &interface.credentials {
             source_row(key, source, caller, strict, page);
@@ -146,6 +153,25 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     for (what, source) in sources {
         source_row(what, source, caller, strict, page);
     }
+}
+
+/// How an access token is got, and whether one is kept.
+fn oauth_rows(oauth: &OAuth, caller: &Caller, strict: bool, page: &mut Page) {
+    let how = match oauth.grant {
+        Grant::RefreshToken(None) => "by the refresh token that `mailchute login` keeps",
+        Grant::RefreshToken(Some(_)) => "by the configured refresh token",
+        Grant::ClientCredentials => "by the application's own credentials",
+        Grant::ServiceAccount(_) => "by the service account's key",
+    };
+    page.row("", &format!("access token from {} {how}", oauth.token_endpoint.url));
+    for (key, source) in oauth.secrets() {
+        source_row(key, source, caller, strict, page);
+    }
+    let kept = match Store::of(oauth, caller) {
+        Ok(store) => store.describe(&oauth.scope, strict),
+        Err(failure) => format!("not kept: {failure}"),
+    };
+    page.row("", &kept);
 }
 
 /// Where `what` is read from, and whether this caller can.

@@ -31,7 +31,9 @@ use std::thread;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testkit::{Action, Case, Identity, Moment, PATIENCE, Port, Scratch, Script, Server, TlsStart, escaped, matches};
+use testkit::{
+    Action, Answer, Case, Identity, Moment, PATIENCE, Port, Scratch, Script, Server, TlsStart, Web, escaped, matches,
+};
 
 use crate::setup::{Setup, every_case, exit};
 use crate::smtp::configuration;
@@ -187,6 +189,50 @@ impl Setup {
 }
 
 const MESSAGE: &str = "From: a@example.org\r\nSubject: x\r\n\r\nbody\r\n.";
+
+/// What an HTTP API says is the reply to the dot: it takes sender, recipients and message at once.
+#[test]
+fn an_http_api_answers_at_the_dot() {
+    let mut count = 0;
+    let web = Web::start(None, move |_| {
+        count += 1;
+        match count {
+            1 => Answer::text("HTTP/1.1 200 OK\n\n{\"ErrorCode\":0,\"MessageID\":\"pm-1\",\"Message\":\"OK\"}"),
+            2 => Answer::text(
+                "HTTP/1.1 422 Unprocessable Entity\n\n{\"ErrorCode\":406,\"Message\":\"inactive: bob@example.net\"}",
+            ),
+            3 => Answer::text("HTTP/1.1 500 Internal Server Error\n\n{\"ErrorCode\":0,\"Message\":\"later\"}"),
+            _ => Answer::Close,
+        }
+    });
+    let scratch = Scratch::new();
+    let text = format!(
+        "[relay.main]\nprovider = \"postmark\"\nvia = \"api\"\ntoken = \"pm-secret\"\n\
+         endpoint = \"http://127.0.0.1:{}\"\n[log]\nto = [\"{}\"]\n",
+        web.port(),
+        scratch.join("log").display()
+    );
+    let mut caller = Caller::start(&scratch.write("config.toml", text, 0o600), "-bs", "\r\n");
+    assert!(caller.hear().unwrap().starts_with("220 "));
+    caller.converse(&["EHLO me"]);
+    let message = format!("To: bob@example.net\r\n{MESSAGE}");
+    for (code, exit) in [("250", 0), ("550", 150), ("451", 51), ("554", 79)] {
+        let lines =
+            ["MAIL FROM:<a@example.org>", "RCPT TO:<bob@example.net>", "RCPT TO:<eve@example.net>", "DATA", &message];
+        let replies = caller.converse(&lines);
+        for (reply, wanted) in replies.iter().zip(["250 ", "250 ", "250 ", "354 ", code]) {
+            assert!(reply.starts_with(wanted), "{wanted}: {replies:?}");
+        }
+        let record: serde_json::Value = serde_json::from_str(scratch.read("log").lines().last().unwrap()).unwrap();
+        assert_eq!(record["exit"], exit, "{record}");
+    }
+    assert_eq!(caller.converse(&["QUIT"])[0].get(..4), Some("221 "));
+    assert_ne!(caller.finish().0, 0, "something went wrong");
+    let asked = web.finish();
+    assert_eq!(asked.len(), 4);
+    let body: serde_json::Value = serde_json::from_slice(&asked[0].body).unwrap();
+    assert_eq!((&body["To"], &body["Bcc"]), (&"bob@example.net".into(), &"eve@example.net".into()), "{body}");
+}
 
 #[test]
 fn several_messages_go_over_one_session_that_is_logged_in_once() {

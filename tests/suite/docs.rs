@@ -60,7 +60,8 @@ fn the_readmes_table_of_providers_is_the_registry() {
 fn by_api(provider: &Provider) -> String {
     let Some(entry) = api::find(provider.id) else { return String::new() };
     let keys = entry.wanted_keys().into_iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-    format!("{keys} ({})", if entry.raw { "message" } else { "fields" })
+    let or = if provider.authorization.is_some() { "`client_id` or " } else { "" };
+    format!("{or}{keys} ({})", if entry.raw { "message" } else { "fields" })
 }
 
 /// The keys to write for a login.
@@ -72,7 +73,11 @@ fn credentials(provider: &Provider) -> String {
     };
     keys.push(provider.secrets[0]);
     let keys = keys.into_iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-    if provider.bearer { keys + " or `token`" } else { keys }
+    match (provider.authorization, provider.bearer) {
+        (Some(_), _) => keys + ", `client_id` or `token`",
+        (None, true) => keys + " or `token`",
+        (None, false) => keys,
+    }
 }
 
 #[test]

@@ -67,6 +67,14 @@ fn an_access_token_over_http_has_its_own_next_steps() {
 }
 
 #[test]
+fn a_token_over_smtp_has_its_own_next_steps() {
+    let server = Server::new().tls(TlsStart::Implicit).login("alice@example.org", "a good token", &["XOAUTH2"]);
+    let run = Setup::new(server).secret("another token").send(&["bob@example.net"]);
+    run.expect_status(135);
+    assert!(run.stderr.contains("hint: get a new access token"), "{}", run.report());
+}
+
+#[test]
 fn tls_in_the_wrong_mode_for_the_port_is_guessed_from_silence() {
     for (action, tls) in [(Action::Hang, "starttls"), (Action::Close, "starttls"), (Action::Hang, "none")] {
         with_enough_time(|deadline| {

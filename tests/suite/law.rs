@@ -12,7 +12,7 @@ fn layer(module: &str) -> Option<u8> {
     Some(match module {
         "main" | "lib" | "cli" | "tools" => 4,
         "submit" | "transaction" | "plan" | "route" | "journal" | "hint" | "explain" => 3,
-        "smtp" | "http" => 2,
+        "smtp" | "http" | "oauth" => 2,
         "message" | "envelope" | "alias" | "site" | "config" | "secret" | "outcome" | "failure" | "exit" | "api"
         | "provider" | "caller" | "trace" | "modes" => 1,
         "address" | "reply" | "deadline" | "host" => 0,

@@ -24,6 +24,7 @@ mod log_targets;
 mod manners;
 mod messages;
 mod moto;
+mod oauth;
 mod partial;
 mod php;
 mod postfix;

@@ -1,6 +1,6 @@
 //! The credentials of a relay's table: which key is user name, which is secret, and what is too little.
 
-use super::{LoginSource, Mechanism, SecretKind, Username};
+use super::{LoginSource, Mechanism, OAuth, SecretKind, Username};
 use crate::config::document::Section;
 use crate::failure::Failure;
 use crate::provider::{Provider, UserName};
@@ -34,7 +34,8 @@ pub(super) fn wanted(provider: Option<&Provider>) -> String {
     provider.map_or_else(|| "username and password, or username and token".to_owned(), Provider::credentials)
 }
 
-/// Reads user name and secret of a relay's table. `None`: it has neither, and its provider needs none.
+/// Reads user name and secret of a relay's table; with `oauth` the secret is a token that is got.
+/// `None`: it has neither, and its provider needs none.
 ///
 /// # Errors
 /// One without the other, several secrets, or none where the provider needs one.
@@ -42,9 +43,12 @@ pub(super) fn read(
     section: &Section<'_>,
     provider: Option<&'static Provider>,
     auth: &[Mechanism],
+    oauth: Option<&OAuth>,
 ) -> Result<Option<LoginSource>, Failure> {
     let keys = secret_keys(provider);
-    let given: Vec<_> = keys.iter().copied().filter(|key| section.has(key)).collect();
+    let mut given: Vec<_> = keys.iter().copied().filter(|key| section.has(key)).collect();
+    let got = oauth.map(OAuth::key);
+    given.extend(got);
     let name = username(section, provider)?;
     let needs = |key: &str, what: &str| {
         let failure = section.error(key, what.to_owned());
@@ -60,6 +64,7 @@ pub(super) fn read(
             return Err(needs("provider", "the relay has no credentials"));
         }
         [] => return Ok(None),
+        [key] if got.is_some() => (key, None),
         [key] => (key, section.source(key)?),
         [one, other, ..] => {
             return Err(section.error(other, format!("{one:?} and {other:?} are two secrets for one login")));
@@ -67,6 +72,7 @@ pub(super) fn read(
     };
     let Some(username) = name else { return Err(needs(key, "a secret without a user name")) };
     let kind = match key {
+        _ if got.is_some() => SecretKind::Token,
         "token" if provider.is_none_or(|p| p.bearer) => SecretKind::Token,
         "secret_access_key" => SecretKind::AwsSecretKey { region: region(section, provider)? },
         _ => SecretKind::Password,

@@ -1,9 +1,10 @@
 //! The HTTP side of a relay's table: whether it is meant, and its settings.
 
 use super::credentials::{self, secret_keys, username_keys};
-use super::read::{OAUTH, is_loopback, reached};
-use super::{Interface, Place, Relay, TlsMode};
-use crate::api::{self, Entry, Keys};
+use super::oauth;
+use super::read::{is_loopback, reached};
+use super::{Endpoint, Interface, Place, Relay, TlsMode};
+use crate::api::{self, Credential, Entry, Keys};
 use crate::config::document::Section;
 use crate::config::url::Url;
 use crate::deadline::Deadline;
@@ -11,8 +12,18 @@ use crate::failure::Failure;
 use crate::provider::Provider;
 
 /// The keys of every relay that is spoken to over HTTP.
-const KEYS: &[&str] =
-    &["provider", "via", "endpoint", "connect_timeout", "ca_file", "fingerprint", "client_cert", "source", "proxy"];
+const KEYS: &[&str] = &[
+    "provider",
+    "via",
+    "endpoint",
+    "connect_timeout",
+    "ca_file",
+    "fingerprint",
+    "client_cert",
+    "source",
+    "proxy",
+    "secret_expires",
+];
 
 /// The keys that only SMTP has a meaning for.
 const SMTP_ONLY: &[&str] = &["host", "port", "tls", "protocol", "auth", "helo", "chunking"];
@@ -49,7 +60,6 @@ fn wants_api(section: &Section<'_>, provider: Option<&Provider>, entry: &Entry) 
 /// Refuses, in a table that means SMTP, what only the provider's API takes.
 pub(super) fn refuse_keys(section: &Section<'_>, provider: Option<&Provider>, usable: &[&str]) -> Result<(), Failure> {
     let Some(provider) = provider else { return Ok(()) };
-    refuse_renewal(section, provider)?;
     let by_smtp = || format!("by SMTP, {} takes {}", provider.id, credentials::wanted(Some(provider)));
     let Some(entry) = api::find(provider.id) else {
         let Some(key) = provider.api_keys.iter().find(|key| section.has(key) && !usable.contains(key)) else {
@@ -66,17 +76,6 @@ pub(super) fn refuse_keys(section: &Section<'_>, provider: Option<&Provider>, us
     }
 }
 
-/// Refuses what a provider with access tokens would renew them by.
-fn refuse_renewal(section: &Section<'_>, provider: &Provider) -> Result<(), Failure> {
-    let is_meant = provider.bearer && api::find(provider.id).is_some();
-    let Some(key) = OAUTH.iter().find(|key| is_meant && section.has(key)) else { return Ok(()) };
-    Err(section.wrong(key, "is not in this version, which does not renew access tokens").hint(format!(
-        "by SMTP, {} takes {}; its HTTP API an access token as token",
-        provider.id,
-        credentials::wanted(Some(provider))
-    )))
-}
-
 /// Reads a table that means the API of `entry`.
 ///
 /// # Errors
@@ -88,7 +87,7 @@ pub(super) fn read(
     entry: &'static Entry,
     above: &[&str],
 ) -> Result<Relay, Failure> {
-    refuse_renewal(section, provider)?;
+    let oauth = oauth::read(section, Some(provider), Some(entry))?;
     let mut credentials = Vec::new();
     for credential in entry.credentials {
         if let Some(source) = section.source(credential.key)? {
@@ -96,25 +95,29 @@ pub(super) fn read(
         }
     }
     refuse_smtp(section, provider, entry)?;
-    let keys: Vec<_> = entry.credentials.iter().map(|credential| credential.key).chain(KEYS.iter().copied()).collect();
+    let of_oauth = oauth::keys(Some(provider));
+    let credential_keys = entry.credentials.iter().map(|credential| credential.key);
+    let keys: Vec<_> = credential_keys.chain(KEYS.iter().copied()).chain(of_oauth.iter().copied()).collect();
     let api = section.settings(&keys, entry.keys(), above, |table| entry.read(table))?;
-    if let Some(missing) = entry.credentials.iter().find(|credential| credential.needed && !section.has(credential.key))
-    {
+    let is_missing = |credential: &&Credential| credential.needed && oauth.is_none() && !section.has(credential.key);
+    if let Some(missing) = entry.credentials.iter().find(is_missing) {
         return Err(section.error("provider", format!("the relay has no {:?}", missing.key)).hint(format!(
             "by its HTTP API, {} takes {}",
             provider.id,
             entry.wanted()
         )));
     }
-    let (endpoint, place, tls) = endpoint(section, api.endpoint())?;
-    let api = Some(Interface { entry, api, endpoint, credentials });
-    Ok(Relay { api, ..reached(name, section, Some(provider), place, tls)? })
+    let Endpoint { url, place, tls } = endpoint(section, "endpoint", &api.endpoint())?;
+    let api = Some(Interface { entry, api, endpoint: url, credentials });
+    Ok(Relay { api, oauth, ..reached(name, section, Some(provider), place, tls)? })
 }
 
 /// A credential or setting that SMTP takes and the API does not.
 fn refuse_smtp(section: &Section<'_>, provider: &'static Provider, entry: &Entry) -> Result<(), Failure> {
     let smtp: Vec<_> = secret_keys(Some(provider)).into_iter().chain(username_keys(Some(provider))).collect();
-    let is_smtp = |key: &str| (smtp.contains(&key) || SMTP_ONLY.contains(&key)) && !entry.has(key);
+    let of_oauth = oauth::keys(Some(provider));
+    let is_ours = |key: &str| entry.has(key) || of_oauth.contains(&key);
+    let is_smtp = |key: &str| (smtp.contains(&key) || SMTP_ONLY.contains(&key)) && !is_ours(key);
     let Some(key) = section.keys().into_iter().find(|key| is_smtp(key)) else { return Ok(()) };
     let failure = section.error(key, format!("{key:?} is for SMTP, and this relay uses {}'s HTTP API", provider.id));
     Err(match key {
@@ -124,25 +127,23 @@ fn refuse_smtp(section: &Section<'_>, provider: &'static Provider, entry: &Entry
     })
 }
 
-/// Where requests go, and the same as a place to connect to.
-fn endpoint(section: &Section<'_>, own: String) -> Result<(String, Place, TlsMode), Failure> {
-    let key = "endpoint";
-    let text = section.string(key)?.map_or(own, str::to_owned);
-    let text = text.trim_end_matches('/').to_owned();
+/// The value of `key`, or `own` where it is not there.
+pub(super) fn endpoint(section: &Section<'_>, key: &str, own: &str) -> Result<Endpoint, Failure> {
+    let url = section.string(key)?.unwrap_or(own).trim_end_matches('/').to_owned();
     let must = "must be a URL such as \"https://api.example.com\"";
-    let url = Url::parse(&text).map_err(|why| section.wrong(key, why))?;
-    let plain = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'@' | b'?' | b'#' | b'\\' | b'"'));
-    if url.host.is_empty() || url.username.is_some() || !plain {
+    let parsed = Url::parse(&url).map_err(|why| section.wrong(key, why))?;
+    let plain = url.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'@' | b'?' | b'#' | b'\\' | b'"'));
+    if parsed.host.is_empty() || parsed.username.is_some() || !plain {
         return Err(section.wrong(key, must));
     }
-    let (tls, port) = match url.scheme.as_str() {
+    let (tls, port) = match parsed.scheme.as_str() {
         "https" => (TlsMode::Implicit, 443),
-        "http" if is_loopback(&url.host) => (TlsMode::None, 80),
+        "http" if is_loopback(&parsed.host) => (TlsMode::None, 80),
         "http" => return Err(section.wrong(key, "would send the credentials in clear").hint("write https://")),
         _ => return Err(section.wrong(key, must)),
     };
-    let place = Place::Tcp { host: url.host.to_lowercase(), port: url.port.unwrap_or(port) };
-    Ok((text, place, tls))
+    let place = Place::Tcp { host: parsed.host.to_lowercase(), port: parsed.port.unwrap_or(port) };
+    Ok(Endpoint { url, place, tls })
 }
 
 impl Interface {

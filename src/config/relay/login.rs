@@ -3,6 +3,7 @@
 use super::{Login, Mechanism, Relay, SecretKind, Username};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
+use crate::host;
 use crate::provider::ses;
 use crate::secret::Secret;
 
@@ -29,7 +30,21 @@ impl Mechanism {
     }
 }
 
+/// How long before the day a secret ends that is warned of, in days.
+const NOTICE: i32 = 30;
+
 impl Relay {
+    /// What to say of the day the secret ends; nothing while it is far away.
+    pub fn expiry(&self) -> Option<String> {
+        let end = self.secret_expires?;
+        let days = host::now().date().until(end).map_or(i32::MAX, |span| span.get_days());
+        match days {
+            ..0 => Some(format!("the secret of relay {} has expired on {end}", self.name)),
+            0..=NOTICE => Some(format!("the secret of relay {} expires on {end}, in {days} days", self.name)),
+            _ => None,
+        }
+    }
+
     /// The user name, where there is one and it is known before anything is read.
     pub fn username(&self) -> Option<&str> {
         match &self.login.as_ref()?.username {
@@ -38,16 +53,22 @@ impl Relay {
         }
     }
 
-    /// Reads user name and secret. `None`: no credentials are configured. What is weak about a file's
+    /// Reads user name and secret; `token` is the access token where one is got ([`Relay::oauth`]). `None`: no
+    /// credentials are configured. What is weak about a file's
     /// owner or mode is added to `warnings`, or refused with `strict_modes`.
     ///
     /// # Errors
     /// As [`Source::read`](crate::secret::Source::read); nothing has been sent then.
-    pub fn login(&self, deadline: Deadline, warnings: &mut Vec<String>) -> Result<Option<Login>, Failure> {
+    pub fn login(
+        &self,
+        token: Option<&Secret>,
+        deadline: Deadline,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Login>, Failure> {
         let Some(source) = &self.login else { return Ok(None) };
         let secret = match &source.secret {
             Some(place) => place.read(self.strict_modes, deadline, warnings)?,
-            None => Secret::new(String::new()),
+            None => token.cloned().unwrap_or_else(|| Secret::new(String::new())),
         };
         let username = match &source.username {
             Username::Given(name) => name.clone(),

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::credentials::{self, secret_keys, username_keys};
-use super::interface;
 use super::{ClientCert, Mechanism, Place, Protocol, Proxy, ProxyKind, Relay, TlsMode};
+use super::{interface, oauth};
 use crate::config::document::{Keys, Section};
 use crate::config::url::Url;
 use crate::config::value;
@@ -31,13 +31,11 @@ const KEYS: &[&str] = &[
     "client_cert",
     "source",
     "proxy",
+    "secret_expires",
 ];
 
 /// The keys of later versions.
 const LATER: &[&str] = &["limit"];
-
-/// The same: what access tokens will be made of.
-pub(super) const OAUTH: &[&str] = &["tenant", "client_id", "client_secret", "refresh_token", "service_account"];
 
 /// Reads `[relay.NAME]`.
 ///
@@ -48,15 +46,18 @@ pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str])
     if let (Some(provider), Some(entry)) = (provider, interface::chosen(section, provider)?) {
         return interface::read(name, section, provider, entry, above);
     }
-    let credentials: Vec<_> = secret_keys(provider).into_iter().chain(username_keys(provider)).collect();
-    interface::refuse_keys(section, provider, &[KEYS, &credentials].concat())?;
-    section.expect(&Keys { now: &[KEYS, &credentials].concat(), later: &[LATER, OAUTH].concat(), above })?;
+    let mut keys = [KEYS, &secret_keys(provider), &username_keys(provider)].concat();
+    // Some name a part of the user name as OAuth names its own.
+    keys.extend(oauth::keys(provider).iter().filter(|key| !username_keys(provider).contains(key)));
+    interface::refuse_keys(section, provider, &keys)?;
+    section.expect(&Keys { now: &keys, later: LATER, above })?;
 
     let protocols = [("smtp", Protocol::Smtp), ("lmtp", Protocol::Lmtp), ("null", Protocol::Null)];
     let protocol = section.word("protocol", &protocols)?.unwrap_or_default();
     let (place, tls) = place(section, provider, protocol)?;
     let auth = mechanisms(section)?;
-    let login = credentials::read(section, provider, &auth)?;
+    let oauth = oauth::read(section, provider, None)?;
+    let login = credentials::read(section, provider, &auth, oauth.as_ref())?;
     let scram_only =
         !auth.is_empty() && auth.iter().all(|m| matches!(m, Mechanism::ScramSha256 | Mechanism::ScramSha1));
     if tls == TlsMode::None && login.is_some() && !is_local(&place) && !scram_only {
@@ -67,6 +68,7 @@ pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str])
         protocol,
         auth,
         login,
+        oauth,
         helo: section.string("helo")?.map(|helo| name_of(section, "helo", helo)).transpose()?,
         chunking: section.boolean("chunking")?.unwrap_or(true),
         ..reached(name, section, provider, place, tls)?
@@ -90,6 +92,7 @@ pub(super) fn reached(
         client_cert: client_cert(section)?,
         source: parsed(section, "source", "must be an IP address", |text| text.parse().ok())?,
         proxy: proxy(section)?,
+        secret_expires: section.date("secret_expires")?,
         ..relay
     })
 }

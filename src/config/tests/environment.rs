@@ -23,7 +23,7 @@ fn told(relay: &Relay) -> String {
         TlsMode::StartTls => "starttls",
         TlsMode::None => "none",
     };
-    match relay.login(patience(), &mut Vec::new()).unwrap() {
+    match relay.login(None, patience(), &mut Vec::new()).unwrap() {
         Some(login) => format!("{} {tls} {} {}", relay.place, login.username, login.secret.expose()),
         None => format!("{} {tls}", relay.place),
     }
@@ -235,7 +235,7 @@ fn variables_are_taken_literally_and_written_out_for_a_file() {
     let host = Host::new();
     let text = init_from_environment(&lookup, &host.caller()).unwrap().unwrap();
     let config = host.file("etc/config.toml", &text).load().unwrap();
-    let login = relays(&config)[0].login(patience(), &mut Vec::new()).unwrap().unwrap();
+    let login = relays(&config)[0].login(None, patience(), &mut Vec::new()).unwrap().unwrap();
     assert_eq!((login.username.as_str(), login.secret.expose()), ("u", password));
     let direct = load(&variables).unwrap();
     let secret = relays(&direct)[0].login.as_ref().unwrap().secret.as_ref();

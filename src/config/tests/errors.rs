@@ -102,15 +102,67 @@ const CASES: &[(&str, &str, &str)] = &[
         ":3: fastmail has no HTTP API in this version",
         "fastmail takes username and app_password",
     ),
+    ("[relay.main]\nprovider = 'gmail'\nrefresh_token = 'hunter2'", ":3: \"refresh_token\" needs \"client_id\"", ""),
     (
-        "[relay.main]\nprovider = 'gmail'\nrefresh_token = 'hunter2'",
-        ":3: \"refresh_token\" in [relay.main] is not in this version, which does not renew access tokens",
+        "[relay.main]\nprovider = 'o365'\nvia = 'api'\ntenant = 'hunter2'\ntoken = 'hunter2'",
+        ":4: \"token\" and \"tenant\" are two secrets for one login",
+        "",
+    ),
+    (
+        "[relay.main]\nprovider = 'gmail'\nclient_id = 'c'\napp_password = 'hunter2'\nusername = 'u@example.org'",
+        ":3: \"app_password\" and \"client_id\" are two secrets for one login",
+        "",
+    ),
+    (
+        "[relay.main]\nprovider = 'gmail'\nclient_id = 'c'",
+        ":3: a secret without a user name",
         "username and app_password",
     ),
     (
-        "[relay.main]\nprovider = 'o365'\nvia = 'api'\ntenant = 'hunter2'\ntoken = 'hunter2'",
-        ":4: \"tenant\" in [relay.main] is not in this version",
-        "token",
+        "[relay.main]\nprovider = 'gmail'\nservice_account = { file = 'k' }\nvia = 'api'",
+        ":3: a service account writes as somebody: it needs \"username\"",
+        "",
+    ),
+    (
+        "[relay.main]\nprovider = 'gmail'\nservice_account = { file = 'k' }\nclient_id = 'c'",
+        ":4: \"client_id\" in [relay.main] has no meaning beside \"service_account\"",
+        "",
+    ),
+    (
+        "[relay.main]\nprovider = 'gmail'\nclient_id = 'c'\ngrant = 'client_credentials'",
+        ":4: \"grant\" in [relay.main] is not what this provider gives tokens for",
+        "service_account",
+    ),
+    (
+        "[relay.main]\nprovider = 'o365'\nclient_id = 'c'\ngrant = 'client_credentials'\nclient_secret = 'hunter2'",
+        ":3: an application of its own needs \"tenant\"",
+        "",
+    ),
+    (
+        "[relay.main]\nprovider = 'o365'\nvia = 'api'\nclient_id = 'c'\ntenant = 't.example'\nclient_secret = 'hunter2'",
+        ":4: an application has no mailbox of its own: it needs \"mailbox\"",
+        "",
+    ),
+    (
+        "[relay.main]\nprovider = 'o365'\nclient_id = 'c'\ntenant = '../x'\nusername = 'u@example.org'",
+        ":4: \"tenant\" in [relay.main] must be the directory's id or one of its domains",
+        "",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\nclient_id = 'c'\nusername = 'u'",
+        ":3: \"client_id\" needs \"token_endpoint\"",
+        "",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\nclient_id = 'c'\nusername = 'u'\ntoken_endpoint = 'http://id.example/token'",
+        ":5: \"token_endpoint\" in [relay.main] would send the credentials in clear",
+        "https://",
+    ),
+    ("[relay.main]\nprovider = 'postmark'\nclient_id = 'c'", ":3: unknown key \"client_id\" in [relay.main]", ""),
+    (
+        "[relay.main]\nhost = 'a.example'\nsecret_expires = 'soon'",
+        ":3: \"secret_expires\" in [relay.main] must be a day",
+        "",
     ),
     (
         "[relay.main]\nprovider = 'o365'\ntoken = 'hunter2'\nusername = 'u'\nmailbox = 'm@example.org'",

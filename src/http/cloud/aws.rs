@@ -9,13 +9,13 @@ use serde::Deserialize;
 
 use crate::api::{Keys, Request, Response};
 use crate::caller::Caller;
-use crate::config::relay::{Place, Relay, TlsMode};
+use crate::config::relay::{Endpoint, Place, Relay, TlsMode};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::host;
-use crate::http::exchange;
+use crate::http::ask;
 use crate::secret::{Secret, Source};
-use crate::trace::{HandOver, Trace};
+use crate::trace::Trace;
 
 /// The instance's service and the container's.
 const INSTANCE: &str = "http://169.254.169.254";
@@ -206,16 +206,12 @@ impl Service<'_> {
             let why = "is plain http to another host";
             return Err(Failure::new(Kind::Configuration, endpoint, why));
         }
-        let relay = Relay {
-            place: Place::Tcp { host: host.to_owned(), port: port.parse().unwrap_or(if is_tls { 443 } else { 80 }) },
-            tls: if is_tls { TlsMode::Implicit } else { TlsMode::None },
-            proxy: None,
-            ..self.relay.clone()
-        };
-        let none = HandOver::default();
-        // What these services say holds keys, and is nobody's business.
-        let mut unseen = Trace::default();
-        exchange(&relay, endpoint, request, None, &Keys::default(), self.deadline, &mut unseen, &none)
+        let port = port.parse().unwrap_or(if is_tls { 443 } else { 80 });
+        let place = Place::Tcp { host: host.to_owned(), port };
+        let tls = if is_tls { TlsMode::Implicit } else { TlsMode::None };
+        let endpoint = Endpoint { url: endpoint.to_owned(), place, tls };
+        let relay = Relay { proxy: None, ..self.relay.clone() };
+        ask(&relay, &endpoint, request, &Keys::default(), self.deadline)
     }
 }
 

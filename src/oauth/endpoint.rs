@@ -1,0 +1,178 @@
+//! One question to an authorization server (RFC 6749 3.2), and what it answers.
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use serde::Deserialize;
+use zeroize::Zeroize as _;
+
+use super::store::Granted;
+use crate::api::{Keys, Piece, Request, Response};
+use crate::config::relay::{Endpoint, OAuth, Relay};
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Kind};
+use crate::http;
+use crate::reply::printable;
+use crate::secret::Secret;
+
+/// How long an access token lasts whose life is not told, in seconds.
+const USUAL_LIFE: u32 = 3600;
+
+/// What is quoted of an error's description, in bytes.
+const QUOTED: usize = 400;
+
+/// The client that asks: what is sent to the server beside the grant.
+pub struct Client<'a> {
+    relay: &'a Relay,
+    /// Its configuration.
+    pub oauth: &'a OAuth,
+    /// What was read of the configuration: kept out of sight.
+    keys: Keys,
+}
+
+/// A refusal (RFC 6749 5.2), or anything else that is no token.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The error code, such as `invalid_grant`; empty where there is none.
+    pub error: String,
+    /// The server's words for it.
+    pub text: String,
+    /// How far the server's clock is ahead of ours, in seconds.
+    pub clock: i64,
+}
+
+/// A parameter of a request.
+pub type Field<'a> = (&'a str, &'a str);
+
+impl<'a> Client<'a> {
+    /// The client of `relay`, its secrets read. What is weak about a file's owner or mode is added to `warnings`.
+    ///
+    /// # Errors
+    /// As [`Source::read`](crate::secret::Source::read).
+    pub fn of(
+        relay: &'a Relay,
+        oauth: &'a OAuth,
+        deadline: Deadline,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, Failure> {
+        let mut keys = Keys::default();
+        for (key, source) in oauth.secrets() {
+            keys.insert(key, source.read(relay.strict_modes, deadline, warnings)?);
+        }
+        Ok(Self { relay, oauth, keys })
+    }
+
+    /// What was read for `key`, if it is configured.
+    pub fn secret(&self, key: &str) -> Option<&str> {
+        self.keys.find(key)
+    }
+
+    /// Posts `fields` to `endpoint`, with the client's identifier and secret.
+    ///
+    /// # Errors
+    /// The server cannot be reached or does not answer by `deadline`.
+    pub fn post(&self, endpoint: &Endpoint, fields: &[Field<'_>], deadline: Deadline) -> Result<Response, Failure> {
+        let client = Some(("client_id", self.oauth.client_id.as_str())).filter(|(_, id)| !id.is_empty());
+        let secret = self.secret("client_secret").map(|secret| ("client_secret", secret));
+        let all = fields.iter().copied().chain(client).chain(secret);
+        let form = form_urlencoded::Serializer::new(String::with_capacity(2048)).extend_pairs(all).finish();
+        let body = vec![Piece::Octets(form.into_bytes())];
+        let mut request = Request::post("", "application/x-www-form-urlencoded", body);
+        let answer = http::ask(self.relay, endpoint, &request, &self.keys, deadline);
+        for piece in &mut request.body {
+            if let Piece::Octets(octets) = piece {
+                octets.zeroize();
+            }
+        }
+        answer
+    }
+
+    /// Asks for a token.
+    ///
+    /// # Errors
+    /// As [`Client::post`]; `Protocol` where the answer is not what RFC 6749 documents.
+    pub fn token(&self, fields: &[Field<'_>], deadline: Deadline) -> Result<Result<Granted, Refusal>, Failure> {
+        let endpoint = &self.oauth.token_endpoint;
+        let mut response = self.post(endpoint, fields, deadline)?;
+        if !response.is_success() {
+            return Ok(Err(Refusal::of(&response)));
+        }
+        let given = response
+            .json::<Given>()
+            .filter(|given| !given.access_token.is_empty() && given.token_type.eq_ignore_ascii_case("bearer"));
+        response.body.zeroize();
+        let Some(given) = given else {
+            let why = "gave an answer that is not the token RFC 6749 documents";
+            return Err(Failure::new(Kind::Protocol, endpoint.place.to_string(), why));
+        };
+        Ok(Ok(Granted {
+            access_token: Secret::new(given.access_token),
+            expires_in: given.expires_in.map_or(USUAL_LIFE, Seconds::number),
+            refresh_token: given.refresh_token.filter(|token| !token.is_empty()).map(Secret::new),
+            scope: given.scope,
+        }))
+    }
+}
+
+#[derive(Deserialize)]
+struct Given {
+    access_token: String,
+    token_type: String,
+    #[serde(default)]
+    expires_in: Option<Seconds>,
+    #[serde(default)]
+    refresh_token: Option<String>,
+    #[serde(default)]
+    scope: Option<String>,
+}
+
+/// A number, or as some servers have it, a string of one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Seconds {
+    Number(u32),
+    Text(String),
+}
+
+impl Seconds {
+    pub(super) fn number(self) -> u32 {
+        match self {
+            Self::Number(number) => number,
+            Self::Text(text) => text.parse().unwrap_or(0),
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct Error {
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    error_description: String,
+}
+
+impl Refusal {
+    /// What `response`, which is no success, says.
+    pub fn of(response: &Response) -> Self {
+        let Error { error, error_description } = response.json().unwrap_or_default();
+        let date = response.header("date").and_then(|date| rfc2822::parse(date).ok());
+        let clock = date.map_or(0, |date| date.timestamp().as_second() - Timestamp::now().as_second());
+        // Microsoft adds identifiers in lines of their own.
+        let text = error_description.lines().next().unwrap_or_default();
+        Self {
+            status: response.status,
+            error: printable(error.as_bytes(), 100),
+            text: printable(text.as_bytes(), QUOTED),
+            clock,
+        }
+    }
+
+    /// Whether the same question may be answered another time.
+    pub fn is_transient(&self) -> bool {
+        self.error.is_empty()
+            || self.status >= 500
+            || self.status == 429
+            || matches!(self.error.as_str(), "temporarily_unavailable" | "server_error" | "slow_down")
+    }
+}

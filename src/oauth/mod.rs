@@ -1,0 +1,182 @@
+//! Access tokens (RFC 6749): got where a login or an API takes one, kept until they end, renewed under a
+//! lock.
+//!
+//! `mailchute login` has a person grant a refresh token; an application or a service account needs nobody.
+
+pub mod endpoint;
+pub mod refusal;
+mod service_account;
+pub mod store;
+
+use jiff::Timestamp;
+
+use self::endpoint::Client;
+use self::refusal::login_command;
+use self::store::{Granted, Store, Tokens};
+use crate::caller::Caller;
+use crate::config::relay::{Grant, OAuth, Relay};
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Kind};
+use crate::outcome::Stage;
+use crate::secret::Secret;
+use crate::trace::Trace;
+
+/// An access token.
+struct Access {
+    token: Secret,
+    /// Whether it was kept from before, so that the server may have ended it meanwhile.
+    is_kept: bool,
+}
+
+/// Does `attempt` with the access token of `relay` where it gets one; if that was a kept one and the login
+/// `is_refused`, does it once more with a new one: the server has ended the token before its time.
+///
+/// # Errors
+/// As [`access`].
+pub fn with_access<T>(
+    relay: &Relay,
+    deadline: Deadline,
+    trace: &mut Trace,
+    attempt: impl Fn(Option<&Secret>, &mut Trace) -> T,
+    is_refused: impl Fn(&T) -> bool,
+) -> Result<T, Failure> {
+    let Some(access) = access(relay, None, deadline, trace)? else { return Ok(attempt(None, trace)) };
+    let result = attempt(Some(&access.token), trace);
+    if !access.is_kept || !is_refused(&result) {
+        return Ok(result);
+    }
+    let access = self::access(relay, Some(&access.token), deadline, trace)?;
+    Ok(attempt(access.as_ref().map(|access| &access.token), trace))
+}
+
+/// The access token that `relay` logs in with; `None`: it gets none. `refused` is one that the relay did not
+/// take: another one is got then.
+///
+/// # Errors
+/// A refusal, 535 5.7.8 or 454 4.7.0, of the authorization server; `Configuration` where nobody has logged in;
+/// otherwise as reading a secret, the kept tokens or asking the server fails.
+fn access(
+    relay: &Relay,
+    refused: Option<&Secret>,
+    deadline: Deadline,
+    trace: &mut Trace,
+) -> Result<Option<Access>, Failure> {
+    let Some(oauth) = &relay.oauth else { return Ok(None) };
+    trace.stage = Some(Stage::Auth);
+    let usable = |tokens: &Tokens, to_the_end| {
+        let token = tokens.access(&oauth.scope, Timestamp::now(), to_the_end);
+        token.filter(|token| Some(*token) != refused).cloned()
+    };
+    let kept = |token| Ok(Some(Access { token, is_kept: true }));
+    let needs_login = matches!(oauth.grant, Grant::RefreshToken(None));
+    let store = match Store::of(oauth, &Caller::current()) {
+        Ok(store) => Some(store),
+        Err(failure) if needs_login => return Err(failure),
+        // A container may have no place to keep anything: then every message asks.
+        Err(_) => None,
+    };
+    let load = |warnings: &mut Vec<String>| match &store {
+        Some(store) => store.load(relay.strict_modes, warnings),
+        None => Ok(None),
+    };
+    let before = load(&mut trace.warnings)?;
+    if needs_login && before.is_none() {
+        return Err(not_logged_in(relay, oauth));
+    }
+    if let Some(token) = before.as_ref().and_then(|tokens| usable(tokens, false)) {
+        return kept(token);
+    }
+    let lock = match &store {
+        None => None,
+        Some(store) => match store.lock(deadline) {
+            Ok(lock) => Some(lock),
+            Err(failure) if failure.kind == Kind::CannotCreate => {
+                trace.warnings.push(format!("the access token cannot be kept: {failure}"));
+                None
+            }
+            Err(failure) => return Err(failure),
+        },
+    };
+    let mut tokens = load(&mut trace.warnings)?.unwrap_or_else(|| Tokens::of(oauth));
+    // Whoever had the lock before us may have renewed it.
+    if let Some(token) = usable(&tokens, false) {
+        return kept(token);
+    }
+    let client = Client::of(relay, oauth, deadline, &mut trace.warnings)?;
+    let given = client.secret("refresh_token").map(|token| Secret::new(token.to_owned()));
+    let granted = match ask(&client, relay, &tokens, given.as_ref(), deadline) {
+        Ok(granted) => granted,
+        Err(failure) => {
+            // It has a while to go; whether the server is back by then is another message's concern.
+            let Some(token) = usable(&tokens, true).filter(|_| is_passing(&failure)) else { return Err(failure) };
+            trace.warnings.push(format!("the access token could not be renewed, and ends soon: {failure}"));
+            return kept(token);
+        }
+    };
+    trace.note(&format!("access token from {}, for {} s", oauth.token_endpoint.place, granted.expires_in));
+    let token = granted.access_token.clone();
+    let is_rotated = granted.refresh_token.is_some();
+    tokens.take(&oauth.scope, granted, given.as_ref(), Timestamp::now());
+    match (&store, lock) {
+        (Some(store), Some(_lock)) => {
+            if let Err(failure) = store.save(&tokens) {
+                trace.warnings.push(format!("the tokens cannot be kept: {failure}"));
+            }
+        }
+        _ if is_rotated => {
+            let why = "the server gave a new refresh token, and there is no place to keep it: the old one may end";
+            trace.warnings.push(why.to_owned());
+        }
+        _ => {}
+    }
+    Ok(Some(Access { token, is_kept: false }))
+}
+
+/// Asks for an access token as the grant has it.
+fn ask(
+    client: &Client<'_>,
+    relay: &Relay,
+    tokens: &Tokens,
+    given: Option<&Secret>,
+    deadline: Deadline,
+) -> Result<Granted, Failure> {
+    let oauth = client.oauth;
+    let scope = Some(("scope", oauth.scope.as_str())).filter(|(_, scope)| !scope.is_empty());
+    let answer = match &oauth.grant {
+        Grant::RefreshToken(_) => {
+            let token = tokens.refresh_token(given).ok_or_else(|| not_logged_in(relay, oauth))?;
+            // Without a scope, what was granted comes back whole (RFC 6749 6); only a server with scopes of
+            // several resources has to be told which is meant.
+            let scope = scope.filter(|_| oauth.server.is_none_or(|server| server.tenant.is_some()));
+            let fields = [("grant_type", "refresh_token"), ("refresh_token", token.expose())];
+            client.token(&fields.into_iter().chain(scope).collect::<Vec<_>>(), deadline)?
+        }
+        Grant::ClientCredentials => {
+            let fields = [("grant_type", "client_credentials")];
+            client.token(&fields.into_iter().chain(scope).collect::<Vec<_>>(), deadline)?
+        }
+        Grant::ServiceAccount(_) => {
+            let key = client.secret("service_account").unwrap_or_default();
+            let assertion = service_account::assertion(key, oauth, Timestamp::now())?;
+            let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+            client.token(&[("grant_type", grant), ("assertion", assertion.expose())], deadline)?
+        }
+    };
+    answer.map_err(|refusal| refusal.failure(relay, oauth))
+}
+
+fn is_passing(failure: &Failure) -> bool {
+    match &failure.kind {
+        Kind::Refused(reply) => reply.is_transient(),
+        kind => matches!(kind, Kind::Unavailable | Kind::NoHost | Kind::Protocol),
+    }
+}
+
+fn not_logged_in(relay: &Relay, oauth: &OAuth) -> Failure {
+    let why = match oauth.account.as_str() {
+        "" => "nobody has logged in yet".to_owned(),
+        account => format!("nobody has logged in for {account} yet"),
+    };
+    Failure::new(Kind::Configuration, format!("relay {}", relay.name), why)
+        .hint(format!("run `{}`", login_command(relay)))
+}

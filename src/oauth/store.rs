@@ -1,0 +1,340 @@
+//! The file that keeps one login's tokens: where it is, how it is read, replaced and locked.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use nix::fcntl::{Flock, FlockArg};
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
+
+use crate::caller::Caller;
+use crate::config::relay::{Grant, OAuth};
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Kind};
+use crate::modes;
+use crate::secret::{self, Secret};
+
+/// Every uid's tokens, in directories of their own; made by the installation, root's and sticky.
+const PLACE: &str = "/var/lib/mailchute/tokens";
+
+/// How long before its end an access token is no longer used: the conversation it opens takes a while, and
+/// clocks differ.
+const MARGIN: i64 = 120;
+
+/// How long to wait before a lock is tried again.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// The tokens of one login: one account at one authorization server through one client.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Whose they are, for a reader of the file.
+    account: String,
+    client: String,
+    server: String,
+    /// The refresh token, where the grant has one.
+    #[serde(default, with = "exposed")]
+    refresh_token: Option<Secret>,
+    /// The configured refresh token that this one came from, as a digest.
+    #[serde(default)]
+    origin: Option<String>,
+    /// What was granted at the login.
+    #[serde(default)]
+    scope: String,
+    /// An access token for each scope that was asked for.
+    #[serde(default)]
+    access: Vec<AccessToken>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct AccessToken {
+    scope: String,
+    #[serde(with = "exposed")]
+    token: Option<Secret>,
+    /// When it was given and when it ends, in seconds since 1970.
+    since: i64,
+    until: i64,
+}
+
+/// What a token endpoint gave (RFC 6749 5.1).
+#[derive(Debug)]
+pub struct Granted {
+    /// The access token.
+    pub access_token: Secret,
+    /// How long it lasts, in seconds.
+    pub expires_in: u32,
+    /// A refresh token, or one that stands in for the one used.
+    pub refresh_token: Option<Secret>,
+    /// What is granted, where it is said.
+    pub scope: Option<String>,
+}
+
+impl Tokens {
+    /// No tokens yet, of this login.
+    pub fn of(oauth: &OAuth) -> Self {
+        Self {
+            account: oauth.account.clone(),
+            client: oauth.client_id.clone(),
+            server: oauth.token_endpoint.url.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// The access token for `scope` that is good for a while yet, seen from `now`; with its last seconds
+    /// (`to_the_end`) if it has to be.
+    pub fn access(&self, scope: &str, now: Timestamp, to_the_end: bool) -> Option<&Secret> {
+        let now = now.as_second();
+        let margin = if to_the_end { 0 } else { MARGIN };
+        let is_good = |kept: &&AccessToken| {
+            // A clock that was put back makes every end look far away.
+            kept.scope == scope
+                && kept.since <= now + MARGIN
+                && now + margin.min((kept.until - kept.since) / 2) < kept.until
+        };
+        self.access.iter().find(is_good)?.token.as_ref()
+    }
+
+    /// When the access token for `scope` ends, in seconds since 1970; `None`: there is none.
+    pub fn until(&self, scope: &str) -> Option<i64> {
+        self.access.iter().find(|kept| kept.scope == scope).map(|kept| kept.until)
+    }
+
+    /// What was granted at the login; empty where that was not said.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// The refresh token that follows from `given`, the configured one; without that, the kept one.
+    pub fn refresh_token(&self, given: Option<&Secret>) -> Option<Secret> {
+        match given {
+            // Another one in the configuration is newer than what became of the old one.
+            Some(given) if self.origin.as_ref() != Some(&hex(given.expose())) => Some(given.clone()),
+            Some(given) => Some(self.refresh_token.clone().unwrap_or_else(|| given.clone())),
+            None if self.origin.is_some() => None,
+            None => self.refresh_token.clone(),
+        }
+    }
+
+    /// Takes in what was given for `scope` at `now`; `given` is the configured refresh token.
+    pub fn take(&mut self, scope: &str, granted: Granted, given: Option<&Secret>, now: Timestamp) {
+        let since = now.as_second();
+        self.access.retain(|kept| kept.scope != scope && kept.until > since);
+        self.access.push(AccessToken {
+            scope: scope.to_owned(),
+            token: Some(granted.access_token),
+            since,
+            until: since + i64::from(granted.expires_in),
+        });
+        if let Some(granted) = granted.scope {
+            self.scope = granted;
+        }
+        if granted.refresh_token.is_some() {
+            self.refresh_token = granted.refresh_token;
+            self.origin = given.map(|given| hex(given.expose()));
+        }
+    }
+}
+
+/// One login's file.
+#[derive(Debug)]
+pub struct Store {
+    file: PathBuf,
+    uid: u32,
+}
+
+impl Store {
+    /// The file of the login `oauth` for `caller`. Its directory need not exist yet.
+    ///
+    /// # Errors
+    /// `CannotCreate`: there is no place for one.
+    pub fn of(oauth: &OAuth, caller: &Caller) -> Result<Self, Failure> {
+        let place = match Path::new(PLACE).is_dir() {
+            true => Some(Path::new(PLACE).join(caller.uid.to_string())),
+            false => {
+                caller.own(directories::BaseDirs::state_dir, ".local/state").map(|own| own.join("mailchute/tokens"))
+            }
+        };
+        let place = place.ok_or_else(|| {
+            Failure::new(Kind::CannotCreate, PLACE, "no such directory, and the caller has no home to keep tokens in")
+                .hint(format!("as root: install -d -m 0755 /var/lib/mailchute && install -d -m 1733 {PLACE}"))
+        })?;
+        Ok(Self { file: place.join(name(oauth)), uid: caller.uid })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// What is kept; `None`: nothing yet. What is weak about the file's owner or mode is added to `warnings`,
+    /// or refused with `strict`.
+    ///
+    /// # Errors
+    /// `NoPermission` where this process may not read it or others could write it; `Configuration` where it
+    /// is not such a file.
+    pub fn load(&self, strict: bool, warnings: &mut Vec<String>) -> Result<Option<Tokens>, Failure> {
+        match fs::symlink_metadata(self.directory()) {
+            Ok(found) => self.check_directory(&found)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // Reading says what is wrong.
+            Err(_) => {}
+        }
+        let (text, found) = match modes::read(&self.file, secret::LIMIT) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(modes::unreadable(&self.file, &error, nix::unistd::getegid().as_raw())),
+        };
+        for warning in found.judge(&self.file, self.uid, true, strict)? {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        serde_json::from_slice(&text).map(Some).map_err(|_| {
+            Failure::new(Kind::Configuration, self.file.display().to_string(), "is not a file of tokens")
+                .hint("remove it and log in again")
+        })
+    }
+
+    /// Where the tokens are kept and how long the access token for `scope` is good, for a reader.
+    pub fn describe(&self, scope: &str, strict: bool) -> String {
+        let place = self.file.display();
+        match self.load(strict, &mut Vec::new()) {
+            Err(failure) => format!("kept in {place}: NOT readable: {}", failure.why),
+            Ok(None) => format!("to be kept in {place}: nothing there yet"),
+            Ok(Some(tokens)) => {
+                let until = tokens.until(scope).and_then(|until| Timestamp::from_second(until).ok());
+                match until.filter(|until| *until > Timestamp::now()) {
+                    Some(until) => format!("kept in {place}: good until {until}"),
+                    None => format!("kept in {place}: to be renewed"),
+                }
+            }
+        }
+    }
+
+    /// Waits until nobody else renews these tokens. Let go when what is returned is dropped.
+    ///
+    /// # Errors
+    /// `CannotCreate` where the directory or the lock cannot be made, `NoPermission` where the directory is
+    /// somebody else's, `Unavailable` when the lock is not had by `deadline`.
+    pub fn lock(&self, deadline: Deadline) -> Result<Lock, Failure> {
+        self.make_directory()?;
+        let path = self.file.with_extension("lock");
+        let failed = |error: &io::Error| {
+            Failure::new(Kind::CannotCreate, path.display().to_string(), format!("cannot be made: {error}"))
+        };
+        let flags = nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC;
+        let open =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).custom_flags(flags).open(&path);
+        let mut file = open.map_err(|error| failed(&error))?;
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(Lock(lock)),
+                Err((again, nix::errno::Errno::EWOULDBLOCK | nix::errno::Errno::EINTR)) if !deadline.is_over() => {
+                    file = again;
+                    // flock(2) knows no deadline.
+                    thread::sleep(LOCK_PAUSE.min(deadline.left()));
+                }
+                Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+                    let why = "another process is renewing the tokens and does not come to an end";
+                    return Err(Failure::new(Kind::Unavailable, path.display().to_string(), why));
+                }
+                Err((_, errno)) => return Err(failed(&errno.into())),
+            }
+        }
+    }
+
+    /// Replaces what is kept, in one step, keeping owner and mode of the file.
+    ///
+    /// # Errors
+    /// `CannotCreate` or `Io`: nothing is changed then.
+    pub fn save(&self, tokens: &Tokens) -> Result<(), Failure> {
+        let failed = |error: &dyn std::fmt::Display| {
+            Failure::new(Kind::Io, self.file.display().to_string(), format!("cannot be written: {error}"))
+        };
+        let directory = self.make_directory()?;
+        let text = Zeroizing::new(serde_json::to_vec_pretty(tokens).map_err(|error| failed(&error))?);
+        let write = || -> io::Result<()> {
+            let mut file = NamedTempFile::new_in(directory)?;
+            if let Ok(before) = fs::symlink_metadata(&self.file) {
+                if (before.uid(), before.gid()) != (self.uid, nix::unistd::getegid().as_raw()) {
+                    fchown(file.as_file(), Some(before.uid()), Some(before.gid()))?;
+                }
+                file.as_file().set_permissions(Permissions::from_mode(before.mode() & 0o7777))?;
+            }
+            file.write_all(&text)?;
+            file.as_file().sync_all()?;
+            file.persist(&self.file).map_err(|error| error.error)?;
+            // A new refresh token may have ended the old one: it must not be lost with the power.
+            File::open(directory)?.sync_all()
+        };
+        write().map_err(|error| failed(&error))
+    }
+
+    fn directory(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// The directory, made if need be.
+    fn make_directory(&self) -> Result<&Path, Failure> {
+        let directory = self.directory();
+        let failed = |kind, what: &str, error: &io::Error| {
+            Failure::new(kind, directory.display().to_string(), format!("cannot be {what}: {error}"))
+        };
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(|error| failed(Kind::CannotCreate, "made", &error))?;
+        let found = fs::symlink_metadata(directory).map_err(|error| failed(Kind::Io, "looked at", &error))?;
+        self.check_directory(&found)?;
+        Ok(directory)
+    }
+
+    /// Refuses a directory in which somebody else may lay tokens: mail would go out through their login.
+    fn check_directory(&self, found: &Metadata) -> Result<(), Failure> {
+        if found.is_dir() && [self.uid, 0].contains(&found.uid()) && found.mode() & 0o022 == 0 {
+            return Ok(());
+        }
+        let (directory, uid) = (self.directory().display(), self.uid);
+        let why = "is not a directory that this uid has to itself";
+        Err(Failure::new(Kind::NoPermission, directory.to_string(), why)
+            .hint(format!("as root: rm -r {directory} && install -d -m 0700 -o {uid} {directory}")))
+    }
+}
+
+/// Holds a login's lock.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "let go when dropped")] Flock<File>);
+
+/// A name that two logins share only if they are one.
+fn name(oauth: &OAuth) -> String {
+    let grant = match &oauth.grant {
+        Grant::RefreshToken(_) => "refresh_token".to_owned(),
+        Grant::ClientCredentials => "client_credentials".to_owned(),
+        Grant::ServiceAccount(key) => format!("service_account\n{}", key.describe()),
+    };
+    let identity = [&oauth.token_endpoint.url, &oauth.client_id, &oauth.account, &grant].map(String::as_str).join("\n");
+    format!("{}.json", &hex(&identity)[..16])
+}
+
+fn hex(text: &str) -> String {
+    digest(&SHA256, text.as_bytes()).as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// Secrets in the one file that keeps them.
+mod exposed {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use crate::secret::Secret;
+
+    pub(super) fn serialize<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+        secret.as_ref().map(Secret::expose).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+        Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
+    }
+}
