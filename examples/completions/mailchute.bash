@@ -22,11 +22,12 @@ _mailchute() {
     case ${COMP_WORDS[1]} in
         explain) words="--as --cwd" ;;
         test) words="--to --from --as --cwd --site --relay" ;;
+        login) words="--status --as --device --browser --paste --site --config --relay" ;;
         init) words="--from-env" ;;
         lint | providers | status) words="" ;;
         *) words="--site --config --relay --help --version" ;;
     esac
-    [ "$COMP_CWORD" -eq 1 ] && words+=" explain test lint providers status init"
+    [ "$COMP_CWORD" -eq 1 ] && words+=" explain test lint login providers status init"
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
 complete -F _mailchute mailchute

@@ -133,6 +133,7 @@ fn mode(mode: &Mode) -> Option<String> {
         Mode::Tool(Tool::Explain(_)) => "explain",
         Mode::Tool(Tool::Init(_)) => "init",
         Mode::Tool(Tool::Lint) => "lint",
+        Mode::Tool(Tool::Login(_)) => "login",
         Mode::Tool(Tool::Providers(_)) => "providers",
         Mode::Tool(Tool::Status(_)) => "status",
         Mode::Tool(Tool::Test(_)) => "test",
@@ -150,7 +151,7 @@ fn tool_summary(tool: &Tool) -> Table {
     let speaker = match tool {
         Tool::Explain(explain) => Some(&explain.speaker),
         Tool::Test(test) => Some(&test.speaker),
-        Tool::Init(_) | Tool::Lint | Tool::Providers(_) | Tool::Status(_) => None,
+        Tool::Init(_) | Tool::Lint | Tool::Login(_) | Tool::Providers(_) | Tool::Status(_) => None,
     };
     text("as", speaker.and_then(|speaker| speaker.user.clone()));
     text("cwd", speaker.and_then(|speaker| speaker.cwd.as_ref().map(|cwd| cwd.display().to_string())));
@@ -161,6 +162,14 @@ fn tool_summary(tool: &Tool) -> Table {
         Tool::Test(test) => {
             text("from", test.from.clone());
             table.insert("to".to_owned(), Value::Array(test.to.iter().cloned().map(Value::String).collect()));
+        }
+        Tool::Login(login) => {
+            text("name", login.name.clone());
+            text("as", login.user.clone());
+            text("flow", login.flow().map(|flow| format!("{flow:?}").to_lowercase()));
+            if login.status {
+                table.insert("status".to_owned(), Value::Boolean(true));
+            }
         }
         Tool::Providers(providers) => text("id", providers.id.clone()),
         Tool::Status(status) => text("number", Some(status.number.clone())),

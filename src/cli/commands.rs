@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use super::dialect;
 use super::invocation::{Invocation, Mode};
 use crate::failure::{Failure, Kind};
+use crate::oauth::login::Flow;
 use crate::reply::{TEXT_LIMIT, printable};
 
 /// A subcommand with what was typed behind it. `--site`, `--config` and `--relay` stand in the
@@ -21,6 +22,8 @@ pub enum Tool {
     Init(Init),
     /// Say what would be changed in the message on standard input.
     Lint,
+    /// Have a person grant what a relay needs to send.
+    Login(Login),
     /// Print the registry of providers.
     Providers(Providers),
     /// Say what an exit status stands for.
@@ -52,6 +55,39 @@ pub struct Test {
     pub speaker: Speaker,
     #[command(flatten)]
     choice: Choice,
+}
+
+/// `mailchute login`.
+#[derive(Args, Clone, Debug)]
+pub struct Login {
+    /// The relay of the configuration to log in for [default: the only one that gets access tokens]
+    #[arg(value_name = "RELAY")]
+    pub name: Option<String>,
+    /// Show what is kept for each relay, or this one, and ask nobody
+    #[arg(long, conflicts_with_all = ["device", "browser", "paste"])]
+    pub status: bool,
+    /// Log in for this user (name or uid): the one that programs send mail as
+    #[arg(long = "as", value_name = "USER")]
+    pub user: Option<String>,
+    /// Confirm a code on another machine (what Microsoft's logins do by themselves)
+    #[arg(long, group = "flow")]
+    device: bool,
+    /// Use a browser on this machine
+    #[arg(long, group = "flow")]
+    browser: bool,
+    /// Use a browser elsewhere, and paste the address it ends at
+    #[arg(long, group = "flow")]
+    paste: bool,
+    #[command(flatten)]
+    choice: Choice,
+}
+
+impl Login {
+    /// The way that was asked for.
+    pub fn flow(&self) -> Option<Flow> {
+        let flows = [(self.device, Flow::Device), (self.browser, Flow::Browser), (self.paste, Flow::Paste)];
+        flows.into_iter().find_map(|(is_meant, flow)| is_meant.then_some(flow))
+    }
 }
 
 /// `mailchute providers`.
@@ -119,6 +155,8 @@ enum Command {
     Test(Test),
     /// List what would be changed in the message on standard input, and why
     Lint,
+    /// Log in to a relay's provider with OAuth, or show how logins stand
+    Login(Login),
     /// List the mail providers that a configuration can name
     Providers(Providers),
     /// Say what an exit status stands for
@@ -191,6 +229,10 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, invocation: &mut Invoc
             Tool::Test(test)
         }
         Command::Lint => Tool::Lint,
+        Command::Login(mut login) => {
+            choose(std::mem::take(&mut login.choice));
+            Tool::Login(login)
+        }
         Command::Providers(providers) => Tool::Providers(providers),
         Command::Status(status) => Tool::Status(status),
         Command::Init(init) => Tool::Init(init),

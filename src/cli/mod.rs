@@ -17,11 +17,12 @@ mod speaker;
 
 use std::ffi::OsString;
 
-pub use commands::{Explain, Init, Providers, Speaker, Status, Test, Tool};
+pub use commands::{Explain, Init, Login, Providers, Speaker, Status, Test, Tool};
 
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
-use crate::tools::{explain, init, lint, providers, status, test, verify};
+use crate::oauth::store;
+use crate::tools::{explain, init, lint, login, providers, status, test, verify};
 use invocation::{Invocation, Mode};
 
 /// Runs one command line, `argv[0]` first, and returns the exit status.
@@ -52,11 +53,19 @@ fn dispatch(invocation: &Invocation) -> u8 {
             Ok(caller) => explain::run(invocation, &of.of, &caller),
             Err(failure) => answered(Err(failure)),
         },
-        Mode::Tool(Tool::Test(of)) => match speaker::assume(&of.speaker) {
-            Ok(caller) if caller.uid == nix::unistd::getuid().as_raw() => test::run(invocation, of, &caller),
-            Ok(_) => answered(Err(Failure::new(Kind::NoPermission, "--as", "only root can send as another user"))),
+        Mode::Tool(Tool::Test(of)) => match speaker::turn_into(&of.speaker) {
+            Ok(caller) => test::run(invocation, of, &caller),
             Err(failure) => answered(Err(failure)),
         },
+        Mode::Tool(Tool::Login(of)) => {
+            if !of.status {
+                store::make_place();
+            }
+            match speaker::turn_into(&Speaker { user: of.user.clone(), cwd: None }) {
+                Ok(caller) => login::run(invocation, of, &caller),
+                Err(failure) => answered(Err(failure)),
+            }
+        }
         Mode::Verify => verify::run(invocation),
         Mode::Deliver => send::deliver(invocation),
     }

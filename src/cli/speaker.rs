@@ -1,10 +1,22 @@
 //! `--as USER --cwd DIR`: the subcommands stand in for another caller.
 
-use nix::unistd::{Gid, Uid, getuid, initgroups, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Uid, getegid, getgid, getuid, initgroups, setgroups, setresgid, setresuid, setuid};
 
 use super::Speaker;
 use crate::caller::Caller;
 use crate::failure::{Failure, Kind};
+
+/// As [`assume`], but only by becoming that caller.
+///
+/// # Errors
+/// `NoPermission`: this process is somebody else and may not. Otherwise as there.
+pub(super) fn turn_into(speaker: &Speaker) -> Result<Caller, Failure> {
+    let caller = assume(speaker)?;
+    match caller.uid == getuid().as_raw() {
+        true => Ok(caller),
+        false => Err(Failure::new(Kind::NoPermission, "--as", "only root can act as another user")),
+    }
+}
 
 /// Becomes the caller that `speaker` names. Root gives up its rights for good, so that what can be read
 /// is what that user can read; anybody else only looks at file modes.
@@ -26,10 +38,15 @@ pub(super) fn assume(speaker: &Speaker) -> Result<Caller, Failure> {
         Some(name) => initgroups(&name, gid),
         None => setgroups(&[gid]),
     };
+    // A group of the binary's own stays, as it does when that user runs it.
+    let own = if getegid() == getgid() { gid } else { getegid() };
     groups
-        .and_then(|()| setgid(gid))
-        .and_then(|()| setuid(uid))
+        .and_then(|()| setresgid(gid, own, own))
+        .and_then(|()| setresuid(uid, uid, uid))
         .map_err(|error| Failure::new(Kind::System, user, format!("cannot act as this user: {error}")))?;
+    if setuid(Uid::from_raw(0)).is_ok() {
+        return Err(Failure::new(Kind::System, user, "root's rights cannot be given up"));
+    }
     enter(speaker)?;
     Ok(Caller::current())
 }

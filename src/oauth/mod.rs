@@ -3,7 +3,11 @@
 //!
 //! `mailchute login` has a person grant a refresh token; an application or a service account needs nobody.
 
+pub mod code;
+pub mod device;
 pub mod endpoint;
+pub mod login;
+pub mod loopback;
 pub mod refusal;
 mod service_account;
 pub mod store;
@@ -32,7 +36,8 @@ struct Access {
 /// `is_refused`, does it once more with a new one: the server has ended the token before its time.
 ///
 /// # Errors
-/// As [`access`].
+/// What keeps the access token from being had: the authorization server's refusal, 535 5.7.8 or 454 4.7.0;
+/// `Configuration` where nobody has logged in; reading a secret or the kept tokens.
 pub fn with_access<T>(
     relay: &Relay,
     deadline: Deadline,
@@ -130,6 +135,27 @@ fn access(
         _ => {}
     }
     Ok(Some(Access { token, is_kept: false }))
+}
+
+/// Asks for an access token, whatever is kept, and keeps it in `store`: a check that no person has to be asked.
+///
+/// # Errors
+/// As [`with_access`], and where it cannot be kept.
+pub fn renew(
+    relay: &Relay,
+    oauth: &OAuth,
+    store: &Store,
+    deadline: Deadline,
+    warnings: &mut Vec<String>,
+) -> Result<Tokens, Failure> {
+    let client = Client::of(relay, oauth, deadline, warnings)?;
+    let given = client.secret("refresh_token").map(|token| Secret::new(token.to_owned()));
+    let _lock = store.lock(deadline)?;
+    let mut tokens = store.load(relay.strict_modes, warnings)?.unwrap_or_else(|| Tokens::of(oauth));
+    let granted = ask(&client, relay, &tokens, given.as_ref(), deadline)?;
+    tokens.take(&oauth.scope, granted, given.as_ref(), Timestamp::now());
+    store.save(&tokens)?;
+    Ok(tokens)
 }
 
 /// Asks for an access token as the grant has it.

@@ -48,6 +48,10 @@ impl Refusal {
         if says(&["AADSTS700016", "AADSTS90002"]) {
             return "check tenant and client_id: this directory does not know the application".to_owned();
         }
+        if says(&["AADSTS7000218"]) {
+            return "allow public client flows in the app registration, or put its secret into client_secret"
+                .to_owned();
+        }
         if says(&["AADSTS700025"]) {
             return "the application is registered as a public client: leave client_secret out".to_owned();
         }

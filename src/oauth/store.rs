@@ -141,6 +141,22 @@ impl Tokens {
     }
 }
 
+/// Makes the place for every uid's tokens, if this process is root and it is missing.
+///
+/// Where it cannot be made, as in a container whose file system is read-only, each user's home takes its place.
+pub fn make_place() {
+    let place = Path::new(PLACE);
+    if !nix::unistd::getuid().is_root() || place.exists() {
+        return;
+    }
+    for (directory, mode) in place.parent().map(|parent| (parent, 0o755)).into_iter().chain([(place, 0o1733)]) {
+        // Its mode has to be that whatever the umask, but what an administrator made is left alone.
+        if DirBuilder::new().mode(0o700).create(directory).is_ok() {
+            let _ = fs::set_permissions(directory, Permissions::from_mode(mode));
+        }
+    }
+}
+
 /// One login's file.
 #[derive(Debug)]
 pub struct Store {

@@ -21,7 +21,7 @@ use testkit::Scratch;
 use crate::setup::{MESSAGE, mailchute};
 
 /// The subcommands of this version.
-const SUBCOMMANDS: [&str; 6] = ["explain", "test", "lint", "providers", "status", "init"];
+const SUBCOMMANDS: [&str; 7] = ["explain", "test", "lint", "login", "providers", "status", "init"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

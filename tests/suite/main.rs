@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod aliases;
+mod authlib;
 mod bad_input;
 mod bs;
 mod callers;
@@ -21,10 +22,12 @@ mod kit;
 mod law;
 mod log;
 mod log_targets;
+mod login;
 mod manners;
 mod messages;
 mod moto;
 mod oauth;
+mod oracles;
 mod partial;
 mod php;
 mod postfix;

@@ -67,6 +67,17 @@ fn it_reads_what_its_caller_cannot() {
 }
 
 #[test]
+fn root_stands_in_for_a_caller_with_the_group() {
+    Host::run(&USERS, |host| {
+        let (binary, server) = (binary(host), server());
+        host.write_as(MAIN, &relay(&server, &inline()), 0o640, (0, GROUP));
+        let run = Mailchute::new(&binary).args(["test", "--to", "bob@example.net", "--as", "shop"]).run();
+        run.expect_status(0);
+        assert_eq!(server.finish().iter().filter(|session| session.login.is_some()).count(), 1);
+    });
+}
+
+#[test]
 fn its_caller_chooses_nothing() {
     Host::run(&USERS, |host| {
         let (binary, ours, planted) = (binary(host), server(), Server::new().start());

@@ -132,9 +132,10 @@ impl Mailchute {
         let mut stdin = self.stdin;
         let writer = thread::spawn(move || std::io::copy(&mut stdin, &mut input).is_ok());
         let (sender, ends) = mpsc::channel();
-        let stdout = collect(child.stdout.take().expect("piped"), sender.clone());
-        let stderr = collect(child.stderr.take().expect("piped"), sender);
-        Running { child, args: self.args, begun, writer, stdout, stderr, ends }
+        let (speaker, said) = mpsc::channel();
+        let stdout = collect(child.stdout.take().expect("piped"), sender.clone(), Some(speaker));
+        let stderr = collect(child.stderr.take().expect("piped"), sender, None);
+        Running { child, args: self.args, begun, writer, stdout, stderr, ends, said, seen: String::new() }
     }
 
     /// Runs it and collects everything.
@@ -156,12 +157,31 @@ pub struct Running {
     stderr: thread::JoinHandle<String>,
     /// Told twice: when standard output and when standard error came to their end.
     ends: mpsc::Receiver<()>,
+    /// Standard output as it comes, and what was seen of it.
+    said: mpsc::Receiver<Vec<u8>>,
+    seen: String,
 }
 
 impl Running {
     /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until `find` finds what it looks for in standard output.
+    ///
+    /// # Panics
+    /// It does not come, or not in time.
+    pub fn wait_for<T>(&mut self, find: impl Fn(&str) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = find(&self.seen) {
+                return found;
+            }
+            let left = LIMIT.saturating_sub(self.begun.elapsed());
+            let octets =
+                self.said.recv_timeout(left).unwrap_or_else(|_| panic!("{:?} said only: {}", self.args, self.seen));
+            self.seen += &String::from_utf8_lossy(&octets);
+        }
     }
 
     /// Waits for its end and collects everything.
@@ -188,10 +208,20 @@ impl Running {
     }
 }
 
-fn collect(mut pipe: impl Read + Send + 'static, done: mpsc::Sender<()>) -> thread::JoinHandle<String> {
+fn collect(
+    mut pipe: impl Read + Send + 'static,
+    done: mpsc::Sender<()>,
+    listener: Option<mpsc::Sender<Vec<u8>>>,
+) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
+        let mut buffer = [0; 8192];
+        while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+            bytes.extend_from_slice(&buffer[..count]);
+            if let Some(listener) = &listener {
+                let _ = listener.send(buffer[..count].to_vec());
+            }
+        }
         let _ = done.send(());
         String::from_utf8_lossy(&bytes).into_owned()
     })

@@ -1,0 +1,215 @@
+//! The authorization code grant (RFC 6749 4.1) with PKCE (RFC 7636): the address a browser is sent to, and
+//! what comes back from it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest::{SHA256, digest};
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+use super::endpoint::Client;
+use super::store::Granted;
+use crate::config::relay::{OAuth, Relay};
+use crate::deadline::Deadline;
+use crate::failure::{Failure, Kind};
+use crate::reply::printable;
+use crate::secret::Secret;
+
+/// What is quoted of an error's description, in bytes.
+const QUOTED: usize = 400;
+
+/// One request for an authorization code.
+#[derive(Debug)]
+pub struct Authorization {
+    /// Ties the answer to this request (RFC 6749 10.12).
+    state: String,
+    /// Ties the code to this process.
+    verifier: Secret,
+    redirect_uri: String,
+}
+
+/// What a browser brings back.
+#[derive(Debug)]
+pub enum Answer {
+    /// The code.
+    Code(Secret),
+    /// The server's or the person's refusal.
+    Refused(Failure),
+    /// No answer to this request: another `state`, or nothing of the kind.
+    Foreign,
+}
+
+impl Authorization {
+    /// A request whose answer goes to `redirect_uri`.
+    ///
+    /// # Errors
+    /// `System`: there are no random octets.
+    pub fn new(redirect_uri: impl Into<String>) -> Result<Self, Failure> {
+        let verifier = Secret::new(random()?);
+        Ok(Self { state: random()?, verifier, redirect_uri: redirect_uri.into() })
+    }
+
+    /// The address to open in a browser; asks for `scope`.
+    ///
+    /// # Errors
+    /// `Configuration`: no `authorization_endpoint` is known.
+    pub fn url(&self, oauth: &OAuth, scope: &str) -> Result<String, Failure> {
+        let endpoint = oauth.authorization_endpoint.as_ref().ok_or_else(|| {
+            Failure::new(Kind::Configuration, "authorization_endpoint", "is needed for a login with a browser")
+                .hint("the server's documentation has it, often at /.well-known/openid-configuration")
+        })?;
+        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, self.verifier.expose().as_bytes()));
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("response_type", "code").append_pair("client_id", &oauth.client_id);
+        query.append_pair("redirect_uri", &self.redirect_uri);
+        for (name, value) in [("scope", scope), ("login_hint", oauth.account.as_str())] {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        query.append_pair("state", &self.state);
+        query.append_pair("code_challenge", &challenge).append_pair("code_challenge_method", "S256");
+        query.extend_pairs(oauth.server.map_or(&[][..], |server| server.offline_parameters));
+        Ok(format!("{endpoint}?{}", query.finish()))
+    }
+
+    /// What `query`, that of the redirect URI, answers.
+    pub fn read(&self, query: &str) -> Answer {
+        let value = |wanted: &str| {
+            form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value)
+        };
+        if value("state").as_deref() != Some(self.state.as_str()) {
+            return Answer::Foreign;
+        }
+        if let Some(error) = value("error") {
+            let text = value("error_description").unwrap_or_default();
+            return Answer::Refused(refused(&error, text.lines().next().unwrap_or_default()));
+        }
+        match value("code").filter(|code| !code.is_empty()) {
+            Some(code) => Answer::Code(Secret::new(code.into_owned())),
+            None => Answer::Foreign,
+        }
+    }
+
+    /// What a person copied out of the browser answers: the whole address, or its query.
+    ///
+    /// # Errors
+    /// `Data`: it is neither, or the answer to another request; otherwise the refusal it tells.
+    pub fn read_pasted(&self, text: &str) -> Result<Secret, Failure> {
+        let wrong = |why: &str| {
+            Failure::new(Kind::Data, "what was pasted", why)
+                .hint("copy the whole address of the page that the browser ends at, and begin again")
+        };
+        let text = text.trim();
+        let query = text.split_once('?').map_or(text, |(_, query)| query);
+        let query = query.split('#').next().unwrap_or_default();
+        if !query.contains('=') {
+            // A code alone could be anybody's: nothing ties it to this request.
+            return Err(wrong("is not the address the browser was sent to, with code and state in it"));
+        }
+        match self.read(query) {
+            Answer::Code(code) => Ok(code),
+            Answer::Refused(failure) => Err(failure),
+            Answer::Foreign => Err(wrong("is not the answer to this login")),
+        }
+    }
+
+    /// Redeems `code`; `scope`: what to name where the server has to be told.
+    ///
+    /// # Errors
+    /// As [`Client::token`]; a refusal.
+    pub fn redeem(
+        &self,
+        code: &Secret,
+        client: &Client<'_>,
+        relay: &Relay,
+        scope: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Granted, Failure> {
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", code.expose()),
+            ("redirect_uri", self.redirect_uri.as_str()),
+            ("code_verifier", self.verifier.expose()),
+        ];
+        let scope = scope.map(|scope| ("scope", scope));
+        let answer = client.token(&fields.into_iter().chain(scope).collect::<Vec<_>>(), deadline)?;
+        answer.map_err(|refusal| refusal.failure(relay, client.oauth))
+    }
+}
+
+/// An error of the authorization endpoint (RFC 6749 4.1.2.1).
+fn refused(error: &str, text: &str) -> Failure {
+    let said = [error, text].map(|part| printable(part.as_bytes(), QUOTED)).join(": ");
+    let said = said.trim_end_matches(": ");
+    match error {
+        "access_denied" => Failure::new(Kind::NoPermission, "login", format!("was not granted: {said}")),
+        "server_error" | "temporarily_unavailable" => {
+            Failure::new(Kind::Unavailable, "login", format!("the server cannot do it now: {said}"))
+        }
+        _ => Failure::new(Kind::Configuration, "login", format!("the server refuses it: {said}"))
+            .hint("check client_id and scope, and that the client may log in with a browser"),
+    }
+}
+
+/// 256 bits, in 43 characters that every field of a request takes.
+fn random() -> Result<String, Failure> {
+    let mut octets = [0; 32];
+    let filled = SystemRandom::new().fill(&mut octets);
+    filled.map_err(|_| Failure::new(Kind::System, "random numbers", "cannot be had"))?;
+    Ok(URL_SAFE_NO_PAD.encode(octets))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Of RFC 7636, appendix B.
+    pub(in crate::oauth) fn authorization() -> Authorization {
+        Authorization {
+            state: "the state".to_owned(),
+            verifier: Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".to_owned()),
+            redirect_uri: "http://127.0.0.1:1023".to_owned(),
+        }
+    }
+
+    fn kind(pasted: &str) -> Option<Kind> {
+        authorization().read_pasted(pasted).err().map(|failure| failure.kind)
+    }
+
+    #[test]
+    fn an_answer_counts_with_the_state_of_the_request() {
+        for query in ["", "code=4/0Ab", "code=4/0Ab&state=another", "state=the+state", "state=the+state&code="] {
+            assert!(matches!(authorization().read(query), Answer::Foreign), "{query}");
+        }
+        let Answer::Code(code) = authorization().read("state=the+state&code=4%2F0Ab&scope=x") else {
+            panic!("no code")
+        };
+        assert_eq!(code.expose(), "4/0Ab");
+        let answer = authorization().read("error=access_denied&state=the%20state&error_description=no%1b%5B2J%0Amore");
+        let Answer::Refused(failure) = answer else { panic!("not refused") };
+        assert_eq!(failure.to_string(), "login: was not granted: access_denied: no?[2J");
+        // A page of somebody else's cannot end the login either.
+        assert!(matches!(authorization().read("error=access_denied&state=another"), Answer::Foreign));
+    }
+
+    #[test]
+    fn the_address_or_its_query_may_be_pasted_but_no_code_alone() {
+        for text in
+            ["http://127.0.0.1:1023/?state=the+state&code=x#", " ?code=x&state=the+state\n", "code=x&state=the+state"]
+        {
+            assert_eq!(authorization().read_pasted(text).expect(text).expose(), "x");
+        }
+        for text in ["", "4/0Ab", "http://127.0.0.1:1023/", "http://127.0.0.1:1023/?code=x&state=y"] {
+            assert_eq!(kind(text), Some(Kind::Data), "{text}");
+        }
+        assert_eq!(kind("?error=invalid_scope&state=the+state"), Some(Kind::Configuration));
+    }
+
+    #[test]
+    fn what_is_random_is_long_and_another_every_time() {
+        let (one, other) = (random().expect("octets"), random().expect("octets"));
+        assert!(
+            one.len() == 43 && one != other && one.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        );
+    }
+}
