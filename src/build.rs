@@ -83,7 +83,7 @@ const COLD: &[&str] = &[
 ];
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/build.rs");
     let variable = |name| env::var(name).unwrap_or_default();
     // GNU ld and LLD, one of which is the default here, know `INSERT`. Whoever chooses a linker may choose another.
     let is_linker_chosen =
