@@ -49,7 +49,7 @@ impl<'h> Bench<'h> {
     fn configure(&self, relay: &str) {
         let port = self.web.port();
         let text = format!(
-            "deadline = \"5s\"\n[relay.main]\n{relay}\ntoken_endpoint = \"http://127.0.0.1:{port}/token\"\n\
+            "deadline = \"30s\"\n[relay.main]\n{relay}\ntoken_endpoint = \"http://127.0.0.1:{port}/token\"\n\
              [log]\nto = [\"/run/log\"]\n"
         );
         let text = text.replace("{api}", &format!("http://127.0.0.1:{port}"));
@@ -242,7 +242,7 @@ fn a_lock_that_is_never_let_go_costs_the_deadline_and_no_more() {
         let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
         let config = Path::new("/etc/mailchute/config.toml");
         let text = fs::read_to_string(config).unwrap();
-        fs::write(config, text.replace("\"5s\"", "\"1s\"")).unwrap();
+        fs::write(config, text.replace("\"30s\"", "\"3s\"")).unwrap();
         let run = bench.send();
         fs::write(config, text).unwrap();
         run.expect_status(69);
