@@ -263,6 +263,7 @@ impl Desk<'_> {
     /// The transaction under way is over without a message.
     fn end_transaction(&mut self) {
         let Some(UnderWay { transaction, refusal, .. }) = self.transaction.take() else { return };
+        self.house.run.set_envelope(&transaction.envelope());
         match (transaction.abandon(&mut self.upstream), refusal) {
             (Some(end), _) => {
                 self.conclude(&end);

@@ -167,13 +167,12 @@ impl Session {
         let span = (deadline, deadline.left());
         let mut results = Vec::with_capacity(recipients.len());
         for flight in recipients.chunks(if self.capabilities().pipelining { FLIGHT } else { 1 }) {
-            if self.is_open()
-                && let Err(end) = self.dialogue.check_silence(false, trace)
-            {
+            if !self.is_open() {
+                break;
+            }
+            if let Err(end) = self.dialogue.check_silence(false, trace) {
                 self.dialogue.may_quit = false;
                 results.push(Err(end));
-            }
-            if !self.is_open() {
                 break;
             }
             let said: Vec<_> =

@@ -21,7 +21,7 @@ pub struct Name<'a> {
 
 impl Transaction<'_> {
     /// Says RCPT for everybody whom `names` stand for. Each name has one answer: it is accepted when all of
-    /// its addresses are, else it is refused with the first that is, and nobody of it gets the message.
+    /// its addresses are, else it is refused with the first that is, and nobody gets the message by it.
     ///
     /// # Errors
     /// For a name: no reply was had, now or before.
