@@ -25,7 +25,7 @@ pub struct Client<'a> {
     relay: &'a Relay,
     /// Its configuration.
     pub oauth: &'a OAuth,
-    /// What was read of the configuration: kept out of sight.
+    /// What was read of the configuration.
     keys: Keys,
 }
 
@@ -43,7 +43,10 @@ pub struct Refusal {
 }
 
 /// A parameter of a request.
-pub type Field<'a> = (&'a str, &'a str);
+pub type Field<'a> = (&'static str, &'a str);
+
+/// Those that are secrets: an answer that repeats one is stripped of it.
+const SECRET_FIELDS: &[&str] = &["client_secret", "refresh_token", "device_code", "code", "code_verifier", "assertion"];
 
 impl<'a> Client<'a> {
     /// The client of `relay`, its secrets read. What is weak about a file's owner or mode is added to `warnings`.
@@ -76,10 +79,14 @@ impl<'a> Client<'a> {
         let client = Some(("client_id", self.oauth.client_id.as_str())).filter(|(_, id)| !id.is_empty());
         let secret = self.secret("client_secret").map(|secret| ("client_secret", secret));
         let all = fields.iter().copied().chain(client).chain(secret);
+        let mut hidden = Keys::default();
+        for (name, value) in all.clone().filter(|(name, _)| SECRET_FIELDS.contains(name)) {
+            hidden.insert(name, Secret::new(value.to_owned()));
+        }
         let form = form_urlencoded::Serializer::new(String::with_capacity(2048)).extend_pairs(all).finish();
         let body = vec![Piece::Octets(form.into_bytes())];
         let mut request = Request::post("", "application/x-www-form-urlencoded", body);
-        let answer = http::ask(self.relay, endpoint, &request, &self.keys, deadline);
+        let answer = http::ask(self.relay, endpoint, &request, &hidden, deadline);
         for piece in &mut request.body {
             if let Piece::Octets(octets) = piece {
                 octets.zeroize();

@@ -311,6 +311,33 @@ fn when_the_server_says_no() {
 }
 
 #[test]
+fn a_refusal_that_repeats_what_was_sent_is_not_passed_on() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let token = |number, asked: &Asked| {
+            let value = |name: &str| {
+                let mut fields = form_urlencoded::parse(&asked.body);
+                fields.find(|(key, _)| key == name).map_or(String::new(), |(_, value)| value.into_owned())
+            };
+            let (refresh, secret) = (value("refresh_token"), value("client_secret"));
+            let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+            let escaped = format!("{refresh} is not of {secret} ({encoded})");
+            match number {
+                1 => rotated(number, 0),
+                _ => refused("400 Bad Request", "invalid_grant", &escaped).replace('+', "\\u002B"),
+            }
+        };
+        let relay = PERSON.replace("refresh_token", "client_secret = \"hush-hush+/=\"\nrefresh_token");
+        let bench = Bench::new(host, &relay, token, accepting);
+        bench.send().expect_status(0);
+        // The refresh token is in no configuration now: the server gave it.
+        let run = bench.send();
+        run.expect_status(135);
+        assert!(run.stderr.contains("invalid_grant: *** is not of *** (***) (HTTP 400)"), "{}", run.report());
+        bench.record();
+    });
+}
+
+#[test]
 fn no_token_is_a_reason_for_the_next_relay() {
     Host::run(&[("shop", SHOP)], |host| {
         let server = Server::new().start();
