@@ -85,6 +85,14 @@ pub fn redeemed_scope(oauth: &OAuth) -> Option<String> {
     has_resources(oauth).then(|| own_scope(oauth))
 }
 
+/// What to name when an access token is renewed. Without a scope, what was granted comes back whole (RFC 6749 6);
+/// a server with scopes of several resources has to be told which is meant, and Microsoft gives another refresh
+/// token, before this one ends after 90 days, only where `offline_access` is named again.
+pub fn renewed_scope(oauth: &OAuth) -> Option<String> {
+    let scope = own_scope(oauth);
+    (!scope.is_empty() && (oauth.server.is_none() || has_resources(oauth))).then_some(scope)
+}
+
 /// The host of a redirect URI on the person's machine.
 pub fn loopback_host(oauth: &OAuth) -> &'static str {
     oauth.server.map_or("127.0.0.1", |server| server.loopback)

@@ -167,18 +167,17 @@ fn ask(
     deadline: Deadline,
 ) -> Result<Granted, Failure> {
     let oauth = client.oauth;
-    let scope = Some(("scope", oauth.scope.as_str())).filter(|(_, scope)| !scope.is_empty());
     let answer = match &oauth.grant {
         Grant::RefreshToken(_) => {
             let token = tokens.refresh_token(given).ok_or_else(|| not_logged_in(relay, oauth))?;
-            // Without a scope, what was granted comes back whole (RFC 6749 6); only a server with scopes of
-            // several resources has to be told which is meant.
-            let scope = scope.filter(|_| oauth.server.is_none_or(|server| server.tenant.is_some()));
+            let scope = login::renewed_scope(oauth);
+            let scope = scope.as_ref().map(|scope| ("scope", scope.as_str()));
             let fields = [("grant_type", "refresh_token"), ("refresh_token", token.expose())];
             client.token(&fields.into_iter().chain(scope).collect::<Vec<_>>(), deadline)?
         }
         Grant::ClientCredentials => {
             let fields = [("grant_type", "client_credentials")];
+            let scope = Some(("scope", oauth.scope.as_str())).filter(|(_, scope)| !scope.is_empty());
             client.token(&fields.into_iter().chain(scope).collect::<Vec<_>>(), deadline)?
         }
         Grant::ServiceAccount(_) => {

@@ -48,6 +48,13 @@ impl Refusal {
         if says(&["AADSTS700016", "AADSTS90002"]) {
             return "check tenant and client_id: this directory does not know the application".to_owned();
         }
+        if says(&["AADSTS50194", "AADSTS50059"]) {
+            return "set tenant to the directory's id or domain: the application is registered for one directory only"
+                .to_owned();
+        }
+        if says(&["AADSTS9002346", "AADSTS9002331"]) {
+            return "set tenant = \"consumers\": the application is registered for personal accounts only".to_owned();
+        }
         if says(&["AADSTS7000218"]) {
             return "allow public client flows in the app registration, or put its secret into client_secret"
                 .to_owned();

@@ -200,11 +200,9 @@ fn refresh_tokens_follow_each_other() {
             |fields: &Vec<(String, String)>| fields.iter().find(|(key, _)| key == "refresh_token").unwrap().1.clone();
         let used: Vec<_> = tokens.iter().map(used).collect();
         assert_eq!(used, ["refresh-0", "refresh-1", "refresh-2", "refresh-new", "refresh-4"]);
-        assert!(
-            tokens
-                .iter()
-                .all(|fields| fields.contains(&("scope".into(), "https://graph.microsoft.com/Mail.Send".into())))
-        );
+        assert!(tokens.iter().all(|fields| {
+            fields.contains(&("scope".into(), "https://graph.microsoft.com/Mail.Send offline_access".into()))
+        }));
     });
 }
 
@@ -279,6 +277,14 @@ fn when_the_server_says_no() {
             135,
             "535 5.7.8 *",
             "the client secret has expired",
+        ),
+        (
+            "400 Bad Request",
+            "invalid_request",
+            "AADSTS50194: single",
+            135,
+            "535 5.7.8 *",
+            "set tenant to the directory's",
         ),
         ("401 Unauthorized", "invalid_client", "AADSTS7000215: invalid", 135, "535 5.7.8 *", "not its id"),
         (
@@ -561,7 +567,8 @@ fn smtp_logs_in_with_it_and_bs_does_too() {
             send().expect_status(0);
             let (tokens, _) = bench.finish();
             assert_eq!(tokens.len(), 2);
-            assert!(tokens[0].contains(&("scope".to_owned(), "https://outlook.office.com/SMTP.Send".to_owned())));
+            let scope = "https://outlook.office.com/SMTP.Send offline_access";
+            assert!(tokens[0].contains(&("scope".to_owned(), scope.to_owned())));
             assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 2);
             fs::remove_dir_all(kept().parent().unwrap()).unwrap();
         }
