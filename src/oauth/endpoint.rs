@@ -49,7 +49,7 @@ pub type Field<'a> = (&'static str, &'a str);
 const SECRET_FIELDS: &[&str] = &["client_secret", "refresh_token", "device_code", "code", "code_verifier", "assertion"];
 
 impl<'a> Client<'a> {
-    /// The client of `relay`, its secrets read. What is weak about a file's owner or mode is added to `warnings`.
+    /// The client of `relay`, its secrets read; a refresh token is none of them. What is weak about a file's owner or mode is added to `warnings`.
     ///
     /// # Errors
     /// As [`Source::read`](crate::secret::Source::read).
@@ -60,7 +60,7 @@ impl<'a> Client<'a> {
         warnings: &mut Vec<String>,
     ) -> Result<Self, Failure> {
         let mut keys = Keys::default();
-        for (key, source) in oauth.secrets() {
+        for (key, source) in oauth.secrets().filter(|(key, _)| *key != "refresh_token") {
             keys.insert(key, source.read(relay.strict_modes, deadline, warnings)?);
         }
         Ok(Self { relay, oauth, keys })
@@ -107,7 +107,7 @@ impl<'a> Client<'a> {
         }
         let given = response
             .json::<Given>()
-            .filter(|given| !given.access_token.is_empty() && given.token_type.eq_ignore_ascii_case("bearer"));
+            .filter(|given| is_bearer(&given.access_token) && given.token_type.eq_ignore_ascii_case("bearer"));
         response.body.zeroize();
         let Some(given) = given else {
             let why = "gave an answer that is not the token RFC 6749 documents";
@@ -134,20 +134,27 @@ struct Given {
     scope: Option<String>,
 }
 
+/// Whether `token` can stand in an Authorization field and in a SASL response, where it must not end either.
+fn is_bearer(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|octet| octet.is_ascii_graphic())
+}
+
 /// A number, or as some servers have it, a string of one.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Seconds {
-    Number(u32),
+    Number(f64),
     Text(String),
 }
 
 impl Seconds {
+    /// Whole seconds; what is less than none or no number is none.
     pub(super) fn number(self) -> u32 {
-        match self {
+        let number = match self {
             Self::Number(number) => number,
-            Self::Text(text) => text.parse().unwrap_or(0),
-        }
+            Self::Text(text) => text.parse().unwrap_or(0.0),
+        };
+        number as u32
     }
 }
 

@@ -123,10 +123,10 @@ pub fn keep(
         };
         return Err(Failure::new(Kind::Configuration, format!("relay {}", relay.name), why).hint(hint));
     }
-    // Not said: as asked for (RFC 6749 5.1).
-    granted.scope.get_or_insert_with(|| asked.to_owned());
     let _lock = store.lock(deadline)?;
     let mut tokens = Tokens::of(oauth);
+    // Not said: as asked for (RFC 6749 5.1).
+    tokens.scope = granted.scope.take().unwrap_or_else(|| asked.to_owned());
     tokens.take(&oauth.scope, granted, None, Timestamp::now());
     store.save(&tokens)?;
     Ok(tokens)

@@ -1,7 +1,7 @@
 //! Access tokens: got, kept, renewed, and what the caller hears when there is none.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
@@ -9,6 +9,8 @@ use std::sync::mpsc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use testkit::{Answer, Asked, Host, Mailchute, Run, Server, TlsStart, Web, matches};
 
 use crate::setup::{MESSAGE, mailchute};
@@ -24,7 +26,7 @@ struct Bench<'h> {
 }
 
 impl<'h> Bench<'h> {
-    /// `answer` answers questions for tokens with a number of its own for each, and `api` messages.
+    /// `token` answers questions for tokens, each with a number of its own (`""`: never), and `api` messages.
     fn new(
         host: &'h Host<'h>,
         relay: &str,
@@ -35,7 +37,10 @@ impl<'h> Bench<'h> {
         let web = Web::start(None, move |asked| match asked.target.as_str() {
             "/token" => {
                 count += 1;
-                Answer::text(&token(count, asked))
+                match token(count, asked).as_str() {
+                    "" => Answer::Hang,
+                    said => Answer::text(said),
+                }
             }
             _ => Answer::text(api(asked)),
         });
@@ -406,6 +411,129 @@ fn a_token_near_its_end_outlives_its_server() {
 }
 
 #[test]
+fn a_server_that_hangs_leaves_time_for_a_token_near_its_end() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let token = |number, _: &Asked| if number == 1 { given(number, 3600) } else { String::new() };
+        let bench = Bench::new(host, APPLICATION, token, accepting);
+        bench.send().expect_status(0);
+        edit(&kept(), |tokens| {
+            let since = tokens["access"][0]["since"].as_i64().unwrap();
+            tokens["access"][0]["since"] = (since - 3540).into();
+            tokens["access"][0]["until"] = (since + 60).into();
+        });
+        let config = Path::new("/etc/mailchute/config.toml");
+        let text = fs::read_to_string(config).unwrap();
+        fs::write(config, text.replace("\"5s\"", "\"1s\"")).unwrap();
+        bench.send().expect_status(0);
+        assert!(bench.record()["warnings"].to_string().contains("no answer within"), "{}", bench.record());
+        let lock = fs::File::open(kept().with_extension("lock")).unwrap();
+        let _lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
+        bench.send().expect_status(0);
+        assert!(bench.record()["warnings"].to_string().contains("another process is renewing"), "{}", bench.record());
+        let (tokens, api) = bench.finish();
+        assert_eq!(tokens.len(), 2);
+        assert_eq!(api.iter().map(bearer).collect::<Vec<_>>(), ["Bearer access-1"; 3]);
+    });
+}
+
+#[test]
+fn what_is_said_of_a_tokens_life_need_not_make_sense() {
+    // What is said, and whether a second message asks again.
+    let lives =
+        [("3599.5", 1), ("\"3600\"", 1), ("99999999999999", 1), ("null", 1), ("0", 2), ("-5", 2), ("\"soon\"", 2)];
+    Host::run(&[("shop", SHOP)], |host| {
+        for (life, questions) in lives {
+            let token = move |number, _: &Asked| given(number, 77).replace(":77", &format!(":{life}"));
+            let bench = Bench::new(host, APPLICATION, token, accepting);
+            bench.send().expect_status(0);
+            bench.send().expect_status(0);
+            assert_eq!(bench.finish().0.len(), questions, "{life}");
+            fs::remove_file(kept()).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_token_that_would_end_its_field_is_none() {
+    Host::run(&[("shop", SHOP)], |host| {
+        for octets in ["", "\\r\\nX-Evil: 1", "\\u0001auth=x", " x", "\\u00e9"] {
+            let token = move |number, _: &Asked| {
+                given(number, 3600)
+                    .replace("access-1", &format!("{}{octets}", if octets.is_empty() { "" } else { "access-1" }))
+            };
+            let bench = Bench::new(host, APPLICATION, token, accepting);
+            let run = bench.send();
+            run.expect_status(76);
+            run.expect_stderr("mailchute: 127.0.0.1:*: gave an answer that is not the token *");
+            assert!(bench.finish().1.is_empty());
+        }
+    });
+}
+
+#[test]
+fn what_is_kept_can_be_read_again_by_nobody_else() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let large = "refresh-".repeat(9000);
+        let token = move |number, _: &Asked| match number {
+            1 => rotated(number, 3600).replace("refresh-1", &large),
+            _ => rotated(number, 0),
+        };
+        let bench = Bench::new(host, PERSON, token, accepting);
+        // More than is read is not written.
+        bench.send().expect_status(0);
+        assert!(bench.record()["warnings"].to_string().contains("too large; the server gave"), "{}", bench.record());
+        bench.send().expect_status(0);
+        // A link's own mode is 0777.
+        let file = kept();
+        let elsewhere = host.write_as("/home/shop/tokens", &fs::read_to_string(&file).unwrap(), 0o600, (SHOP, SHOP));
+        fs::remove_file(&file).unwrap();
+        symlink(&elsewhere, &file).unwrap();
+        bench.send().expect_status(0);
+        assert_eq!(fs::symlink_metadata(&file).unwrap().mode(), 0o100_600);
+        // What is no file is not waited for.
+        let lock = file.with_extension("lock");
+        fs::remove_file(&lock).unwrap();
+        mkfifo(&lock, Mode::S_IRWXU).unwrap();
+        chown(&lock, Some(SHOP), Some(SHOP)).unwrap();
+        bench.send().expect_status(0);
+        assert!(bench.record()["warnings"].to_string().contains("cannot be kept: "), "{}", bench.record());
+        bench.finish();
+    });
+}
+
+#[test]
+fn another_refresh_token_in_the_configuration_counts_at_once() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let bench = Bench::new(host, PERSON, |number, _| given(number, 3600), accepting);
+        bench.send().expect_status(0);
+        bench.configure(&PERSON.replace("refresh-0", "refresh-new"));
+        bench.send().expect_status(0);
+        bench.send().expect_status(0);
+        let (tokens, api) = bench.finish();
+        assert_eq!(tokens.len(), 2);
+        assert!(tokens[1].contains(&("refresh_token".to_owned(), "refresh-new".to_owned())), "{tokens:?}");
+        assert_eq!(
+            api.iter().map(bearer).collect::<Vec<_>>(),
+            ["Bearer access-1", "Bearer access-2", "Bearer access-2"]
+        );
+    });
+}
+
+#[test]
+fn what_was_kept_at_home_still_counts_once_there_is_a_place_for_all() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let bench = Bench::new(host, APPLICATION, |number, _| given(number, 3600), accepting);
+        fs::remove_dir("/var/lib/mailchute/tokens").unwrap();
+        bench.send().expect_status(0);
+        assert_eq!(fs::read_dir("/home/shop/.local/state/mailchute/tokens").unwrap().count(), 2);
+        fs::create_dir("/var/lib/mailchute/tokens").unwrap();
+        fs::set_permissions("/var/lib/mailchute/tokens", Permissions::from_mode(0o1733)).unwrap();
+        bench.send().expect_status(0);
+        assert_eq!(bench.finish().0.len(), 1);
+    });
+}
+
+#[test]
 fn what_others_could_have_written_is_not_trusted() {
     Host::run(&[("shop", SHOP)], |host| {
         let bench = Bench::new(host, APPLICATION, |number, _| given(number, 3600), accepting);
@@ -437,7 +565,9 @@ fn what_others_could_have_written_is_not_trusted() {
 #[test]
 fn a_caller_without_a_place_for_tokens_asks_every_time() {
     Host::run(&[], |host| {
-        for (relay, warning) in [(APPLICATION, ""), (PERSON, "there is no place to keep it")] {
+        for (relay, warning) in
+            [(APPLICATION, ""), (PERSON, "there is no place for them; the server gave a new refresh token")]
+        {
             let bench = Bench::new(
                 host,
                 relay,
