@@ -382,6 +382,11 @@ fn status_tells_whether_mail_can_be_sent() {
         let run = status(&["main"]);
         quiet(&run).expect_status(0);
         assert!(run.stdout.contains("expired 2001-09-09"), "{}", run.report());
+        // What is not trusted when a message is sent is not said to work.
+        fs::set_permissions(file.parent().unwrap(), Permissions::from_mode(0o777)).unwrap();
+        let run = status(&["app"]);
+        run.expect_status(78);
+        assert!(run.stdout.contains("can send       no"), "{}", run.report());
         // Only the login asked anybody.
         assert_eq!(bench.finish().len(), 1);
     });

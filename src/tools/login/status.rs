@@ -98,10 +98,12 @@ fn describe(
     rows.add("refresh token", refresh);
     let granted = tokens.map(Tokens::scope).filter(|scope| !scope.is_empty());
     rows.add("scope", &printable(granted.unwrap_or(&oauth.scope).as_bytes(), 1000));
-    let needs_kept = refresh == "none" || refresh == "kept";
+    let needs_kept = matches!(oauth.grant, Grant::RefreshToken(None));
     let failed = |failure: Failure| Failure { kind: Kind::Configuration, ..failure };
-    if needs_kept {
-        kept.map_err(failed)?;
+    match kept {
+        // Who needs nobody can do without a place.
+        Err(failure) if needs_kept || failure.kind != Kind::CannotCreate => return Err(failed(failure)),
+        _ => {}
     }
     if refresh == "none" {
         let why = "cannot send before somebody has logged in";
