@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use testkit::{Answer, Asked, Host, Mailchute, Run, Server, TlsStart, Web, matches};
+use testkit::{Answer, Asked, Host, Mailchute, Moment, Run, Server, TlsStart, Web, matches};
 
 use crate::setup::{MESSAGE, mailchute};
 
@@ -534,6 +534,69 @@ fn what_was_kept_at_home_still_counts_once_there_is_a_place_for_all() {
 }
 
 #[test]
+fn one_login_is_for_smtp_and_api() {
+    Host::run(&[("shop", SHOP)], |host| {
+        for order in ["[\"main\", \"api\"]", "[\"api\", \"main\"]"] {
+            let server =
+                Server::new().tls(TlsStart::Implicit).login("shop@example.com", "access-smtp", &["XOAUTH2"]).start();
+            let busy = Server::new().tls(TlsStart::Implicit).reply(Moment::Greeting, "421 4.3.2 busy").start();
+            let ca = host.scratch().write("ca.pem", testkit::Certs::shared().authority_pem(), 0o644);
+            let token = |number, asked: &Asked| {
+                let body = String::from_utf8_lossy(&asked.body);
+                let name = ["smtp", "api"][usize::from(body.contains("graph.microsoft.com"))];
+                let used = if number == 1 { "refresh-0".to_owned() } else { format!("refresh-{}", number - 1) };
+                assert!(body.contains(&used), "{body}");
+                rotated(number, 3600).replace(&format!("access-{number}"), &format!("access-{name}"))
+            };
+            let api = |asked: &Asked| match bearer(asked) {
+                "Bearer access-api" => accepting(asked),
+                _ => "HTTP/1.1 503 Service Unavailable\n\nno",
+            };
+            let smtp = |port: u16| {
+                format!(
+                    "provider = \"outlook\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"implicit\"\nca_file = \"{}\"\n\
+                     username = \"shop@example.com\"\nclient_id = \"app\"",
+                    ca.display()
+                )
+            };
+            let graph = "provider = \"outlook\"\nvia = \"api\"\nendpoint = \"{api}\"\nclient_id = \"app\"\nmailbox = \"shop@example.com\"";
+            let bench = Bench::new(host, "host = \"127.0.0.1\"", token, api);
+            let end = format!("token_endpoint = \"http://127.0.0.1:{}/token\"\n", bench.web.port());
+            let configure = |port: u16, graph: &str| {
+                bench.configure(&format!(
+                    "{}\n{end}[site.shop]\nuser = \"shop\"\nrelay = {order}\n[relay.api]\n{graph}",
+                    smtp(port)
+                ));
+            };
+            configure(server.port(), graph);
+            // What `mailchute login` leaves behind.
+            let explained = mailchute().args(["explain", "--as", "shop", "-i", "bob@example.net"]).run();
+            let places: Vec<_> =
+                explained.stdout.split("kept in ").skip(1).map(|rest| rest.split(':').next()).collect();
+            assert!(places.len() == 2 && places[0] == places[1], "{}", explained.report());
+            let file = places[0].unwrap();
+            fs::create_dir_all(Path::new(file).parent().unwrap()).unwrap();
+            let tokens = "{\"account\":\"\",\"client\":\"\",\"server\":\"\",\"refresh_token\":\"refresh-0\"}";
+            host.write_as(file, tokens, 0o600, (SHOP, SHOP));
+            chown(Path::new(file).parent().unwrap(), Some(SHOP), Some(SHOP)).unwrap();
+            let first = |host_is_up: bool| if host_is_up { server.port() } else { busy.port() };
+            let unavailable = graph.replace("{api}", "http://127.0.0.1:1");
+            let is_smtp_first = order.starts_with("[\"main");
+            for is_up in [true, false, true, false] {
+                configure(first(is_up || !is_smtp_first), if is_up || is_smtp_first { graph } else { &unavailable });
+                bench.send().expect_status(0);
+                let by = if is_up == is_smtp_first { "main" } else { "api" };
+                assert_eq!(bench.record()["relay"], by, "{}", bench.record());
+            }
+            // Each asked once, with the refresh token that the other was given.
+            assert_eq!(bench.finish().0.len(), 2);
+            assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 2);
+            fs::remove_dir_all(Path::new(file).parent().unwrap()).unwrap();
+        }
+    });
+}
+
+#[test]
 fn what_others_could_have_written_is_not_trusted() {
     Host::run(&[("shop", SHOP)], |host| {
         let bench = Bench::new(host, APPLICATION, |number, _| given(number, 3600), accepting);
@@ -720,7 +783,7 @@ fn a_new_token_that_is_refused_has_a_next_step() {
             PERSON,
             graph("ErrorAccessDenied"),
             150,
-            "the login does not cover https://graph.microsoft.com/Mail.Send: run `mailchute login main`",
+            "the login does not cover https://graph.microsoft.com/Mail.Send: run `mailchute login main --as shop`",
         ),
         (gmail, scopes.to_owned(), 150, "the login does not cover https://www.googleapis.com/auth/gmail.send"),
     ];
