@@ -126,7 +126,7 @@ fn grant(flow: Flow, client: &Client<'_>, relay: &Relay, asked: &str) -> Result<
         }
         Flow::Browser => {
             let loopback = Loopback::open(login::loopback_host(oauth))?;
-            let authorization = Authorization::new(loopback.uri())?;
+            let authorization = Authorization::new(oauth, loopback.uri())?;
             let url = authorization.url(oauth, asked)?;
             say(&format!(
                 "Open this address in a browser on this machine (on another one, use `--paste`):\n\n{url}\n\n\
@@ -137,7 +137,7 @@ fn grant(flow: Flow, client: &Client<'_>, relay: &Relay, asked: &str) -> Result<
         }
         Flow::Paste => {
             let uri = login::nobodys_uri(oauth);
-            let authorization = Authorization::new(uri.as_str())?;
+            let authorization = Authorization::new(oauth, uri.as_str())?;
             let url = authorization.url(oauth, asked)?;
             say(&format!(
                 "Open this address in any browser:\n\n{url}\n\n\
