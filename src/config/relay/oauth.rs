@@ -100,6 +100,9 @@ pub(super) fn read(
     let takes = keys(provider);
     let has = |key: &str| takes.contains(&key) && section.has(key);
     let Some(first) = takes.iter().copied().find(|key| *key != "username" && has(key)) else { return Ok(None) };
+    let Some(first) = ["client_id", "service_account"].into_iter().find(|key| has(key)) else {
+        return Err(section.error(first, format!("{first:?} needs \"client_id\"")));
+    };
     let mut secrets = secret_keys(provider);
     secrets.push("token");
     if let Some(other) = secrets.into_iter().find(|key| section.has(key)) {
@@ -117,9 +120,6 @@ pub(super) fn read(
                 return Err(section.wrong(other, "has no meaning beside \"service_account\", whose key says it"));
             }
             Grant::ServiceAccount(source)
-        }
-        None if client_id.is_empty() => {
-            return Err(section.error(first, format!("{first:?} needs \"client_id\"")));
         }
         None => grant(section, server, given("refresh_token")?, client_secret.is_some())?,
     };
