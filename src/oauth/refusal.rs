@@ -19,7 +19,12 @@ impl Refusal {
             (error, text) => format!("gives no access token: {error}: {text} (HTTP {})", self.status),
         };
         if self.is_transient() {
-            return Failure::refused(what, Reply::new(454, Some(Enhanced::new(4, 7, 0)), &said)).at(Stage::Auth);
+            let failure = Failure::refused(what, Reply::new(454, Some(Enhanced::new(4, 7, 0)), &said)).at(Stage::Auth);
+            // Not an answer of an authorization server at all, but for one that has too much to do.
+            return match (self.error.as_str(), self.status) {
+                ("", 300..=428 | 430..=499) => failure.hint("check token_endpoint, and what is between here and there"),
+                _ => failure,
+            };
         }
         let reply = Reply::new(535, Some(Enhanced::new(5, 7, 8)), &said);
         Failure::refused(what, reply).at(Stage::Auth).hint(self.hint(relay, oauth))

@@ -303,7 +303,8 @@ fn when_the_server_says_no() {
         ("400 Bad Request", "invalid_scope", "", 135, "535 5.7.8 *invalid_scope (HTTP 400)", "Mail.Send"),
         ("503 Service Unavailable", "temporarily_unavailable", "later", 54, "454 4.7.0 *", ""),
         ("429 Too Many Requests", "", "", 54, "454 4.7.0 *", ""),
-        ("302 Found", "", "", 54, "454 4.7.0 gives no access token (HTTP 302)", ""),
+        ("302 Found", "", "", 54, "454 4.7.0 gives no access token (HTTP 302)", "check token_endpoint"),
+        ("404 Not Found", "", "", 54, "454 4.7.0 gives no access token (HTTP 404)", "check token_endpoint"),
         ("200 OK", "", "", 76, "gave an answer that is not the token *", ""),
     ];
     Host::run(&[("shop", SHOP)], |host| {
