@@ -6,16 +6,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::endpoint::Client;
+use super::endpoint::{Client, QUOTED};
 use super::store::Granted;
 use crate::config::relay::{OAuth, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::reply::printable;
 use crate::secret::Secret;
-
-/// What is quoted of an error's description, in bytes.
-const QUOTED: usize = 400;
 
 /// One request for an authorization code.
 #[derive(Debug)]

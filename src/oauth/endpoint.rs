@@ -18,7 +18,7 @@ use crate::secret::Secret;
 const USUAL_LIFE: u32 = 3600;
 
 /// What is quoted of an error's description, in bytes.
-const QUOTED: usize = 400;
+pub(super) const QUOTED: usize = 400;
 
 /// The client that asks: what is sent to the server beside the grant.
 pub struct Client<'a> {

@@ -80,15 +80,10 @@ fn offline(oauth: &OAuth) -> &'static str {
     oauth.server.map_or("", |server| server.offline_scope)
 }
 
-/// What to name when a code is redeemed: `None`, whatever was granted.
+/// What to name when a code or a refresh token is redeemed. Without a scope, what was granted comes back whole
+/// (RFC 6749 6); a server with scopes of several resources has to be told which is meant, and Microsoft gives another
+/// refresh token, before this one ends after 90 days, only where `offline_access` is named again.
 pub fn redeemed_scope(oauth: &OAuth) -> Option<String> {
-    has_resources(oauth).then(|| own_scope(oauth))
-}
-
-/// What to name when an access token is renewed. Without a scope, what was granted comes back whole (RFC 6749 6);
-/// a server with scopes of several resources has to be told which is meant, and Microsoft gives another refresh
-/// token, before this one ends after 90 days, only where `offline_access` is named again.
-pub fn renewed_scope(oauth: &OAuth) -> Option<String> {
     let scope = own_scope(oauth);
     (!scope.is_empty() && (oauth.server.is_none() || has_resources(oauth))).then_some(scope)
 }

@@ -69,7 +69,7 @@ fn access(
     let Some(oauth) = &relay.oauth else { return Ok(None) };
     trace.stage = Some(Stage::Auth);
     let given = given(relay, oauth, deadline, &mut trace.warnings)?;
-    let needs_login = matches!(oauth.grant, Grant::RefreshToken(None));
+    let needs_login = login::needs_person(oauth);
     let store = match Store::of(oauth, &Caller::current()) {
         Ok(store) => Some(store),
         Err(failure) if needs_login => return Err(failure),
@@ -204,7 +204,7 @@ fn ask(
     let answer = match &oauth.grant {
         Grant::RefreshToken(_) => {
             let token = tokens.refresh_token(given).ok_or_else(|| not_logged_in(relay, oauth))?;
-            let scope = login::renewed_scope(oauth);
+            let scope = login::redeemed_scope(oauth);
             let scope = scope.as_ref().map(|scope| ("scope", scope.as_str()));
             let fields = [("grant_type", "refresh_token"), ("refresh_token", token.expose())];
             client.token(&fields.into_iter().chain(scope).collect::<Vec<_>>(), deadline)?

@@ -67,7 +67,8 @@ impl Refusal {
         if says(&["AADSTS700025"]) {
             return "the application is registered as a public client: leave client_secret out".to_owned();
         }
-        if self.error == "invalid_grant" && self.clock.abs() > CLOCK_TOLERANCE {
+        let is_signed = matches!(oauth.grant, Grant::ServiceAccount(_));
+        if is_signed && self.error == "invalid_grant" && self.clock.abs() > CLOCK_TOLERANCE {
             let (seconds, how) = (self.clock.abs(), if self.clock > 0 { "behind" } else { "ahead of" });
             return format!("this host's clock is {seconds} s {how} the server's: set it right");
         }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
+use super::login::needs_person;
 use crate::caller::Caller;
 use crate::config::relay::{Grant, OAuth};
 use crate::deadline::Deadline;
@@ -166,7 +167,7 @@ impl Store {
     /// `CannotCreate`: there is no place for one.
     pub fn of(oauth: &OAuth, caller: &Caller) -> Result<Self, Failure> {
         let cannot = |why: &str| Failure::new(Kind::CannotCreate, PLACE, why);
-        if caller.privileged && !matches!(oauth.grant, Grant::RefreshToken(None)) {
+        if caller.privileged && !needs_person(oauth) {
             // It came from a secret that the caller may not read.
             return Err(cannot("with a set-group-id binary, only a person's login is kept"));
         }

@@ -17,7 +17,7 @@ use crate::setup::{MESSAGE, mailchute};
 
 const SHOP: u32 = 61042;
 /// No output may hold one of these.
-const SECRETS: [&str; 6] = ["hush-hush", "access-", "refresh-", "eyJ", "BEGIN PRIVATE", "assertion"];
+const SECRETS: [&str; 7] = ["hush-hush", "access-", "refresh-", "eyJ", "BEGIN PRIVATE", "assertion", "dXNlcj"];
 
 /// A host whose one relay gets its tokens from `web`, which plays the API too.
 struct Bench<'h> {
@@ -265,6 +265,15 @@ fn when_the_server_says_no() {
             "AADSTS700082: expired",
             135,
             "535 5.7.8 *invalid_grant: AADSTS700082: *",
+            "replace refresh_token",
+        ),
+        (
+            // No clock of ours is in a refresh token.
+            "400 Bad Request\nDate: Sun, 06 Nov 1994 08:49:37 GMT",
+            "invalid_grant",
+            "revoked",
+            135,
+            "535 5.7.8 *",
             "replace refresh_token",
         ),
         (
@@ -758,7 +767,9 @@ fn smtp_logs_in_with_it_and_bs_does_too() {
             assert_ne!(send().status, 0);
             // Now it is a kept one.
             send().expect_status(0);
-            send().expect_status(0);
+            let run = mailchute().uid(SHOP).arg("-v").args(words.iter().copied()).stdin(input).run();
+            quiet(run.expect_status(0));
+            assert!(run.report().contains("AUTH XOAUTH2"), "{}", run.report());
             let (tokens, _) = bench.finish();
             assert_eq!(tokens.len(), 2);
             let scope = "https://outlook.office.com/SMTP.Send offline_access";

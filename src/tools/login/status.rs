@@ -11,6 +11,7 @@ use crate::config::relay::{Grant, OAuth};
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::modes;
+use crate::oauth::login::needs_person;
 use crate::oauth::refusal::login_command;
 use crate::oauth::store::{Store, Tokens};
 use crate::reply::printable;
@@ -98,7 +99,7 @@ fn describe(
     rows.add("refresh token", refresh);
     let granted = tokens.map(Tokens::scope).filter(|scope| !scope.is_empty());
     rows.add("scope", &printable(granted.unwrap_or(&oauth.scope).as_bytes(), 1000));
-    let needs_kept = matches!(oauth.grant, Grant::RefreshToken(None));
+    let needs_kept = needs_person(oauth);
     let failed = |failure: Failure| Failure { kind: Kind::Configuration, ..failure };
     match kept {
         // Who needs nobody can do without a place.
