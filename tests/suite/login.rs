@@ -182,6 +182,21 @@ fn a_code_that_is_typed_in_elsewhere() {
 }
 
 #[test]
+fn a_code_for_one_of_two_relays_says_that_the_other_needs_one() {
+    Host::run(&USERS, |host| {
+        let bench = Bench::new(host, MICROSOFT, 900, vec![json("200 OK", GRANTED)]);
+        let config = fs::read_to_string("/etc/mailchute/config.toml").unwrap();
+        let smtp = "[relay.smtp]\nprovider = \"outlook\"\nclient_id = \"app\"\nusername = \"shop@example.com\"\n";
+        let smtp = format!("{smtp}token_endpoint = \"http://127.0.0.1:{}/token\"\n", bench.web.port());
+        host.write_as("/etc/mailchute/config.toml", &format!("{config}{smtp}"), 0o640, (0, SHOP));
+        let run = login(&["main", "--as", "shop"]).run();
+        quiet(&run).expect_status(0);
+        run.expect_stderr("mailchute: relay smtp needs https://outlook.office.com/SMTP.Send too: *");
+        bench.finish();
+    });
+}
+
+#[test]
 fn a_code_that_nobody_confirms() {
     Host::run(&USERS, |host| {
         let silent = GRANTED.replace(r#","refresh_token":"a-refresh-token""#, "");
