@@ -16,6 +16,7 @@ use testkit::{Answer, Asked, Host, Mailchute, Moment, Run, Server, TlsStart, Web
 use crate::setup::{MESSAGE, mailchute};
 
 const SHOP: u32 = 61042;
+const OTHER: u32 = 61043;
 /// No output may hold one of these.
 const SECRETS: [&str; 7] = ["hush-hush", "access-", "refresh-", "eyJ", "BEGIN PRIVATE", "assertion", "dXNlcj"];
 
@@ -603,6 +604,37 @@ fn one_login_is_for_smtp_and_api() {
             assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 2);
             fs::remove_dir_all(Path::new(file).parent().unwrap()).unwrap();
         }
+    });
+}
+
+#[test]
+fn the_home_is_the_passwd_entrys() {
+    Host::run(&[("shop", SHOP), ("other", OTHER)], |host| {
+        let bench = Bench::new(host, APPLICATION, |number, _| given(number, 3600), accepting);
+        fs::remove_dir("/var/lib/mailchute/tokens").unwrap();
+        let places = [("/home/shop", ""), ("/home/other", ""), ("", "state"), ("/", ""), ("/home/shop", "/tmp")];
+        for (home, state) in places {
+            bench.call().env("HOME", home).env("XDG_STATE_HOME", state).run().expect_status(0);
+        }
+        let directory = "/home/shop/.local/state/mailchute/tokens";
+        let (uid, mode) = (fs::metadata(directory).unwrap().uid(), fs::metadata(directory).unwrap().mode());
+        assert_eq!((uid, mode & 0o7777), (SHOP, 0o700));
+        assert_eq!(bench.finish().0.len(), 1);
+    });
+}
+
+#[test]
+fn an_answer_without_end_ends() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let large = format!("{{\"x\":\"{}\",", "x".repeat(300 << 10));
+        let token = move |number, _: &Asked| match number {
+            1 => given(number, 3600).replace('{', &large),
+            _ => refused("400 Bad Request", "invalid_grant", "x").replace('{', &large),
+        };
+        let bench = Bench::new(host, APPLICATION, token, accepting);
+        bench.send().expect_status(76);
+        bench.send().expect_status(54);
+        assert!(bench.finish().1.is_empty());
     });
 }
 
