@@ -183,7 +183,13 @@ impl Store {
             let hint = format!("as root: install -d -m 0755 /var/lib/mailchute && install -d -m 1733 {PLACE}");
             home().ok_or_else(|| cannot(why).hint(hint))?.join(&name)
         };
-        Ok(Self { file, uid: caller.uid })
+        let store = Self { file, uid: caller.uid };
+        let is_closed = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        if !needs_person(oauth) && fs::symlink_metadata(store.directory()).is_err_and(is_closed) {
+            // Homes are hidden from many services, which do without.
+            return Err(Failure::new(Kind::CannotCreate, store.directory().display().to_string(), "cannot be reached"));
+        }
+        Ok(store)
     }
 
     /// Where it is.
@@ -216,7 +222,7 @@ impl Store {
         }
         serde_json::from_slice(&text).map(Some).map_err(|_| {
             Failure::new(Kind::Configuration, self.file.display().to_string(), "is not a file of tokens")
-                .hint("remove it and log in again")
+                .hint("remove it: `mailchute login` makes another")
         })
     }
 

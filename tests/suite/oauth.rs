@@ -688,6 +688,15 @@ fn a_caller_without_a_place_for_tokens_asks_every_time() {
             assert_eq!(bench.finish().0.len(), 2);
         }
     });
+    // Nor is a home that a service does not see a place.
+    Host::run(&[("shop", SHOP)], |host| {
+        let bench = Bench::new(host, APPLICATION, |number, _| given(number, 3600), accepting);
+        fs::remove_dir("/var/lib/mailchute/tokens").unwrap();
+        fs::set_permissions("/home", Permissions::from_mode(0o700)).unwrap();
+        bench.send().expect_status(0);
+        bench.send().expect_status(0);
+        assert_eq!(bench.finish().0.len(), 2);
+    });
 }
 
 #[test]

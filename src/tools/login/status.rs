@@ -83,7 +83,8 @@ fn describe(
     for (label, text) in [("account", &oauth.account), ("client", &oauth.client_id)] {
         rows.add(label, if text.is_empty() { "not said" } else { text });
     }
-    let kept = Store::of(oauth, caller).and_then(|store| {
+    let store = Store::of(oauth, caller).inspect_err(|failure| rows.add("file", &format!("none ({})", failure.why)));
+    let kept = store.and_then(|store| {
         let tokens = store.load(relay.strict_modes, &mut Vec::new());
         rows.add("file", &file(&store, &tokens));
         tokens
