@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{Parts, Person};
+use super::parts::{Parts, Person, cannot};
 use super::{Api, Credential, Entry, Keys, Mail, Request, Response};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -60,8 +60,6 @@ struct File<'a> {
     binary_content: String,
     name: &'a str,
     content_type: &'a str,
-    #[serde(rename = "ContentID", skip_serializing_if = "Option::is_none")]
-    content_id: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +85,9 @@ impl Api for ElasticEmail {
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
         let mut parts = mail.parts()?;
         parts.need_to()?;
+        if parts.attachments.iter().any(|file| file.is_inline) {
+            return Err(cannot("an inline image"));
+        }
         let request = Request::json("/v4/emails/transactional", &body(&parts)?)?;
         Ok(request.header("X-ElasticEmail-ApiKey", keys.get("api_key")?).warn(parts.warnings()))
     }
@@ -122,12 +123,7 @@ fn body(parts: &Parts) -> Result<Body<'_>, Failure> {
             attachments: parts
                 .attachments
                 .iter()
-                .map(|file| File {
-                    binary_content: file.base64(),
-                    name: &file.name,
-                    content_type: &file.content_type,
-                    content_id: file.content_id.as_deref(),
-                })
+                .map(|file| File { binary_content: file.base64(), name: &file.name, content_type: &file.content_type })
                 .collect(),
         },
     })

@@ -159,7 +159,7 @@ impl Entry {
             recipients: None,
             size: None,
             keys: field_names::<S>,
-            read: |table| Ok(Arc::new(S::deserialize(table)?)),
+            read: settings::<S>,
         }
     }
 
@@ -211,6 +211,14 @@ pub fn find(id: &str) -> Option<&'static Entry> {
 /// Every API.
 pub fn all() -> impl Iterator<Item = &'static Entry> {
     REGISTRY.iter().copied()
+}
+
+/// The settings in `table`. Not a closure: of a closure, the linker sees only that it is some `FnOnce`, and
+/// `build.rs` could not tell it from those that every message runs.
+fn settings<S: Api + DeserializeOwned + 'static>(
+    table: toml::de::ValueDeserializer<'_>,
+) -> Result<Arc<dyn Api>, toml::de::Error> {
+    Ok(Arc::new(S::deserialize(table)?))
 }
 
 /// The names of the fields that `S` is deserialised from.

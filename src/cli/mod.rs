@@ -45,19 +45,31 @@ fn dispatch(invocation: &Invocation) -> u8 {
         Mode::Aliases | Mode::RunQueue => exit::OK,
         Mode::Smtp => smtp::serve(invocation),
         Mode::Misuse(failure) => answered(Err(failure.clone())),
-        Mode::Tool(Tool::Providers(of)) => answered(providers::show(of.id.as_deref())),
-        Mode::Tool(Tool::Status(of)) => answered(status::explain(&of.number)),
-        Mode::Tool(Tool::Lint) => answered(send::read_standard_input(true).and_then(|message| lint::page(&message))),
-        Mode::Tool(Tool::Init(_)) => init::run(),
-        Mode::Tool(Tool::Explain(of)) => match speaker::assume(&of.speaker) {
+        Mode::Tool(tool) => errand(tool, invocation),
+        Mode::Verify => verify::run(invocation),
+        Mode::Deliver => send::deliver(invocation),
+    }
+}
+
+/// Runs a subcommand.
+///
+/// Cold, so that it is not built into [`dispatch`], which every message goes through (see `build.rs`).
+#[cold]
+fn errand(tool: &Tool, invocation: &Invocation) -> u8 {
+    match tool {
+        Tool::Providers(of) => answered(providers::show(of.id.as_deref())),
+        Tool::Status(of) => answered(status::explain(&of.number)),
+        Tool::Lint => answered(send::read_standard_input(true).and_then(|message| lint::page(&message))),
+        Tool::Init(_) => init::run(),
+        Tool::Explain(of) => match speaker::assume(&of.speaker) {
             Ok(caller) => explain::run(invocation, &of.of, &caller),
             Err(failure) => answered(Err(failure)),
         },
-        Mode::Tool(Tool::Test(of)) => match speaker::turn_into(&of.speaker) {
+        Tool::Test(of) => match speaker::turn_into(&of.speaker) {
             Ok(caller) => test::run(invocation, of, &caller),
             Err(failure) => answered(Err(failure)),
         },
-        Mode::Tool(Tool::Login(of)) => {
+        Tool::Login(of) => {
             if !of.status {
                 store::make_place();
             }
@@ -66,8 +78,6 @@ fn dispatch(invocation: &Invocation) -> u8 {
                 Err(failure) => answered(Err(failure)),
             }
         }
-        Mode::Verify => verify::run(invocation),
-        Mode::Deliver => send::deliver(invocation),
     }
 }
 

@@ -107,6 +107,7 @@ pub(super) static PROVIDERS: &[Provider] = &[
         aliases: &["elasticemail", "elastic"],
         host: "smtp.elasticemail.com",
         ports: &[implicit(465)],
+        notes: &["by API: no images inside the text"],
         unverified: &["other ports (2525 is commonly used)", "size limits", "the API's error texts"],
         ..ROW
     },
@@ -164,10 +165,7 @@ pub(super) static PROVIDERS: &[Provider] = &[
         host: "smtp.mailgun.org",
         regions: &[at("us", "smtp.mailgun.org"), at("eu", "smtp.eu.mailgun.org")],
         ports: &[starttls(587), implicit(465), starttls(2525), starttls(25)],
-        notes: &[
-            "username is the domain's SMTP login, such as postmaster@mg.example.com",
-            "1000 recipients and 25 MB a message",
-        ],
+        notes: &["username is the domain's SMTP login (postmaster@mg.example.com)", "1000 recipients, 25 MB a message"],
         ..ROW
     },
     Provider {

@@ -1,11 +1,11 @@
 //! The trusted roots: a PEM bundle of which only the certificates that are asked for are decoded.
 //!
 //! Parsing the 150 roots of a system bundle costs more than the rest of a handshake, and one of them is
-//! needed. So the bundle stays text, and a root is found in it by the base64 of its subject.
+//! needed. So the bundle stays text, in its file, and a root is found in it by the base64 of its subject.
 
 use std::env;
-use std::fs;
-use std::io::{self, Read};
+use std::fs::{self, File};
+use std::io::{self, Read, Take};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -18,7 +18,7 @@ use crate::failure::{Failure, Kind};
 use crate::modes;
 use crate::outcome::Stage;
 
-/// The largest bundle that is read, all its files together.
+/// The largest file that is read.
 const LIMIT: u64 = 16 << 20;
 
 /// Debian and its kin, Fedora and RHEL, SUSE, Alpine and the BSDs, FreeBSD's package, NixOS.
@@ -41,9 +41,16 @@ const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 /// columns), so a line end can cut one of them and not both.
 const FRAGMENT: usize = 24;
 
-/// Trusted certificates as PEM text.
+/// What ends a certificate, as far as it matters here.
+const END: &[u8] = b"-----END";
+
+/// How much of a file is in memory at a time, as long as its certificates are no longer. A system's bundle in one
+/// piece would be a twentieth of the memory this program takes.
+const PIECE: usize = 16 << 10;
+
+/// The files with the trusted certificates, looked through anew for each question.
 #[derive(Debug)]
-pub(super) struct Bundle(Vec<u8>);
+pub(super) struct Bundle(Vec<PathBuf>);
 
 impl Bundle {
     /// The certificates of one file (`ca_file`).
@@ -51,11 +58,12 @@ impl Bundle {
     /// # Errors
     /// It cannot be read, or there is no certificate in it.
     pub(super) fn of_file(path: &Path) -> Result<Self, Failure> {
-        let mut text = Vec::new();
-        append(&mut text, path).map_err(|error| unreadable(path, &error))?;
-        Self::checked(text).ok_or_else(|| {
-            Failure::new(Kind::Configuration, path.display().to_string(), "holds no PEM certificate").at(Stage::Tls)
-        })
+        match holds_certificate(path) {
+            Ok(true) => Ok(Self(vec![path.to_owned()])),
+            Ok(false) => Err(Failure::new(Kind::Configuration, path.display().to_string(), "holds no PEM certificate")
+                .at(Stage::Tls)),
+            Err(error) => Err(unreadable(path, &error)),
+        }
     }
 
     /// The certificates this host trusts: what `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else the system's.
@@ -67,37 +75,33 @@ impl Bundle {
         let variable = |name| env::var_os(name).filter(|value| !privileged && !value.is_empty());
         let file = variable("SSL_CERT_FILE").map(PathBuf::from);
         let directories = variable("SSL_CERT_DIR");
-        let mut text = Vec::new();
         if file.is_some() || directories.is_some() {
-            if let Some(path) = file {
-                append(&mut text, &path).map_err(|error| unreadable(&path, &error))?;
+            let mut files = Vec::new();
+            if let Some(path) = file
+                && holds_certificate(&path).map_err(|error| unreadable(&path, &error))?
+            {
+                files.push(path);
             }
             for directory in directories.iter().flat_map(env::split_paths) {
-                append_all(&mut text, &directory).map_err(|error| unreadable(&directory, &error))?;
+                files.extend(files_of(&directory).map_err(|error| unreadable(&directory, &error))?);
             }
-            return Self::checked(text).ok_or_else(|| {
+            return Self::unless_empty(files).ok_or_else(|| {
                 Failure::new(Kind::Configuration, "SSL_CERT_FILE, SSL_CERT_DIR", "no PEM certificate there")
                     .at(Stage::Tls)
             });
         }
-        for path in FILES {
-            if append(&mut text, Path::new(path)).is_ok()
-                && let Some(bundle) = Self::checked(std::mem::take(&mut text))
-            {
-                return Ok(bundle);
-            }
-        }
+        let file = FILES.iter().map(PathBuf::from).find(|path| holds_certificate(path).unwrap_or(false));
         // What is missing here is reported below, in words about the host instead of one directory.
-        let _ = append_all(&mut text, Path::new(DIRECTORY));
-        Self::checked(text).ok_or_else(|| {
+        let files = file.map_or_else(|| files_of(Path::new(DIRECTORY)).unwrap_or_default(), |file| vec![file]);
+        Self::unless_empty(files).ok_or_else(|| {
             Failure::new(Kind::Configuration, "trusted CA certificates", "this host has none")
                 .hint("install ca-certificates, or set ca_file")
                 .at(Stage::Tls)
         })
     }
 
-    fn checked(text: Vec<u8>) -> Option<Self> {
-        memmem::find(&text, BEGIN).map(|_| Self(text))
+    fn unless_empty(files: Vec<PathBuf>) -> Option<Self> {
+        (!files.is_empty()).then_some(Self(files))
     }
 
     /// The roots whose subject is `name`, a DER Name without its outer tag.
@@ -105,41 +109,55 @@ impl Bundle {
     /// Finds them in bundles whose lines have 64 columns or more; an answer of none is not final, ask
     /// [`Bundle::all`] before despairing.
     pub(super) fn named(&self, name: &[u8]) -> RootCertStore {
-        let mut blocks: Vec<usize> = fragments(name)
-            .iter()
-            .flat_map(|fragment| memmem::find_iter(&self.0, fragment).filter_map(|at| self.block_around(at)))
-            .collect();
-        // A root names itself twice, as subject and as issuer.
-        blocks.sort_unstable();
-        blocks.dedup();
-        self.anchors(blocks.into_iter()).filter(|anchor| anchor.subject.as_ref() == name).collect()
+        let fragments = fragments(name);
+        let anchors = self.anchors(|text| {
+            let places = fragments.iter().flat_map(|fragment| fragment.find_iter(text));
+            let mut blocks: Vec<usize> = places.filter_map(|at| block_around(text, at)).collect();
+            // A root names itself twice, as subject and as issuer.
+            blocks.sort_unstable();
+            blocks.dedup();
+            blocks
+        });
+        anchors.into_iter().filter(|anchor| anchor.subject.as_ref() == name).collect()
     }
 
     /// Every root that can be parsed.
     pub(super) fn all(&self) -> RootCertStore {
-        self.anchors(memmem::find_iter(&self.0, BEGIN).map(|at| at + BEGIN.len())).collect()
+        let begin = memmem::Finder::new(BEGIN);
+        self.anchors(|text| begin.find_iter(text).map(|at| at + BEGIN.len()).collect()).into_iter().collect()
     }
 
-    /// Where the base64 of the certificate begins that the character at `at` belongs to.
-    fn block_around(&self, at: usize) -> Option<usize> {
-        let start = memrchr(b'-', &self.0[..at])? + 1;
-        self.0[..start].ends_with(BEGIN).then_some(start)
+    /// The certificates that `choose` picks of each piece of text, by where their base64 begins.
+    fn anchors(&self, choose: impl Fn(&[u8]) -> Vec<usize>) -> Vec<TrustAnchor<'static>> {
+        let mut anchors = Vec::new();
+        for path in &self.0 {
+            // It could be read a moment ago; what is gone since is trusted no more.
+            let Ok(mut pieces) = Pieces::open(path) else { continue };
+            while let Ok(Some(text)) = pieces.next() {
+                anchors.extend(choose(text).into_iter().filter_map(|start| anchor(&text[start..])));
+            }
+        }
+        anchors
     }
+}
 
-    fn anchors(&self, blocks: impl Iterator<Item = usize>) -> impl Iterator<Item = TrustAnchor<'static>> {
-        blocks.filter_map(|start| {
-            let text = &self.0[start..];
-            let text = &text[..memchr(b'-', text)?];
-            let text: Vec<u8> = text.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
-            let der = CertificateDer::from(STANDARD.decode(text).ok()?);
-            Some(webpki::anchor_from_trusted_cert(&der).ok()?.to_owned())
-        })
-    }
+/// Where the base64 of the certificate begins that the character at `at` belongs to.
+fn block_around(text: &[u8], at: usize) -> Option<usize> {
+    let start = memrchr(b'-', &text[..at])? + 1;
+    text[..start].ends_with(BEGIN).then_some(start)
+}
+
+/// The certificate whose base64 `text` begins with.
+fn anchor(text: &[u8]) -> Option<TrustAnchor<'static>> {
+    let text = &text[..memchr(b'-', text)?];
+    let text: Vec<u8> = text.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+    let der = CertificateDer::from(STANDARD.decode(text).ok()?);
+    Some(webpki::anchor_from_trusted_cert(&der).ok()?.to_owned())
 }
 
 /// What the base64 of a certificate with `name` in it must contain, wherever in it the name begins: for
 /// each of the three alignments, two neighbouring fragments. Taken from the end, where names differ.
-fn fragments(name: &[u8]) -> Vec<Vec<u8>> {
+fn fragments(name: &[u8]) -> Vec<memmem::Finder<'static>> {
     let mut fragments = Vec::with_capacity(6);
     for skip in 0..3 {
         let Some(aligned) = name.get(skip..) else { continue };
@@ -148,35 +166,62 @@ fn fragments(name: &[u8]) -> Vec<Vec<u8>> {
         let text = STANDARD_NO_PAD.encode(end).into_bytes();
         let (first, second) = text.split_at(text.len() / 2);
         // An empty name has no fragments.
-        fragments.extend([first, second].into_iter().filter(|half| !half.is_empty()).map(<[u8]>::to_vec));
+        let halves = [first, second].into_iter().filter(|half| !half.is_empty());
+        fragments.extend(halves.map(|half| memmem::Finder::new(half).into_owned()));
     }
     fragments
 }
 
-/// Reads `path` to the end of `text`, within the limit on all of it.
-fn append(text: &mut Vec<u8>, path: &Path) -> io::Result<()> {
-    let left = LIMIT.saturating_sub(text.len() as u64);
-    let mut file = modes::open(path)?;
-    text.reserve(usize::try_from(file.metadata()?.len().min(left)).unwrap_or(0) + 1);
-    if file.by_ref().take(left).read_to_end(text)? as u64 == left && file.read(&mut [0])? > 0 {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    // The next file must not begin in this one's last line.
-    text.push(b'\n');
-    Ok(())
+/// A file in pieces that hold whole certificates.
+struct Pieces {
+    file: Take<File>,
+    /// The last piece, and what has been read behind it.
+    text: Vec<u8>,
+    /// How much of `text` the last piece was.
+    done: usize,
 }
 
-/// Reads every regular file in `directory` that can be read.
-fn append_all(text: &mut Vec<u8>, directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)?.flatten() {
-        if entry.path().is_file() {
-            let length = text.len();
-            if append(text, &entry.path()).is_err() {
-                text.truncate(length);
+impl Pieces {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = modes::open(path)?;
+        if file.metadata()?.len() > LIMIT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(Self { file: file.take(0), text: Vec::with_capacity(PIECE), done: 0 })
+    }
+
+    /// The next piece; `None` at the end.
+    fn next(&mut self) -> io::Result<Option<&[u8]>> {
+        self.text.drain(..self.done);
+        self.done = 0;
+        while self.done == 0 {
+            // To the full piece, or by one more for what is longer; the size of the file is the limit.
+            let room = PIECE - self.text.len() % PIECE;
+            self.file.set_limit(room as u64);
+            if self.file.read_to_end(&mut self.text)? == 0 {
+                self.done = self.text.len();
+                break;
             }
+            self.done = memmem::rfind(&self.text, END).map_or(0, |at| at + END.len());
+        }
+        Ok(Some(&self.text[..self.done]).filter(|piece| !piece.is_empty()))
+    }
+}
+
+fn holds_certificate(path: &Path) -> io::Result<bool> {
+    let mut pieces = Pieces::open(path)?;
+    while let Some(text) = pieces.next()? {
+        if memmem::find(text, BEGIN).is_some() {
+            return Ok(true);
         }
     }
-    Ok(())
+    Ok(false)
+}
+
+/// The regular files in `directory` that can be read and hold a certificate.
+fn files_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let paths = fs::read_dir(directory)?.flatten().map(|entry| entry.path());
+    Ok(paths.filter(|path| path.is_file() && holds_certificate(path).unwrap_or(false)).collect())
 }
 
 /// The failure for a certificate file that could not be read.
@@ -224,8 +269,13 @@ mod tests {
             issuer.distinguished_name.push(DnType::CommonName, "i".repeat(length / 3 + 1));
             text.push_str(&params.signed_by(&key, &Issuer::from_params(&issuer, &key)).unwrap().pem());
         }
-        for text in [text.replace('\n', "\r\n"), text] {
-            let bundle = Bundle::checked(text.into_bytes()).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        // Nothing before the first certificate, then more than a piece.
+        let preamble = "# no certificate\n".repeat(PIECE / 8);
+        for text in [text.replace('\n', "\r\n"), preamble + &text, text] {
+            let path = scratch.path().join("bundle.pem");
+            fs::write(&path, text).unwrap();
+            let bundle = Bundle::of_file(&path).unwrap();
             let all = bundle.all();
             assert_eq!(all.len(), lengths.clone().count());
             for subject in subjects(&all) {
@@ -244,7 +294,10 @@ mod tests {
             params.distinguished_name.push(DnType::CommonName, "Twice CA");
             text.push_str(&params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem());
         }
-        let bundle = Bundle::checked(text.into_bytes()).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("twice.pem");
+        fs::write(&path, text).unwrap();
+        let bundle = Bundle::of_file(&path).unwrap();
         let subject = bundle.all().roots[0].subject.to_vec();
         assert_eq!(bundle.named(&subject).len(), 2);
     }
@@ -260,9 +313,7 @@ mod tests {
         fs::write(scratch.path().join("a.pem"), pem("A").trim_end()).unwrap();
         fs::write(scratch.path().join("b.pem"), pem("B")).unwrap();
         fs::write(scratch.path().join("README"), "no certificate").unwrap();
-        let mut text = Vec::new();
-        append_all(&mut text, scratch.path()).unwrap();
-        assert_eq!(Bundle(text).all().len(), 2);
+        assert_eq!(Bundle(files_of(scratch.path()).unwrap()).all().len(), 2);
 
         let failure = Bundle::of_file(&scratch.path().join("README")).unwrap_err();
         assert_eq!((failure.kind, failure.why.as_str()), (Kind::Configuration, "holds no PEM certificate"));

@@ -20,6 +20,11 @@ fn layer(module: &str) -> Option<u8> {
     })
 }
 
+/// Unit tests, and the build script.
+fn is_apart(path: &Path) -> bool {
+    path.ends_with("tests.rs") || path.ends_with("src/build.rs")
+}
+
 fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![root.clone()];
@@ -29,7 +34,7 @@ fn sources() -> Vec<(PathBuf, String)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !is_apart(&path) {
                 let text = fs::read_to_string(&path).unwrap();
                 let tests = ["#[cfg(test)]\nmod tests {", "#[cfg(test)]\npub(super) mod tests {"];
                 let end = tests.iter().filter_map(|start| text.find(start)).min().unwrap_or(text.len());

@@ -27,6 +27,7 @@ mod manners;
 mod messages;
 mod moto;
 mod oauth;
+mod oracles;
 mod partial;
 mod php;
 mod postfix;
