@@ -169,7 +169,10 @@ fn exchange(
     match result {
         Ok(response) => {
             let mut response = read(response);
-            hide(&mut response, request, keys);
+            // An answer to a question may well give what was sent: a refresh token that stays as it is.
+            if is_submission || !response.is_success() {
+                hide(&mut response, request, keys);
+            }
             trace.received(&format!("HTTP {}", response.status));
             if !response.is_success() && !response.body.is_empty() {
                 let shown = &response.body[..response.body.len().min(SHOWN)];
