@@ -297,10 +297,11 @@ impl Store {
             let mut file = NamedTempFile::new_in(directory)?;
             // A link has no mode that means anything.
             if let Some(before) = fs::symlink_metadata(&self.file).ok().filter(Metadata::is_file) {
-                if (before.uid(), before.gid()) != (self.uid, nix::unistd::getegid().as_raw()) {
-                    fchown(file.as_file(), Some(before.uid()), Some(before.gid()))?;
-                }
-                file.as_file().set_permissions(Permissions::from_mode(before.mode() & 0o7777))?;
+                let is_ours = (before.uid(), before.gid()) == (self.uid, nix::unistd::getegid().as_raw());
+                let is_kept = is_ours || fchown(file.as_file(), Some(before.uid()), Some(before.gid())).is_ok();
+                // What another group may do is not for ours; the tokens matter more than their owner.
+                let mode = before.mode() & if is_kept { 0o7777 } else { 0o700 };
+                file.as_file().set_permissions(Permissions::from_mode(mode))?;
             }
             file.write_all(&text)?;
             file.as_file().sync_all()?;

@@ -213,6 +213,37 @@ fn refresh_tokens_follow_each_other() {
 }
 
 #[test]
+fn a_refresh_token_that_stays_is_given_again() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let token = |number, _: &Asked| rotated(number, 0).replace(&format!("refresh-{number}"), "refresh-0");
+        let bench = Bench::new(host, PERSON, token, accepting);
+        for _ in 0..3 {
+            bench.send().expect_status(0);
+        }
+        let (tokens, _) = bench.finish();
+        assert_eq!(tokens.len(), 3);
+        let is_told = |fields: &Vec<(String, String)>| fields.contains(&("refresh_token".into(), "refresh-0".into()));
+        assert!(tokens.iter().all(is_told), "{tokens:?}");
+    });
+}
+
+#[test]
+fn an_owner_that_cannot_be_kept_costs_no_tokens() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let bench = Bench::new(host, PERSON, |number, _| rotated(number, 0), accepting);
+        bench.send().expect_status(0);
+        chown(kept(), Some(0), Some(SHOP)).unwrap();
+        fs::set_permissions(kept(), Permissions::from_mode(0o640)).unwrap();
+        bench.send().expect_status(0);
+        let found = fs::metadata(kept()).unwrap();
+        assert_eq!((found.uid(), found.mode() & 0o7777), (SHOP, 0o600));
+        bench.send().expect_status(0);
+        let (tokens, _) = bench.finish();
+        assert!(tokens[2].contains(&("refresh_token".into(), "refresh-2".into())), "{tokens:?}");
+    });
+}
+
+#[test]
 fn many_processes_renew_once() {
     Host::run(&[("shop", SHOP)], |host| {
         let (asked, is_asked) = mpsc::channel();
