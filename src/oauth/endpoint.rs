@@ -92,7 +92,13 @@ impl<'a> Client<'a> {
                 octets.zeroize();
             }
         }
-        answer
+        match answer {
+            Ok(response) if response.is_success() && !response.is_whole => {
+                let why = "gave an answer that does not come to its end";
+                Err(Failure::new(Kind::Unavailable, endpoint.place.to_string(), why))
+            }
+            answer => answer,
+        }
     }
 
     /// Asks for a token.
