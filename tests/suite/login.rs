@@ -387,7 +387,9 @@ fn status_tells_whether_mail_can_be_sent() {
         login(&["main", "--as", "shop"]).run().expect_status(0);
         let run = status(&[]);
         quiet(&run).expect_status(0);
-        for text in ["good until 20", "shop:shop 0600", "refresh token  kept", "can send       yes"] {
+        for text in
+            ["good until 20", "shop:shop 0600", "refresh token  kept", "granted        https://", "can send       yes"]
+        {
             assert!(run.stdout.contains(text), "{text}\n{}", run.report());
         }
         let file = kept(&format!("{PLACE}/{SHOP}"));

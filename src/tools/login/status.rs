@@ -98,8 +98,10 @@ fn describe(
         Grant::ClientCredentials | Grant::ServiceAccount(_) => "not needed",
     };
     rows.add("refresh token", refresh);
-    let granted = tokens.map(Tokens::scope).filter(|scope| !scope.is_empty());
-    rows.add("scope", &printable(granted.unwrap_or(&oauth.scope).as_bytes(), 1000));
+    rows.add("scope", &oauth.scope);
+    if let Some(granted) = tokens.map(Tokens::scope).filter(|scope| !scope.is_empty()) {
+        rows.add("granted", &printable(granted.as_bytes(), 1000));
+    }
     let needs_kept = needs_person(oauth);
     let failed = |failure: Failure| Failure { kind: Kind::Configuration, ..failure };
     match kept {
