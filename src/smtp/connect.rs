@@ -291,13 +291,14 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use nix::sys::socket::{Backlog, SockaddrIn, getsockname, listen};
+    use testkit::Port;
 
     use super::*;
     use crate::smtp::wire::tests::{listener, patience};
 
-    /// An address that nobody listens on.
-    fn refusing() -> SocketAddr {
-        listener().local_addr().unwrap()
+    /// The address of a port that nobody listens on.
+    fn address(port: &Port) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, port.number()).into()
     }
 
     /// An address whose host drops every packet, for as long as the sockets live.
@@ -322,7 +323,8 @@ mod tests {
 
     #[test]
     fn a_refusal_passes_the_turn_and_is_noted() {
-        let (refusing, good) = (refusing(), listener());
+        let (port, good) = (Port::reserve(), listener());
+        let refusing = address(&port);
         let (won, notes) = run(&[refusing, good.local_addr().unwrap()], patience());
         assert_eq!(won.unwrap(), good.local_addr().unwrap());
         assert_eq!(notes, format!("* {refusing}: connection refused"));
@@ -330,8 +332,8 @@ mod tests {
 
     #[test]
     fn silence_loses_against_the_next_address_and_against_the_deadline() {
-        let ((silent, _sockets), good) = (silent(), listener());
-        let (won, _) = run(&[silent, refusing(), good.local_addr().unwrap()], patience());
+        let ((silent, _sockets), refusing, good) = (silent(), Port::reserve(), listener());
+        let (won, _) = run(&[silent, address(&refusing), good.local_addr().unwrap()], patience());
         assert_eq!(won.unwrap(), good.local_addr().unwrap());
 
         let (lost, _) = run(&[silent, silent], Deadline::after(Duration::from_millis(300)));
@@ -341,7 +343,8 @@ mod tests {
     #[test]
     fn failures_name_the_place_and_the_next_step() {
         let mut trace = Trace::default();
-        let refused = to_host("127.0.0.1", refusing().port(), None, patience(), &mut trace).err().unwrap();
+        let nobody = Port::reserve();
+        let refused = to_host("127.0.0.1", nobody.number(), None, patience(), &mut trace).err().unwrap();
         assert_eq!((refused.kind, refused.why.as_str()), (Kind::Unavailable, "connection refused"));
         assert!(refused.hint.unwrap().starts_with("nothing listens on port"));
 

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
 
 use testkit::{Delivery, Host, Server};
 
@@ -204,8 +203,7 @@ fn an_alias_file_that_cannot_be_read_stops_nobody() {
         host.write("/etc/mailchute/config.toml", &text, 0o644);
         let send = || {
             let run = mailchute().uid(61042).args(["-i", "root"]).stdin("Subject: x\n\nx\n").run();
-            run.expect_status(0);
-            assert!(run.took < Duration::from_secs(5), "{}", run.report());
+            run.expect_status(0).expect_at_once();
         };
         send();
         host.write("/etc/aliases", ALIASES, 0o600);

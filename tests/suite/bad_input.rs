@@ -127,19 +127,20 @@ fn any_other_name_speaks_the_dialect_only() {
 #[test]
 fn what_some_caller_passes_has_no_effect() {
     let lines = [
-        "-oi -oem -oMrsmtp -O DeliveryMode=b -C /etc/evil.cf -X /tmp/trace -p smtp:host -L tag bob@example.net",
+        "-oi -oem -oMrsmtp -O DeliveryMode=b -C /etc/evil.cf -X {scratch}/trace -p smtp:host -L tag bob@example.net",
         "-i -Am -d0.1 -n -m -em -Btest -hx -v bob@example.net",
         "-i -N never -h 12 -U -G -F Bob -- bob@example.net",
         "-i -bm -Zunknown bob@example.net",
     ];
     for line in lines {
         let setup = Setup::new(Server::new());
-        let run = setup.mailchute().line(line).stdin(MESSAGE).run();
+        let line = line.replace("{scratch}", &setup.scratch.path().display().to_string());
+        let run = setup.mailchute().line(&line).stdin(MESSAGE).run();
         assert_eq!(run.status, 0, "{line}\n{}", run.report());
+        assert!(!setup.scratch.join("trace").exists(), "{line}");
         let deliveries = setup.deliveries();
         assert_eq!(deliveries[0].forward_paths(), ["bob@example.net"], "{line}");
     }
-    assert!(!std::path::Path::new("/tmp/trace").exists());
 }
 
 #[test]

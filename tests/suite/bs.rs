@@ -32,7 +32,7 @@ use std::thread;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testkit::{
-    Action, Answer, Case, Identity, Moment, PATIENCE, Scratch, Script, Server, TlsStart, Web, escaped, matches,
+    Action, Answer, Case, Identity, Moment, PATIENCE, Port, Scratch, Script, Server, TlsStart, Web, escaped, matches,
 };
 
 use crate::setup::{Setup, every_case, exit};
@@ -51,7 +51,8 @@ fn dialogues() {
 fn play(case: &Case) {
     let script = case.block("relay").map(|text| Script::play(text, Identity::Good));
     let scratch = Scratch::new();
-    let port = script.as_ref().map_or_else(free_port, Script::port);
+    let nobody = Port::reserve();
+    let port = script.as_ref().map_or(nobody.number(), Script::port);
     let config = scratch.write("config.toml", configuration(case, &scratch, port), 0o644);
     let line_end = if case.value("line-end") == Some("lf") { "\n" } else { "\r\n" };
     let mut caller = Caller::start(&config, case.value("argv").unwrap_or("-bs"), line_end);
@@ -84,12 +85,6 @@ fn play(case: &Case) {
     for text in case.values("record") {
         assert!(log.contains(text), "{text} is not recorded\n{seen}");
     }
-}
-
-/// A port where nobody listens.
-fn free_port() -> u16 {
-    let socket = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).unwrap();
-    socket.local_addr().unwrap().port()
 }
 
 /// A program that speaks SMTP to the binary.

@@ -1,8 +1,6 @@
 //! A container: no file, only variables.
 
-use std::net::{Ipv4Addr, TcpListener};
-
-use testkit::{Answer, Certs, Mailchute, Moment, Scratch, Server, TlsStart, Web};
+use testkit::{Answer, Certs, Mailchute, Moment, Port, Scratch, Server, TlsStart, Web};
 
 use crate::setup::{MESSAGE, mailchute};
 
@@ -17,11 +15,6 @@ fn container(scratch: &Scratch) -> Mailchute {
 fn record(scratch: &Scratch) -> serde_json::Value {
     let log = scratch.read("log");
     serde_json::from_str(log.lines().last().unwrap_or_default()).unwrap_or_default()
-}
-
-/// A port that nobody listens on.
-fn nobody() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 #[test]
@@ -75,7 +68,7 @@ fn a_client_of_an_authorization_server() {
 #[test]
 fn the_backup_is_tried_when_the_first_is_away() {
     let backup = Server::new().login("backup@example.org", SECRET, &["PLAIN"]).start();
-    let scratch = Scratch::new();
+    let (scratch, nobody) = (Scratch::new(), Port::reserve());
     let secret = scratch.write("backup-password", SECRET, 0o600);
     let call = |main: u16| {
         container(&scratch)
@@ -84,7 +77,7 @@ fn the_backup_is_tried_when_the_first_is_away() {
             .env("MAILCHUTE_BACKUP_USERNAME", "backup@example.org")
             .env("MAILCHUTE_BACKUP_PASSWORD_FILE", &secret)
     };
-    let run = call(nobody()).run();
+    let run = call(nobody.number()).run();
     run.expect_status(0);
     assert!(run.stderr.is_empty(), "{}", run.report());
     let seen = record(&scratch);
@@ -100,7 +93,7 @@ fn the_backup_is_tried_when_the_first_is_away() {
     std::fs::remove_file(&secret).unwrap();
     let main = Server::new().start();
     call(main.port()).run().expect_status(0);
-    call(nobody()).run().expect_status(69);
+    call(nobody.number()).run().expect_status(69);
     assert_eq!(backup.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 2);
 }
 
@@ -126,10 +119,10 @@ fn mailchute_from_writes_for_who_has_no_address() {
 fn symfonys_dsn() {
     let server = Server::new().login("alice@example.org", "p@ss/word", &["PLAIN"]).start();
     let tls = Server::new().tls(TlsStart::Implicit).login("alice@example.org", SECRET, &["PLAIN"]).start();
-    let scratch = Scratch::new();
+    let (scratch, nobody) = (Scratch::new(), Port::reserve());
     let authority = Certs::shared().write_authority(&scratch);
     let here = format!("smtp://alice%40example.org:p%40ss%2Fword@127.0.0.1:{}", server.port());
-    let away = format!("smtp://127.0.0.1:{}", nobody());
+    let away = format!("smtp://127.0.0.1:{}", nobody.number());
     let secure = format!("smtps://alice%40example.org:{}@127.0.0.1:{}", SECRET.replace(' ', "%20"), tls.port());
     for (dsn, tries) in [
         (here.clone(), 1),

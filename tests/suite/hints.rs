@@ -2,7 +2,7 @@
 
 use testkit::{Action, Moment, Scratch, Script, Server, TlsStart, Web};
 
-use crate::setup::{MESSAGE, Setup, every, mailchute};
+use crate::setup::{MESSAGE, Setup, every, mailchute, with_enough_time};
 
 /// The moment, the reply, and what the hint begins with; no hint where that is empty.
 const REPLIES: [(Moment, &str, &str); 16] = [
@@ -77,14 +77,22 @@ fn a_token_over_smtp_has_its_own_next_steps() {
 #[test]
 fn tls_in_the_wrong_mode_for_the_port_is_guessed_from_silence() {
     for (action, tls) in [(Action::Hang, "starttls"), (Action::Close, "starttls"), (Action::Hang, "none")] {
-        let server = Server::new().at(Moment::Greeting, action).start();
-        let port = server.port();
-        let run = sent(port, tls);
-        run.expect_status(69);
-        assert!(run.stderr.contains(&format!("hint: does port {port} speak TLS from the start?")), "{}", run.report());
+        with_enough_time(|deadline| {
+            let server = Server::new().at(Moment::Greeting, action.clone()).start();
+            let port = server.port();
+            let run = sent(port, tls, deadline);
+            if action == Action::Hang && !server.is_hanging() {
+                return false;
+            }
+            run.expect_status(69);
+            let hint = format!("hint: does port {port} speak TLS from the start?");
+            assert!(run.stderr.contains(&hint), "{}", run.report());
+            true
+        });
     }
+    // As long as it hears nothing that ends like a line, it waits.
     let late = Script::play("C: *\nclose", testkit::Identity::Good);
-    let run = sent(late.port(), "implicit");
+    let run = sent(late.port(), "implicit", 3);
     run.expect_status(69);
     assert!(run.stderr.contains("speak STARTTLS? Then set tls = \"starttls\""), "{}", run.report());
 }
@@ -92,7 +100,7 @@ fn tls_in_the_wrong_mode_for_the_port_is_guessed_from_silence() {
 #[test]
 fn a_missing_extension_has_a_next_step() {
     let server = Server::new().start();
-    let run = sent(server.port(), "starttls");
+    let run = sent(server.port(), "starttls", 30);
     run.expect_status(76);
     assert!(run.stderr.contains("hint: use the port that speaks TLS from the start"), "{}", run.report());
     let setup = Setup::new(Server::new().tls(TlsStart::Never)).relay("username = \"alice\"\npassword = \"a secret\"");
@@ -101,9 +109,10 @@ fn a_missing_extension_has_a_next_step() {
     assert!(run.stderr.contains("hint: servers often offer AUTH, or more of it, only over TLS"), "{}", run.report());
 }
 
-fn sent(port: u16, tls: &str) -> testkit::Run {
+fn sent(port: u16, tls: &str, deadline: u32) -> testkit::Run {
     let scratch = Scratch::new();
-    let text = format!("deadline = \"1s\"\n[relay.main]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"{tls}\"\n");
+    let text =
+        format!("deadline = \"{deadline}s\"\n[relay.main]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"{tls}\"\n");
     let config = scratch.write("config.toml", text, 0o644);
     mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE).run()
 }

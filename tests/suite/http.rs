@@ -1,13 +1,13 @@
 //! The one HTTP exchange: what goes wrong on the way, and what no provider is asked.
 
-use testkit::{Answer, Asked, Identity, Mailchute, Scratch, Script, Web, matches};
+use testkit::{Answer, Asked, Identity, Mailchute, Port, Scratch, Script, Web, matches};
 
-use crate::setup::{MESSAGE, mailchute};
+use crate::setup::{MESSAGE, mailchute, with_enough_time};
 
 /// A relay of `provider` at this port, and the log.
 fn relay(scratch: &Scratch, provider: &str, port: u16, more: &str) -> Mailchute {
     let config = format!(
-        "deadline = \"2s\"\n[relay.main]\nprovider = \"{provider}\"\nvia = \"api\"\n\
+        "[relay.main]\nprovider = \"{provider}\"\nvia = \"api\"\n\
          endpoint = \"http://127.0.0.1:{port}\"\n{more}\n[log]\nto = [\"{}\"]\n",
         scratch.join("log").display()
     );
@@ -33,14 +33,23 @@ fn holds(octets: &[u8], wanted: &[u8]) -> bool {
 
 #[test]
 fn silence_after_the_request_is_in_doubt() {
-    let web = Web::start(None, |_| Answer::Hang);
-    let scratch = Scratch::new();
-    let run = relay(&scratch, "postmark", web.port(), POSTMARK).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
-    run.expect_status(79);
-    run.expect_stderr(
-        "mailchute: 127.0.0.1:*: no answer within 2 s after the request: the message may have been accepted*",
-    );
-    assert_eq!(web.finish().len(), 1);
+    with_enough_time(|deadline| {
+        let web = Web::start(None, |_| Answer::Hang);
+        let scratch = Scratch::new();
+        let more = format!("{POSTMARK}\n[site.default]\ndeadline = \"{deadline}s\"");
+        let call = relay(&scratch, "postmark", web.port(), &more);
+        let run = call.args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+        let asked = web.finish().len();
+        if asked == 0 {
+            return false;
+        }
+        run.expect_status(79);
+        run.expect_stderr(&format!(
+            "mailchute: 127.0.0.1:*: no answer within {deadline} s after the request: the message may have been accepted*",
+        ));
+        assert_eq!(asked, 1);
+        true
+    });
 }
 
 #[test]
@@ -60,11 +69,10 @@ fn an_answer_that_announces_another_one_is_not_the_last() {
 
 #[test]
 fn nobody_there_is_nobodys_message() {
-    let port = Web::saying(QUEUED);
-    let free = port.port();
-    port.finish();
+    let nobody = Port::reserve();
     let scratch = Scratch::new();
-    let run = relay(&scratch, "postmark", free, POSTMARK).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+    let run =
+        relay(&scratch, "postmark", nobody.number(), POSTMARK).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
     run.expect_status(69);
 }
 

@@ -201,7 +201,8 @@ fn a_code_that_nobody_confirms() {
     Host::run(&USERS, |host| {
         let silent = GRANTED.replace(r#","refresh_token":"a-refresh-token""#, "");
         for (life, answer, status, line) in [
-            (2, refusal("authorization_pending"), 69, "login: nobody confirmed it in time"),
+            // Time for one question; the next one would come after six seconds.
+            (6, refusal("slow_down"), 69, "login: nobody confirmed it in time"),
             (900, refusal("expired_token"), 69, "login: nobody confirmed it in time"),
             (900, refusal("access_denied"), 77, "login: was not granted"),
             (900, refusal("invalid_client"), 135, "127.0.0.1:*: 535 5.7.8 gives no access token: invalid_client *"),

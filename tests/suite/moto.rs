@@ -66,6 +66,8 @@ impl Drop for Moto {
 #[test]
 fn ses_takes_the_message_of_a_verified_sender_only() {
     let Some(moto) = Moto::start() else { return };
+    // It loads what it needs with the first request, which may take longer than a relay is given.
+    moto.verify("example.net");
     let run = moto.send(&[]);
     run.expect_status(150);
     run.expect_stderr("mailchute: sender@example.com: 550 5.7.1 *");

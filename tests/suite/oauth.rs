@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use testkit::{Answer, Asked, Host, Mailchute, Moment, Run, Server, TlsStart, Web, matches};
+use testkit::{Answer, Asked, Host, Mailchute, Moment, Port, Run, Server, TlsStart, Web, matches};
 
 use crate::setup::{MESSAGE, mailchute};
 
@@ -55,7 +55,7 @@ impl<'h> Bench<'h> {
     fn configure(&self, relay: &str) {
         let port = self.web.port();
         let text = format!(
-            "deadline = \"5s\"\n[relay.main]\n{relay}\ntoken_endpoint = \"http://127.0.0.1:{port}/token\"\n\
+            "deadline = \"30s\"\n[relay.main]\n{relay}\ntoken_endpoint = \"http://127.0.0.1:{port}/token\"\n\
              [log]\nto = [\"/run/log\"]\n"
         );
         let text = text.replace("{api}", &format!("http://127.0.0.1:{port}"));
@@ -277,7 +277,7 @@ fn a_lock_that_is_never_let_go_costs_the_deadline_and_no_more() {
         let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
         let config = Path::new("/etc/mailchute/config.toml");
         let text = fs::read_to_string(config).unwrap();
-        fs::write(config, text.replace("\"5s\"", "\"1s\"")).unwrap();
+        fs::write(config, text.replace("\"30s\"", "\"3s\"")).unwrap();
         let run = bench.send();
         fs::write(config, text).unwrap();
         run.expect_status(69);
@@ -622,7 +622,8 @@ fn one_login_is_for_smtp_and_api() {
             host.write_as(file, tokens, 0o600, (SHOP, SHOP));
             chown(Path::new(file).parent().unwrap(), Some(SHOP), Some(SHOP)).unwrap();
             let first = |host_is_up: bool| if host_is_up { server.port() } else { busy.port() };
-            let unavailable = graph.replace("{api}", "http://127.0.0.1:1");
+            let nobody = Port::reserve();
+            let unavailable = graph.replace("{api}", &format!("http://127.0.0.1:{}", nobody.number()));
             let is_smtp_first = order.starts_with("[\"main");
             for is_up in [true, false, true, false] {
                 configure(first(is_up || !is_smtp_first), if is_up || is_smtp_first { graph } else { &unavailable });

@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,7 +11,7 @@ use std::thread;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testkit::{Moment, PATIENCE, Scratch, Server, TlsStart, need, need_root};
+use testkit::{Moment, PATIENCE, Port, Scratch, Server, TlsStart, need, need_root};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mailchute");
 
@@ -75,8 +74,8 @@ fn mail_is_true_only_when_the_relay_has_the_message() {
         assert_eq!(send(&refusing.relay_lines(&scratch)), "false", "{reply}");
     }
 
-    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr()).expect("a port");
-    assert_eq!(send(&format!("host = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n", nobody.port())), "false");
+    let nobody = Port::reserve();
+    assert_eq!(send(&format!("host = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n", nobody.number())), "false");
 
     let strict = server().start();
     let wrong = strict.relay_lines(&scratch).replace("'secret'", "'wrong'");

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Instant;
 
 use nix::unistd::User;
-use testkit::{Certs, Delivery, Identity, Mailchute, PATIENCE, Run, Scratch, Server, need, need_root};
+use testkit::{Certs, Delivery, Identity, Mailchute, PATIENCE, Port, Run, Scratch, Server, need, need_root};
 
 const USERNAME: &str = "shop";
 /// Characters that a shell, TOML, SASL or base64 could stumble over.
@@ -20,8 +21,8 @@ const PASSWORD: &str = r#"pä"ss \w0rd$%!<>"#;
 struct Postfix {
     program: PathBuf,
     scratch: Scratch,
-    implicit: u16,
-    starttls: u16,
+    implicit: Port,
+    starttls: Port,
     arrived: Receiver<Delivery>,
     _mailbox: Server,
 }
@@ -37,7 +38,7 @@ impl Postfix {
         let (sender, arrived) = mpsc::channel();
         let mailbox = Server::new().lmtp().on_delivery(move |_, delivery| drop(sender.send(delivery.clone()))).start();
         let scratch = Scratch::new();
-        let (implicit, starttls) = (free_port(), free_port());
+        let (implicit, starttls) = (Port::reserve(), Port::reserve());
         let root = scratch.path().display();
         scratch.write("server.pem", Certs::shared().server_pem(Identity::Good), 0o600);
         scratch.write(
@@ -72,8 +73,8 @@ impl Postfix {
         scratch.write(
             "etc/master.cf",
             format!(
-                "127.0.0.1:{implicit} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n\
-                 127.0.0.1:{starttls} inet n - n - - smtpd\n\
+                "127.0.0.1:{} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n\
+                 127.0.0.1:{} inet n - n - - smtpd\n\
                  cleanup unix n - n - 0 cleanup\n\
                  qmgr unix n - n 300 1 qmgr\n\
                  tlsmgr unix - - n 1000? 1 tlsmgr\n\
@@ -86,7 +87,9 @@ impl Postfix {
                  lmtp unix - - n - - lmtp\n\
                  anvil unix - - n - 1 anvil\n\
                  proxymap unix - - n - - proxymap\n\
-                 postlog unix-dgram n - n - 1 postlogd\n"
+                 postlog unix-dgram n - n - 1 postlogd\n",
+                implicit.number(),
+                starttls.number()
             ),
             0o644,
         );
@@ -147,6 +150,15 @@ impl Postfix {
             .run()
     }
 
+    /// Waits until the log holds `text`: a process of its own writes it, when it comes to that.
+    fn wait_for_log(&self, text: &str) {
+        let limit = Instant::now() + PATIENCE;
+        while !self.scratch.read("mail.log").contains(text) {
+            assert!(Instant::now() < limit, "{text} is not in\n{}", self.scratch.read("mail.log"));
+            thread::yield_now();
+        }
+    }
+
     fn arrival(&self) -> Delivery {
         self.arrived
             .recv_timeout(PATIENCE)
@@ -158,11 +170,6 @@ impl Drop for Postfix {
     fn drop(&mut self) {
         self.tell("abort");
     }
-}
-
-/// A port nobody listens on just now: Postfix cannot be handed a listening socket.
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 /// A whole message, so that nothing needs to be added, with lines that could end the data early.
@@ -179,8 +186,8 @@ fn message(subject: &str, body: &str) -> String {
 fn postfix_takes_what_we_send_and_its_refusals_are_told() {
     let Some(postfix) = Postfix::start() else { return };
     let password = format!("password = '{PASSWORD}'");
-    let implicit = format!("port = {}\ntls = \"implicit\"\n{password}", postfix.implicit);
-    let starttls = format!("port = {}\ntls = \"starttls\"\n{password}", postfix.starttls);
+    let implicit = format!("port = {}\ntls = \"implicit\"\n{password}", postfix.implicit.number());
+    let starttls = format!("port = {}\ntls = \"starttls\"\n{password}", postfix.starttls.number());
 
     let dots = ".\r\n..\r\n.leading\r\n\r\n.\r\nMAIL FROM:<smuggled@example.org>\r\n.\r\n";
     let long = "0123456789abcdef0123456789abcdef0123456789abcdef\r\n.dot\r\n".repeat(8000);
@@ -200,16 +207,14 @@ fn postfix_takes_what_we_send_and_its_refusals_are_told() {
         let lines = format!("{starttls}\nauth = [\"{mechanism}\"]");
         postfix.send(&lines, &["bob@example.org"], &message(mechanism, "\r\n")).expect_status(0);
         assert!(postfix.arrival().text().contains(&format!("Subject: {mechanism}\r\n")));
-        assert!(
-            postfix.scratch.read("mail.log").contains(&format!("sasl_method={mechanism},")),
-            "{}",
-            postfix.scratch.read("mail.log")
-        );
+        postfix.wait_for_log(&format!("sasl_method={mechanism},"));
     }
 
     for mechanism in ["PLAIN", "SCRAM-SHA-256"] {
-        let lines =
-            format!("port = {}\ntls = \"implicit\"\npassword = 'wrong'\nauth = [\"{mechanism}\"]", postfix.implicit);
+        let lines = format!(
+            "port = {}\ntls = \"implicit\"\npassword = 'wrong'\nauth = [\"{mechanism}\"]",
+            postfix.implicit.number()
+        );
         let run = postfix.send(&lines, &["bob@example.org"], &message("wrong password", "\r\n"));
         run.expect_status(135).expect_stderr("mailchute: *: 535 5.7.8 * (AUTH*");
     }

@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
-use std::time::Duration;
+use std::net::IpAddr;
 
-use testkit::{Action, Certs, Moment, Run, Scratch, Server, Socks, TlsStart};
+use testkit::{Action, Certs, Moment, Port, Run, Scratch, Server, Socks, TlsStart};
 
 use crate::setup::{MESSAGE, Setup, mailchute};
 
@@ -59,13 +58,13 @@ fn a_proxy_that_does_not_help_says_why() {
     let refusing = Socks::refusing(5);
     let forbidding = Socks::refusing(2);
     let closed = Socks::with_login(1, "gate", SECRET);
-    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let nobody = Port::reserve();
     for (proxy, port, status, why) in [
         ("socks5://", refusing.port(), 69, "could not connect to the relay: connection refused"),
         ("socks5://", forbidding.port(), 69, "does not allow connections to the relay"),
         ("socks5://gate:wrong@", closed.port(), 78, "refused the user name or password"),
         ("socks5://", closed.port(), 78, "wants a user name and password"),
-        ("socks5://", nobody, 69, "connection refused"),
+        ("socks5://", nobody.number(), 69, "connection refused"),
     ] {
         let (run, _) = send(&scratch, &behind(&format!("\"{proxy}127.0.0.1:{port}\"")), &["bob@example.net"]);
         run.expect_status(status);
@@ -287,7 +286,7 @@ fn the_first_of_two_relays_gets_half_of_the_time() {
     let scratch = Scratch::new();
     let relays = |second: &Server| {
         format!(
-            "deadline = \"1s\"\n[relay.first]\n{}[relay.second]\n{}",
+            "deadline = \"6s\"\n[relay.first]\n{}[relay.second]\n{}",
             hanging.relay_lines(&scratch),
             second.relay_lines(&scratch)
         )
@@ -298,12 +297,12 @@ fn the_first_of_two_relays_gets_half_of_the_time() {
     let tries = &record["tries"];
     assert_eq!((&tries[0]["relay"], &tries[1]["relay"]), (&"first".into(), &"second".into()), "{record}");
     let took = tries[0]["ms"].as_u64().unwrap();
-    assert!((450..900).contains(&took), "half of the second: {record}");
+    assert!((2700..5400).contains(&took), "half of the time: {record}");
     assert_eq!(working.finish()[0].deliveries.len(), 1);
 
     let (run, record) = send(&scratch, &relays(&hanging), &["bob@example.net"]);
     run.expect_status(69);
-    assert!(run.took < Duration::from_millis(2500), "{}", run.report());
+    run.expect_at_once();
     assert_eq!(record["tries"].as_array().map(Vec::len), Some(2), "{record}");
 }
 
@@ -314,13 +313,13 @@ fn connect_timeout_ends_with_the_login() {
     let working = Server::new().start();
     let scratch = Scratch::new();
     let relays = format!(
-        "deadline = \"20s\"\n[relay.first]\nconnect_timeout = \"200ms\"\n{}[relay.second]\n{}",
+        "deadline = \"40s\"\n[relay.first]\nconnect_timeout = \"3s\"\n{}[relay.second]\n{}",
         slow_login.relay_lines(&scratch),
         working.relay_lines(&scratch)
     );
     let (run, record) = send(&scratch, &relays, &["bob@example.net"]);
     run.expect_status(0);
-    assert!(run.took < Duration::from_secs(5), "{}", run.report());
+    run.expect_at_once();
     assert_eq!(record["tries"][0]["stage"], "AUTH", "{record}");
     assert_eq!(working.finish()[0].deliveries.len(), 1);
 }

@@ -140,6 +140,12 @@ pub(crate) fn every<T: Sync>(cases: &[T], name: impl Fn(&T) -> String + Sync, ch
     assert!(failed.is_empty(), "{} of {} failed\n\n{}", failed.len(), cases.len(), failed.join("\n"));
 }
 
+/// Runs `check` with a deadline in seconds that is to be over, a short one. It answers whether its moment came
+/// before that; on a machine that has much else to do it may not, and then it gets more time.
+pub(crate) fn with_enough_time(check: impl Fn(u32) -> bool) {
+    assert!([1, 5, 25].into_iter().any(check), "the moment did not come within 25 s");
+}
+
 /// Compares standard error, line by line, with the `stderr` patterns of a case. Without any, success
 /// must be silent and failure must not.
 pub(crate) fn check_stderr(case: &Case, run: &Run) {

@@ -65,10 +65,7 @@ fn play(case: &Case) {
 
 pub(crate) fn configuration(case: &Case, scratch: &Scratch, port: u16) -> String {
     let ca = testkit::Certs::shared().write_authority(scratch);
-    let mut top: String = case.values("top").map(|line| format!("{line}\n")).collect();
-    if !top.contains("deadline") {
-        top += "deadline = \"10s\"\n";
-    }
+    let top: String = case.values("top").map(|line| format!("{line}\n")).collect();
     let mut relay: String = case.values("relay").map(|line| format!("{line}\n")).collect();
     for (key, line) in [
         ("host", "host = \"127.0.0.1\"\n"),

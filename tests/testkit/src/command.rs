@@ -10,7 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a run may take before it is ended and fails its test.
-const LIMIT: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Less than anything that a run could wait for by mistake.
+const AT_ONCE: Duration = Duration::from_secs(15);
 
 /// One call of the binary, in an empty environment.
 pub struct Mailchute {
@@ -243,6 +246,17 @@ impl Run {
     pub fn expect_stderr(&self, pattern: &str) -> &Self {
         let first = self.stderr.lines().next().unwrap_or_default();
         assert!(crate::matches(pattern, first), "expected: {pattern}\n{}", self.report());
+        self
+    }
+
+    /// Fails if it waited for something. What waits for nothing is done in a fraction of a second, and in some
+    /// on a machine that has much else to do.
+    ///
+    /// # Panics
+    /// It took a quarter of a minute.
+    #[track_caller]
+    pub fn expect_at_once(&self) -> &Self {
+        assert!(self.took < AT_ONCE, "it waited\n{}", self.report());
         self
     }
 

@@ -20,14 +20,13 @@
 //! | `--` | the client comes back: a new connection |
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::case::{escaped, matches};
 use crate::certs::{Certs, Identity};
-use crate::channel::{Channel, PATIENCE, Socket};
+use crate::channel::{Channel, PATIENCE};
+use crate::door::{Door, Key};
 
 /// The pause between two octets of `slow`.
 const PACE: Duration = Duration::from_millis(100);
@@ -49,7 +48,7 @@ pub struct Dialogue {
 /// A script that is being played.
 pub struct Script {
     port: u16,
-    stop: Arc<Stop>,
+    key: Key,
     player: JoinHandle<Dialogue>,
 }
 
@@ -59,31 +58,25 @@ impl Script {
     /// # Panics
     /// It cannot listen.
     pub fn play(text: &str, identity: Identity) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
-        let port = listener.local_addr().expect("its address").port();
+        let (door, key, address) = Door::tcp();
         let lines: Vec<String> =
             text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect();
-        let stop = Arc::new(Stop::default());
-        let stopped = Arc::clone(&stop);
         let player = thread::spawn(move || {
             let mut dialogue = Dialogue::default();
             for part in lines.split(|line| line == "--") {
-                let accepted = listener.accept();
-                if stopped.is_set() {
+                let Some(client) = door.next() else {
                     dialogue.complaints.push("the client did not connect".to_owned());
                     break;
-                }
-                let result =
-                    accepted.and_then(|(stream, _)| Channel::new(Socket::Tcp(stream), false)).and_then(|channel| {
-                        Player { channel, identity, stop: &stopped, dialogue: &mut dialogue }.play(part)
-                    });
+                };
+                let result = Channel::new(client, false)
+                    .and_then(|channel| Player { channel, identity, door: &door, dialogue: &mut dialogue }.play(part));
                 if let Err(error) = result {
                     dialogue.lines.push(format!("! {error}"));
                 }
             }
             dialogue
         });
-        Self { port, stop, player }
+        Self { port: address.port(), key, player }
     }
 
     /// The port it listens on.
@@ -96,40 +89,16 @@ impl Script {
     /// # Panics
     /// The script asks for something that is not in the table above.
     pub fn finish(self) -> Dialogue {
-        // Wakes a player that still waits for a client.
-        self.stop.set();
-        drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
+        drop(self.key);
         self.player.join().expect("a script that can be played")
-    }
-}
-
-/// Set once the client's process is over.
-#[derive(Default)]
-struct Stop {
-    is_set: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Stop {
-    fn set(&self) {
-        *self.is_set.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_all();
-    }
-
-    fn is_set(&self) -> bool {
-        *self.is_set.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait(&self) {
-        let is_set = self.is_set.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.changed.wait_timeout_while(is_set, PATIENCE, |is_set| !*is_set));
     }
 }
 
 struct Player<'a> {
     channel: Channel,
     identity: Identity,
-    stop: &'a Stop,
+    /// Closed once the client's process is over.
+    door: &'a Door,
     dialogue: &'a mut Dialogue,
 }
 
@@ -196,7 +165,7 @@ impl Player<'_> {
                 }
                 "deaf" => {
                     self.channel.flush()?;
-                    self.stop.wait();
+                    self.door.wait_until_closed(PATIENCE);
                     return Ok(());
                 }
                 "close" => return self.channel.flush(),

@@ -1,15 +1,13 @@
 //! A real SMTP or LMTP server on loopback: TLS, AUTH, pipelining, chunking, and moods.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::certs::{Certs, Identity};
-use crate::channel::{PATIENCE, Socket};
+use crate::channel::PATIENCE;
+use crate::door::{Door, Key};
 use crate::session::{self, Delivery, Session};
 
 /// When TLS begins.
@@ -125,10 +123,9 @@ pub struct Server {
 
 struct Running {
     place: Place,
-    stop: Arc<AtomicBool>,
-    accepting: Option<JoinHandle<()>>,
-    sessions: Arc<Mutex<Vec<Session>>>,
-    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    key: Key,
+    /// Answers the threads of the sessions, in the order in which the clients came.
+    accepting: JoinHandle<Vec<JoinHandle<Session>>>,
 }
 
 enum Place {
@@ -236,47 +233,34 @@ impl Server {
     ///
     /// # Panics
     /// It cannot.
-    pub fn start(mut self) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
-        let place = Place::Tcp(listener.local_addr().expect("its address"));
-        self.run(place, move || listener.accept().map(|(stream, _)| Socket::Tcp(stream)));
-        self
+    pub fn start(self) -> Self {
+        let (door, key, address) = Door::tcp();
+        self.open(Place::Tcp(address), door, key)
     }
 
     /// Listens on a unix socket.
     ///
     /// # Panics
     /// It cannot.
-    pub fn start_at(mut self, path: &Path) -> Self {
-        let listener = UnixListener::bind(path).expect("a unix socket");
-        self.run(Place::Unix(path.to_owned()), move || listener.accept().map(|(stream, _)| Socket::Unix(stream)));
-        self
+    pub fn start_at(self, path: &Path) -> Self {
+        let (door, key) = Door::unix(path);
+        self.open(Place::Unix(path.to_owned()), door, key)
     }
 
-    fn run(&mut self, place: Place, accept: impl Fn() -> io::Result<Socket> + Send + 'static) {
-        let stop = Arc::new(AtomicBool::new(false));
-        let sessions = Arc::new(Mutex::new(Vec::new()));
-        let threads = Arc::new(Mutex::new(Vec::new()));
-        let accepting = {
-            let (stop, sessions, threads) = (Arc::clone(&stop), Arc::clone(&sessions), Arc::clone(&threads));
-            let manners = Arc::new(self.manners.clone());
-            // Made here: the first handshake should not pay for the certificates.
-            Certs::shared();
-            thread::spawn(move || {
-                while let Ok(socket) = accept() {
-                    if stop.load(Ordering::SeqCst) {
-                        return;
-                    }
-                    let (manners, sessions) = (Arc::clone(&manners), Arc::clone(&sessions));
-                    let serve = move || {
-                        let session = session::serve(socket, &manners);
-                        sessions.lock().unwrap_or_else(PoisonError::into_inner).push(session);
-                    };
-                    threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread::spawn(serve));
-                }
-            })
-        };
-        self.running = Some(Running { place, stop, accepting: Some(accepting), sessions, threads });
+    fn open(mut self, place: Place, door: Door, key: Key) -> Self {
+        let manners = Arc::new(self.manners.clone());
+        // Made here: the first handshake should not pay for the certificates.
+        Certs::shared();
+        let accepting = thread::spawn(move || {
+            let mut sessions = Vec::new();
+            while let Some(client) = door.next() {
+                let manners = Arc::clone(&manners);
+                sessions.push(thread::spawn(move || session::serve(client, &manners)));
+            }
+            sessions
+        });
+        self.running = Some(Running { place, key, accepting });
+        self
     }
 
     fn running(&self) -> &Running {
@@ -294,6 +278,11 @@ impl Server {
         }
     }
 
+    /// Whether a session has come to a moment at which it hangs.
+    pub fn is_hanging(&self) -> bool {
+        *self.manners.hanging.count.lock().unwrap_or_else(PoisonError::into_inner) > 0
+    }
+
     /// Waits until a session has come to a moment at which it hangs.
     ///
     /// # Panics
@@ -305,31 +294,17 @@ impl Server {
         assert!(*waited.unwrap_or_else(PoisonError::into_inner).0 > 0, "no session came to the moment to hang");
     }
 
-    /// The sessions that are over, in the order in which they ended.
-    pub fn sessions_so_far(&self) -> Vec<Session> {
-        self.running().sessions.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Stops, waits for the sessions under way, and hands out all of them.
+    /// Stops, waits for the sessions under way, and hands out all of them, in the order in which the clients
+    /// came.
     pub fn finish(mut self) -> Vec<Session> {
-        self.halt();
-        self.sessions_so_far()
+        self.halt()
     }
 
-    fn halt(&mut self) {
-        let Some(running) = &mut self.running else { return };
-        let Some(accepting) = running.accepting.take() else { return };
-        running.stop.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts.
-        match &running.place {
-            Place::Tcp(address) => drop(TcpStream::connect(address)),
-            Place::Unix(path) => drop(UnixStream::connect(path)),
-        }
-        let _ = accepting.join();
-        let threads = std::mem::take(&mut *running.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
-            let _ = thread.join();
-        }
+    fn halt(&mut self) -> Vec<Session> {
+        let Some(Running { key, accepting, .. }) = self.running.take() else { return Vec::new() };
+        drop(key);
+        let sessions = accepting.join().unwrap_or_default();
+        sessions.into_iter().filter_map(|session| session.join().ok()).collect()
     }
 }
 

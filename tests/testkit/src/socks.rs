@@ -1,12 +1,12 @@
 //! A SOCKS5 proxy (RFC 1928, RFC 1929) that leads to one server, whatever it is asked for.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use crate::channel::PATIENCE;
+use crate::channel::{PATIENCE, Socket};
+use crate::door::{Door, Key};
 
 /// No method that the client offers will do.
 const NONE_FITS: u8 = 0xff;
@@ -14,7 +14,7 @@ const NONE_FITS: u8 = 0xff;
 /// A proxy that runs; it stops on drop.
 pub struct Socks {
     port: u16,
-    stop: Arc<AtomicBool>,
+    key: Option<Key>,
     asked: Arc<Mutex<Vec<String>>>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -53,21 +53,16 @@ impl Socks {
     }
 
     fn start(manners: Manners) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
-        let port = listener.local_addr().expect("its address").port();
-        let stop = Arc::new(AtomicBool::new(false));
+        let (door, key, address) = Door::tcp();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let (stopped, told) = (Arc::clone(&stop), Arc::clone(&asked));
+        let told = Arc::clone(&asked);
         let accepting = thread::spawn(move || {
-            while let Ok((stream, _)) = listener.accept() {
-                if stopped.load(Ordering::SeqCst) {
-                    return;
-                }
+            while let Some(Socket::Tcp(stream)) = door.next() {
                 // One client at a time is enough; one that breaks off is its own affair.
                 let _ = serve(stream, &manners, &told);
             }
         });
-        Self { port, stop, asked, accepting: Some(accepting) }
+        Self { port: address.port(), key: Some(key), asked, accepting: Some(accepting) }
     }
 
     /// The port it listens on.
@@ -83,8 +78,7 @@ impl Socks {
 
 impl Drop for Socks {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
-        drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
+        self.key = None;
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
         }

@@ -1,13 +1,11 @@
 //! An HTTP/1.1 server that answers as it is told, and keeps what it was asked.
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crate::certs::{Certs, Identity};
 use crate::channel::{Channel, Socket};
+use crate::door::{Door, Key};
 
 /// One request as it arrived.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +56,7 @@ impl Answer {
 /// A server that runs; it is ended by [`Web::finish`].
 pub struct Web {
     port: u16,
-    stop: Arc<AtomicBool>,
+    key: Key,
     worker: JoinHandle<Vec<Asked>>,
 }
 
@@ -69,22 +67,16 @@ impl Web {
     /// # Panics
     /// It cannot listen.
     pub fn start(identity: Option<Identity>, mut answer: impl FnMut(&Asked) -> Answer + Send + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
-        let port = listener.local_addr().expect("its address").port();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (door, key, address) = Door::tcp();
         let worker = thread::spawn(move || {
             let mut heard = Vec::new();
-            loop {
-                let accepted = listener.accept();
-                if stopped.load(Ordering::SeqCst) {
-                    return heard;
-                }
+            while let Some(client) = door.next() {
                 // A client that breaks off, during the handshake perhaps, is the test's business.
-                let _ = accepted.and_then(|(stream, _)| serve(stream, identity, &mut answer, &mut heard));
+                let _ = serve(client, identity, &mut answer, &mut heard);
             }
+            heard
         });
-        Self { port, stop, worker }
+        Self { port: address.port(), key, worker }
     }
 
     /// One that answers every request with `text`; see [`Answer::text`].
@@ -103,20 +95,18 @@ impl Web {
     /// # Panics
     /// `answer` did.
     pub fn finish(self) -> Vec<Asked> {
-        // Wakes the worker that waits for a client.
-        self.stop.store(true, Ordering::SeqCst);
-        drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
+        drop(self.key);
         self.worker.join().expect("an answer that can be given")
     }
 }
 
 fn serve(
-    stream: TcpStream,
+    client: Socket,
     identity: Option<Identity>,
     answer: &mut impl FnMut(&Asked) -> Answer,
     heard: &mut Vec<Asked>,
 ) -> io::Result<()> {
-    let mut channel = Channel::new(Socket::Tcp(stream), false)?;
+    let mut channel = Channel::new(client, false)?;
     if let Some(identity) = identity {
         channel.start_tls(Certs::shared().config(identity), true)?;
     }
