@@ -5,6 +5,7 @@
 
 use crate::config::relay::{Grant, Place, Relay, SecretKind, TlsMode};
 use crate::failure::{Failure, Kind};
+use crate::oauth::refusal::login_command;
 use crate::outcome::Stage;
 use crate::reply::Reply;
 
@@ -121,9 +122,9 @@ pub fn for_failure(failure: &Failure, relay: &Relay) -> Option<String> {
 
 fn no_passwords(relay: &Relay) -> String {
     format!(
-        "this tenant no longer takes passwords for SMTP: set client_id instead of the password and run `mailchute login \
-         {}`, or use another provider",
-        relay.name
+        "this tenant no longer takes passwords for SMTP: set client_id instead of the password and run `{}`, or use \
+         another provider",
+        login_command(relay)
     )
 }
 
@@ -216,9 +217,9 @@ fn for_token(relay: &Relay) -> String {
     let Some(oauth) = &relay.oauth else {
         return match server {
             Some(_) => format!(
-                "get a new access token with the permission to send, it may have expired; with client_id and `mailchute \
-                 login {}` it is renewed",
-                relay.name
+                "get a new access token with the permission to send, it may have expired; with client_id and `{}` it is \
+                 renewed",
+                login_command(relay)
             ),
             None => "get a new access token with the permission to send: it may have expired".to_owned(),
         };
@@ -254,7 +255,7 @@ fn for_permission(relay: &Relay) -> String {
             format!("the service account lacks the scope {scope}: delegate it domain-wide, and enable the Gmail API")
         }
         Some((Grant::RefreshToken(_), scope)) => {
-            format!("the login does not cover {scope}: run `mailchute login {}` and consent to it", relay.name)
+            format!("the login does not cover {scope}: run `{}` and consent to it", login_command(relay))
         }
         None => "the access token lacks the permission to send: get one with the scope the provider names".to_owned(),
     }

@@ -14,7 +14,8 @@ pub(super) fn turn_into(speaker: &Speaker) -> Result<Caller, Failure> {
     let caller = assume(speaker)?;
     match caller.uid == getuid().as_raw() {
         true => Ok(caller),
-        false => Err(Failure::new(Kind::NoPermission, "--as", "only root can act as another user")),
+        false => Err(Failure::new(Kind::NoPermission, "--as", "only root can act as another user")
+            .hint("put `sudo` in front of the command")),
     }
 }
 

@@ -97,13 +97,18 @@ impl Environment {
                 value => value,
             }),
         );
-        relay.replace("password", secret(variables, &names.password)?);
         let key = relay
             .api
             .and_then(|api| api.credentials.first())
             .map(|first| first.key)
             .or(relay.provider.map(Provider::key));
-        relay.replace(key.unwrap_or("token"), secret(variables, &names.key)?);
+        // A client's secrets, where access tokens are got.
+        let (password, key) = match query.iter().any(|(key, _)| key == "client_id") {
+            true => ("client_secret", "refresh_token"),
+            false => ("password", key.unwrap_or("token")),
+        };
+        relay.replace(password, secret(variables, &names.password)?);
+        relay.replace(key, secret(variables, &names.key)?);
         for (key, value) in query {
             let value = typed(&key, value);
             match policy::KEYS.contains(&key.as_str()) && !relay.api.is_some_and(|api| api.has(&key)) {

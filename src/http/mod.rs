@@ -12,11 +12,14 @@ mod transport;
 
 use std::io::Read;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use ureq::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, USER_AGENT};
 use ureq::http::{Request as HttpRequest, Response as HttpResponse};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 use ureq::{Agent, SendBody};
+use zeroize::Zeroizing;
 
 use self::body::Outgoing;
 use self::transport::{Handed, Progress};
@@ -167,7 +170,10 @@ fn exchange(
     match result {
         Ok(response) => {
             let mut response = read(response);
-            hide(&mut response, request, keys);
+            // An answer to a question may well give what was sent: a refresh token that stays as it is.
+            if is_submission || !response.is_success() {
+                hide(&mut response, request, keys);
+            }
             trace.received(&format!("HTTP {}", response.status));
             if !response.is_success() && !response.body.is_empty() {
                 let shown = &response.body[..response.body.len().min(SHOWN)];
@@ -268,17 +274,37 @@ fn hide(response: &mut Response, request: &Request, keys: &Keys) {
     let logins = request.headers.iter().filter(|(name, _)| *name == "Authorization");
     let logins = logins.filter_map(|(_, value)| value.rsplit([' ', '=']).find(|word| !word.is_empty()));
     for secret in keys.secrets().chain(logins).filter(|secret| secret.len() >= TELLING) {
-        // As JSON has it, with slashes escaped or not.
-        let quoted = secret.replace('\\', "\\\\").replace('"', "\\\"");
-        for form in [quoted.replace('/', "\\/"), quoted, secret.to_owned()] {
+        for form in forms(secret) {
             if memchr::memmem::find(&response.body, form.as_bytes()).is_some() {
                 response.body = without_octets(&response.body, form.as_bytes());
             }
             for (_, value) in &mut response.headers {
-                *value = value.replace(&form, "***");
+                *value = value.replace(form.as_str(), "***");
             }
         }
     }
+}
+
+/// How an answer may write `secret`: as JSON has it, with slashes and what HTML minds escaped or not, as a query has
+/// it, in base64, and as it is.
+fn forms(secret: &str) -> [Zeroizing<String>; 8] {
+    let escaped = |escape: fn(u32) -> String| -> String {
+        let is_plain = |c: char| !matches!(c, '+' | '<' | '>' | '&' | '\'' | '"' | '\\');
+        secret.chars().map(|c| if is_plain(c) { c.to_string() } else { escape(c.into()) }).collect()
+    };
+    let quoted = secret.replace('\\', "\\\\").replace('"', "\\\"");
+    let encoded = form_urlencoded::byte_serialize(secret.as_bytes()).collect::<String>();
+    [
+        quoted.replace('/', "\\/"),
+        quoted,
+        escaped(|c| format!("\\u{c:04X}")),
+        escaped(|c| format!("\\u{c:04x}")),
+        encoded.replace('+', "%20").replace("%7E", "~"),
+        STANDARD_NO_PAD.encode(secret),
+        URL_SAFE_NO_PAD.encode(secret),
+        secret.to_owned(),
+    ]
+    .map(Zeroizing::new)
 }
 
 fn without_octets(text: &[u8], secret: &[u8]) -> Vec<u8> {
@@ -340,5 +366,15 @@ mod tests {
         hide(&mut response, &request, &keys);
         assert_eq!(String::from_utf8_lossy(&response.body), r#"{"a":"***","b":"***","c":"***"} ***"#);
         assert_eq!(response.headers[0].1, "https://x/?t=***");
+        for form in [
+            r"FwoG/abc\u0022def\u002B123",
+            r"FwoG/abc\u0022def\u002b123",
+            "FwoG%2Fabc%22def%2B123",
+            "RndvRy9hYmMiZGVmKzEyMw",
+        ] {
+            let mut response = Response { status: 403, body: form.into(), ..Response::default() };
+            hide(&mut response, &request, &keys);
+            assert_eq!(String::from_utf8_lossy(&response.body), "***");
+        }
     }
 }

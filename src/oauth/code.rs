@@ -6,16 +6,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::endpoint::Client;
+use super::endpoint::{Client, QUOTED};
 use super::store::Granted;
 use crate::config::relay::{OAuth, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::reply::printable;
 use crate::secret::Secret;
-
-/// What is quoted of an error's description, in bytes.
-const QUOTED: usize = 400;
 
 /// One request for an authorization code.
 #[derive(Debug)]
@@ -25,6 +22,8 @@ pub struct Authorization {
     /// Ties the code to this process.
     verifier: Secret,
     redirect_uri: String,
+    /// Who answers, where that is known.
+    issuer: Option<&'static str>,
 }
 
 /// What a browser brings back.
@@ -39,13 +38,14 @@ pub enum Answer {
 }
 
 impl Authorization {
-    /// A request whose answer goes to `redirect_uri`.
+    /// A request to the server of `oauth`, whose answer goes to `redirect_uri`.
     ///
     /// # Errors
     /// `System`: there are no random octets.
-    pub fn new(redirect_uri: impl Into<String>) -> Result<Self, Failure> {
+    pub fn new(oauth: &OAuth, redirect_uri: impl Into<String>) -> Result<Self, Failure> {
         let verifier = Secret::new(random()?);
-        Ok(Self { state: random()?, verifier, redirect_uri: redirect_uri.into() })
+        let issuer = oauth.server.and_then(|server| server.issuer);
+        Ok(Self { state: random()?, verifier, redirect_uri: redirect_uri.into(), issuer })
     }
 
     /// The address to open in a browser; asks for `scope`.
@@ -78,6 +78,12 @@ impl Authorization {
             form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value)
         };
         if value("state").as_deref() != Some(self.state.as_str()) {
+            return Answer::Foreign;
+        }
+        // Another server's code is not for this one (RFC 9207 2.4).
+        if let (Some(issuer), Some(said)) = (self.issuer, value("iss"))
+            && said != issuer
+        {
             return Answer::Foreign;
         }
         if let Some(error) = value("error") {
@@ -169,6 +175,7 @@ pub(super) mod tests {
             state: "the state".to_owned(),
             verifier: Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".to_owned()),
             redirect_uri: "http://127.0.0.1:1023".to_owned(),
+            issuer: Some("https://accounts.google.com"),
         }
     }
 
@@ -178,10 +185,19 @@ pub(super) mod tests {
 
     #[test]
     fn an_answer_counts_with_the_state_of_the_request() {
-        for query in ["", "code=4/0Ab", "code=4/0Ab&state=another", "state=the+state", "state=the+state&code="] {
+        for query in [
+            "",
+            "code=4/0Ab",
+            "code=4/0Ab&state=another",
+            "state=the+state",
+            "state=the+state&code=",
+            "state=the+state&code=4/0Ab&iss=https://login.example",
+        ] {
             assert!(matches!(authorization().read(query), Answer::Foreign), "{query}");
         }
-        let Answer::Code(code) = authorization().read("state=the+state&code=4%2F0Ab&scope=x") else {
+        let Answer::Code(code) =
+            authorization().read("state=the+state&iss=https://accounts.google.com&code=4%2F0Ab&scope=x")
+        else {
             panic!("no code")
         };
         assert_eq!(code.expose(), "4/0Ab");

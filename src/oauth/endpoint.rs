@@ -18,14 +18,14 @@ use crate::secret::Secret;
 const USUAL_LIFE: u32 = 3600;
 
 /// What is quoted of an error's description, in bytes.
-const QUOTED: usize = 400;
+pub(super) const QUOTED: usize = 400;
 
 /// The client that asks: what is sent to the server beside the grant.
 pub struct Client<'a> {
     relay: &'a Relay,
     /// Its configuration.
     pub oauth: &'a OAuth,
-    /// What was read of the configuration: kept out of sight.
+    /// What was read of the configuration.
     keys: Keys,
 }
 
@@ -43,10 +43,13 @@ pub struct Refusal {
 }
 
 /// A parameter of a request.
-pub type Field<'a> = (&'a str, &'a str);
+pub type Field<'a> = (&'static str, &'a str);
+
+/// Those that are secrets: an answer that repeats one is stripped of it.
+const SECRET_FIELDS: &[&str] = &["client_secret", "refresh_token", "device_code", "code", "code_verifier", "assertion"];
 
 impl<'a> Client<'a> {
-    /// The client of `relay`, its secrets read. What is weak about a file's owner or mode is added to `warnings`.
+    /// The client of `relay`, its secrets read; a refresh token is none of them. What is weak about a file's owner or mode is added to `warnings`.
     ///
     /// # Errors
     /// As [`Source::read`](crate::secret::Source::read).
@@ -57,7 +60,7 @@ impl<'a> Client<'a> {
         warnings: &mut Vec<String>,
     ) -> Result<Self, Failure> {
         let mut keys = Keys::default();
-        for (key, source) in oauth.secrets() {
+        for (key, source) in oauth.secrets().filter(|(key, _)| *key != "refresh_token") {
             keys.insert(key, source.read(relay.strict_modes, deadline, warnings)?);
         }
         Ok(Self { relay, oauth, keys })
@@ -76,16 +79,26 @@ impl<'a> Client<'a> {
         let client = Some(("client_id", self.oauth.client_id.as_str())).filter(|(_, id)| !id.is_empty());
         let secret = self.secret("client_secret").map(|secret| ("client_secret", secret));
         let all = fields.iter().copied().chain(client).chain(secret);
+        let mut hidden = Keys::default();
+        for (name, value) in all.clone().filter(|(name, _)| SECRET_FIELDS.contains(name)) {
+            hidden.insert(name, Secret::new(value.to_owned()));
+        }
         let form = form_urlencoded::Serializer::new(String::with_capacity(2048)).extend_pairs(all).finish();
         let body = vec![Piece::Octets(form.into_bytes())];
         let mut request = Request::post("", "application/x-www-form-urlencoded", body);
-        let answer = http::ask(self.relay, endpoint, &request, &self.keys, deadline);
+        let answer = http::ask(self.relay, endpoint, &request, &hidden, deadline);
         for piece in &mut request.body {
             if let Piece::Octets(octets) = piece {
                 octets.zeroize();
             }
         }
-        answer
+        match answer {
+            Ok(response) if response.is_success() && !response.is_whole => {
+                let why = "gave an answer that does not come to its end";
+                Err(Failure::new(Kind::Unavailable, endpoint.place.to_string(), why))
+            }
+            answer => answer,
+        }
     }
 
     /// Asks for a token.
@@ -100,7 +113,7 @@ impl<'a> Client<'a> {
         }
         let given = response
             .json::<Given>()
-            .filter(|given| !given.access_token.is_empty() && given.token_type.eq_ignore_ascii_case("bearer"));
+            .filter(|given| is_bearer(&given.access_token) && given.token_type.eq_ignore_ascii_case("bearer"));
         response.body.zeroize();
         let Some(given) = given else {
             let why = "gave an answer that is not the token RFC 6749 documents";
@@ -127,20 +140,27 @@ struct Given {
     scope: Option<String>,
 }
 
+/// Whether `token` can stand in an Authorization field and in a SASL response, where it must not end either.
+fn is_bearer(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|octet| octet.is_ascii_graphic())
+}
+
 /// A number, or as some servers have it, a string of one.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Seconds {
-    Number(u32),
+    Number(f64),
     Text(String),
 }
 
 impl Seconds {
+    /// Whole seconds; what is less than none or no number is none.
     pub(super) fn number(self) -> u32 {
-        match self {
+        let number = match self {
             Self::Number(number) => number,
-            Self::Text(text) => text.parse().unwrap_or(0),
-        }
+            Self::Text(text) => text.parse().unwrap_or(0.0),
+        };
+        number as u32
     }
 }
 

@@ -80,9 +80,12 @@ fn offline(oauth: &OAuth) -> &'static str {
     oauth.server.map_or("", |server| server.offline_scope)
 }
 
-/// What to name when a code is redeemed: `None`, whatever was granted.
+/// What to name when a code or a refresh token is redeemed. Without a scope, what was granted comes back whole
+/// (RFC 6749 6); a server with scopes of several resources has to be told which is meant, and Microsoft gives another
+/// refresh token, before this one ends after 90 days, only where `offline_access` is named again.
 pub fn redeemed_scope(oauth: &OAuth) -> Option<String> {
-    has_resources(oauth).then(|| own_scope(oauth))
+    let scope = own_scope(oauth);
+    (!scope.is_empty() && (oauth.server.is_none() || has_resources(oauth))).then_some(scope)
 }
 
 /// The host of a redirect URI on the person's machine.
@@ -115,10 +118,10 @@ pub fn keep(
         };
         return Err(Failure::new(Kind::Configuration, format!("relay {}", relay.name), why).hint(hint));
     }
-    // Not said: as asked for (RFC 6749 5.1).
-    granted.scope.get_or_insert_with(|| asked.to_owned());
     let _lock = store.lock(deadline)?;
     let mut tokens = Tokens::of(oauth);
+    // Not said: as asked for (RFC 6749 5.1).
+    tokens.scope = granted.scope.take().unwrap_or_else(|| asked.to_owned());
     tokens.take(&oauth.scope, granted, None, Timestamp::now());
     store.save(&tokens)?;
     Ok(tokens)

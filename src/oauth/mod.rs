@@ -68,73 +68,106 @@ fn access(
 ) -> Result<Option<Access>, Failure> {
     let Some(oauth) = &relay.oauth else { return Ok(None) };
     trace.stage = Some(Stage::Auth);
-    let usable = |tokens: &Tokens, to_the_end| {
-        let token = tokens.access(&oauth.scope, Timestamp::now(), to_the_end);
-        token.filter(|token| Some(*token) != refused).cloned()
-    };
-    let kept = |token| Ok(Some(Access { token, is_kept: true }));
-    let needs_login = matches!(oauth.grant, Grant::RefreshToken(None));
+    let given = given(relay, oauth, deadline, &mut trace.warnings)?;
+    let needs_login = login::needs_person(oauth);
     let store = match Store::of(oauth, &Caller::current()) {
         Ok(store) => Some(store),
         Err(failure) if needs_login => return Err(failure),
         // A container may have no place to keep anything: then every message asks.
         Err(_) => None,
     };
-    let load = |warnings: &mut Vec<String>| match &store {
-        Some(store) => store.load(relay.strict_modes, warnings),
-        None => Ok(None),
-    };
-    let before = load(&mut trace.warnings)?;
+    let wanted = Wanted { relay, oauth, given, refused, store };
+    let before = wanted.load(&mut trace.warnings)?;
     if needs_login && before.is_none() {
         return Err(not_logged_in(relay, oauth));
     }
-    if let Some(token) = before.as_ref().and_then(|tokens| usable(tokens, false)) {
-        return kept(token);
+    let usable = |to_the_end| before.as_ref().and_then(|tokens| wanted.usable(tokens, to_the_end));
+    if let Some(kept) = usable(false) {
+        return Ok(Some(kept));
     }
-    let lock = match &store {
-        None => None,
-        Some(store) => match store.lock(deadline) {
-            Ok(lock) => Some(lock),
-            Err(failure) if failure.kind == Kind::CannotCreate => {
+    let Some(last) = usable(true) else { return wanted.renewed(deadline, trace).map(Some) };
+    // It has a while to go; whether the server is back by then is another message's concern.
+    match wanted.renewed(deadline.half(), trace) {
+        Err(failure) if is_passing(&failure) => {
+            trace.warnings.push(format!("the access token could not be renewed, and ends soon: {failure}"));
+            Ok(Some(last))
+        }
+        result => result.map(Some),
+    }
+}
+
+/// The access token that is wanted.
+struct Wanted<'a> {
+    relay: &'a Relay,
+    oauth: &'a OAuth,
+    /// The configured refresh token.
+    given: Option<Secret>,
+    /// Not this one.
+    refused: Option<&'a Secret>,
+    /// Where it is kept, if it can be.
+    store: Option<Store>,
+}
+
+impl Wanted<'_> {
+    /// What is kept.
+    fn load(&self, warnings: &mut Vec<String>) -> Result<Option<Tokens>, Failure> {
+        let Some(store) = &self.store else { return Ok(None) };
+        let kept = store.load(self.relay.strict_modes, warnings)?;
+        Ok(kept.filter(|tokens| tokens.are_of(self.given.as_ref())))
+    }
+
+    /// The one in `tokens`.
+    fn usable(&self, tokens: &Tokens, to_the_end: bool) -> Option<Access> {
+        let token = tokens.access(&self.oauth.scope, Timestamp::now(), to_the_end)?;
+        (Some(token) != self.refused).then(|| Access { token: token.clone(), is_kept: true })
+    }
+
+    /// A new one, kept for those who come next.
+    fn renewed(&self, deadline: Deadline, trace: &mut Trace) -> Result<Access, Failure> {
+        let Self { relay, oauth, given, store, .. } = self;
+        let lock = match store.as_ref().map(|store| store.lock(deadline)) {
+            None => None,
+            Some(Ok(lock)) => Some(lock),
+            Some(Err(failure)) if failure.kind == Kind::CannotCreate => {
                 trace.warnings.push(format!("the access token cannot be kept: {failure}"));
                 None
             }
-            Err(failure) => return Err(failure),
-        },
-    };
-    let mut tokens = load(&mut trace.warnings)?.unwrap_or_else(|| Tokens::of(oauth));
-    // Whoever had the lock before us may have renewed it.
-    if let Some(token) = usable(&tokens, false) {
-        return kept(token);
+            Some(Err(failure)) => return Err(failure),
+        };
+        let mut tokens = self.load(&mut trace.warnings)?.unwrap_or_else(|| Tokens::of(oauth));
+        // Whoever had the lock before us may have renewed it.
+        if let Some(kept) = self.usable(&tokens, false) {
+            return Ok(kept);
+        }
+        let client = Client::of(relay, oauth, deadline, &mut trace.warnings)?;
+        let granted = ask(&client, relay, &tokens, given.as_ref(), deadline)?;
+        trace.note(&format!("access token from {}, for {} s", oauth.token_endpoint.place, granted.expires_in));
+        let token = granted.access_token.clone();
+        let is_rotated = granted.refresh_token.is_some();
+        tokens.take(&oauth.scope, granted, given.as_ref(), Timestamp::now());
+        let trouble = match (store, lock) {
+            (Some(store), Some(_lock)) => store.save(&tokens).err().map(|failure| failure.to_string()),
+            _ => is_rotated.then(|| "there is no place for them".to_owned()),
+        };
+        if let Some(trouble) = trouble {
+            let rest = if is_rotated { "; the server gave a new refresh token, and the old one may end" } else { "" };
+            trace.warnings.push(format!("the tokens cannot be kept: {trouble}{rest}"));
+        }
+        Ok(Access { token, is_kept: false })
     }
-    let client = Client::of(relay, oauth, deadline, &mut trace.warnings)?;
-    let given = client.secret("refresh_token").map(|token| Secret::new(token.to_owned()));
-    let granted = match ask(&client, relay, &tokens, given.as_ref(), deadline) {
-        Ok(granted) => granted,
-        Err(failure) => {
-            // It has a while to go; whether the server is back by then is another message's concern.
-            let Some(token) = usable(&tokens, true).filter(|_| is_passing(&failure)) else { return Err(failure) };
-            trace.warnings.push(format!("the access token could not be renewed, and ends soon: {failure}"));
-            return kept(token);
-        }
-    };
-    trace.note(&format!("access token from {}, for {} s", oauth.token_endpoint.place, granted.expires_in));
-    let token = granted.access_token.clone();
-    let is_rotated = granted.refresh_token.is_some();
-    tokens.take(&oauth.scope, granted, given.as_ref(), Timestamp::now());
-    match (&store, lock) {
-        (Some(store), Some(_lock)) => {
-            if let Err(failure) = store.save(&tokens) {
-                trace.warnings.push(format!("the tokens cannot be kept: {failure}"));
-            }
-        }
-        _ if is_rotated => {
-            let why = "the server gave a new refresh token, and there is no place to keep it: the old one may end";
-            trace.warnings.push(why.to_owned());
-        }
-        _ => {}
+}
+
+/// The configured refresh token.
+fn given(
+    relay: &Relay,
+    oauth: &OAuth,
+    deadline: Deadline,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Secret>, Failure> {
+    match &oauth.grant {
+        Grant::RefreshToken(Some(source)) => source.read(relay.strict_modes, deadline, warnings).map(Some),
+        _ => Ok(None),
     }
-    Ok(Some(Access { token, is_kept: false }))
 }
 
 /// Asks for an access token, whatever is kept, and keeps it in `store`: a check that no person has to be asked.
@@ -148,10 +181,11 @@ pub fn renew(
     deadline: Deadline,
     warnings: &mut Vec<String>,
 ) -> Result<Tokens, Failure> {
+    let given = given(relay, oauth, deadline, warnings)?;
     let client = Client::of(relay, oauth, deadline, warnings)?;
-    let given = client.secret("refresh_token").map(|token| Secret::new(token.to_owned()));
     let _lock = store.lock(deadline)?;
-    let mut tokens = store.load(relay.strict_modes, warnings)?.unwrap_or_else(|| Tokens::of(oauth));
+    let kept = store.load(relay.strict_modes, warnings)?.filter(|tokens| tokens.are_of(given.as_ref()));
+    let mut tokens = kept.unwrap_or_else(|| Tokens::of(oauth));
     let granted = ask(&client, relay, &tokens, given.as_ref(), deadline)?;
     tokens.take(&oauth.scope, granted, given.as_ref(), Timestamp::now());
     store.save(&tokens)?;
@@ -167,18 +201,17 @@ fn ask(
     deadline: Deadline,
 ) -> Result<Granted, Failure> {
     let oauth = client.oauth;
-    let scope = Some(("scope", oauth.scope.as_str())).filter(|(_, scope)| !scope.is_empty());
     let answer = match &oauth.grant {
         Grant::RefreshToken(_) => {
             let token = tokens.refresh_token(given).ok_or_else(|| not_logged_in(relay, oauth))?;
-            // Without a scope, what was granted comes back whole (RFC 6749 6); only a server with scopes of
-            // several resources has to be told which is meant.
-            let scope = scope.filter(|_| oauth.server.is_none_or(|server| server.tenant.is_some()));
+            let scope = login::redeemed_scope(oauth);
+            let scope = scope.as_ref().map(|scope| ("scope", scope.as_str()));
             let fields = [("grant_type", "refresh_token"), ("refresh_token", token.expose())];
             client.token(&fields.into_iter().chain(scope).collect::<Vec<_>>(), deadline)?
         }
         Grant::ClientCredentials => {
             let fields = [("grant_type", "client_credentials")];
+            let scope = Some(("scope", oauth.scope.as_str())).filter(|(_, scope)| !scope.is_empty());
             client.token(&fields.into_iter().chain(scope).collect::<Vec<_>>(), deadline)?
         }
         Grant::ServiceAccount(_) => {

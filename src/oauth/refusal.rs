@@ -19,7 +19,12 @@ impl Refusal {
             (error, text) => format!("gives no access token: {error}: {text} (HTTP {})", self.status),
         };
         if self.is_transient() {
-            return Failure::refused(what, Reply::new(454, Some(Enhanced::new(4, 7, 0)), &said)).at(Stage::Auth);
+            let failure = Failure::refused(what, Reply::new(454, Some(Enhanced::new(4, 7, 0)), &said)).at(Stage::Auth);
+            // Not an answer of an authorization server at all, but for one that has too much to do.
+            return match (self.error.as_str(), self.status) {
+                ("", 300..=428 | 430..=499) => failure.hint("check token_endpoint, and what is between here and there"),
+                _ => failure,
+            };
         }
         let reply = Reply::new(535, Some(Enhanced::new(5, 7, 8)), &said);
         Failure::refused(what, reply).at(Stage::Auth).hint(self.hint(relay, oauth))
@@ -48,6 +53,13 @@ impl Refusal {
         if says(&["AADSTS700016", "AADSTS90002"]) {
             return "check tenant and client_id: this directory does not know the application".to_owned();
         }
+        if says(&["AADSTS50194", "AADSTS50059"]) {
+            return "set tenant to the directory's id or domain: the application is registered for one directory only"
+                .to_owned();
+        }
+        if says(&["AADSTS9002346", "AADSTS9002331"]) {
+            return "set tenant = \"consumers\": the application is registered for personal accounts only".to_owned();
+        }
         if says(&["AADSTS7000218"]) {
             return "allow public client flows in the app registration, or put its secret into client_secret"
                 .to_owned();
@@ -55,7 +67,8 @@ impl Refusal {
         if says(&["AADSTS700025"]) {
             return "the application is registered as a public client: leave client_secret out".to_owned();
         }
-        if self.error == "invalid_grant" && self.clock.abs() > CLOCK_TOLERANCE {
+        let is_signed = matches!(oauth.grant, Grant::ServiceAccount(_));
+        if is_signed && self.error == "invalid_grant" && self.clock.abs() > CLOCK_TOLERANCE {
             let (seconds, how) = (self.clock.abs(), if self.clock > 0 { "behind" } else { "ahead of" });
             return format!("this host's clock is {seconds} s {how} the server's: set it right");
         }

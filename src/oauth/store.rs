@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
+use super::login::needs_person;
 use crate::caller::Caller;
 use crate::config::relay::{Grant, OAuth};
 use crate::deadline::Deadline;
@@ -41,12 +42,12 @@ pub struct Tokens {
     /// The refresh token, where the grant has one.
     #[serde(default, with = "exposed")]
     refresh_token: Option<Secret>,
-    /// The configured refresh token that this one came from, as a digest.
+    /// The configured refresh token that all of them came from, as a digest.
     #[serde(default)]
     origin: Option<String>,
     /// What was granted at the login.
     #[serde(default)]
-    scope: String,
+    pub(super) scope: String,
     /// An access token for each scope that was asked for.
     #[serde(default)]
     access: Vec<AccessToken>,
@@ -95,7 +96,7 @@ impl Tokens {
             // A clock that was put back makes every end look far away.
             kept.scope == scope
                 && kept.since <= now + MARGIN
-                && now + margin.min((kept.until - kept.since) / 2) < kept.until
+                && now + margin.min(kept.until.saturating_sub(kept.since) / 2) < kept.until
         };
         self.access.iter().find(is_good)?.token.as_ref()
     }
@@ -110,15 +111,15 @@ impl Tokens {
         &self.scope
     }
 
-    /// The refresh token that follows from `given`, the configured one; without that, the kept one.
+    /// Whether they came from `given`, the configured refresh token; `None`: from a login. Another one in the
+    /// configuration is newer than all that became of the old one.
+    pub fn are_of(&self, given: Option<&Secret>) -> bool {
+        self.origin == given.map(|given| hex(given.expose()))
+    }
+
+    /// The refresh token that followed from `given`, the configured one, or from a login.
     pub fn refresh_token(&self, given: Option<&Secret>) -> Option<Secret> {
-        match given {
-            // Another one in the configuration is newer than what became of the old one.
-            Some(given) if self.origin.as_ref() != Some(&hex(given.expose())) => Some(given.clone()),
-            Some(given) => Some(self.refresh_token.clone().unwrap_or_else(|| given.clone())),
-            None if self.origin.is_some() => None,
-            None => self.refresh_token.clone(),
-        }
+        self.refresh_token.as_ref().or(given).cloned()
     }
 
     /// Takes in what was given for `scope` at `now`; `given` is the configured refresh token.
@@ -131,13 +132,8 @@ impl Tokens {
             since,
             until: since + i64::from(granted.expires_in),
         });
-        if let Some(granted) = granted.scope {
-            self.scope = granted;
-        }
-        if granted.refresh_token.is_some() {
-            self.refresh_token = granted.refresh_token;
-            self.origin = given.map(|given| hex(given.expose()));
-        }
+        self.refresh_token = granted.refresh_token.or(self.refresh_token.take());
+        self.origin = given.map(|given| hex(given.expose()));
     }
 }
 
@@ -170,17 +166,30 @@ impl Store {
     /// # Errors
     /// `CannotCreate`: there is no place for one.
     pub fn of(oauth: &OAuth, caller: &Caller) -> Result<Self, Failure> {
-        let place = match Path::new(PLACE).is_dir() {
-            true => Some(Path::new(PLACE).join(caller.uid.to_string())),
-            false => {
-                caller.own(directories::BaseDirs::state_dir, ".local/state").map(|own| own.join("mailchute/tokens"))
-            }
+        let cannot = |why: &str| Failure::new(Kind::CannotCreate, PLACE, why);
+        if caller.privileged && !needs_person(oauth) {
+            // It came from a secret that the caller may not read.
+            return Err(cannot("with a set-group-id binary, only a person's login is kept"));
+        }
+        let home = || Some(caller.own(directories::BaseDirs::state_dir, ".local/state")?.join("mailchute/tokens"));
+        let name = name(oauth);
+        let file = if Path::new(PLACE).is_dir() {
+            let file = Path::new(PLACE).join(caller.uid.to_string()).join(&name);
+            // A login from before there was this place still counts.
+            let older = || home().map(|home| home.join(&name)).filter(|older| older.is_file());
+            if file.is_file() { file } else { older().unwrap_or(file) }
+        } else {
+            let why = "no such directory, and the caller has no home to keep tokens in";
+            let hint = format!("as root: install -d -m 0755 /var/lib/mailchute && install -d -m 1733 {PLACE}");
+            home().ok_or_else(|| cannot(why).hint(hint))?.join(&name)
         };
-        let place = place.ok_or_else(|| {
-            Failure::new(Kind::CannotCreate, PLACE, "no such directory, and the caller has no home to keep tokens in")
-                .hint(format!("as root: install -d -m 0755 /var/lib/mailchute && install -d -m 1733 {PLACE}"))
-        })?;
-        Ok(Self { file: place.join(name(oauth)), uid: caller.uid })
+        let store = Self { file, uid: caller.uid };
+        let is_closed = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        if !needs_person(oauth) && fs::symlink_metadata(store.directory()).is_err_and(is_closed) {
+            // Homes are hidden from many services, which do without.
+            return Err(Failure::new(Kind::CannotCreate, store.directory().display().to_string(), "cannot be reached"));
+        }
+        Ok(store)
     }
 
     /// Where it is.
@@ -213,7 +222,7 @@ impl Store {
         }
         serde_json::from_slice(&text).map(Some).map_err(|_| {
             Failure::new(Kind::Configuration, self.file.display().to_string(), "is not a file of tokens")
-                .hint("remove it and log in again")
+                .hint("remove it: `mailchute login` makes another")
         })
     }
 
@@ -244,15 +253,21 @@ impl Store {
         let failed = |error: &io::Error| {
             Failure::new(Kind::CannotCreate, path.display().to_string(), format!("cannot be made: {error}"))
         };
-        let flags = nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC;
-        let open =
-            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).custom_flags(flags).open(&path);
-        let mut file = open.map_err(|error| failed(&error))?;
+        let mut options = OpenOptions::new();
+        // What is no file, such as a FIFO, is not waited for.
+        options.create(true).truncate(false).write(true).mode(0o600);
+        options.custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK);
         loop {
+            let file = options.open(&path).map_err(|error| failed(&error))?;
+            let inode = file.metadata().map_err(|error| failed(&error))?.ino();
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(Lock(lock)),
-                Err((again, nix::errno::Errno::EWOULDBLOCK | nix::errno::Errno::EINTR)) if !deadline.is_over() => {
-                    file = again;
+                // One that was removed meanwhile keeps nobody out.
+                Ok(lock) if fs::symlink_metadata(&path).is_ok_and(|found| found.ino() == inode) => {
+                    return Ok(Lock(lock));
+                }
+                Ok(_) if !deadline.is_over() => {}
+                Ok(_) => return Err(failed(&io::ErrorKind::NotFound.into())),
+                Err((_, nix::errno::Errno::EWOULDBLOCK | nix::errno::Errno::EINTR)) if !deadline.is_over() => {
                     // flock(2) knows no deadline.
                     thread::sleep(LOCK_PAUSE.min(deadline.left()));
                 }
@@ -275,13 +290,18 @@ impl Store {
         };
         let directory = self.make_directory()?;
         let text = Zeroizing::new(serde_json::to_vec_pretty(tokens).map_err(|error| failed(&error))?);
+        if text.len() > secret::LIMIT {
+            return Err(failed(&"the tokens are too large"));
+        }
         let write = || -> io::Result<()> {
             let mut file = NamedTempFile::new_in(directory)?;
-            if let Ok(before) = fs::symlink_metadata(&self.file) {
-                if (before.uid(), before.gid()) != (self.uid, nix::unistd::getegid().as_raw()) {
-                    fchown(file.as_file(), Some(before.uid()), Some(before.gid()))?;
-                }
-                file.as_file().set_permissions(Permissions::from_mode(before.mode() & 0o7777))?;
+            // A link has no mode that means anything.
+            if let Some(before) = fs::symlink_metadata(&self.file).ok().filter(Metadata::is_file) {
+                let is_ours = (before.uid(), before.gid()) == (self.uid, nix::unistd::getegid().as_raw());
+                let is_kept = is_ours || fchown(file.as_file(), Some(before.uid()), Some(before.gid())).is_ok();
+                // What another group may do is not for ours; the tokens matter more than their owner.
+                let mode = before.mode() & if is_kept { 0o7777 } else { 0o700 };
+                file.as_file().set_permissions(Permissions::from_mode(mode))?;
             }
             file.write_all(&text)?;
             file.as_file().sync_all()?;
@@ -328,11 +348,12 @@ pub struct Lock(#[expect(dead_code, reason = "let go when dropped")] Flock<File>
 /// A name that two logins share only if they are one.
 fn name(oauth: &OAuth) -> String {
     let grant = match &oauth.grant {
-        Grant::RefreshToken(_) => "refresh_token".to_owned(),
-        Grant::ClientCredentials => "client_credentials".to_owned(),
-        Grant::ServiceAccount(key) => format!("service_account\n{}", key.describe()),
+        Grant::RefreshToken(None) => "login",
+        Grant::RefreshToken(Some(_)) => "refresh_token",
+        Grant::ClientCredentials => "client_credentials",
+        Grant::ServiceAccount(_) => "service_account",
     };
-    let identity = [&oauth.token_endpoint.url, &oauth.client_id, &oauth.account, &grant].map(String::as_str).join("\n");
+    let identity = [&oauth.token_endpoint.url, &oauth.client_id, &oauth.account, grant].join("\n");
     format!("{}.json", &hex(&identity)[..16])
 }
 

@@ -5,6 +5,8 @@
 pub struct AuthorizationServer {
     /// Where a browser is sent (RFC 6749 3.1).
     pub authorization_endpoint: &'static str,
+    /// What its answers say in `iss` (RFC 9207 2), where they say it.
+    pub issuer: Option<&'static str>,
     /// Where tokens are asked for (RFC 6749 3.2).
     pub token_endpoint: &'static str,
     /// Where a login without a browser begins (RFC 8628 3.1).
@@ -39,6 +41,7 @@ pub struct Scopes {
 /// Google; the addresses are those of its own client libraries.
 pub(super) static GOOGLE: AuthorizationServer = AuthorizationServer {
     authorization_endpoint: "https://accounts.google.com/o/oauth2/v2/auth",
+    issuer: Some("https://accounts.google.com"),
     token_endpoint: "https://oauth2.googleapis.com/token",
     device_authorization_endpoint: "https://oauth2.googleapis.com/device/code",
     tenant: None,
@@ -55,6 +58,7 @@ pub(super) static GOOGLE: AuthorizationServer = AuthorizationServer {
 /// Microsoft's identity platform, version 2.
 pub(super) static MICROSOFT: AuthorizationServer = AuthorizationServer {
     authorization_endpoint: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/authorize",
+    issuer: None,
     token_endpoint: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
     device_authorization_endpoint: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/devicecode",
     tenant: Some("common"),

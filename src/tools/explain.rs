@@ -131,7 +131,7 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
         page.row("", &warning);
     }
     if let Some(oauth) = &relay.oauth {
-        oauth_rows(oauth, caller, strict, page);
+        oauth_rows(relay, oauth, caller, strict, page);
     }
     if let Some(interface) = &relay.api {
         for (key, source) in &interface.credentials {
@@ -156,9 +156,9 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
 }
 
 /// How an access token is got, and whether one is kept.
-fn oauth_rows(oauth: &OAuth, caller: &Caller, strict: bool, page: &mut Page) {
+fn oauth_rows(relay: &Relay, oauth: &OAuth, caller: &Caller, strict: bool, page: &mut Page) {
     let how = match oauth.grant {
-        Grant::RefreshToken(None) => "by the refresh token that `mailchute login` keeps",
+        Grant::RefreshToken(None) => &format!("by the refresh token that `mailchute login {}` keeps", relay.name),
         Grant::RefreshToken(Some(_)) => "by the configured refresh token",
         Grant::ClientCredentials => "by the application's own credentials",
         Grant::ServiceAccount(_) => "by the service account's key",

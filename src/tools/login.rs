@@ -92,11 +92,17 @@ fn log_in(invocation: &Invocation, login: &Login, caller: &Caller) -> Result<(),
         let client = Client::of(relay, oauth, Deadline::after(ANSWER), &mut warnings)?;
         let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
         let flow = login::flow(oauth, login.flow(), std::io::stdin().is_terminal(), has_display)?;
-        let asked = login::asked_scope(oauth, flow, choice::shared_scopes(&candidates, caller, oauth, &store));
+        let sharing = choice::sharing(&candidates, caller, &store);
+        let scopes = std::iter::once(oauth).chain(sharing.iter().map(|(_, oauth)| *oauth));
+        let asked = login::asked_scope(oauth, flow, scopes.map(|oauth| oauth.scope.as_str()));
         // Whether anything can be kept is known before a person is asked.
         drop(store.lock(Deadline::after(ANSWER))?);
         say(&format!("{}\n\n", title(relay, oauth)))?;
         let granted = grant(flow, &client, relay, &asked)?;
+        for (other, oauth) in sharing.iter().filter(|(_, oauth)| !login::missing(oauth, &asked).is_empty()) {
+            let name = &other.relay.name;
+            warnings.push(format!("relay {name} needs {} too: log in for it as well, once", oauth.scope));
+        }
         login::keep(&store, relay, oauth, granted, &asked, Deadline::after(ANSWER))?
     } else {
         if login.flow().is_some() {
@@ -126,7 +132,7 @@ fn grant(flow: Flow, client: &Client<'_>, relay: &Relay, asked: &str) -> Result<
         }
         Flow::Browser => {
             let loopback = Loopback::open(login::loopback_host(oauth))?;
-            let authorization = Authorization::new(loopback.uri())?;
+            let authorization = Authorization::new(oauth, loopback.uri())?;
             let url = authorization.url(oauth, asked)?;
             say(&format!(
                 "Open this address in a browser on this machine (on another one, use `--paste`):\n\n{url}\n\n\
@@ -137,7 +143,7 @@ fn grant(flow: Flow, client: &Client<'_>, relay: &Relay, asked: &str) -> Result<
         }
         Flow::Paste => {
             let uri = login::nobodys_uri(oauth);
-            let authorization = Authorization::new(uri.as_str())?;
+            let authorization = Authorization::new(oauth, uri.as_str())?;
             let url = authorization.url(oauth, asked)?;
             say(&format!(
                 "Open this address in any browser:\n\n{url}\n\n\

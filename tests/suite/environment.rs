@@ -1,6 +1,6 @@
 //! A container: no file, only variables.
 
-use testkit::{Certs, Mailchute, Moment, Port, Scratch, Server, TlsStart};
+use testkit::{Answer, Certs, Mailchute, Moment, Port, Scratch, Server, TlsStart, Web};
 
 use crate::setup::{MESSAGE, mailchute};
 
@@ -32,6 +32,37 @@ fn a_key_is_a_bearer_token() {
     let run = call().env("MAILCHUTE_KEY", "ya29.old").run();
     run.expect_status(135);
     assert!(!run.stderr.contains("ya29") && !scratch.read("log").contains("ya29"), "{}", run.report());
+}
+
+#[test]
+fn a_client_of_an_authorization_server() {
+    let web = Web::start(None, |asked| match asked.target.as_str() {
+        "/token" => Answer::text(
+            "HTTP/1.1 200 OK\n\n{\"access_token\":\"an-access-token\",\"token_type\":\"Bearer\",\"expires_in\":0}",
+        ),
+        _ => Answer::text("HTTP/1.1 202 Accepted\nrequest-id: 7b9f0d1e\n"),
+    });
+    let scratch = Scratch::new();
+    let secret = scratch.write("secret", "hush-hush\n", 0o600);
+    let here = format!("http://127.0.0.1:{}", web.port());
+    let query = format!("client_id=app&mailbox=shop@example.com&endpoint={here}&token_endpoint={here}/token");
+    let url = format!("outlook+api://default?tenant=shop.example&{query}");
+    container(&scratch).env("MAILCHUTE_URL", &url).env("MAILCHUTE_PASSWORD_FILE", &secret).run().expect_status(0);
+    let person = format!("outlook+api://default?{query}");
+    container(&scratch).env("MAILCHUTE_URL", person).env("MAILCHUTE_KEY", "a-refresh-token").run().expect_status(0);
+    let run = mailchute()
+        .env("MAILCHUTE_URL", &url)
+        .env("MAILCHUTE_PASSWORD", "hush-hush")
+        .args(["init", "--from-env"])
+        .run();
+    run.expect_status(0);
+    for line in ["client_id = \"app\"", "client_secret = \"hush-hush\"", "tenant = \"shop.example\"", "via = \"api\""] {
+        assert!(run.stdout.contains(line), "{line}\n{}", run.report());
+    }
+    let asked = web.finish();
+    let bodies: Vec<_> = asked.iter().step_by(2).map(|asked| String::from_utf8_lossy(&asked.body)).collect();
+    assert!(bodies[0].contains("client_credentials") && bodies[0].contains("client_secret=hush-hush"), "{bodies:?}");
+    assert!(bodies[1].contains("refresh_token=a-refresh-token"), "{bodies:?}");
 }
 
 #[test]

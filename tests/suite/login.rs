@@ -182,6 +182,21 @@ fn a_code_that_is_typed_in_elsewhere() {
 }
 
 #[test]
+fn a_code_for_one_of_two_relays_says_that_the_other_needs_one() {
+    Host::run(&USERS, |host| {
+        let bench = Bench::new(host, MICROSOFT, 900, vec![json("200 OK", GRANTED)]);
+        let config = fs::read_to_string("/etc/mailchute/config.toml").unwrap();
+        let smtp = "[relay.smtp]\nprovider = \"outlook\"\nclient_id = \"app\"\nusername = \"shop@example.com\"\n";
+        let smtp = format!("{smtp}token_endpoint = \"http://127.0.0.1:{}/token\"\n", bench.web.port());
+        host.write_as("/etc/mailchute/config.toml", &format!("{config}{smtp}"), 0o640, (0, SHOP));
+        let run = login(&["main", "--as", "shop"]).run();
+        quiet(&run).expect_status(0);
+        run.expect_stderr("mailchute: relay smtp needs https://outlook.office.com/SMTP.Send too: *");
+        bench.finish();
+    });
+}
+
+#[test]
 fn a_code_that_nobody_confirms() {
     Host::run(&USERS, |host| {
         let silent = GRANTED.replace(r#","refresh_token":"a-refresh-token""#, "");
@@ -373,7 +388,9 @@ fn status_tells_whether_mail_can_be_sent() {
         login(&["main", "--as", "shop"]).run().expect_status(0);
         let run = status(&[]);
         quiet(&run).expect_status(0);
-        for text in ["good until 20", "shop:shop 0600", "refresh token  kept", "can send       yes"] {
+        for text in
+            ["good until 20", "shop:shop 0600", "refresh token  kept", "granted        https://", "can send       yes"]
+        {
             assert!(run.stdout.contains(text), "{text}\n{}", run.report());
         }
         let file = kept(&format!("{PLACE}/{SHOP}"));
@@ -383,6 +400,11 @@ fn status_tells_whether_mail_can_be_sent() {
         let run = status(&["main"]);
         quiet(&run).expect_status(0);
         assert!(run.stdout.contains("expired 2001-09-09"), "{}", run.report());
+        // What is not trusted when a message is sent is not said to work.
+        fs::set_permissions(file.parent().unwrap(), Permissions::from_mode(0o777)).unwrap();
+        let run = status(&["app"]);
+        run.expect_status(78);
+        assert!(run.stdout.contains("can send       no"), "{}", run.report());
         // Only the login asked anybody.
         assert_eq!(bench.finish().len(), 1);
     });

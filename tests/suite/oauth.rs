@@ -1,7 +1,7 @@
 //! Access tokens: got, kept, renewed, and what the caller hears when there is none.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
@@ -9,13 +9,16 @@ use std::sync::mpsc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nix::fcntl::{Flock, FlockArg};
-use testkit::{Answer, Asked, Host, Mailchute, Run, Server, TlsStart, Web, matches};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use testkit::{Answer, Asked, Host, Mailchute, Moment, Port, Run, Server, TlsStart, Web, matches};
 
 use crate::setup::{MESSAGE, mailchute};
 
 const SHOP: u32 = 61042;
+const OTHER: u32 = 61043;
 /// No output may hold one of these.
-const SECRETS: [&str; 6] = ["hush-hush", "access-", "refresh-", "eyJ", "BEGIN PRIVATE", "assertion"];
+const SECRETS: [&str; 7] = ["hush-hush", "access-", "refresh-", "eyJ", "BEGIN PRIVATE", "assertion", "dXNlcj"];
 
 /// A host whose one relay gets its tokens from `web`, which plays the API too.
 struct Bench<'h> {
@@ -24,7 +27,7 @@ struct Bench<'h> {
 }
 
 impl<'h> Bench<'h> {
-    /// `answer` answers questions for tokens with a number of its own for each, and `api` messages.
+    /// `token` answers questions for tokens, each with a number of its own (`""`: never), and `api` messages.
     fn new(
         host: &'h Host<'h>,
         relay: &str,
@@ -35,7 +38,10 @@ impl<'h> Bench<'h> {
         let web = Web::start(None, move |asked| match asked.target.as_str() {
             "/token" => {
                 count += 1;
-                Answer::text(&token(count, asked))
+                match token(count, asked).as_str() {
+                    "" => Answer::Hang,
+                    said => Answer::text(said),
+                }
             }
             _ => Answer::text(api(asked)),
         });
@@ -200,11 +206,40 @@ fn refresh_tokens_follow_each_other() {
             |fields: &Vec<(String, String)>| fields.iter().find(|(key, _)| key == "refresh_token").unwrap().1.clone();
         let used: Vec<_> = tokens.iter().map(used).collect();
         assert_eq!(used, ["refresh-0", "refresh-1", "refresh-2", "refresh-new", "refresh-4"]);
-        assert!(
-            tokens
-                .iter()
-                .all(|fields| fields.contains(&("scope".into(), "https://graph.microsoft.com/Mail.Send".into())))
-        );
+        assert!(tokens.iter().all(|fields| {
+            fields.contains(&("scope".into(), "https://graph.microsoft.com/Mail.Send offline_access".into()))
+        }));
+    });
+}
+
+#[test]
+fn a_refresh_token_that_stays_is_given_again() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let token = |number, _: &Asked| rotated(number, 0).replace(&format!("refresh-{number}"), "refresh-0");
+        let bench = Bench::new(host, PERSON, token, accepting);
+        for _ in 0..3 {
+            bench.send().expect_status(0);
+        }
+        let (tokens, _) = bench.finish();
+        assert_eq!(tokens.len(), 3);
+        let is_told = |fields: &Vec<(String, String)>| fields.contains(&("refresh_token".into(), "refresh-0".into()));
+        assert!(tokens.iter().all(is_told), "{tokens:?}");
+    });
+}
+
+#[test]
+fn an_owner_that_cannot_be_kept_costs_no_tokens() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let bench = Bench::new(host, PERSON, |number, _| rotated(number, 0), accepting);
+        bench.send().expect_status(0);
+        chown(kept(), Some(0), Some(SHOP)).unwrap();
+        fs::set_permissions(kept(), Permissions::from_mode(0o640)).unwrap();
+        bench.send().expect_status(0);
+        let found = fs::metadata(kept()).unwrap();
+        assert_eq!((found.uid(), found.mode() & 0o7777), (SHOP, 0o600));
+        bench.send().expect_status(0);
+        let (tokens, _) = bench.finish();
+        assert!(tokens[2].contains(&("refresh_token".into(), "refresh-2".into())), "{tokens:?}");
     });
 }
 
@@ -265,6 +300,15 @@ fn when_the_server_says_no() {
             "replace refresh_token",
         ),
         (
+            // No clock of ours is in a refresh token.
+            "400 Bad Request\nDate: Sun, 06 Nov 1994 08:49:37 GMT",
+            "invalid_grant",
+            "revoked",
+            135,
+            "535 5.7.8 *",
+            "replace refresh_token",
+        ),
+        (
             "400 Bad Request",
             "invalid_grant",
             "AADSTS65001: no consent",
@@ -280,6 +324,14 @@ fn when_the_server_says_no() {
             "535 5.7.8 *",
             "the client secret has expired",
         ),
+        (
+            "400 Bad Request",
+            "invalid_request",
+            "AADSTS50194: single",
+            135,
+            "535 5.7.8 *",
+            "set tenant to the directory's",
+        ),
         ("401 Unauthorized", "invalid_client", "AADSTS7000215: invalid", 135, "535 5.7.8 *", "not its id"),
         (
             "400 Bad Request",
@@ -292,7 +344,8 @@ fn when_the_server_says_no() {
         ("400 Bad Request", "invalid_scope", "", 135, "535 5.7.8 *invalid_scope (HTTP 400)", "Mail.Send"),
         ("503 Service Unavailable", "temporarily_unavailable", "later", 54, "454 4.7.0 *", ""),
         ("429 Too Many Requests", "", "", 54, "454 4.7.0 *", ""),
-        ("302 Found", "", "", 54, "454 4.7.0 gives no access token (HTTP 302)", ""),
+        ("302 Found", "", "", 54, "454 4.7.0 gives no access token (HTTP 302)", "check token_endpoint"),
+        ("404 Not Found", "", "", 54, "454 4.7.0 gives no access token (HTTP 404)", "check token_endpoint"),
         ("200 OK", "", "", 76, "gave an answer that is not the token *", ""),
     ];
     Host::run(&[("shop", SHOP)], |host| {
@@ -307,6 +360,33 @@ fn when_the_server_says_no() {
             let (tokens, api) = bench.finish();
             assert_eq!((tokens.len(), api.len()), (1, 0));
         }
+    });
+}
+
+#[test]
+fn a_refusal_that_repeats_what_was_sent_is_not_passed_on() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let token = |number, asked: &Asked| {
+            let value = |name: &str| {
+                let mut fields = form_urlencoded::parse(&asked.body);
+                fields.find(|(key, _)| key == name).map_or(String::new(), |(_, value)| value.into_owned())
+            };
+            let (refresh, secret) = (value("refresh_token"), value("client_secret"));
+            let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+            let escaped = format!("{refresh} is not of {secret} ({encoded})");
+            match number {
+                1 => rotated(number, 0),
+                _ => refused("400 Bad Request", "invalid_grant", &escaped).replace('+', "\\u002B"),
+            }
+        };
+        let relay = PERSON.replace("refresh_token", "client_secret = \"hush-hush+/=\"\nrefresh_token");
+        let bench = Bench::new(host, &relay, token, accepting);
+        bench.send().expect_status(0);
+        // The refresh token is in no configuration now: the server gave it.
+        let run = bench.send();
+        run.expect_status(135);
+        assert!(run.stderr.contains("invalid_grant: *** is not of *** (***) (HTTP 400)"), "{}", run.report());
+        bench.record();
     });
 }
 
@@ -373,6 +453,225 @@ fn a_token_near_its_end_outlives_its_server() {
 }
 
 #[test]
+fn a_server_that_hangs_leaves_time_for_a_token_near_its_end() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let token = |number, _: &Asked| if number == 1 { given(number, 3600) } else { String::new() };
+        let bench = Bench::new(host, APPLICATION, token, accepting);
+        bench.send().expect_status(0);
+        edit(&kept(), |tokens| {
+            let since = tokens["access"][0]["since"].as_i64().unwrap();
+            tokens["access"][0]["since"] = (since - 3540).into();
+            tokens["access"][0]["until"] = (since + 60).into();
+        });
+        let config = Path::new("/etc/mailchute/config.toml");
+        let text = fs::read_to_string(config).unwrap();
+        fs::write(config, text.replace("\"5s\"", "\"1s\"")).unwrap();
+        bench.send().expect_status(0);
+        assert!(bench.record()["warnings"].to_string().contains("no answer within"), "{}", bench.record());
+        let lock = fs::File::open(kept().with_extension("lock")).unwrap();
+        let _lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
+        bench.send().expect_status(0);
+        assert!(bench.record()["warnings"].to_string().contains("another process is renewing"), "{}", bench.record());
+        let (tokens, api) = bench.finish();
+        assert_eq!(tokens.len(), 2);
+        assert_eq!(api.iter().map(bearer).collect::<Vec<_>>(), ["Bearer access-1"; 3]);
+    });
+}
+
+#[test]
+fn what_is_said_of_a_tokens_life_need_not_make_sense() {
+    // What is said, and whether a second message asks again.
+    let lives =
+        [("3599.5", 1), ("\"3600\"", 1), ("99999999999999", 1), ("null", 1), ("0", 2), ("-5", 2), ("\"soon\"", 2)];
+    Host::run(&[("shop", SHOP)], |host| {
+        for (life, questions) in lives {
+            let token = move |number, _: &Asked| given(number, 77).replace(":77", &format!(":{life}"));
+            let bench = Bench::new(host, APPLICATION, token, accepting);
+            bench.send().expect_status(0);
+            bench.send().expect_status(0);
+            assert_eq!(bench.finish().0.len(), questions, "{life}");
+            fs::remove_file(kept()).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_token_that_would_end_its_field_is_none() {
+    Host::run(&[("shop", SHOP)], |host| {
+        for octets in ["", "\\r\\nX-Evil: 1", "\\u0001auth=x", " x", "\\u00e9"] {
+            let token = move |number, _: &Asked| {
+                given(number, 3600)
+                    .replace("access-1", &format!("{}{octets}", if octets.is_empty() { "" } else { "access-1" }))
+            };
+            let bench = Bench::new(host, APPLICATION, token, accepting);
+            let run = bench.send();
+            run.expect_status(76);
+            run.expect_stderr("mailchute: 127.0.0.1:*: gave an answer that is not the token *");
+            assert!(bench.finish().1.is_empty());
+        }
+    });
+}
+
+#[test]
+fn what_is_kept_can_be_read_again_by_nobody_else() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let large = "refresh-".repeat(9000);
+        let token = move |number, _: &Asked| match number {
+            1 => rotated(number, 3600).replace("refresh-1", &large),
+            _ => rotated(number, 0),
+        };
+        let bench = Bench::new(host, PERSON, token, accepting);
+        // More than is read is not written.
+        bench.send().expect_status(0);
+        assert!(bench.record()["warnings"].to_string().contains("too large; the server gave"), "{}", bench.record());
+        bench.send().expect_status(0);
+        // A link's own mode is 0777.
+        let file = kept();
+        let elsewhere = host.write_as("/home/shop/tokens", &fs::read_to_string(&file).unwrap(), 0o600, (SHOP, SHOP));
+        fs::remove_file(&file).unwrap();
+        symlink(&elsewhere, &file).unwrap();
+        bench.send().expect_status(0);
+        assert_eq!(fs::symlink_metadata(&file).unwrap().mode(), 0o100_600);
+        // What is no file is not waited for.
+        let lock = file.with_extension("lock");
+        fs::remove_file(&lock).unwrap();
+        mkfifo(&lock, Mode::S_IRWXU).unwrap();
+        chown(&lock, Some(SHOP), Some(SHOP)).unwrap();
+        bench.send().expect_status(0);
+        assert!(bench.record()["warnings"].to_string().contains("cannot be kept: "), "{}", bench.record());
+        bench.finish();
+    });
+}
+
+#[test]
+fn another_refresh_token_in_the_configuration_counts_at_once() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let bench = Bench::new(host, PERSON, |number, _| given(number, 3600), accepting);
+        bench.send().expect_status(0);
+        bench.configure(&PERSON.replace("refresh-0", "refresh-new"));
+        bench.send().expect_status(0);
+        bench.send().expect_status(0);
+        let (tokens, api) = bench.finish();
+        assert_eq!(tokens.len(), 2);
+        assert!(tokens[1].contains(&("refresh_token".to_owned(), "refresh-new".to_owned())), "{tokens:?}");
+        assert_eq!(
+            api.iter().map(bearer).collect::<Vec<_>>(),
+            ["Bearer access-1", "Bearer access-2", "Bearer access-2"]
+        );
+    });
+}
+
+#[test]
+fn what_was_kept_at_home_still_counts_once_there_is_a_place_for_all() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let bench = Bench::new(host, APPLICATION, |number, _| given(number, 3600), accepting);
+        fs::remove_dir("/var/lib/mailchute/tokens").unwrap();
+        bench.send().expect_status(0);
+        assert_eq!(fs::read_dir("/home/shop/.local/state/mailchute/tokens").unwrap().count(), 2);
+        fs::create_dir("/var/lib/mailchute/tokens").unwrap();
+        fs::set_permissions("/var/lib/mailchute/tokens", Permissions::from_mode(0o1733)).unwrap();
+        bench.send().expect_status(0);
+        assert_eq!(bench.finish().0.len(), 1);
+    });
+}
+
+#[test]
+fn one_login_is_for_smtp_and_api() {
+    Host::run(&[("shop", SHOP)], |host| {
+        for order in ["[\"main\", \"api\"]", "[\"api\", \"main\"]"] {
+            let server =
+                Server::new().tls(TlsStart::Implicit).login("shop@example.com", "access-smtp", &["XOAUTH2"]).start();
+            let busy = Server::new().tls(TlsStart::Implicit).reply(Moment::Greeting, "421 4.3.2 busy").start();
+            let ca = host.scratch().write("ca.pem", testkit::Certs::shared().authority_pem(), 0o644);
+            let token = |number, asked: &Asked| {
+                let body = String::from_utf8_lossy(&asked.body);
+                let name = ["smtp", "api"][usize::from(body.contains("graph.microsoft.com"))];
+                let used = if number == 1 { "refresh-0".to_owned() } else { format!("refresh-{}", number - 1) };
+                assert!(body.contains(&used), "{body}");
+                rotated(number, 3600).replace(&format!("access-{number}"), &format!("access-{name}"))
+            };
+            let api = |asked: &Asked| match bearer(asked) {
+                "Bearer access-api" => accepting(asked),
+                _ => "HTTP/1.1 503 Service Unavailable\n\nno",
+            };
+            let smtp = |port: u16| {
+                format!(
+                    "provider = \"outlook\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"implicit\"\nca_file = \"{}\"\n\
+                     username = \"shop@example.com\"\nclient_id = \"app\"",
+                    ca.display()
+                )
+            };
+            let graph = "provider = \"outlook\"\nvia = \"api\"\nendpoint = \"{api}\"\nclient_id = \"app\"\nmailbox = \"shop@example.com\"";
+            let bench = Bench::new(host, "host = \"127.0.0.1\"", token, api);
+            let end = format!("token_endpoint = \"http://127.0.0.1:{}/token\"\n", bench.web.port());
+            let configure = |port: u16, graph: &str| {
+                bench.configure(&format!(
+                    "{}\n{end}[site.shop]\nuser = \"shop\"\nrelay = {order}\n[relay.api]\n{graph}",
+                    smtp(port)
+                ));
+            };
+            configure(server.port(), graph);
+            // What `mailchute login` leaves behind.
+            let explained = mailchute().args(["explain", "--as", "shop", "-i", "bob@example.net"]).run();
+            let places: Vec<_> =
+                explained.stdout.split("kept in ").skip(1).map(|rest| rest.split(':').next()).collect();
+            assert!(places.len() == 2 && places[0] == places[1], "{}", explained.report());
+            let file = places[0].unwrap();
+            fs::create_dir_all(Path::new(file).parent().unwrap()).unwrap();
+            let tokens = "{\"account\":\"\",\"client\":\"\",\"server\":\"\",\"refresh_token\":\"refresh-0\"}";
+            host.write_as(file, tokens, 0o600, (SHOP, SHOP));
+            chown(Path::new(file).parent().unwrap(), Some(SHOP), Some(SHOP)).unwrap();
+            let first = |host_is_up: bool| if host_is_up { server.port() } else { busy.port() };
+            let nobody = Port::reserve();
+            let unavailable = graph.replace("{api}", &format!("http://127.0.0.1:{}", nobody.number()));
+            let is_smtp_first = order.starts_with("[\"main");
+            for is_up in [true, false, true, false] {
+                configure(first(is_up || !is_smtp_first), if is_up || is_smtp_first { graph } else { &unavailable });
+                bench.send().expect_status(0);
+                let by = if is_up == is_smtp_first { "main" } else { "api" };
+                assert_eq!(bench.record()["relay"], by, "{}", bench.record());
+            }
+            // Each asked once, with the refresh token that the other was given.
+            assert_eq!(bench.finish().0.len(), 2);
+            assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 2);
+            fs::remove_dir_all(Path::new(file).parent().unwrap()).unwrap();
+        }
+    });
+}
+
+#[test]
+fn the_home_is_the_passwd_entrys() {
+    Host::run(&[("shop", SHOP), ("other", OTHER)], |host| {
+        let bench = Bench::new(host, APPLICATION, |number, _| given(number, 3600), accepting);
+        fs::remove_dir("/var/lib/mailchute/tokens").unwrap();
+        let places = [("/home/shop", ""), ("/home/other", ""), ("", "state"), ("/", ""), ("/home/shop", "/tmp")];
+        for (home, state) in places {
+            bench.call().env("HOME", home).env("XDG_STATE_HOME", state).run().expect_status(0);
+        }
+        let directory = "/home/shop/.local/state/mailchute/tokens";
+        let (uid, mode) = (fs::metadata(directory).unwrap().uid(), fs::metadata(directory).unwrap().mode());
+        assert_eq!((uid, mode & 0o7777), (SHOP, 0o700));
+        assert_eq!(bench.finish().0.len(), 1);
+    });
+}
+
+#[test]
+fn an_answer_without_end_ends() {
+    Host::run(&[("shop", SHOP)], |host| {
+        let large = format!("{{\"x\":\"{}\",", "x".repeat(300 << 10));
+        let token = move |number, _: &Asked| match number {
+            1 => given(number, 3600).replace('{', &large),
+            _ => refused("400 Bad Request", "invalid_grant", "x").replace('{', &large),
+        };
+        let bench = Bench::new(host, APPLICATION, token, accepting);
+        let run = bench.send();
+        run.expect_status(69).expect_stderr("mailchute: *: gave an answer that does not come to its end *");
+        bench.send().expect_status(54);
+        assert!(bench.finish().1.is_empty());
+    });
+}
+
+#[test]
 fn what_others_could_have_written_is_not_trusted() {
     Host::run(&[("shop", SHOP)], |host| {
         let bench = Bench::new(host, APPLICATION, |number, _| given(number, 3600), accepting);
@@ -404,7 +703,9 @@ fn what_others_could_have_written_is_not_trusted() {
 #[test]
 fn a_caller_without_a_place_for_tokens_asks_every_time() {
     Host::run(&[], |host| {
-        for (relay, warning) in [(APPLICATION, ""), (PERSON, "there is no place to keep it")] {
+        for (relay, warning) in
+            [(APPLICATION, ""), (PERSON, "there is no place for them; the server gave a new refresh token")]
+        {
             let bench = Bench::new(
                 host,
                 relay,
@@ -419,6 +720,15 @@ fn a_caller_without_a_place_for_tokens_asks_every_time() {
             assert!(warnings.contains(warning) && warning.is_empty() == (warnings == "null"), "{warnings}");
             assert_eq!(bench.finish().0.len(), 2);
         }
+    });
+    // Nor is a home that a service does not see a place.
+    Host::run(&[("shop", SHOP)], |host| {
+        let bench = Bench::new(host, APPLICATION, |number, _| given(number, 3600), accepting);
+        fs::remove_dir("/var/lib/mailchute/tokens").unwrap();
+        fs::set_permissions("/home", Permissions::from_mode(0o700)).unwrap();
+        bench.send().expect_status(0);
+        bench.send().expect_status(0);
+        assert_eq!(bench.finish().0.len(), 2);
     });
 }
 
@@ -531,10 +841,13 @@ fn smtp_logs_in_with_it_and_bs_does_too() {
             assert_ne!(send().status, 0);
             // Now it is a kept one.
             send().expect_status(0);
-            send().expect_status(0);
+            let run = mailchute().uid(SHOP).arg("-v").args(words.iter().copied()).stdin(input).run();
+            quiet(run.expect_status(0));
+            assert!(run.report().contains("AUTH XOAUTH2"), "{}", run.report());
             let (tokens, _) = bench.finish();
             assert_eq!(tokens.len(), 2);
-            assert!(tokens[0].contains(&("scope".to_owned(), "https://outlook.office.com/SMTP.Send".to_owned())));
+            let scope = "https://outlook.office.com/SMTP.Send offline_access";
+            assert!(tokens[0].contains(&("scope".to_owned(), scope.to_owned())));
             assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 2);
             fs::remove_dir_all(kept().parent().unwrap()).unwrap();
         }
@@ -556,7 +869,7 @@ fn a_new_token_that_is_refused_has_a_next_step() {
             PERSON,
             graph("ErrorAccessDenied"),
             150,
-            "the login does not cover https://graph.microsoft.com/Mail.Send: run `mailchute login main`",
+            "the login does not cover https://graph.microsoft.com/Mail.Send: run `mailchute login main --as shop`",
         ),
         (gmail, scopes.to_owned(), 150, "the login does not cover https://www.googleapis.com/auth/gmail.send"),
     ];

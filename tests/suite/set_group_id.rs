@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 use std::process::Command;
 
-use testkit::{Certs, Host, Mailchute, Run, Server, TlsStart};
+use testkit::{Answer, Certs, Host, Mailchute, Run, Server, TlsStart, Web};
 
 use crate::setup::MESSAGE;
 
@@ -63,6 +63,31 @@ fn it_reads_what_its_caller_cannot() {
         host.write_as(MAIN, &relay(&server, "{ file = \"secrets/main\" }"), 0o640, (0, GROUP));
         send(&binary).expect_status(0);
         assert_eq!(server.finish().iter().filter(|session| session.login.is_some()).count(), 2);
+    });
+}
+
+#[test]
+fn what_its_secrets_give_is_not_kept_where_its_caller_reads() {
+    Host::run(&USERS, |host| {
+        let binary = binary(host);
+        let web = Web::start(None, |asked| match asked.target.as_str() {
+            "/token" => Answer::text(
+                "HTTP/1.1 200 OK\n\n{\"access_token\":\"an-access-token\",\"token_type\":\"Bearer\",\"expires_in\":3600}",
+            ),
+            _ => Answer::text("HTTP/1.1 202 Accepted\nrequest-id: 7b9f0d1e\n"),
+        });
+        let here = format!("http://127.0.0.1:{}", web.port());
+        let relay = format!(
+            "[relay.main]\nprovider = \"outlook\"\nvia = \"api\"\nendpoint = \"{here}\"\ntenant = \"shop.example\"\n\
+             client_id = \"app\"\nclient_secret = \"{SECRET}\"\nmailbox = \"alice@example.org\"\ntoken_endpoint = \"{here}/token\"\n"
+        );
+        host.write_as(MAIN, &relay, 0o640, (0, GROUP));
+        fs::create_dir_all("/var/lib/mailchute/tokens").unwrap();
+        fs::set_permissions("/var/lib/mailchute/tokens", Permissions::from_mode(0o1733)).unwrap();
+        send(&binary).expect_status(0);
+        send(&binary).expect_status(0);
+        assert_eq!(fs::read_dir("/var/lib/mailchute/tokens").unwrap().count(), 0);
+        assert_eq!(web.finish().len(), 4);
     });
 }
 

@@ -100,6 +100,9 @@ pub(super) fn read(
     let takes = keys(provider);
     let has = |key: &str| takes.contains(&key) && section.has(key);
     let Some(first) = takes.iter().copied().find(|key| *key != "username" && has(key)) else { return Ok(None) };
+    let Some(first) = ["client_id", "service_account"].into_iter().find(|key| has(key)) else {
+        return Err(section.error(first, format!("{first:?} needs \"client_id\"")));
+    };
     let mut secrets = secret_keys(provider);
     secrets.push("token");
     if let Some(other) = secrets.into_iter().find(|key| section.has(key)) {
@@ -118,13 +121,12 @@ pub(super) fn read(
             }
             Grant::ServiceAccount(source)
         }
-        None if client_id.is_empty() => {
-            return Err(section.error(first, format!("{first:?} needs \"client_id\"")));
-        }
         None => grant(section, server, given("refresh_token")?, client_secret.is_some())?,
     };
     let needs = |key: &str, what: &str| Err(section.error(first, format!("{what} needs {key:?}")));
-    let account_key = if entry.is_some_and(|entry| entry.has("mailbox")) { "mailbox" } else { "username" };
+    // Who logs in may write from the mailbox of somebody else.
+    let has_mailbox = entry.is_some_and(|entry| entry.has("mailbox"));
+    let account_key = if has_mailbox && !section.has("username") { "mailbox" } else { "username" };
     let account = section.string(account_key).ok().flatten().unwrap_or_default().to_owned();
     match grant {
         Grant::ServiceAccount(_) if !section.has(account_key) => {
@@ -134,8 +136,8 @@ pub(super) fn read(
         Grant::ClientCredentials if tenant.is_some_and(|tenant| SHARED_TENANTS.contains(&tenant)) => {
             return needs("tenant", "an application of its own");
         }
-        Grant::ClientCredentials if entry.is_some() && !section.has(account_key) => {
-            return needs(account_key, "an application has no mailbox of its own: it");
+        Grant::ClientCredentials if has_mailbox && !section.has("mailbox") => {
+            return needs("mailbox", "an application has no mailbox of its own: it");
         }
         _ => {}
     }

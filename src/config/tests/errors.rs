@@ -105,7 +105,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("[relay.main]\nprovider = 'gmail'\nrefresh_token = 'hunter2'", ":3: \"refresh_token\" needs \"client_id\"", ""),
     (
         "[relay.main]\nprovider = 'o365'\nvia = 'api'\ntenant = 'hunter2'\ntoken = 'hunter2'",
-        ":4: \"token\" and \"tenant\" are two secrets for one login",
+        ":4: \"tenant\" needs \"client_id\"",
         "",
     ),
     (

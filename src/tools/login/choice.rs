@@ -105,16 +105,14 @@ fn needs_none(relay: &Relay) -> Failure {
         .hint("for OAuth give it a client_id in place of the secret, see mailchute.toml(5)")
 }
 
-/// The scopes of all `candidates` that share the login `oauth`, which is kept in `store`.
-pub(super) fn shared_scopes<'c>(
+/// All `candidates` that share the login kept in `store`.
+pub(super) fn sharing<'c>(
     candidates: &'c [Candidate],
     caller: &Caller,
-    oauth: &'c OAuth,
     store: &Store,
-) -> Vec<&'c str> {
-    let shares = |other: &&OAuth| Store::of(other, caller).is_ok_and(|other| other.path() == store.path());
-    let others = candidates.iter().filter_map(Candidate::oauth).filter(shares);
-    std::iter::once(oauth).chain(others).map(|oauth| oauth.scope.as_str()).collect()
+) -> Vec<(&'c Candidate, &'c OAuth)> {
+    let with_tokens = candidates.iter().filter_map(|candidate| Some((candidate, candidate.oauth()?)));
+    with_tokens.filter(|(_, oauth)| Store::of(oauth, caller).is_ok_and(|other| other.path() == store.path())).collect()
 }
 
 #[cfg(test)]
@@ -177,7 +175,7 @@ mod tests {
         let (all, caller) = (configured(), Caller::current());
         let oauth = all[0].oauth().expect("OAuth");
         let Ok(store) = Store::of(oauth, &caller) else { return };
-        let scopes = shared_scopes(&all, &caller, oauth, &store);
-        assert!(scopes.contains(&"https://www.googleapis.com/auth/gmail.send"), "{scopes:?}");
+        let names: Vec<_> = sharing(&all, &caller, &store).iter().map(|(known, _)| known.relay.name.as_str()).collect();
+        assert_eq!(names, ["mail", "api"]);
     }
 }

@@ -11,6 +11,7 @@ use crate::config::relay::{Grant, OAuth};
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::modes;
+use crate::oauth::login::needs_person;
 use crate::oauth::refusal::login_command;
 use crate::oauth::store::{Store, Tokens};
 use crate::reply::printable;
@@ -82,7 +83,8 @@ fn describe(
     for (label, text) in [("account", &oauth.account), ("client", &oauth.client_id)] {
         rows.add(label, if text.is_empty() { "not said" } else { text });
     }
-    let kept = Store::of(oauth, caller).and_then(|store| {
+    let store = Store::of(oauth, caller).inspect_err(|failure| rows.add("file", &format!("none ({})", failure.why)));
+    let kept = store.and_then(|store| {
         let tokens = store.load(relay.strict_modes, &mut Vec::new());
         rows.add("file", &file(&store, &tokens));
         tokens
@@ -96,12 +98,16 @@ fn describe(
         Grant::ClientCredentials | Grant::ServiceAccount(_) => "not needed",
     };
     rows.add("refresh token", refresh);
-    let granted = tokens.map(Tokens::scope).filter(|scope| !scope.is_empty());
-    rows.add("scope", &printable(granted.unwrap_or(&oauth.scope).as_bytes(), 1000));
-    let needs_kept = refresh == "none" || refresh == "kept";
+    rows.add("scope", &oauth.scope);
+    if let Some(granted) = tokens.map(Tokens::scope).filter(|scope| !scope.is_empty()) {
+        rows.add("granted", &printable(granted.as_bytes(), 1000));
+    }
+    let needs_kept = needs_person(oauth);
     let failed = |failure: Failure| Failure { kind: Kind::Configuration, ..failure };
-    if needs_kept {
-        kept.map_err(failed)?;
+    match kept {
+        // Who needs nobody can do without a place.
+        Err(failure) if needs_kept || failure.kind != Kind::CannotCreate => return Err(failed(failure)),
+        _ => {}
     }
     if refresh == "none" {
         let why = "cannot send before somebody has logged in";
