@@ -94,6 +94,9 @@ pub(super) struct Keys<'k> {
 /// Where a secret may be.
 const PLACES: &Keys<'_> = &Keys { now: &["file", "env", "credential", "command"], later: &[], above: &[] };
 
+/// The tables of the top level.
+const TABLES: &[&str] = &["relay", "site", "alias", "log"];
+
 impl<'d> Section<'d> {
     /// The text the document was read from.
     pub(super) fn text(&self) -> &'d Text {
@@ -122,14 +125,28 @@ impl<'d> Section<'d> {
             Some(key) if keys.later.contains(&key) => {
                 Err(self.error(key, format!("{} is not in this version", self.quoted(key))))
             }
-            Some(key) => Err(self.unknown(key, keys)),
+            Some(key) => Err(self.not_among(key, keys)),
         }
     }
 
-    fn unknown(&self, key: &str, keys: &Keys<'_>) -> Failure {
-        let failure = self.error(key, format!("unknown key {}", self.quoted(key)));
+    /// What is said of a key that this table does not take.
+    pub(super) fn unknown(&self, key: &str) -> Failure {
+        self.error(key, format!("unknown key {}", self.quoted(key)))
+    }
+
+    fn not_among(&self, key: &str, keys: &Keys<'_>) -> Failure {
+        let failure = self.unknown(key);
         if !self.name.is_empty() && keys.above.contains(&key) {
             return failure.hint(format!("{key:?} belongs at the top, before the first [table]"));
+        }
+        if let Some(ours) = value::elsewhere(key).filter(|ours| keys.now.contains(ours)) {
+            return failure.hint(format!("it is called {ours:?} here"));
+        }
+        if self.name.is_empty() && matches!(self.table.get(key).map(Spanned::get_ref), Some(DeValue::Table(_))) {
+            return failure.hint(match nearest(key, TABLES.iter().copied()) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => format!("write [relay.{key}] for a relay, [site.{key}] for a site"),
+            });
         }
         match nearest(key, keys.now.iter().copied()) {
             Some(near) => failure.hint(format!("did you mean {near:?}?")),
@@ -256,10 +273,14 @@ impl<'d> Section<'d> {
                     "file" => place.path(word)?.map(Source::File),
                     "env" => place.string(word)?.map(|name| Source::Env(name.to_owned())),
                     "credential" => place.string(word)?.map(|name| Source::Credential(name.to_owned())),
+                    "command" if place.is_line(word) => {
+                        let failure = place.wrong(word, "is one word with spaces in it, and there is no shell");
+                        return Err(failure.hint("write the words apart: command = [\"PROGRAM\", \"ARGUMENT\"]"));
+                    }
                     "command" => {
                         place.strings(word)?.map(|w| Source::Command(w.into_iter().map(str::to_owned).collect()))
                     }
-                    _ => return Err(place.unknown(word, PLACES)),
+                    _ => return Err(place.not_among(word, PLACES)),
                 };
                 match source {
                     Some(Source::Command(words)) if words.is_empty() => Err(place.wrong(word, "is empty")),
@@ -268,6 +289,12 @@ impl<'d> Section<'d> {
             }
             value => Err(self.wrong(key, format!("must be {wanted}, not {}", value::kind(value)))),
         }
+    }
+
+    /// Whether the value of `key` is a string with blanks in it.
+    fn is_line(&self, key: &str) -> bool {
+        let text = self.table.get(key).and_then(|value| value.get_ref().as_str());
+        text.is_some_and(|text| text.trim().contains(char::is_whitespace))
     }
 
     /// What `read` makes of the keys that are not among `own`; `known` are those it may take.
@@ -299,7 +326,10 @@ impl<'d> Section<'d> {
                 (Some((key, _)), None) => self.wrong(key.get_ref(), "is not a value it can have"),
                 (None, _) if message.starts_with("missing field") => self.error(
                     "provider",
-                    format!("the relay has no {}", message.replace("missing field ", "").replace('`', "\"")),
+                    format!(
+                        "the relay has no {}, which the HTTP API needs",
+                        message.replace("missing field ", "").replace('`', "\"")
+                    ),
                 ),
                 (None, _) => self.error("provider", "a setting is not a value it can have"),
             }

@@ -80,6 +80,33 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     (1..=86_400_000).contains(&millis).then(|| Duration::from_millis(millis))
 }
 
+/// What other programs call a key, and what it is called here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("user", "username"),
+    ("login", "username"),
+    ("pass", "password"),
+    ("passwd", "password"),
+    ("secret", "password"),
+    ("server", "host"),
+    ("hostname", "host"),
+    ("smarthost", "host"),
+    ("encryption", "tls"),
+    ("security", "tls"),
+    ("secure", "tls"),
+    ("ssl", "tls"),
+    ("starttls", "tls"),
+    ("timeout", "connect_timeout"),
+    ("uid", "user"),
+    ("owner", "user"),
+    ("logfile", "log"),
+    ("file", "to"),
+];
+
+/// Our word for the key that other programs call `word`.
+pub(super) fn elsewhere(word: &str) -> Option<&'static str> {
+    ELSEWHERE.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours)
+}
+
 /// The candidate that `word` was probably meant to be.
 pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let close = candidates.map(|c| (strsim::damerau_levenshtein(word, c), c)).min_by_key(|(distance, _)| *distance)?;

@@ -1,9 +1,10 @@
 //! The credentials of a relay's table: which key is user name, which is secret, and what is too little.
 
 use super::{LoginSource, Mechanism, OAuth, SecretKind, Username};
+use crate::api;
 use crate::config::document::Section;
 use crate::failure::Failure;
-use crate::provider::{Provider, UserName};
+use crate::provider::{self, Provider, UserName};
 use crate::secret::Source;
 
 /// What a relay without preset, or any other server, takes.
@@ -32,6 +33,32 @@ pub(super) fn username_keys(provider: Option<&Provider>) -> Vec<&'static str> {
 /// What to write for `provider` in this version.
 pub(super) fn wanted(provider: Option<&Provider>) -> String {
     provider.map_or_else(|| "username and password, or username and token".to_owned(), Provider::credentials)
+}
+
+/// Refuses another provider's word for a credential.
+///
+/// # Errors
+/// `Configuration`, with what this provider takes as hint.
+pub(super) fn refuse_foreign(
+    section: &Section<'_>,
+    provider: Option<&Provider>,
+    usable: &[&str],
+) -> Result<(), Failure> {
+    let Some(provider) = provider else { return Ok(()) };
+    let plain = |key: &str| key.replace(['_', '-'], "").to_lowercase();
+    let is_credential = |key: &str| {
+        let of_smtp = provider::all().iter().flat_map(|provider| provider.secrets);
+        let of_apis = api::all().flat_map(|entry| entry.credentials).map(|credential| &credential.key);
+        of_smtp.chain(of_apis).any(|known| plain(known) == plain(key))
+    };
+    let Some(key) = section.keys().into_iter().find(|key| !usable.contains(key) && is_credential(key)) else {
+        return Ok(());
+    };
+    let by_smtp = wanted(Some(provider));
+    let by_api = api::find(provider.id).map(api::Entry::wanted).filter(|by_api| !by_smtp.contains(by_api.as_str()));
+    let by_api = by_api.map(|by_api| format!("; by its HTTP API {by_api}")).unwrap_or_default();
+    let failure = section.unknown(key);
+    Err(failure.hint(format!("{} takes {by_smtp}{by_api}", provider.id)))
 }
 
 /// Reads user name and secret of a relay's table; with `oauth` the secret is a token that is got.

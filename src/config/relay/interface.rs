@@ -98,6 +98,7 @@ pub(super) fn read(
     let of_oauth = oauth::keys(Some(provider));
     let credential_keys = entry.credentials.iter().map(|credential| credential.key);
     let keys: Vec<_> = credential_keys.chain(KEYS.iter().copied()).chain(of_oauth.iter().copied()).collect();
+    credentials::refuse_foreign(section, Some(provider), &[keys.as_slice(), entry.keys()].concat())?;
     let api = section.settings(&keys, entry.keys(), above, |table| entry.read(table))?;
     let is_missing = |credential: &&Credential| credential.needed && oauth.is_none() && !section.has(credential.key);
     if let Some(missing) = entry.credentials.iter().find(is_missing) {

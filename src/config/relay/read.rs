@@ -50,6 +50,7 @@ pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str])
     // Some name a part of the user name as OAuth names its own.
     keys.extend(oauth::keys(provider).iter().filter(|key| !username_keys(provider).contains(key)));
     interface::refuse_keys(section, provider, &keys)?;
+    credentials::refuse_foreign(section, provider, &keys)?;
     section.expect(&Keys { now: &keys, later: LATER, above })?;
 
     let protocols = [("smtp", Protocol::Smtp), ("lmtp", Protocol::Lmtp), ("null", Protocol::Null)];
@@ -125,7 +126,9 @@ fn place(
 ) -> Result<(Place, TlsMode), Failure> {
     let port = section.number("port", u16::MAX.into())?.and_then(|port| u16::try_from(port).ok());
     let modes = [("implicit", TlsMode::Implicit), ("starttls", TlsMode::StartTls), ("none", TlsMode::None)];
-    let tls = section.word("tls", &modes)?;
+    let tls = section.word("tls", &modes).map_err(|failure| {
+        failure.hint("leave it out: port 465 speaks TLS from the start (\"implicit\"), 587 STARTTLS (\"starttls\")")
+    })?;
     if protocol == Protocol::Null {
         return Ok((Place::Unix(PathBuf::from("/dev/null")), TlsMode::None));
     }
@@ -196,7 +199,9 @@ fn name_of(section: &Section<'_>, key: &str, text: &str) -> Result<String, Failu
     }
     match value::domain(text) {
         Some(name) if !name.contains(':') => Ok(name),
-        _ if text.contains("://") => Err(section.wrong(key, "is a name, not a URL")),
+        _ if text.contains("://") => {
+            Err(section.wrong(key, "is a name, not a URL").hint("write the name alone; the port is a key of its own"))
+        }
         Some(_) => Err(section.wrong(key, "holds a colon").hint("write the port as port = 587")),
         None => Err(section.wrong(key, "is not a host name")),
     }

@@ -159,7 +159,11 @@ fn mistakes_are_named_by_variable_and_quote_no_secret() {
             "smtp://u:hunter2@mx.example?verify_peer=0",
             "MAILER_DSN: verify_peer=0 turns the verification of certificates off",
         ),
-        ("MAILER_DSN", "mailgun://hunter2@default", "MAILER_DSN: the relay has no \"domain\""),
+        (
+            "MAILER_DSN",
+            "mailgun://hunter2@default",
+            "MAILER_DSN: the relay has no \"domain\", which the HTTP API needs",
+        ),
         (
             "MAILCHUTE_URL",
             "postmark+api://hunter2@mx.example:2525?port=25",

@@ -15,6 +15,28 @@ const CASES: &[(&str, &str, &str)] = &[
         ":3: unknown key \"deadline\" in [relay.main]",
         "before the first [table]",
     ),
+    (
+        "[relay.main]\nhost = 'a.example'\npass = 'hunter2'",
+        ":3: unknown key \"pass\" in [relay.main]",
+        "it is called \"password\" here",
+    ),
+    (
+        "[relay.main]\nprovider = 'postmark'\napi_key = 'hunter2'",
+        ":3: unknown key \"api_key\" in [relay.main]",
+        "postmark takes token",
+    ),
+    (
+        "[relay.main]\nprovider = 'brevo'\napikey = 'hunter2'",
+        ":3: unknown key \"apikey\" in [relay.main]",
+        "brevo takes username and smtp_key; by its HTTP API api_key",
+    ),
+    (
+        "[relay.main]\nprovider = 'brevo'\nvia = 'api'\ntoken = 'hunter2'",
+        ":4: unknown key \"token\" in [relay.main]",
+        "by its HTTP API api_key",
+    ),
+    ("[main]\nhost = 'a.example'", ":1: unknown key \"main\"", "write [relay.main] for a relay"),
+    ("[relays.main]\nhost = 'a.example'", ":1: unknown key \"relays\"", "did you mean \"relay\"?"),
     ("relays = 1", ":1: unknown key \"relays\"", "did you mean \"relay\"?"),
     ("[relay.main]\npassword = \"hunter2\nhost = 'x'", ":2: invalid basic string", ""),
     ("[relay.main]\npassword = hunter2\n", ":2: string values must be quoted", ""),
@@ -47,12 +69,21 @@ const CASES: &[(&str, &str, &str)] = &[
         "\"file\"",
     ),
     (
+        "[relay.main]\nhost = 'a.example'\nusername = 'u'\npassword = { command = 'pass show hunter2' }",
+        ":4: \"command\" in [relay.main.password] is one word with spaces in it",
+        "write the words apart",
+    ),
+    (
         "[relay.main]\nhost = 'a.example'\ntls = 'ssl'",
         ":3: \"tls\" in [relay.main] must be \"implicit\" or \"starttls\" or \"none\", not \"ssl\"",
-        "",
+        "leave it out: port 465 speaks TLS from the start",
     ),
     ("[relay.main]\nhost = 'a.example:587'", ":2: \"host\" in [relay.main] holds a colon", "port = 587"),
-    ("[relay.main]\nhost = 'smtp://a.example'", ":2: \"host\" in [relay.main] is a name, not a URL", ""),
+    (
+        "[relay.main]\nhost = 'smtp://a.example'",
+        ":2: \"host\" in [relay.main] is a name, not a URL",
+        "write the name alone",
+    ),
     ("[relay.main]\nusername = 'u'", ":1: the relay has neither \"provider\" nor \"host\"", ""),
     ("[relay.main]\nprovider = 'postmrk'", ":2: unknown provider \"postmrk\"", "did you mean \"postmark\"?"),
     (
@@ -60,7 +91,11 @@ const CASES: &[(&str, &str, &str)] = &[
         ":3: mailgun has no region \"uk\"",
         "regions: us, eu",
     ),
-    ("[relay.main]\nprovider = 'mailgun'\napi_key = 'hunter2'", ":2: the relay has no \"domain\"", ""),
+    (
+        "[relay.main]\nprovider = 'mailgun'\napi_key = 'hunter2'",
+        ":2: the relay has no \"domain\", which the HTTP API needs",
+        "",
+    ),
     (
         "[relay.main]\nprovider = 'mailgun'\nusername = 'u'\npassword = 'hunter2'\napi_key = 'hunter2'",
         ":5: \"api_key\" is for mailgun's HTTP API, and this relay uses SMTP",
