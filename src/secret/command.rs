@@ -35,7 +35,10 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
     if host::is_privileged() {
         command.gid(nix::unistd::getgid().as_raw());
     }
-    let child = spawn(&mut command).map_err(|e| failed(Kind::Configuration, format!("cannot be run: {e}")))?;
+    let child = spawn(&mut command).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => failed(Kind::Configuration, "cannot be run: no such program".into()),
+        _ => failed(Kind::Configuration, format!("cannot be run: {error}")),
+    })?;
     let group = Pid::from_raw(child.id().cast_signed());
     let (done, wait) = mpsc::channel();
     thread::spawn(move || done.send(collect(child)));
@@ -47,7 +50,11 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
     let (status, stdout, stderr) = output.map_err(|e| failed(Kind::Io, e.to_string()))?;
     if !status.success() {
         let said = stderr.split(|b| *b == b'\n').next().unwrap_or_default();
-        return Err(failed(Kind::Configuration, format!("failed ({status}): {}", reply::printable(said, 200))));
+        let why = match reply::printable(said, 200) {
+            said if said.trim().is_empty() => format!("failed ({status}) and said nothing on standard error"),
+            said => format!("failed ({status}): {said}"),
+        };
+        return Err(failed(Kind::Configuration, why));
     }
     if stdout.len() > LIMIT {
         return Err(failed(Kind::Configuration, "printed more than 64 KB".into()));
@@ -97,7 +104,10 @@ mod tests {
         assert_eq!(shell("echo 'p w'; echo url: x", TIME).unwrap().expose(), "p w");
         let failure = shell("echo abc; echo 'not in the store' >&2; exit 3", TIME).unwrap_err();
         assert_eq!(failure.to_string(), "command sh: failed (exit status: 3): not in the store");
-        assert!(run(&["/nonexistent/pass".into()], TIME).unwrap_err().why.starts_with("cannot be run: "));
+        let failure = shell("exit 1", TIME).unwrap_err();
+        assert_eq!(failure.why, "failed (exit status: 1) and said nothing on standard error");
+        let failure = run(&["/nonexistent/pass".into()], TIME).unwrap_err();
+        assert_eq!(failure.why, "cannot be run: no such program");
         assert!(shell("head -c 100000 /dev/zero; true", TIME).unwrap_err().why.contains("64 KB"));
     }
 
