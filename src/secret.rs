@@ -82,8 +82,12 @@ impl Source {
     ///
     /// # Errors
     /// As [`Source::read`], as far as it can be told beforehand.
-    pub fn check(&self, caller: &Caller, strict: bool) -> Result<Vec<String>, Failure> {
-        let check_file = |path: &Path| modes::readable_by(caller, path)?.judge(path, caller.uid, true, strict);
+    pub fn check(&self, caller: &Caller, strict: bool) -> Result<Vec<&'static str>, Failure> {
+        let check_file = |path: &Path| {
+            let modes = modes::readable_by(caller, path)?;
+            modes.judge(path, caller.uid, true, strict)?;
+            Ok(modes.weaknesses(caller.uid, true))
+        };
         match self {
             Self::Inline(_) | Self::Command(_) => Ok(Vec::new()),
             Self::File(path) => check_file(path),
@@ -95,7 +99,7 @@ impl Source {
     /// Where it comes from, for a reader: `file /etc/mailchute/secrets/postmark (root:www 0640)`.
     pub fn describe(&self) -> String {
         match self {
-            Self::Inline(_) => "written in the configuration".into(),
+            Self::Inline(_) => "the configuration itself".into(),
             Self::File(path) => match modes::probe(path) {
                 Ok(modes) => format!("file {} ({modes})", path.display()),
                 Err(_) => format!("file {}", path.display()),

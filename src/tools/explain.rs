@@ -181,8 +181,8 @@ fn source_row(what: &str, source: &Source, caller: &Caller, strict: bool, page: 
         Ok(warnings) if warnings.is_empty() => "readable".to_owned(),
         Ok(warnings) => format!("readable, but {}", warnings.join("; ")),
         Err(failure) => match failure.hint {
-            Some(hint) => format!("NOT readable: {}; {hint}", failure.why),
-            None => format!("NOT readable: {}", failure.why),
+            Some(hint) => format!("NOT usable: {}; {hint}", failure.why),
+            None => format!("NOT usable: {}", failure.why),
         },
     };
     page.row("", &format!("{what} from {}: {verdict}", source.describe()));

@@ -895,7 +895,7 @@ fn explain_says_how_a_token_is_got_and_asks_for_none() {
         before.expect_status(0);
         for text in [
             "/token by the application's own credentials",
-            "client_secret from written in the configuration",
+            "client_secret from the configuration itself",
             "nothing there yet",
         ] {
             assert!(before.stdout.contains(text), "{text}\n{}", before.report());

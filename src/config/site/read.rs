@@ -116,7 +116,10 @@ impl Shared<'_> {
                     Some(user) => user.uid.as_raw(),
                     None => {
                         // One deleted account must not stop the other sites; the site stays bound.
-                        warnings.push(section.wrong("user", format!("names {word:?}, who does not exist")).to_string());
+                        let digits = word.bytes().all(|byte| byte.is_ascii_digit());
+                        let why = if digits { "; a uid has no quotes" } else { "" };
+                        let why = format!("names {word:?}, who does not exist{why}");
+                        warnings.push(section.wrong("user", why).to_string());
                         NOBODY
                     }
                 },
