@@ -50,10 +50,12 @@ pub fn select<'c>(
     }
     match &config.default_site {
         DefaultSite::Named(name) => match config.site(name) {
+            Some(site) if config.sites.len() == 1 => Ok(Selection { site, why: "it is the only one".into() }),
             Some(site) => Ok(Selection { site, why: "no other site fits, and it is the default".into() }),
             None => Err(refused(config, caller, &format!("may use no site {name:?}"))),
         },
-        DefaultSite::Refuse => Err(refused(config, caller, "has no site")),
+        DefaultSite::Refuse if listed.is_empty() => Err(refused(config, caller, "has no site")),
+        DefaultSite::Refuse => Err(elsewhere(config, caller, &listed)),
     }
 }
 
@@ -132,6 +134,18 @@ fn unknown(config: &Config, caller: &Caller, name: &str) -> Failure {
     failure.hint(format!("it may use {}", names.join(", ")))
 }
 
+/// All of the caller's sites are bound to other directories.
+fn elsewhere(config: &Config, caller: &Caller, listed: &[&Site]) -> Failure {
+    let cwd = caller.cwd.as_ref().map_or("no directory".to_owned(), |cwd| cwd.display().to_string());
+    let names: Vec<_> = listed.iter().map(|site| site.name.as_str()).collect();
+    let why = format!("works in {cwd}, which is below no path of its sites ({}),", names.join(", "));
+    let failure = refused(config, caller, &why);
+    match config.skipped.is_empty() {
+        true => failure.hint("add the directory to a site's path, or give the user a site without path"),
+        false => failure,
+    }
+}
+
 fn refused(config: &Config, caller: &Caller, why: &str) -> Failure {
     let failure = Failure::new(Kind::NoPermission, told(caller), format!("{why} in {}", config.origin));
     if config.skipped.is_empty() {
@@ -204,6 +218,18 @@ mod tests {
         assert_eq!(chosen(&refused, 33, "/", "x@c.example"), "NoPermission");
         let named = config(&format!("default_site = 'b'\n{sites}"));
         assert_eq!(chosen(&named, 33, "/", "x@c.example"), "b");
+    }
+
+    #[test]
+    fn who_is_in_no_directory_of_its_sites_is_told_so() {
+        let config = config("[site.a]\nuser = 7\npath = '/srv/a'\n[site.b]\nuser = 7\npath = '/srv/b'\n");
+        let failure = select(&config, &caller(7, "/tmp"), None, &[]).unwrap_err();
+        assert_eq!(failure.kind, Kind::NoPermission);
+        assert_eq!(
+            failure.to_string(),
+            "uid 7: works in /tmp, which is below no path of its sites (a, b), in /config.toml"
+        );
+        assert!(failure.hint.unwrap().contains("site without path"));
     }
 
     #[test]

@@ -141,4 +141,5 @@ fn refusal(other: String, site: &Site) -> Failure {
     let senders: Vec<String> = site.sender.iter().map(ToString::to_string).collect();
     let text = format!("sender not allowed; site {} writes as {}", site.name, senders.join(", "));
     Failure::refused(other, Reply::new(553, Some(Enhanced::new(5, 7, 1)), &text))
+        .hint("write as one of these, add it to `sender`, or let `from` take its place: other_sender = \"rewrite\"")
 }
