@@ -187,7 +187,10 @@ fn read_letters(
             Value::Glued(_) => (OsString::from_vec(rest.to_vec()), None),
             Value::GluedOrApart(_) if !rest.is_empty() => (OsString::from_vec(rest.to_vec()), None),
             Value::GluedOrApart(wanted) => {
-                let missing = || usage(option_name(*letter), format!("the {wanted} is missing"));
+                let missing = || {
+                    let failure = usage(option_name(*letter), format!("the {wanted} is missing"));
+                    failure.hint("leave it out, or give it one; for help, `mailchute --help`")
+                };
                 let next = words.next().ok_or_else(missing)?;
                 (next.clone(), Some(next))
             }
