@@ -67,6 +67,15 @@ pub(super) fn serve(invocation: &Invocation) -> u8 {
     let ear = Ear { server: Server::new(host::ehlo_argument(&host_name)), input, output, gone: false };
     let mut desk = Desk { house: &house, ear, upstream, transaction: None, status: exit::OK };
     desk.serve();
+    if desk.ear.server.heard_no_smtp() {
+        run.begin();
+        // For where the record goes; what is wrong with it matters less now.
+        if let Ok(config) = house.config() {
+            run.set_config(config);
+        }
+        let failure = Failure::new(Kind::Usage, "standard input", "holds no SMTP command, so nothing was sent");
+        desk.refuse(&failure.hint("-bs is for programs that speak SMTP; PHP's mail() and cron want -t -i"));
+    }
     // The goodbye ends a transaction as well.
     desk.upstream.close();
     desk.end_transaction();

@@ -79,6 +79,9 @@ pub struct Server {
     content: Option<Unstuffing>,
     /// What [`Server::take_refusal`] tells.
     refusal: Option<Reply>,
+    /// Whether a line was no command, and whether one was.
+    babble: bool,
+    command: bool,
     over: bool,
 }
 
@@ -96,6 +99,8 @@ impl Server {
             asked: Asked::Nothing,
             content: None,
             refusal: None,
+            babble: false,
+            command: false,
             over: false,
         }
     }
@@ -129,8 +134,12 @@ impl Server {
                 .map_err(|reply| (reply, false))
                 .and_then(|line| command::parse(&line).map_err(|reply| (reply, command::is_of_transaction(&line))));
             let request = match parsed {
-                Ok(command) => self.obey(command, line_end),
+                Ok(command) => {
+                    self.command = true;
+                    self.obey(command, line_end)
+                }
                 Err((reply, is_of_transaction)) => {
+                    self.babble = true;
                     self.say(&reply);
                     if is_of_transaction {
                         self.refusal = Some(reply);
@@ -167,6 +176,11 @@ impl Server {
     /// much. One that came out of order only follows from another refusal.
     pub fn take_refusal(&mut self) -> Option<Reply> {
         self.refusal.take()
+    }
+
+    /// Whether something was said and none of it was a command: a message, most likely.
+    pub fn heard_no_smtp(&self) -> bool {
+        self.babble && !self.command
     }
 
     /// The next octets of the message, dots unstuffed, into `out`.
