@@ -7,6 +7,10 @@ cd "$(dirname "$0")/.."
 title() { printf '\n== %s\n\n' "$1"; }
 indent() { tr -d '\r' | sed 's/^/    /'; }
 
+command -v cargo >/dev/null || {
+    echo "quickstart.sh: cargo is not in PATH: install a Rust toolchain, see https://rustup.rs" >&2
+    exit 1
+}
 title "1. Build mailchute, and a small mail server to send to"
 cargo build --bin mailchute --example quickstart-server
 bin=${CARGO_TARGET_DIR:-target}/debug
