@@ -1,6 +1,7 @@
 //! `mailchute explain`: the path of a message, stopped before a relay is spoken to.
 
 use std::io::IsTerminal;
+use std::path::Path;
 
 use crate::caller::Caller;
 use crate::cli::invocation::Invocation;
@@ -14,7 +15,7 @@ use crate::message::Message;
 use crate::oauth::store::Store;
 use crate::plan::{self, Plan};
 use crate::secret::Source;
-use crate::{host, route};
+use crate::{host, modes, route};
 
 /// Prints every decision about the message `of` would send, on standard input or none, and returns 0, or
 /// the status the message would have been refused with. `wanted` holds our own options.
@@ -130,6 +131,7 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     if let Some(warning) = relay.expiry() {
         page.row("", &warning);
     }
+    certificate_rows(relay, caller, strict, page);
     if let Some(oauth) = &relay.oauth {
         oauth_rows(relay, oauth, caller, strict, page);
     }
@@ -152,6 +154,24 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     sources.extend(login.secret.as_ref().map(|source| ("secret", source)));
     for (what, source) in sources {
         source_row(what, source, caller, strict, page);
+    }
+}
+
+/// The files that TLS is spoken with, where they are not the system's.
+fn certificate_rows(relay: &Relay, caller: &Caller, strict: bool, page: &mut Page) {
+    let mut certificates = |what: &str, path: &Path| {
+        let verdict = match modes::readable_by(caller, path) {
+            Ok(_) => "readable".to_owned(),
+            Err(failure) => unusable(failure),
+        };
+        page.row("", &format!("{what} from file {}: {verdict}", path.display()));
+    };
+    if let Some(path) = &relay.ca_file {
+        certificates("trusted certificates", path);
+    }
+    if let Some(own) = &relay.client_cert {
+        certificates("client certificate", &own.certificate);
+        source_row("client key", &Source::File(own.key.clone()), caller, strict, page);
     }
 }
 
@@ -180,12 +200,16 @@ fn source_row(what: &str, source: &Source, caller: &Caller, strict: bool, page: 
         Ok(_) if matches!(source, Source::Command(_)) => "run when a message is sent".to_owned(),
         Ok(warnings) if warnings.is_empty() => "readable".to_owned(),
         Ok(warnings) => format!("readable, but {}", warnings.join("; ")),
-        Err(failure) => match failure.hint {
-            Some(hint) => format!("NOT usable: {}; {hint}", failure.why),
-            None => format!("NOT usable: {}", failure.why),
-        },
+        Err(failure) => unusable(failure),
     };
     page.row("", &format!("{what} from {}: {verdict}", source.describe()));
+}
+
+fn unusable(failure: Failure) -> String {
+    match failure.hint {
+        Some(hint) => format!("NOT usable: {}; {hint}", failure.why),
+        None => format!("NOT usable: {}", failure.why),
+    }
 }
 
 /// Rows of label and text; a label is written once for the rows it covers.

@@ -21,6 +21,28 @@ fn explain_says_where_a_message_would_go_and_sends_nothing() {
 }
 
 #[test]
+fn explain_names_the_files_that_sending_would_fail_of() {
+    let scratch = testkit::Scratch::new();
+    scratch.write("secret", "hunter2", 0o644);
+    scratch.write("cert.pem", "", 0o644);
+    let relay = "[relay.main]\nhost = 'mx.example'\nusername = 'u'\npassword = { file = 'secret' }\n\
+                 ca_file = 'ca.pem'\nclient_cert = { cert = 'cert.pem', key = 'key.pem' }\n";
+    let config = scratch.write("config.toml", relay, 0o644);
+    let run = mailchute().config(&config).args(["explain", "-i", "bob@example.net"]).stdin(MESSAGE).run();
+    run.expect_status(0);
+    for (name, verdict) in [
+        ("ca.pem", "NOT usable: no such file"),
+        ("cert.pem", "readable"),
+        ("key.pem", "NOT usable: no such file"),
+        ("secret", "readable, but world-readable, and a secret is inside"),
+    ] {
+        let path = scratch.join(name).display().to_string();
+        let line = run.stdout.lines().find(|line| line.contains(&path)).unwrap_or_default();
+        assert!(line.ends_with(verdict), "{name}: {line}\n{}", run.report());
+    }
+}
+
+#[test]
 fn test_sends_a_message_of_our_own_and_shows_the_dialogue() {
     let setup = Setup::new(Server::new().tls(TlsStart::Implicit).login("alice@example.org", SECRET, &["PLAIN"]));
     drop(setup.mailchute());
