@@ -59,11 +59,10 @@ impl Setting {
 pub(super) fn typed(key: &str, text: String) -> Value {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match (key, text.as_str()) {
-        ("port" | "transient_status", _) if digits => Value::Bare(text),
-        (
-            "tracking" | "open_tracking" | "click_tracking" | "track_opens" | "track_clicks" | "sandbox",
-            "true" | "false",
-        ) => Value::Bare(text),
+        ("port" | "transient_status" | "subaccount", _) if digits => Value::Bare(text),
+        ("tracking" | "open_tracking" | "click_tracking" | "sandbox" | "custom_headers", "true" | "false") => {
+            Value::Bare(text)
+        }
         ("chunking", "true" | "1") => Value::Bare("true".into()),
         ("chunking", "false" | "0") => Value::Bare("false".into()),
         ("auth" | "sender" | "local_domains" | "tags", list) => self::list(list),

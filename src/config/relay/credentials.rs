@@ -2,7 +2,7 @@
 
 use super::{LoginSource, Mechanism, OAuth, SecretKind, Username};
 use crate::api;
-use crate::config::document::Section;
+use crate::config::document::{Section, Text};
 use crate::failure::Failure;
 use crate::provider::{self, Provider, UserName};
 use crate::secret::Source;
@@ -79,7 +79,11 @@ pub(super) fn read(
     let name = username(section, provider)?;
     let needs = |key: &str, what: &str| {
         let failure = section.error(key, what.to_owned());
-        failure.hint(format!("{} takes {}", provider.map_or("a login", |p| p.id), wanted(provider)))
+        let place = match (section.text(), failure.what.strip_suffix("URL")) {
+            (Text::Variables(_), Some(prefix)) => format!(": in the URL, {prefix}KEY or {prefix}PASSWORD"),
+            _ => String::new(),
+        };
+        failure.hint(format!("{} takes {}{place}", provider.map_or("a login", |p| p.id), wanted(provider)))
     };
     let (key, secret) = match given[..] {
         [] if auth == [Mechanism::External] => {

@@ -122,6 +122,14 @@ fn schemes_and_credentials_choose_the_api() {
         (&[("MAILCHUTE_URL", "mailtrap+api://t@default?region=bulk")], "https://bulk.api.mailtrap.io token=t"),
         (&[("MAILER_DSN", "scaleway+api://project:k@default")], "https://api.scaleway.com secret_key=k"),
         (
+            &[("MAILCHUTE_URL", "mailersend+api://t@default?custom_headers=true&tags=a")],
+            "https://api.mailersend.com token=t",
+        ),
+        (
+            &[("MAILCHUTE_URL", "sparkpost+api://k@default?subaccount=7&open_tracking=true")],
+            "https://api.sparkpost.com api_key=k",
+        ),
+        (
             &[("MAILCHUTE_URL", "azure-communication+api://shop.europe:k@default?tracking=false")],
             "https://shop.europe.communication.azure.com access_key=k",
         ),
