@@ -20,7 +20,7 @@ pub(super) static ENTRY: Entry =
 #[serde(deny_unknown_fields)]
 struct Brevo {
     /// Words for statistics.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::words")]
     tags: Vec<String>,
     #[serde(default)]
     inline_images: InlineImages,

@@ -20,7 +20,7 @@ pub(super) static ENTRY: Entry =
 #[serde(deny_unknown_fields)]
 struct MailerSend {
     /// Words for statistics, five at most.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::words")]
     tags: Vec<String>,
     /// Whether the account's plan has header fields of one's own.
     #[serde(default)]

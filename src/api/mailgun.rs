@@ -29,7 +29,7 @@ struct Mailgun {
     #[serde(default)]
     region: Region,
     /// Tags for statistics.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::words")]
     tags: Vec<String>,
     /// Accept, and do not deliver.
     #[serde(default)]

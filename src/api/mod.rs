@@ -36,6 +36,7 @@ mod zeptomail;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
 pub use keys::{Credential, Keys};
@@ -211,6 +212,20 @@ pub fn find(id: &str) -> Option<&'static Entry> {
 /// Every API.
 pub fn all() -> impl Iterator<Item = &'static Entry> {
     REGISTRY.iter().copied()
+}
+
+/// Several words or one, as everywhere in the configuration.
+fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a string or an array of strings")]
+    enum Words {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Words::deserialize(deserializer)? {
+        Words::One(word) => vec![word],
+        Words::Several(words) => words,
+    })
 }
 
 /// The settings in `table`. Not a closure: of a closure, the linker sees only that it is some `FnOnce`, and

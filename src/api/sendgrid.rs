@@ -22,7 +22,7 @@ struct SendGrid {
     #[serde(default)]
     region: Region,
     /// Categories for statistics.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::words")]
     tags: Vec<String>,
     /// Check, and do not deliver.
     #[serde(default)]

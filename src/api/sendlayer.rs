@@ -21,7 +21,7 @@ pub(super) static ENTRY: Entry = Entry {
 #[serde(deny_unknown_fields)]
 struct SendLayer {
     /// Words for statistics.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::words")]
     tags: Vec<String>,
     #[serde(default)]
     inline_images: InlineImages,
