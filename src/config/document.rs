@@ -242,13 +242,14 @@ impl<'d> Section<'d> {
 
     /// One of `words`, each with the value it stands for.
     pub(super) fn word<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Result<Option<T>, Failure> {
-        let Some(said) = self.string(key)? else { return Ok(None) };
+        let list = || words.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(" or ");
+        let Some(value) = self.table.get(key).map(Spanned::get_ref) else { return Ok(None) };
+        let Some(said) = value.as_str() else {
+            return Err(self.wrong(key, format!("must be {}, not {}", list(), value::kind(value))));
+        };
         match words.iter().find(|(word, _)| *word == said) {
             Some((_, value)) => Ok(Some(*value)),
-            None => {
-                let list: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-                Err(self.wrong(key, format!("must be {}, not {said:?}", list.join(" or "))))
-            }
+            None => Err(self.wrong(key, format!("must be {}, not {said:?}", list()))),
         }
     }
 
@@ -319,7 +320,8 @@ impl<'d> Section<'d> {
             let at = error.span().map_or(self.offset, |span| span.start);
             let message = error.message();
             // What serde found stands in front of what it expected, and may be a secret.
-            let must = message.rsplit_once("expected ").map(|(_, expected)| format!("must be {expected}"));
+            let must =
+                message.rsplit_once("expected ").map(|(_, expected)| format!("must be {}", value::told(expected)));
             let key = self.table.iter().find(|(_, value)| value.span().contains(&at) || value.span().start == at);
             match (key, must) {
                 (Some((key, _)), Some(must)) => self.wrong(key.get_ref(), must),

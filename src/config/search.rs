@@ -244,7 +244,7 @@ impl Gathered {
         }
         if config.sites.is_empty() && config.skipped.is_empty() {
             return Err(Failure::new(Kind::Configuration, file.display().to_string(), "no [relay.NAME] is configured")
-                .hint("one table is enough: [relay.main] with provider or host"));
+                .hint("one table is enough: [relay.main] with provider or host, here or in a file of sites.d"));
         }
         let bound = config.sites.iter().any(|site| !site.users.is_empty()) || self.hidden;
         config.default_site = match self.default_site {

@@ -80,6 +80,17 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     (1..=86_400_000).contains(&millis).then(|| Duration::from_millis(millis))
 }
 
+/// What serde expects, in the words of TOML.
+pub(super) fn told(expected: &str) -> &str {
+    match expected {
+        "a boolean" => "true or false",
+        "a sequence" => "an array",
+        "a map" => "a table",
+        "u32" => "a number",
+        expected => expected,
+    }
+}
+
 /// What other programs call a key, and what it is called here.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("user", "username"),
@@ -110,7 +121,7 @@ pub(super) fn elsewhere(word: &str) -> Option<&'static str> {
 /// The candidate that `word` was probably meant to be.
 pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let close = candidates.map(|c| (strsim::damerau_levenshtein(word, c), c)).min_by_key(|(distance, _)| *distance)?;
-    (close.0 <= 1 + word.len() / 4).then_some(close.1)
+    (close.0 <= 1 + word.len() / 5).then_some(close.1)
 }
 
 /// `Name <local@domain>` or `local@domain`.
@@ -205,6 +216,7 @@ mod tests {
     #[test]
     fn nearest_is_near() {
         assert_eq!(nearest("pasword", ["port", "password"].into_iter()), Some("password"));
+        assert_eq!(nearest("pass", ["tags"].into_iter()), None);
         assert_eq!(nearest("zzz", ["port", "password"].into_iter()), None);
     }
 }

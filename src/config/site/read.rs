@@ -171,6 +171,9 @@ pub(in crate::config) fn aliases(section: &Section<'_>) -> Result<BTreeMap<Strin
     let Some(table) = section.section("alias")? else { return Ok(aliases) };
     for name in table.keys() {
         let targets = table.strings(name)?.unwrap_or_default();
+        if targets.is_empty() {
+            return Err(table.wrong(name, "is empty").hint("leave it out, or say who gets the mail"));
+        }
         if let Some(target) = targets.iter().find(|t| t.starts_with(['|', '/', ':']) || t.contains(char::is_whitespace))
         {
             return Err(table.wrong(name, format!("holds {target:?}; an alias takes names and addresses only")));

@@ -119,7 +119,12 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     (
         "[relay.main]\nprovider = 'sendgrid'\nvia = 'api'\napi_key = 'hunter2'\nsandbox = 'hunter2'",
-        ":5: \"sandbox\" in [relay.main] must be a boolean",
+        ":5: \"sandbox\" in [relay.main] must be true or false",
+        "",
+    ),
+    (
+        "[relay.main]\nprovider = 'sendgrid'\nvia = 'api'\napi_key = 'hunter2'\ntags = { hunter2 = 1 }",
+        ":5: \"tags\" in [relay.main] must be a string or an array of strings",
         "",
     ),
     (
@@ -260,6 +265,12 @@ const CASES: &[(&str, &str, &str)] = &[
         ":4: \"path\" in [site.a] holds \"www\", which is not absolute",
         "",
     ),
+    (
+        "[relay.main]\nhost = 'a.example'\n[site.a]\npartial = true",
+        ":4: \"partial\" in [site.a] must be \"deliver\" or \"refuse\", not true or false",
+        "",
+    ),
+    ("[relay.main]\nhost = 'a.example'\n[alias]\nroot = []", ":4: \"root\" in [alias] is empty", "leave it out"),
     ("[relay.main]\nhost = 'a.example'\n[site.a]\nuser = []", ":4: \"user\" in [site.a] is empty", ""),
     (
         "[relay.main]\nhost = 'a.example'\n[site.a]\nuser = -1",
@@ -267,7 +278,7 @@ const CASES: &[(&str, &str, &str)] = &[
         "",
     ),
     ("[site.a]\nuser = 1", ":1: no [relay.NAME] is configured", ""),
-    ("", ": no [relay.NAME] is configured", ""),
+    ("", ": no [relay.NAME] is configured", "here or in a file of sites.d"),
     (
         "default_site = 'b'\n[relay.main]\nhost = 'a.example'\n[site.a]\nuser = 1",
         ":1: \"default_site\" names \"b\", which is no site",
