@@ -6,6 +6,19 @@
 //! ```text
 //! argv -> Invocation -> Message -> Site -> Envelope -> Route -> relay -> Outcome -> exit status
 //! ```
+//!
+//! `cli::send` walks it for one message, `cli::smtp` for a caller that speaks SMTP, and `tools::explain` up to the
+//! relay. Modules use those of their own layer and below, which `tests/suite/law.rs` checks:
+//!
+//! | Layer | Modules | |
+//! |---|---|---|
+//! | 4 door | `cli`, `tools` | the only code that prints or exits; a file per subcommand |
+//! | 3 course | `plan`, `route`, `submit`, `transaction`, `journal`, `hint` | what is decided, done and told |
+//! | 2 relays | `smtp`, `http`, `oauth` | the only code that opens connections |
+//! | 1 subject | `message`, `envelope`, `config`, `site`, `secret`, `provider`, `api`, `outcome` ... | the nouns |
+//! | 0 words | `address`, `reply`, `deadline`, `host` | what everything else speaks of |
+//!
+//! A new case is a file of data in `tests/NAME/`; what its keys mean stands at the top of `tests/suite/NAME.rs`.
 
 pub mod address;
 pub mod alias;

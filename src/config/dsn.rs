@@ -65,7 +65,7 @@ fn relay(dsn: &str, warnings: &mut Vec<String>) -> Result<Option<Vec<Setting>>, 
         return Ok(None);
     }
     if url.scheme == "mailgun" {
-        // Symfony's short form is the HTTP interface, and its credentials are an API key and a domain.
+        // Symfony's short form is the HTTP API, and its credentials are an API key and a domain.
         url.scheme.push_str("+api");
     }
     let query = std::mem::take(&mut url.query);

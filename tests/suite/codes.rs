@@ -24,7 +24,7 @@ fn stages() -> Vec<(&'static str, Moment, bool, bool)> {
     ]
 }
 
-/// Status + 400 is the reply code, except for those that a shell could not show (design section 3).
+/// Status + 400 is the reply code, except for those that a shell could not show.
 fn status(code: u16) -> i32 {
     match code {
         400 | 475 => 50,

@@ -1,4 +1,4 @@
-//! The layer law (design section 2), read from the sources: arrows point downwards, only the door prints
+//! The layers of `src/lib.rs`, read from the sources: arrows point downwards, only the door prints
 //! or exits, and no file grows into a second table of contents.
 
 use std::fs;
@@ -11,7 +11,7 @@ const LIMIT: usize = 400;
 fn layer(module: &str) -> Option<u8> {
     Some(match module {
         "main" | "lib" | "cli" | "tools" => 4,
-        "submit" | "transaction" | "plan" | "route" | "journal" | "hint" | "explain" => 3,
+        "submit" | "transaction" | "plan" | "route" | "journal" | "hint" => 3,
         "smtp" | "http" | "oauth" => 2,
         "message" | "envelope" | "alias" | "site" | "config" | "secret" | "outcome" | "failure" | "exit" | "api"
         | "provider" | "caller" | "trace" | "modes" => 1,

@@ -1,4 +1,4 @@
-//! The log record (design section 5): what it holds, what it never holds, and the file it goes to.
+//! The log record: what it holds, what it never holds, and the file it goes to.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 

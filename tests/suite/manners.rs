@@ -1,4 +1,4 @@
-//! Manners (design section 6): what a caller may leave out, and still be served.
+//! Manners: what a caller may leave out, and still be served.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Round trips as the server counts them (design section 10); structure, not time.
+//! Round trips as the server counts them; structure, not time.
 
 use testkit::{Server, TlsStart};
 

@@ -65,7 +65,7 @@ pub(super) fn refuse_keys(section: &Section<'_>, provider: Option<&Provider>, us
         let Some(key) = provider.api_keys.iter().find(|key| section.has(key) && !usable.contains(key)) else {
             return Ok(());
         };
-        let why = format!("{key:?} is for {}'s HTTP interface, which is not in this version", provider.id);
+        let why = format!("{key:?} is for {}'s HTTP API, which is not in this version", provider.id);
         return Err(section.error(key, why).hint(by_smtp()));
     };
     match section.keys().into_iter().find(|key| !usable.contains(key) && (entry.has(key) || *key == "endpoint")) {
