@@ -74,7 +74,10 @@ impl Source {
         match secret.expose() {
             "" => wrong("is empty"),
             text if text.contains('\0') => wrong("holds a NUL character, which no secret can"),
-            _ => Ok(secret),
+            text => {
+                warnings.extend(oddity(text).map(|odd| format!("the secret, {}, {odd}", self.describe())));
+                Ok(secret)
+            }
         }
     }
 
@@ -109,6 +112,19 @@ impl Source {
             // Its arguments may be anything, a secret included.
             Self::Command(words) => format!("command {}", words.first().map_or("", String::as_str)),
         }
+    }
+}
+
+/// What an editor or a shell is likely to have added to a secret. It is sent all the same: a password may hold
+/// anything.
+fn oddity(text: &str) -> Option<&'static str> {
+    match () {
+        // The key of a service account.
+        () if text.trim_start().starts_with('{') => None,
+        () if text.starts_with('\u{feff}') => Some("begins with a byte order mark"),
+        () if text.trim_end_matches(['\r', '\n']).contains('\n') => Some("holds more than one line"),
+        () if text.trim() != text => Some("begins or ends with white space"),
+        () => None,
     }
 }
 
@@ -195,6 +211,28 @@ mod tests {
         ] {
             let (_dir, source) = file(content.as_bytes(), 0o600);
             assert_eq!(read(&source).unwrap().expose(), secret);
+        }
+    }
+
+    #[test]
+    fn what_an_editor_may_have_added_is_warned_of_and_sent() {
+        for (content, odd) in [
+            ("s3cret\n", None),
+            ("two words\n", None),
+            ("{\n\"client_email\": \"x\"\n}\n", None),
+            ("s3cret \n", Some("white space")),
+            ("s3cret\n\n", Some("white space")),
+            ("s3cret\n# for the shop\n", Some("more than one line")),
+            ("\u{feff}s3cret\n", Some("byte order mark")),
+        ] {
+            let (_dir, source) = file(content.as_bytes(), 0o600);
+            let mut warnings = Vec::new();
+            let secret = source.read(false, Deadline::after(command::TIME), &mut warnings).unwrap();
+            assert_eq!(secret.expose(), content.strip_suffix('\n').unwrap());
+            match odd {
+                None => assert_eq!(warnings, [""; 0]),
+                Some(odd) => assert!(warnings[0].contains(odd) && !warnings[0].contains("s3cret"), "{warnings:?}"),
+            }
         }
     }
 
