@@ -10,6 +10,7 @@ use crate::caller::Caller;
 use crate::cli::invocation::{Invocation, ReversePath};
 use crate::cli::run::Run;
 use crate::cli::{Test, door, send};
+use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::message::Message;
@@ -27,13 +28,14 @@ pub fn run(invocation: &Invocation, test: &Test, caller: &Caller) -> u8 {
     let message = compose(test, &run.id())
         .and_then(|octets| Message::read(&mut octets.as_slice(), false))
         .and_then(|message| send::submit(&wanted, caller, &run, &hand_over, message, show));
-    let exit = message.unwrap_or_else(|failure| run.fail(&failure));
-    let meaning = status::explain(&exit.to_string()).unwrap_or_default();
+    let status = message.unwrap_or_else(|failure| run.fail(&failure));
+    let meaning = status::explain(&status.to_string()).unwrap_or_default();
     let _ = door::say(&meaning);
-    if caller.uid == 0 && test.speaker.user.is_none() {
+    // After a refusal its own next step is the one to take.
+    if status == exit::OK && caller.uid == 0 && test.speaker.user.is_none() {
         door::suggest("this ran as root; PHP runs as another user, try `--as www-data` or the pool's user");
     }
-    exit
+    status
 }
 
 /// Text and HTML, so that what multipart mail needs is tried too.

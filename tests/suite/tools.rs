@@ -49,6 +49,8 @@ fn test_sends_a_message_of_our_own_and_shows_the_dialogue() {
     let config = setup.scratch.join("config.toml");
     let run = mailchute().config(&config).args(["test", "--to", "bob@example.net"]).run();
     run.expect_status(0);
+    let is_root = nix::unistd::getuid().is_root();
+    assert_eq!(run.stderr.contains("hint: this ran as root; PHP runs as another user"), is_root, "{}", run.report());
     assert!(run.stdout.contains("RCPT TO:<bob@example.net>"), "{}", run.report());
     assert!(!run.stdout.contains(SECRET) && !run.stdout.contains("AGFsaWNl"), "{}", run.report());
     let deliveries = setup.deliveries();
@@ -66,6 +68,8 @@ fn test_ends_as_a_caller_would() {
     let run = mailchute().config(&config).args(["test", "--to", "bob@example.net", "--from", "a@example.org"]).run();
     assert!(format!("{}{}", run.stdout, run.stderr).contains("550 5.1.1 no such user"), "{}", run.report());
     assert!(format!("{}{}", run.stdout, run.stderr).contains("150"), "{}", run.report());
+    // One next step at most.
+    assert!(run.stderr.matches("hint: ").count() <= 1, "{}", run.report());
 }
 
 #[test]
