@@ -38,7 +38,7 @@ pub struct Scopes {
     pub api: &'static str,
 }
 
-/// Google; the addresses are those of its own client libraries.
+/// Google; the addresses are those of its discovery document.
 pub(super) static GOOGLE: AuthorizationServer = AuthorizationServer {
     authorization_endpoint: "https://accounts.google.com/o/oauth2/v2/auth",
     issuer: Some("https://accounts.google.com"),
@@ -55,7 +55,7 @@ pub(super) static GOOGLE: AuthorizationServer = AuthorizationServer {
     service_accounts: true,
 };
 
-/// Microsoft's identity platform, version 2.
+/// Microsoft's identity platform, version 2; the addresses are those of its discovery documents.
 pub(super) static MICROSOFT: AuthorizationServer = AuthorizationServer {
     authorization_endpoint: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/authorize",
     issuer: None,
