@@ -16,7 +16,7 @@
 //! | 3 course | `plan`, `route`, `submit`, `transaction`, `journal`, `hint` | what is decided, done and told |
 //! | 2 relays | `smtp`, `http`, `oauth` | the only code that opens connections |
 //! | 1 subject | `message`, `envelope`, `config`, `site`, `secret`, `provider`, `api`, `outcome` ... | the nouns |
-//! | 0 words | `address`, `reply`, `deadline`, `host` | what everything else speaks of |
+//! | 0 words | `address`, `reply`, `deadline`, `hex`, `host` | what everything else speaks of |
 //!
 //! A new case is a file of data in `tests/NAME/`; what its keys mean stands at the top of `tests/suite/NAME.rs`.
 
@@ -30,6 +30,7 @@ pub mod deadline;
 pub mod envelope;
 pub mod exit;
 pub mod failure;
+pub mod hex;
 pub mod hint;
 pub mod host;
 pub mod http;

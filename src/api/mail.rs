@@ -10,6 +10,7 @@ use super::parts::Parts;
 use crate::address::{Address, same_mailbox};
 use crate::envelope::{Envelope, first_address};
 use crate::failure::{Failure, Kind};
+use crate::hex;
 use crate::message::Message;
 use crate::outcome::Stage;
 use crate::reply::{Enhanced, Reply};
@@ -74,7 +75,7 @@ impl Mail<'_> {
         octets.copy_from_slice(&hash.finish().as_ref()[..16]);
         octets[6] = octets[6] & 0x0f | 0x80;
         octets[8] = octets[8] & 0x3f | 0x80;
-        let digits: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+        let digits = hex::encode(octets);
         let [first, second, third, fourth, fifth] = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| &digits[range]);
         Ok(format!("{first}-{second}-{third}-{fourth}-{fifth}"))
     }

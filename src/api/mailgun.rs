@@ -10,6 +10,7 @@ use super::request::segment;
 use super::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
+use crate::hex;
 use crate::outcome::Outcome;
 
 pub(super) static ENTRY: Entry = Entry {
@@ -111,5 +112,5 @@ impl Api for Mailgun {
 fn boundary(mail: &Mail<'_>) -> String {
     let now = mail.now.as_nanosecond().to_be_bytes();
     let seed = digest(&SHA256, &[mail.message.header().as_bytes(), &now].concat());
-    seed.as_ref()[..16].iter().fold("mailchute-".to_owned(), |text, octet| format!("{text}{octet:02x}"))
+    format!("mailchute-{}", hex::encode(&seed.as_ref()[..16]))
 }

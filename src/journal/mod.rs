@@ -11,6 +11,7 @@ pub use sink::write;
 use crate::config::relay::{Protocol, Relay};
 use crate::exit;
 use crate::failure::{Failure, Kind};
+use crate::hex;
 use crate::outcome::{Outcome, Stage};
 use crate::reply::Reply;
 use crate::submit::{Submission, Try};
@@ -280,5 +281,5 @@ fn random_id() -> String {
     use ring::rand::{SecureRandom, SystemRandom};
     let mut bytes = [0; 6];
     let _ = SystemRandom::new().fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(bytes)
 }

@@ -19,6 +19,7 @@ use crate::caller::Caller;
 use crate::config::relay::{Grant, OAuth};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
+use crate::hex;
 use crate::modes;
 use crate::secret::{self, Secret};
 
@@ -114,7 +115,7 @@ impl Tokens {
     /// Whether they came from `given`, the configured refresh token; `None`: from a login. Another one in the
     /// configuration is newer than all that became of the old one.
     pub fn are_of(&self, given: Option<&Secret>) -> bool {
-        self.origin == given.map(|given| hex(given.expose()))
+        self.origin == given.map(|given| fingerprint(given.expose()))
     }
 
     /// The refresh token that followed from `given`, the configured one, or from a login.
@@ -133,7 +134,7 @@ impl Tokens {
             until: since + i64::from(granted.expires_in),
         });
         self.refresh_token = granted.refresh_token.or(self.refresh_token.take());
-        self.origin = given.map(|given| hex(given.expose()));
+        self.origin = given.map(|given| fingerprint(given.expose()));
     }
 }
 
@@ -354,11 +355,12 @@ fn name(oauth: &OAuth) -> String {
         Grant::ServiceAccount(_) => "service_account",
     };
     let identity = [&oauth.token_endpoint.url, &oauth.client_id, &oauth.account, grant].join("\n");
-    format!("{}.json", &hex(&identity)[..16])
+    format!("{}.json", &fingerprint(&identity)[..16])
 }
 
-fn hex(text: &str) -> String {
-    digest(&SHA256, text.as_bytes()).as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
+/// What `text` is known by.
+fn fingerprint(text: &str) -> String {
+    hex::encode(digest(&SHA256, text.as_bytes()))
 }
 
 /// Secrets in the one file that keeps them.

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use self::scram::{Hash, Scram};
 use crate::config::relay::{Login, Mechanism, Place};
+use crate::hex;
 
 /// The longest line of an exchange, in octets of base64 (RFC 4954 section 4).
 pub const RESPONSE_LIMIT: usize = 12288;
@@ -208,9 +209,7 @@ fn escape_name(username: &str) -> String {
 fn cram_md5(username: &str, secret: &str, challenge: &[u8]) -> String {
     // HMAC takes a key of any length, so there is no error to meet.
     let digest = Hmac::<Md5>::new_from_slice(secret.as_bytes()).map(|mac| mac.chain_update(challenge).finalize());
-    let hex: String =
-        digest.map(|digest| digest.into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()).unwrap_or_default();
-    format!("{username} {hex}")
+    format!("{username} {}", digest.map(|digest| hex::encode(digest.into_bytes())).unwrap_or_default())
 }
 
 fn encode(response: &[u8]) -> Result<Line, Trouble> {

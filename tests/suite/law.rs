@@ -15,7 +15,7 @@ fn layer(module: &str) -> Option<u8> {
         "smtp" | "http" | "oauth" => 2,
         "message" | "envelope" | "alias" | "site" | "config" | "secret" | "outcome" | "failure" | "exit" | "api"
         | "provider" | "caller" | "trace" | "modes" => 1,
-        "address" | "reply" | "deadline" | "host" => 0,
+        "address" | "reply" | "deadline" | "hex" | "host" => 0,
         _ => return None,
     })
 }

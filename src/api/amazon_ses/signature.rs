@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::api::Keys;
 use crate::failure::Failure;
+use crate::hex;
 
 /// The name SES signs under, which is not its host's.
 const SERVICE: &str = "ses";
@@ -42,9 +43,9 @@ impl Signer<'_> {
             fields += &format!("x-amz-security-token:{token}\n");
         }
         let canonical =
-            format!("POST\n{slash}{prefix}{path}\n\n{fields}\n{names}\n{}", hex(digest(&SHA256, body).as_ref()));
+            format!("POST\n{slash}{prefix}{path}\n\n{fields}\n{names}\n{}", hex::encode(digest(&SHA256, body)));
         let scope = format!("{date}/{}/{SERVICE}/aws4_request", self.region);
-        let canonical = hex(digest(&SHA256, canonical.as_bytes()).as_ref());
+        let canonical = hex::encode(digest(&SHA256, canonical.as_bytes()));
         let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{canonical}");
 
         let first = Zeroizing::new(format!("AWS4{}", self.keys.get("secret_access_key")?));
@@ -52,7 +53,7 @@ impl Signer<'_> {
         for word in [date, self.region, SERVICE, "aws4_request"] {
             key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, word.as_bytes()).as_ref());
         }
-        let signature = hex(hmac::sign(&key, to_sign.as_bytes()).as_ref());
+        let signature = hex::encode(hmac::sign(&key, to_sign.as_bytes()));
         let id = self.keys.get("access_key_id")?;
         let authorization =
             format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}");
@@ -60,10 +61,6 @@ impl Signer<'_> {
         headers.extend(token.map(|token| ("X-Amz-Security-Token", token.to_owned())));
         Ok(headers)
     }
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 #[cfg(test)]
