@@ -49,7 +49,8 @@ pub type Field<'a> = (&'static str, &'a str);
 const SECRET_FIELDS: &[&str] = &["client_secret", "refresh_token", "device_code", "code", "code_verifier", "assertion"];
 
 impl<'a> Client<'a> {
-    /// The client of `relay`, its secrets read; a refresh token is none of them. What is weak about a file's owner or mode is added to `warnings`.
+    /// The client of `relay`, its secrets read; a refresh token is none of them. What is weak about a file's
+    /// owner or mode is added to `warnings`.
     ///
     /// # Errors
     /// As [`Source::read`](crate::secret::Source::read).

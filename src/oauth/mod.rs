@@ -76,7 +76,7 @@ fn access(
         // A container may have no place to keep anything: then every message asks.
         Err(_) => None,
     };
-    let wanted = Wanted { relay, oauth, given, refused, store };
+    let wanted = Wanted { relay, oauth, given, refused, store: store.as_ref() };
     let before = wanted.load(&mut trace.warnings)?;
     if needs_login && before.is_none() {
         return Err(not_logged_in(relay, oauth));
@@ -105,15 +105,20 @@ struct Wanted<'a> {
     /// Not this one.
     refused: Option<&'a Secret>,
     /// Where it is kept, if it can be.
-    store: Option<Store>,
+    store: Option<&'a Store>,
 }
 
 impl Wanted<'_> {
     /// What is kept.
     fn load(&self, warnings: &mut Vec<String>) -> Result<Option<Tokens>, Failure> {
-        let Some(store) = &self.store else { return Ok(None) };
+        let Some(store) = self.store else { return Ok(None) };
         let kept = store.load(self.relay.strict_modes, warnings)?;
         Ok(kept.filter(|tokens| tokens.are_of(self.given.as_ref())))
+    }
+
+    /// What is kept, or the beginning of it.
+    fn tokens(&self, warnings: &mut Vec<String>) -> Result<Tokens, Failure> {
+        Ok(self.load(warnings)?.unwrap_or_else(|| Tokens::of(self.oauth)))
     }
 
     /// The one in `tokens`.
@@ -125,7 +130,7 @@ impl Wanted<'_> {
     /// A new one, kept for those who come next.
     fn renewed(&self, deadline: Deadline, trace: &mut Trace) -> Result<Access, Failure> {
         let Self { relay, oauth, given, store, .. } = self;
-        let lock = match store.as_ref().map(|store| store.lock(deadline)) {
+        let lock = match store.map(|store| store.lock(deadline)) {
             None => None,
             Some(Ok(lock)) => Some(lock),
             Some(Err(failure)) if failure.kind == Kind::CannotCreate => {
@@ -134,7 +139,7 @@ impl Wanted<'_> {
             }
             Some(Err(failure)) => return Err(failure),
         };
-        let mut tokens = self.load(&mut trace.warnings)?.unwrap_or_else(|| Tokens::of(oauth));
+        let mut tokens = self.tokens(&mut trace.warnings)?;
         // Whoever had the lock before us may have renewed it.
         if let Some(kept) = self.usable(&tokens, false) {
             return Ok(kept);
@@ -182,12 +187,13 @@ pub fn renew(
     warnings: &mut Vec<String>,
 ) -> Result<Tokens, Failure> {
     let given = given(relay, oauth, deadline, warnings)?;
+    let wanted = Wanted { relay, oauth, given, refused: None, store: Some(store) };
     let client = Client::of(relay, oauth, deadline, warnings)?;
     let _lock = store.lock(deadline)?;
-    let kept = store.load(relay.strict_modes, warnings)?.filter(|tokens| tokens.are_of(given.as_ref()));
-    let mut tokens = kept.unwrap_or_else(|| Tokens::of(oauth));
-    let granted = ask(&client, relay, &tokens, given.as_ref(), deadline)?;
-    tokens.take(&oauth.scope, granted, given.as_ref(), Timestamp::now());
+    let mut tokens = wanted.tokens(warnings)?;
+    let given = wanted.given.as_ref();
+    let granted = ask(&client, relay, &tokens, given, deadline)?;
+    tokens.take(&oauth.scope, granted, given, Timestamp::now());
     store.save(&tokens)?;
     Ok(tokens)
 }
