@@ -1,6 +1,6 @@
 //! The one HTTP exchange: what goes wrong on the way, and what no provider is asked.
 
-use testkit::{Answer, Asked, Identity, Mailchute, Port, Scratch, Script, Web, matches};
+use testkit::{Answer, Asked, Identity, Mailchute, Port, Run, Scratch, Script, Web, matches};
 
 use crate::setup::{MESSAGE, mailchute, with_enough_time};
 
@@ -68,7 +68,7 @@ fn an_answer_that_announces_another_one_is_not_the_last() {
 }
 
 /// Mailgun's side of an exchange, and what came of it; the message ends with a line that ends `data`.
-fn dialogue(text: &str, lines: usize) -> (testkit::Dialogue, testkit::Run) {
+fn dialogue(text: &str, lines: usize) -> (testkit::Dialogue, Run) {
     let script = Script::play(text, Identity::Good);
     let scratch = Scratch::new();
     let line = b"a line of a large message, sixty octets with its end .....\r\n";
@@ -131,33 +131,29 @@ fn nobody_there_is_nobodys_message() {
     run.expect_status(69);
 }
 
-#[test]
-fn a_refusal_before_the_end_of_the_request_counts() {
-    let dialogue = "C: POST /v3/mg.example.com/messages.mime HTTP/1.1\nS: HTTP/1.1 413 Too Large\nS: Content-Length: 0\nS:\nreset\n";
-    let script = Script::play(dialogue, Identity::Good);
+/// What becomes of a large message that Mailgun answers with these lines before its end, and a reset.
+fn answered_early(answer: &str) -> Run {
+    let dialogue = format!("C: POST /v3/mg.example.com/messages.mime HTTP/1.1\n{answer}reset\n");
+    let script = Script::play(&dialogue, Identity::Good);
     let scratch = Scratch::new();
     let large =
         [MESSAGE.as_bytes(), &b"a line of a large message, sixty octets with its end .....\r\n".repeat(300_000)]
             .concat();
-    let call = relay(&scratch, "mailgun", script.port(), MAILGUN);
-    let run = call.args(["-i", "bob@example.net"]).stdin(large).run();
+    let run = relay(&scratch, "mailgun", script.port(), MAILGUN).args(["-i", "bob@example.net"]).stdin(large).run();
     script.finish();
+    run
+}
+
+#[test]
+fn a_refusal_before_the_end_of_the_request_counts() {
+    let run = answered_early("S: HTTP/1.1 413 Too Large\nS: Content-Length: 0\nS:\n");
     // The reset may overtake the answer; either way nobody has the message, and we say so.
     assert!(matches!(run.status, 69 | 152), "{}", run.report());
 }
 
 #[test]
 fn an_acceptance_before_the_end_of_the_request_is_not_believed() {
-    let dialogue = "C: POST /v3/mg.example.com/messages.mime HTTP/1.1\nS: HTTP/1.1 200 OK\nS: Content-Length: 10\nS:\n\
-                    S: {\"id\":\"1\"}\nreset\n";
-    let script = Script::play(dialogue, Identity::Good);
-    let scratch = Scratch::new();
-    let large =
-        [MESSAGE.as_bytes(), &b"a line of a large message, sixty octets with its end .....\r\n".repeat(300_000)]
-            .concat();
-    let call = relay(&scratch, "mailgun", script.port(), MAILGUN);
-    let run = call.args(["-i", "bob@example.net"]).stdin(large).run();
-    script.finish();
+    let run = answered_early("S: HTTP/1.1 200 OK\nS: Content-Length: 10\nS:\nS: {\"id\":\"1\"}\n");
     // The reset may overtake the answer.
     assert!(matches!(run.status, 69 | 79), "{}", run.report());
 }
