@@ -22,14 +22,14 @@ const HOT: &[&str] = &["*drop_in_place*", "*raw_vec*", "*rustls..enums*"];
 const COLD: &[&str] = &[
     // Subcommands, and the caller who speaks SMTP.
     "clap_builder",
-    "mailchute::cli::errand",
+    "mailchute::program::errand",
     "mailchute::tools::explain",
     "mailchute::tools::login",
     "mailchute::tools::providers",
     "mailchute::tools::test",
     "mailchute::smtp::server",
     "mailchute::smtp::session",
-    "mailchute::transaction",
+    "mailchute::submit::stepwise",
     "mail_builder",
     // The HTTP APIs, their settings included, and access tokens.
     "mailchute::api",

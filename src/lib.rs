@@ -7,26 +7,26 @@
 //! argv -> Invocation -> Message -> Site -> Envelope -> Route -> relay -> Outcome -> exit status
 //! ```
 //!
-//! `cli::send` walks it for one message, `cli::smtp` for a caller that speaks SMTP, and `tools::explain` up to the
+//! `tools::send` walks it for one message, `tools::bs` for a caller that speaks SMTP, and `tools::explain` up to the
 //! relay. Modules use those of their own layer and below, which `tests/suite/law.rs` checks:
 //!
 //! | Layer | Modules | |
 //! |---|---|---|
-//! | 4 door | `cli`, `tools` | the only code that prints or exits; a file per subcommand |
-//! | 3 course | `plan`, `route`, `submit`, `transaction`, `journal`, `hint` | what is decided, done and told |
-//! | 2 relays | `smtp`, `http`, `oauth` | the only code that opens connections |
-//! | 1 subject | `message`, `envelope`, `config`, `site`, `secret`, `provider`, `api`, `outcome` ... | the nouns |
+//! | 4 door | `cli`, `door`, `tools`, `program` | the only code that prints or exits; a file per subcommand |
+//! | 3 course | `plan`, `submit`, `journal`, `hint` | what is decided, done and told |
+//! | 2 relays | `wire`, `smtp`, `http`, `oauth` | the only code that opens connections |
+//! | 1 subject | `message`, `envelope`, `config`, `secret`, `provider`, `api`, `outcome` ... | the nouns |
 //! | 0 words | `address`, `reply`, `deadline`, `hex`, `host` | what everything else speaks of |
 //!
 //! A new case is a file of data in `tests/NAME/`; what its keys mean stands at the top of `tests/suite/NAME.rs`.
 
 pub mod address;
-pub mod alias;
 pub mod api;
 pub mod caller;
 pub mod cli;
 pub mod config;
 pub mod deadline;
+pub mod door;
 pub mod envelope;
 pub mod exit;
 pub mod failure;
@@ -40,13 +40,12 @@ pub mod modes;
 pub mod oauth;
 pub mod outcome;
 pub mod plan;
+pub mod program;
 pub mod provider;
 pub mod reply;
-pub mod route;
 pub mod secret;
-pub mod site;
 pub mod smtp;
 pub mod submit;
 pub mod tools;
 pub mod trace;
-pub mod transaction;
+pub mod wire;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(mailchute::cli::run(std::env::args_os()))
+    ExitCode::from(mailchute::program::run(std::env::args_os()))
 }

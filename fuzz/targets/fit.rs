@@ -6,11 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use mailchute::address::read_list;
-use mailchute::alias::Names;
 use mailchute::config::site::{OtherSender, SenderPattern, Site};
-use mailchute::envelope::{Envelope, Origin, Wishes};
 use mailchute::exit::Scheme;
 use mailchute::message::Message;
+use mailchute::plan::alias::Names;
+use mailchute::plan::envelope::{self, Origin, Wishes};
+use mailchute::plan::fit;
 
 use super::{Target, assert_printable};
 use crate::mutate::hash;
@@ -90,9 +91,9 @@ fn check(input: &[u8]) -> u64 {
         ..Wishes::default()
     };
     let Ok(mut message) = Message::read(&mut octets.get(1..).unwrap_or_default(), false) else { return 1 };
-    let made = Envelope::choose(&wishes, message.header(), &origin).and_then(|(mut envelope, _)| {
+    let made = envelope::choose(&wishes, message.header(), &origin).and_then(|(mut envelope, _)| {
         let now = || jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
-        message.make_fit(&mut envelope, &wishes, &origin, now).map(|_| envelope)
+        fit::make_fit(&mut message, &mut envelope, &wishes, &origin, now).map(|_| envelope)
     });
     let envelope = match made {
         Ok(envelope) => envelope,

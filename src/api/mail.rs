@@ -8,10 +8,11 @@ use ring::digest;
 
 use super::parts::Parts;
 use crate::address::{Address, same_mailbox};
-use crate::envelope::{Envelope, first_address};
+use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::hex;
 use crate::message::Message;
+use crate::message::header::first_address;
 use crate::outcome::Stage;
 use crate::reply::{Enhanced, Reply};
 

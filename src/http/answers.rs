@@ -7,7 +7,7 @@ use memchr::memmem;
 
 use super::HEADER_LIMIT;
 use crate::deadline::Deadline;
-use crate::smtp::wire::{Connection, WireError};
+use crate::wire::{Connection, WireError};
 
 /// How many interim answers are passed over.
 const INTERIM_LIMIT: usize = 16;

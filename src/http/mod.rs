@@ -1,7 +1,7 @@
 //! Submission over a provider's HTTP API: the one exchange between the request that `api` makes and the
 //! response it reads.
 //!
-//! ureq speaks HTTP/1.1; the connection below it is that of `smtp::wire`, so that names, proxies, trust
+//! ureq speaks HTTP/1.1; the connection below it is that of `wire`, so that names, proxies, trust
 //! and the deadline are the same for every relay. One connection, one request, no redirects, no retry.
 
 mod answers;
@@ -32,8 +32,8 @@ use crate::message::Message;
 use crate::message::repair::{self, Needs};
 use crate::outcome::{Outcome, Stage};
 use crate::reply::{Enhanced, Reply, printable};
-use crate::smtp::wire::Connection;
 use crate::trace::{HandOver, Trace};
+use crate::wire::Connection;
 
 /// How much of a response's body is read, in octets.
 const BODY_LIMIT: u64 = 256 << 10;

@@ -1,4 +1,4 @@
-//! The connection of `smtp::wire` as ureq wants it.
+//! The connection of `wire` as ureq wants it.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBu
 
 use super::answers::Answers;
 use crate::deadline::Deadline;
-use crate::smtp::wire::{Connection, WireError};
+use crate::wire::{Connection, WireError};
 
 /// Buffer sizes, in octets: what is read and what is written at a time.
 const INPUT: usize = 64 << 10;

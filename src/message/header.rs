@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::address::{Address, read_list};
+
 /// Lines of fields we write are folded at this length, in octets (RFC 5322 2.1.1).
 const LINE: usize = 78;
 
@@ -172,6 +174,11 @@ fn write_field(out: &mut Vec<u8>, name: &[u8], value: &str) {
         spaces = 1;
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// The first address with a domain that a field holds.
+pub(crate) fn first_address(field: Field<'_>) -> Option<Address> {
+    read_list(&field.text()).mailboxes.iter().find_map(|listed| listed.mailbox.spec.address().ok())
 }
 
 #[cfg(test)]

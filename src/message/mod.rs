@@ -5,16 +5,13 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-mod fit;
 pub mod header;
 mod intake;
 pub mod repair;
-mod sender;
 mod store;
 
 pub use header::{Field, Header};
 pub use intake::drain;
-pub(crate) use sender::apply_to_path;
 
 use crate::reply::printable;
 
@@ -81,6 +78,13 @@ impl Message {
         &self.repairs
     }
 
+    /// Changes the header section; what `edit` does to it is told to the repairs ([`note`]).
+    pub(crate) fn edit_header<T>(&mut self, edit: impl FnOnce(&mut Header, &mut Vec<String>) -> T) -> T {
+        let result = edit(&mut self.header, &mut self.repairs);
+        self.facts.eight_bit_header = !self.header.as_bytes().is_ascii();
+        result
+    }
+
     /// The whole message, piece by piece, from its first octet; it always ends in CRLF.
     pub fn chunks(&self) -> Chunks<'_> {
         Chunks { message: self, next: Some(0), buffer: Vec::new() }
@@ -134,7 +138,7 @@ const REPAIRS_LIMIT: usize = 32;
 const REPAIR_LIMIT: usize = 256;
 
 /// Notes a repair once.
-fn note(repairs: &mut Vec<String>, what: impl AsRef<str>) {
+pub(crate) fn note(repairs: &mut Vec<String>, what: impl AsRef<str>) {
     let what = match repairs.len() {
         REPAIRS_LIMIT.. => return,
         last if last + 1 == REPAIRS_LIMIT => "more of the same".to_owned(),

@@ -12,7 +12,7 @@ use super::code::{Answer, Authorization};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::secret::Secret;
-use crate::smtp::socket::wait;
+use crate::wire::wait;
 
 /// The longest request line with header section, in octets: a browser adds the cookies of whatever else
 /// runs on this host.

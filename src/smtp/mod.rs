@@ -3,26 +3,15 @@
 //! row, step by step.
 
 pub mod client;
-mod connect;
 mod line;
-mod names;
 pub mod parse;
 mod passing;
-mod roots;
 pub mod sasl;
 pub mod server;
 mod session;
-pub(crate) mod socket;
-mod socks;
 mod stuffing;
 #[cfg(test)]
 mod tests;
-mod tls;
-mod tls_failure;
-pub mod trust;
-mod tunnel;
-mod verdict;
-pub mod wire;
 
 use std::time::Duration;
 
@@ -30,7 +19,6 @@ use self::client::{Action, Channel, Client, Framing, Loss, Task};
 pub use self::client::{Capabilities, End, Recipients};
 use self::line::{Line, Listener, Span};
 pub use self::session::Session;
-use self::wire::Connection;
 use crate::config::relay::{Login, Relay};
 use crate::deadline::Deadline;
 use crate::envelope::Envelope;
@@ -39,6 +27,7 @@ use crate::message::Message;
 use crate::message::repair::{self, Needs};
 use crate::outcome::Outcome;
 use crate::trace::{HandOver, Trace};
+use crate::wire::Connection;
 
 /// Everything one submission needs.
 pub struct Job<'a> {

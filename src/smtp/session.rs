@@ -11,7 +11,6 @@ use super::client::{
 };
 use super::line::{Line, Listener, Span};
 use super::server::{Mail, Rcpt};
-use super::wire::Connection;
 use super::{PARTING, adapt, channel, passing};
 use crate::address::Address;
 use crate::config::relay::{Login, Protocol, Relay};
@@ -22,6 +21,7 @@ use crate::message::repair::Needs;
 use crate::outcome::{Outcome, Stage};
 use crate::reply::Reply;
 use crate::trace::{HandOver, Trace};
+use crate::wire::Connection;
 
 /// How many RCPT commands go out before their replies are read.
 const FLIGHT: usize = 500;

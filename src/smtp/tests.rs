@@ -9,7 +9,7 @@ use crate::config::relay::TlsMode;
 use crate::envelope::Dsn;
 use crate::outcome::Stage;
 use crate::reply::Reply;
-use crate::smtp::wire::tests::{listener, patience, relay_of, serve};
+use crate::wire::connection::tests::{listener, patience, relay_of, serve};
 
 /// A message whose body is `lines` lines, some of which begin with a dot.
 fn message(lines: usize) -> Message {

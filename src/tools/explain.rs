@@ -5,17 +5,19 @@ use std::path::Path;
 
 use crate::caller::Caller;
 use crate::cli::invocation::Invocation;
-use crate::cli::{door, send};
 use crate::config::relay::{Grant, OAuth, Protocol, Relay, TlsMode, Username};
 use crate::config::site::Site;
 use crate::config::{Config, Search};
+use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
 use crate::oauth::store::Store;
+use crate::plan::route;
 use crate::plan::{self, Plan};
 use crate::secret::Source;
-use crate::{host, modes, route};
+use crate::tools::send;
+use crate::{host, modes};
 
 /// Prints every decision about the message `of` would send, on standard input or none, and returns 0, or
 /// the status the message would have been refused with. `wanted` holds our own options.

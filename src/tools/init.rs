@@ -1,8 +1,8 @@
 //! `mailchute init --from-env`: the environment's configuration as a file.
 
 use crate::caller::Caller;
-use crate::cli::door;
 use crate::config::init_from_environment;
+use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 

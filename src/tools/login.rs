@@ -13,11 +13,13 @@ use zeroize::Zeroizing;
 
 use self::choice::Candidate;
 use crate::caller::Caller;
+use crate::cli::Login;
 use crate::cli::invocation::Invocation;
-use crate::cli::{Login, door, signals};
 use crate::config::relay::{OAuth, Relay};
 use crate::config::{Config, Search};
 use crate::deadline::Deadline;
+use crate::door;
+use crate::door::signals;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::oauth;
@@ -27,7 +29,7 @@ use crate::oauth::endpoint::Client;
 use crate::oauth::login::{self, Flow};
 use crate::oauth::loopback::Loopback;
 use crate::oauth::store::{Granted, Store, Tokens};
-use crate::smtp::socket::wait;
+use crate::wire::wait;
 
 /// How long a person may take with the browser.
 const PATIENCE: Duration = Duration::from_secs(600);

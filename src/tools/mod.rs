@@ -1,10 +1,13 @@
-//! The subcommands, a file each.
+//! The errands, a file each: a message on standard input (`send`), SMTP on it (`bs`), the subcommands.
 
+pub(crate) mod bs;
 pub mod explain;
 pub mod init;
 pub mod lint;
 pub mod login;
 pub mod providers;
+pub(crate) mod send;
+pub(crate) mod speaker;
 pub mod status;
 pub mod test;
 pub mod verify;

@@ -7,13 +7,15 @@ use mail_builder::headers::address::{Address, EmailAddress};
 use mail_builder::headers::raw::Raw;
 
 use crate::caller::Caller;
+use crate::cli::Test;
 use crate::cli::invocation::{Invocation, ReversePath};
-use crate::cli::run::Run;
-use crate::cli::{Test, door, send};
+use crate::door;
+use crate::door::run::Run;
 use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::message::Message;
+use crate::tools::send;
 use crate::tools::status;
 use crate::trace::Sink;
 

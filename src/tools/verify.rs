@@ -2,13 +2,14 @@
 
 use crate::caller::Caller;
 use crate::cli::invocation::Invocation;
-use crate::cli::{door, send};
 use crate::config::Search;
+use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::Failure;
 use crate::host;
 use crate::message::Message;
 use crate::plan;
+use crate::tools::send;
 
 /// Prints a line per recipient and returns 0, or the status of what is wrong with them.
 pub fn run(invocation: &Invocation) -> u8 {

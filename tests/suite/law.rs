@@ -10,11 +10,11 @@ const LIMIT: usize = 400;
 /// The layer of a top-level module of the crate.
 fn layer(module: &str) -> Option<u8> {
     Some(match module {
-        "main" | "lib" | "cli" | "tools" => 4,
-        "submit" | "transaction" | "plan" | "route" | "journal" | "hint" => 3,
-        "smtp" | "http" | "oauth" => 2,
-        "message" | "envelope" | "alias" | "site" | "config" | "secret" | "outcome" | "failure" | "exit" | "api"
-        | "provider" | "caller" | "trace" | "modes" => 1,
+        "main" | "lib" | "cli" | "door" | "program" | "tools" => 4,
+        "submit" | "plan" | "journal" | "hint" => 3,
+        "wire" | "smtp" | "http" | "oauth" => 2,
+        "message" | "envelope" | "config" | "secret" | "outcome" | "failure" | "exit" | "api" | "provider"
+        | "caller" | "trace" | "modes" => 1,
         "address" | "reply" | "deadline" | "hex" | "host" => 0,
         _ => return None,
     })
@@ -38,7 +38,11 @@ fn sources() -> Vec<(PathBuf, String)> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") && !is_apart(&path) {
                 let text = fs::read_to_string(&path).unwrap();
-                let tests = ["#[cfg(test)]\nmod tests {", "#[cfg(test)]\npub(super) mod tests {"];
+                let tests = [
+                    "#[cfg(test)]\nmod tests {",
+                    "#[cfg(test)]\npub(super) mod tests {",
+                    "#[cfg(test)]\npub(crate) mod tests {",
+                ];
                 let end = tests.iter().filter_map(|start| text.find(start)).min().unwrap_or(text.len());
                 let code = text[..end].to_owned();
                 files.push((path.strip_prefix(&root).unwrap().to_owned(), code));

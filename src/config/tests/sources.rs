@@ -6,7 +6,7 @@ use super::Host;
 use crate::caller::Caller;
 use crate::config::{DefaultSite, LogTarget, Origin};
 use crate::failure::Kind;
-use crate::site::select;
+use crate::plan::site::select;
 
 const RELAY: &str = "[relay.main]\nhost = 'mx.example'\n";
 

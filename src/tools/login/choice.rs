@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::config::relay::{OAuth, Relay};
 use crate::failure::{Failure, Kind};
 use crate::oauth::store::Store;
-use crate::site;
+use crate::plan::site;
 
 /// A relay that the caller may use.
 #[derive(Debug)]

@@ -5,6 +5,10 @@
 //! failure. Descriptors 0 to 2 that the caller left closed are `/dev/null`, and SIGPIPE is ignored;
 //! std sees to both before `main`.
 
+pub mod report;
+pub(crate) mod run;
+pub mod signals;
+
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Mutex, PoisonError};

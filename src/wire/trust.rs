@@ -193,9 +193,9 @@ mod tests {
 
     use super::*;
     use crate::config::relay::TlsMode;
-    use crate::smtp::wire::tests::{listener, patience, relay_of, serve};
-    use crate::smtp::wire::{Connection, WireError};
     use crate::trace::Trace;
+    use crate::wire::connection::tests::{listener, patience, relay_of, serve};
+    use crate::wire::connection::{Connection, WireError};
 
     /// A CA, and a scratch directory with its certificate in `ca.pem`.
     struct Authority {

@@ -6,8 +6,8 @@ use std::io::{self, IoSlice, Read, Write};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ProtocolVersion};
 
+use super::connection::WireError;
 use super::socket::Patient;
-use super::wire::WireError;
 use super::{tls_failure, trust};
 use crate::config::relay::{Place, Relay};
 use crate::deadline::Deadline;
@@ -22,7 +22,7 @@ impl Tls {
     /// Shakes hands over `socket`; `trace` learns version and cipher suite.
     ///
     /// # Errors
-    /// At stage TLS, as for [`Connection::open`](super::wire::Connection::open).
+    /// At stage TLS, as for [`Connection::open`](super::connection::Connection::open).
     pub(super) fn start(relay: &Relay, socket: &File, deadline: Deadline, trace: &mut Trace) -> Result<Self, Failure> {
         let mut tls = client(relay, trace)?;
         let span = deadline.left();

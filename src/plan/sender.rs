@@ -1,11 +1,12 @@
 //! Who a site may write as: `sender` against the reverse-path and every From, Sender and Resent-From.
 
-use super::header::{Edit, Field, Header};
-use super::note;
+use super::envelope::Origin;
 use crate::address::{AddrSpec, Address, Listed, Mailbox, read_list, same_mailbox};
 use crate::config::site::{OtherSender, Site};
-use crate::envelope::{Dsn, Envelope, Origin};
+use crate::envelope::{Dsn, Envelope};
 use crate::failure::{Failure, Kind};
+use crate::message::header::{Edit, Field};
+use crate::message::{Header, note};
 use crate::reply::{Enhanced, Reply};
 
 /// The header fields that say who writes.

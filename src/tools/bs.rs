@@ -10,26 +10,26 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 
-use super::invocation::Invocation;
-use super::run::Run;
 use super::send::{show_on_stderr, wishes};
 use crate::caller::Caller;
+use crate::cli::invocation::Invocation;
 use crate::config::relay::Relay;
 use crate::config::site::Site;
 use crate::config::{Config, Search};
 use crate::deadline::Deadline;
-use crate::envelope::Wishes;
+use crate::door::run::Run;
 use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::message::{Header, Message};
 use crate::outcome::Stage;
 use crate::plan;
-use crate::route;
+use crate::plan::Wishes;
+use crate::plan::route;
 use crate::smtp::server::{Answer, Content, Mail, Rcpt, Request, Server};
-use crate::smtp::socket::wait;
+use crate::submit::stepwise::{self, Manner, Name, Transaction, Upstream};
 use crate::trace::{HandOver, Sink};
-use crate::transaction::{self, Manner, Name, Transaction, Upstream};
+use crate::wire::wait;
 
 /// How much is read at a time, in octets.
 const READ: usize = 64 << 10;
@@ -38,7 +38,7 @@ const A_WHILE: Duration = Duration::from_secs(3600);
 
 /// Serves one session. The exit status is that of the last message that was not accepted for everybody it
 /// was asked for, 0 where there was none.
-pub(super) fn serve(invocation: &Invocation) -> u8 {
+pub(crate) fn serve(invocation: &Invocation) -> u8 {
     let caller = Caller::current();
     let hand_over = Arc::default();
     let run = Run::new(invocation, &caller, &hand_over);
@@ -285,7 +285,7 @@ impl Desk<'_> {
     }
 
     /// Ends the message under way with what the relays said.
-    fn conclude(&mut self, end: &transaction::End) -> Answer {
+    fn conclude(&mut self, end: &stepwise::End) -> Answer {
         self.house.run.set_envelope(&end.envelope);
         let status = self.house.run.finish(&end.submission, &end.envelope);
         self.finished(status);

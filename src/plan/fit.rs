@@ -4,33 +4,34 @@ use jiff::Zoned;
 use jiff::fmt::rfc2822;
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::header::Edit;
-use super::{Facts, Header, Message, note, sender};
+use super::envelope::{Origin, Wishes};
+use super::sender;
 use crate::address::{AddrSpec, Address, Mailbox, read_list};
-use crate::envelope::{Envelope, Origin, Wishes, first_address};
+use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
+use crate::message::header::{Edit, first_address};
+use crate::message::{Facts, Header, Message, note};
 
-impl Message {
-    /// Makes the message fit for any relay. What changes is named in [`Message::repairs`].
-    ///
-    /// Bcc, Resent-Bcc and Return-Path go, unless the header section belongs to the caller. Date, Message-ID, From and MIME-Version come where they are
-    /// missing. A bare name in From, To or Cc becomes an address. Then the site's sender rules are
-    /// applied, to `envelope` too. `now` is asked only where Date is missing: the local time zone is
-    /// worth a few file reads.
-    ///
-    /// Returns what goes out as it is though it may not arrive so, for the record's `warnings`.
-    ///
-    /// # Errors
-    /// 553 5.7.1 for an address the site may not write as, `Data` where a sender cannot be read, and
-    /// `System` where the operating system has no random octets.
-    pub fn make_fit(
-        &mut self,
-        envelope: &mut Envelope,
-        wishes: &Wishes,
-        origin: &Origin<'_>,
-        now: impl FnOnce() -> Zoned,
-    ) -> Result<Vec<String>, Failure> {
-        let Self { header, repairs, facts, .. } = self;
+/// Makes the message fit for any relay. What changes is named in [`Message::repairs`].
+///
+/// Bcc, Resent-Bcc and Return-Path go, unless the header section belongs to the caller. Date, Message-ID, From and
+/// MIME-Version come where they are missing. A bare name in From, To or Cc becomes an address. Then the site's sender
+/// rules are applied, to `envelope` too. `now` is asked only where Date is missing: the local time zone is worth a few
+/// file reads.
+///
+/// Returns what goes out as it is though it may not arrive so, for the record's `warnings`.
+///
+/// # Errors
+/// 553 5.7.1 for an address the site may not write as, `Data` where a sender cannot be read, and
+/// `System` where the operating system has no random octets.
+pub fn make_fit(
+    message: &mut Message,
+    envelope: &mut Envelope,
+    wishes: &Wishes,
+    origin: &Origin<'_>,
+    now: impl FnOnce() -> Zoned,
+) -> Result<Vec<String>, Failure> {
+    message.edit_header(|header, repairs| {
         for name in ["Bcc", "Resent-Bcc", "Return-Path"] {
             if !wishes.keep_fields && header.remove(name) {
                 note(repairs, format!("{name} removed"));
@@ -41,10 +42,9 @@ impl Message {
         qualify_names(header, origin, repairs);
         sender::apply(header, envelope, origin, repairs)?;
         add(header, repairs, "Message-ID", |header| message_id(header, origin.names.host_name))?;
-        add(header, repairs, "MIME-Version", |_| Ok("1.0".to_owned()))?;
-        facts.eight_bit_header = !header.as_bytes().is_ascii();
-        Ok(warnings(header, facts))
-    }
+        add(header, repairs, "MIME-Version", |_| Ok("1.0".to_owned()))
+    })?;
+    Ok(warnings(message.header(), &message.facts()))
 }
 
 /// Adds the field `name` unless there is one that says something.
@@ -150,7 +150,8 @@ mod tests {
     use super::*;
     use crate::address::parse_mailbox;
     use crate::config::site::{OtherSender, SenderPattern, Site};
-    use crate::envelope::tests::{origin, site};
+    use crate::plan::envelope::choose;
+    use crate::plan::envelope::tests::{origin, site};
 
     fn shop() -> Site {
         let mut site = site();
@@ -174,9 +175,9 @@ mod tests {
         let mut message = Message::read(&mut text.as_bytes(), false).unwrap();
         let intake = message.repairs().len();
         let wishes = Wishes { recipients: vec!["r@x.org".into()], ..wishes.clone() };
-        let (mut envelope, _) = Envelope::choose(&wishes, message.header(), &origin(site))?;
+        let (mut envelope, _) = choose(&wishes, message.header(), &origin(site))?;
         let now = || "2026-11-21T10:20:30+01:00[+01:00]".parse().unwrap();
-        let warnings = message.make_fit(&mut envelope, &wishes, &origin(site), now)?;
+        let warnings = make_fit(&mut message, &mut envelope, &wishes, &origin(site), now)?;
         let header = String::from_utf8_lossy(message.header().as_bytes()).replace("\r\n", "\n");
         Ok((header, envelope, message.repairs()[intake..].to_vec(), warnings))
     }

@@ -209,7 +209,7 @@ mod tests {
 
     use super::*;
     use crate::address::parse_address;
-    use crate::envelope::tests::site;
+    use crate::plan::envelope::tests::site;
 
     const FILE: &str = "# system aliases\n\
         postmaster: root\n\

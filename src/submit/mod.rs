@@ -1,5 +1,7 @@
 //! The one orchestrator: a route and a message in, a submission out, under one deadline.
 
+pub mod stepwise;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -4,17 +4,17 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
-use super::dialect;
-use super::door;
-use super::invocation::{Invocation, ReversePath};
-use super::run::Run;
 use crate::caller::Caller;
+use crate::cli::dialect;
+use crate::cli::invocation::{Invocation, ReversePath};
 use crate::config::Search;
-use crate::envelope::Wishes;
+use crate::door;
+use crate::door::run::Run;
 use crate::failure::Failure;
 use crate::host;
 use crate::message::Message;
 use crate::plan;
+use crate::plan::Wishes;
 use crate::submit::{self, Order};
 use crate::trace::{HandOver, Sink};
 
@@ -115,7 +115,7 @@ pub(crate) fn wishes(invocation: &Invocation) -> Wishes {
 }
 
 /// Shows a dialogue on standard error as it happens (`-v`).
-pub(super) fn show_on_stderr() -> Sink {
+pub(crate) fn show_on_stderr() -> Sink {
     Box::new(|line| {
         let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
     })

@@ -2,15 +2,15 @@
 
 use nix::unistd::{Gid, Uid, getegid, getgid, getuid, initgroups, setgroups, setresgid, setresuid, setuid};
 
-use super::Speaker;
 use crate::caller::Caller;
+use crate::cli::Speaker;
 use crate::failure::{Failure, Kind};
 
 /// As [`assume`], but only by becoming that caller.
 ///
 /// # Errors
 /// `NoPermission`: this process is somebody else and may not. Otherwise as there.
-pub(super) fn turn_into(speaker: &Speaker) -> Result<Caller, Failure> {
+pub(crate) fn turn_into(speaker: &Speaker) -> Result<Caller, Failure> {
     let caller = assume(speaker)?;
     match caller.uid == getuid().as_raw() {
         true => Ok(caller),
@@ -24,7 +24,7 @@ pub(super) fn turn_into(speaker: &Speaker) -> Result<Caller, Failure> {
 ///
 /// # Errors
 /// `Usage`: no such user, or no such directory. `System`: the rights cannot be given up.
-pub(super) fn assume(speaker: &Speaker) -> Result<Caller, Failure> {
+pub(crate) fn assume(speaker: &Speaker) -> Result<Caller, Failure> {
     let Some(user) = &speaker.user else {
         enter(speaker)?;
         return Ok(Caller::current());

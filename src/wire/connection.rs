@@ -325,7 +325,7 @@ impl Drop for Connection {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::path::Path;
@@ -339,26 +339,26 @@ pub(super) mod tests {
     use crate::secret::{Secret, Source};
 
     /// Longer than any test takes.
-    pub(in crate::smtp) fn patience() -> Deadline {
+    pub(crate) fn patience() -> Deadline {
         Deadline::after(Duration::from_secs(60))
     }
 
-    pub(in crate::smtp) fn listener() -> TcpListener {
+    pub(crate) fn listener() -> TcpListener {
         TcpListener::bind("127.0.0.1:0").unwrap()
     }
 
     /// A relay at `place` with nothing else about it.
-    pub(in crate::smtp) fn relay(place: Place, tls: TlsMode) -> Relay {
+    pub(crate) fn relay(place: Place, tls: TlsMode) -> Relay {
         Relay { connect_timeout: patience().left(), ..Relay::new("main", place, tls) }
     }
 
     /// The relay that `listener` is.
-    pub(in crate::smtp) fn relay_of(listener: &TcpListener, tls: TlsMode) -> Relay {
+    pub(crate) fn relay_of(listener: &TcpListener, tls: TlsMode) -> Relay {
         relay(Place::Tcp { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() }, tls)
     }
 
     /// Serves the first connection in a thread of its own; every wait of it has an end.
-    pub(in crate::smtp) fn serve<T: Send + 'static>(
+    pub(crate) fn serve<T: Send + 'static>(
         listener: TcpListener,
         server: impl FnOnce(TcpStream) -> T + Send + 'static,
     ) -> JoinHandle<T> {

@@ -2,21 +2,30 @@
 //!
 //! Sending and explaining both come through here, so that what `explain` says is what would happen.
 
+pub mod alias;
+pub mod envelope;
+pub mod fit;
+pub mod route;
+mod sender;
+pub mod site;
+
 use std::path::Path;
 use std::sync::Arc;
 
+use self::alias::{Names, checked};
+use self::envelope::Origin;
+pub use self::envelope::Wishes;
+use self::site::Selection;
 use crate::address::{AddrSpec, Address, parse_address};
-use crate::alias::{Names, checked};
 use crate::caller::Caller;
 use crate::config::Config;
 use crate::config::relay::Relay;
 use crate::config::site::Site;
-use crate::envelope::{Envelope, Origin, Wishes, first_address};
+use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::host;
-use crate::message::{self, Header, Message};
-use crate::route;
-use crate::site::{self, Selection};
+use crate::message::header::first_address;
+use crate::message::{Header, Message};
 
 /// The host's alias file.
 const ALIAS_FILE: &str = "/etc/aliases";
@@ -67,8 +76,8 @@ pub fn make(
     site.check_enabled()?;
     let uid = caller.uid.to_string();
     let origin = origin(site, caller, &uid, host_name);
-    let (mut envelope, notes) = Envelope::choose(wishes, message.header(), &origin)?;
-    let warnings = message.make_fit(&mut envelope, wishes, &origin, host::now)?;
+    let (mut envelope, notes) = envelope::choose(wishes, message.header(), &origin)?;
+    let warnings = fit::make_fit(message, &mut envelope, wishes, &origin, host::now)?;
     let route = route::choose(site, relay)?;
     Ok(Plan { envelope, notes, route, warnings })
 }
@@ -93,7 +102,7 @@ pub fn reverse_path(
         Some(_) => Some(origin.own_address()?.0),
     };
     let mut repairs = Vec::new();
-    let path = message::apply_to_path(path, &origin, &mut repairs)?;
+    let path = sender::apply_to_path(path, &origin, &mut repairs)?;
     Ok((path, repairs))
 }
 
@@ -119,7 +128,7 @@ pub fn fit(
     message: &mut Message,
 ) -> Result<Vec<String>, Failure> {
     let uid = caller.uid.to_string();
-    message.make_fit(envelope, wishes, &origin(site, caller, &uid, host_name), host::now)
+    fit::make_fit(message, envelope, wishes, &origin(site, caller, &uid, host_name), host::now)
 }
 
 fn origin<'a>(site: &'a Site, caller: &'a Caller, uid: &'a str, host_name: &'a str) -> Origin<'a> {

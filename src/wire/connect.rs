@@ -294,7 +294,7 @@ mod tests {
     use testkit::Port;
 
     use super::*;
-    use crate::smtp::wire::tests::{listener, patience};
+    use crate::wire::connection::tests::{listener, patience};
 
     /// The address of a port that nobody listens on.
     fn address(port: &Port) -> SocketAddr {

@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::door;
-use super::invocation::Invocation;
 use super::report::{self, Report};
 use super::signals;
 use crate::caller::{self, Caller};
+use crate::cli::invocation::Invocation;
 use crate::config::relay::Relay;
 use crate::config::site::Site;
 use crate::config::{Config, LogTarget};
+use crate::door;
 use crate::envelope::Envelope;
 use crate::exit::{self, Scheme};
 use crate::failure::Failure;

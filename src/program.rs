@@ -1,0 +1,87 @@
+//! The program: one command line in, one exit status out.
+
+use std::ffi::OsString;
+
+use crate::cli::invocation::{Invocation, Mode};
+use crate::cli::{Speaker, Tool, dialect};
+use crate::door;
+use crate::exit::{self, Scheme};
+use crate::failure::{Failure, Kind};
+use crate::oauth::store;
+use crate::tools::{bs, explain, init, lint, login, providers, send, speaker, status, test, verify};
+
+/// Runs one command line, `argv[0]` first, and returns the exit status.
+pub fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
+    door::guard(|| {
+        let words: Vec<OsString> = argv.into_iter().collect();
+        match dialect::parse(words.iter().cloned()) {
+            Ok(invocation) => dispatch(&invocation),
+            Err(failure) => send::refuse(&words, &failure),
+        }
+    })
+}
+
+fn dispatch(invocation: &Invocation) -> u8 {
+    match &invocation.mode {
+        Mode::Help(text) => printed(text),
+        Mode::Version => printed(concat!("mailchute ", env!("CARGO_PKG_VERSION"), "\n")),
+        Mode::Queue => printed("Mail queue is empty\n"),
+        // There is neither a queue to run nor an alias database to build: both are done.
+        Mode::Aliases | Mode::RunQueue => exit::OK,
+        Mode::Smtp => bs::serve(invocation),
+        Mode::Misuse(failure) => answered(Err(failure.clone())),
+        Mode::Tool(tool) => errand(tool, invocation),
+        Mode::Verify => verify::run(invocation),
+        Mode::Deliver => send::deliver(invocation),
+    }
+}
+
+/// Runs a subcommand.
+///
+/// Cold, so that it is not built into [`dispatch`], which every message goes through (see `build.rs`).
+#[cold]
+fn errand(tool: &Tool, invocation: &Invocation) -> u8 {
+    match tool {
+        Tool::Providers(of) => answered(providers::show(of.id.as_deref())),
+        Tool::Status(of) => answered(status::explain(&of.number)),
+        Tool::Lint => answered(send::read_standard_input(true).and_then(|message| lint::page(&message))),
+        Tool::Init(_) => init::run(),
+        Tool::Explain(of) => match speaker::assume(&of.speaker) {
+            Ok(caller) => explain::run(invocation, &of.of, &caller),
+            Err(failure) => answered(Err(failure)),
+        },
+        Tool::Test(of) => match speaker::turn_into(&of.speaker) {
+            Ok(caller) => test::run(invocation, of, &caller),
+            Err(failure) => answered(Err(failure)),
+        },
+        Tool::Login(of) => {
+            if !of.status {
+                store::make_place();
+            }
+            match speaker::turn_into(&Speaker { user: of.user.clone(), cwd: None }) {
+                Ok(caller) => login::run(invocation, of, &caller),
+                Err(failure) => answered(Err(failure)),
+            }
+        }
+    }
+}
+
+fn answered(answer: Result<String, Failure>) -> u8 {
+    match answer {
+        Ok(text) => printed(&text),
+        Err(failure) => {
+            door::report(&failure);
+            exit::of_kind(&failure.kind, Scheme::Reply)
+        }
+    }
+}
+
+/// A reader that went away (`mailchute --help | head`) has read what it wanted: that is no failure.
+fn printed(text: &str) -> u8 {
+    match door::say(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            answered(Err(Failure::new(Kind::Io, "standard output", error.to_string())))
+        }
+        _ => exit::OK,
+    }
+}

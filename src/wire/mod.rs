@@ -1,0 +1,17 @@
+//! Connections: sockets, names, proxies, TLS and trust, for everything that speaks to somebody else's machine
+//! (`smtp`, `http`, `oauth`).
+
+mod connect;
+pub(crate) mod connection;
+mod names;
+mod roots;
+mod socket;
+mod socks;
+mod tls;
+mod tls_failure;
+pub mod trust;
+mod tunnel;
+mod verdict;
+
+pub use connection::{Connection, WireError};
+pub(crate) use socket::wait;
