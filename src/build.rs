@@ -32,7 +32,7 @@ const COLD: &[&str] = &[
     "mailchute::submit::stepwise",
     "mail_builder",
     // The HTTP APIs, their settings included, and access tokens.
-    "mailchute::api",
+    "mailchute::providers",
     "mailchute::http",
     "mailchute::oauth::ask",
     "mailchute::oauth::endpoint",

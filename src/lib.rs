@@ -15,13 +15,12 @@
 //! | 4 door | `cli`, `door`, `tools`, `program` | the only code that prints or exits; a file per subcommand |
 //! | 3 course | `plan`, `submit`, `journal`, `hint` | what is decided, done and told |
 //! | 2 relays | `wire`, `smtp`, `http`, `oauth` | the only code that opens connections |
-//! | 1 subject | `message`, `envelope`, `config`, `secret`, `provider`, `api`, `outcome` ... | the nouns |
+//! | 1 subject | `message`, `envelope`, `config`, `secret`, `providers`, `outcome` ... | the nouns |
 //! | 0 words | `address`, `reply`, `deadline`, `hex`, `host` | what everything else speaks of |
 //!
 //! A new case is a file of data in `tests/NAME/`; what its keys mean stands at the top of `tests/suite/NAME.rs`.
 
 pub mod address;
-pub mod api;
 pub mod caller;
 pub mod cli;
 pub mod config;
@@ -41,7 +40,7 @@ pub mod oauth;
 pub mod outcome;
 pub mod plan;
 pub mod program;
-pub mod provider;
+pub mod providers;
 pub mod reply;
 pub mod secret;
 pub mod smtp;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use mailchute::api::{self, Api, Mail, Response};
 use mailchute::envelope::{Dsn, Envelope};
 use mailchute::failure::Kind;
 use mailchute::message::Message;
+use mailchute::providers::api::{self, Api, Mail, Response};
 use mailchute::reply::TEXT_LIMIT;
 
 use super::{Target, assert_printable, octets};

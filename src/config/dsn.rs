@@ -3,9 +3,9 @@
 use super::environment::{Relay, failure};
 use super::setting::{Setting, typed};
 use super::url::Url;
-use crate::api::{self, Entry};
 use crate::failure::Failure;
-use crate::provider::Provider;
+use crate::providers::Provider;
+use crate::providers::api::{self, Entry};
 
 /// The variable.
 pub(super) const VARIABLE: &str = "MAILER_DSN";

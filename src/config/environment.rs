@@ -10,10 +10,10 @@ use super::scope::{Scope, Standing};
 use super::setting::{Secrets, Setting, Value, list, typed};
 use super::url::Url;
 use super::{dsn, site::policy, value};
-use crate::api::{self, Entry};
 use crate::caller::Caller;
 use crate::failure::{Failure, Kind};
-use crate::provider::{self, Provider, UserName, ses};
+use crate::providers::api::{self, Entry};
+use crate::providers::{self, Provider, UserName, amazon_ses};
 
 /// Environment variables by name; those set to nothing count as unset.
 pub(super) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -246,7 +246,7 @@ impl Relay {
                 }
                 if let Some(password) = password {
                     let derive =
-                        self.provider.is_some_and(|p| p.id == "amazon-ses") && !ses::is_smtp_password(&password);
+                        self.provider.is_some_and(|p| p.id == "amazon-ses") && !amazon_ses::is_smtp_password(&password);
                     self.set(if derive { "secret_access_key" } else { "password" }, Value::Text(password));
                 }
             }
@@ -304,7 +304,7 @@ pub(super) fn failure(variable: &str, why: impl Into<String>) -> Failure {
 }
 
 fn unknown_scheme(variable: &str, scheme: &str) -> Failure {
-    let known = ["smtp", "smtps", "lmtp"].into_iter().chain(provider::all().iter().flat_map(Provider::words));
+    let known = ["smtp", "smtps", "lmtp"].into_iter().chain(providers::all().iter().flat_map(Provider::words));
     let failure = failure(variable, format!("unknown scheme {scheme:?}"));
     match value::nearest(scheme, known) {
         Some(near) => failure.hint(format!("did you mean {near:?}?")),

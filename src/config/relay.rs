@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 
-use crate::api::{Api, Entry};
-use crate::provider::Provider;
+use crate::providers::Provider;
+use crate::providers::api::{Api, Entry};
 use crate::secret::{Secret, Source};
 
 pub use oauth::{Grant, OAuth};

@@ -2,10 +2,10 @@
 
 mod aws;
 
-use crate::api::{Cloud, Keys};
 use crate::config::relay::{Interface, Relay};
 use crate::deadline::Deadline;
 use crate::failure::Failure;
+use crate::providers::api::{Cloud, Keys};
 use crate::trace::Trace;
 
 /// Adds to `keys` what the configuration leaves to the surroundings.

@@ -23,7 +23,6 @@ use zeroize::Zeroizing;
 
 use self::body::Outgoing;
 use self::transport::{Handed, Progress};
-use crate::api::{Keys, Mail, Request, Response};
 use crate::config::relay::{Endpoint, Interface, Relay};
 use crate::deadline::Deadline;
 use crate::envelope::Envelope;
@@ -31,6 +30,7 @@ use crate::failure::{Failure, Kind};
 use crate::message::Message;
 use crate::message::repair::{self, Needs};
 use crate::outcome::{Outcome, Stage};
+use crate::providers::api::{Keys, Mail, Request, Response};
 use crate::reply::{Enhanced, Reply, printable};
 use crate::trace::{HandOver, Trace};
 use crate::wire::Connection;
@@ -129,7 +129,7 @@ pub fn ask(
 }
 
 /// Makes one request to `endpoint` and gives its response, whatever the status. `submitted` is what
-/// [`Piece::Message`](crate::api::Piece) streams; `None`: the request submits nothing, so it is never in
+/// [`Piece::Message`](crate::providers::api::Piece) streams; `None`: the request submits nothing, so it is never in
 /// doubt. `keys` are kept out of the trace.
 ///
 /// # Errors
@@ -163,7 +163,7 @@ fn exchange(
         answer.map_err(|error| Failure::new(Kind::Protocol, "", error.to_string()))
     });
     if let Some(error) = outgoing.error() {
-        return Err(crate::api::unreadable(&error));
+        return Err(crate::providers::api::unreadable(&error));
     }
     let is_submission = submitted.is_some();
     let is_handed_over = is_submission && outgoing.is_done() && !progress.is_cut();

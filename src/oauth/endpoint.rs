@@ -6,11 +6,11 @@ use serde::Deserialize;
 use zeroize::Zeroize as _;
 
 use super::store::Granted;
-use crate::api::{Keys, Piece, Request, Response};
 use crate::config::relay::{Endpoint, OAuth, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::http;
+use crate::providers::api::{Keys, Piece, Request, Response};
 use crate::reply::printable;
 use crate::secret::Secret;
 

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::api::{self, Entry, Sender};
 use crate::config::relay::TlsMode;
 use crate::failure::{Failure, Kind};
-use crate::provider::{self, Port, Provider, UserName};
+use crate::providers::api::{self, Entry, Sender};
+use crate::providers::{self, Port, Provider, UserName};
 use crate::reply::printable;
 
 /// The registry as an aligned table, or the provider `id` (an alias will do) in full.
@@ -17,7 +17,7 @@ pub fn show(id: Option<&str>) -> Result<String, Failure> {
     Provider::find(word).map(page).ok_or_else(|| {
         let failure = Failure::new(Kind::Usage, printable(word.as_bytes(), 100), "no such provider");
         let likeness = |id: &str| strsim::jaro_winkler(&word.to_lowercase(), id);
-        let ids = provider::all().iter().flat_map(Provider::words);
+        let ids = providers::all().iter().flat_map(Provider::words);
         match ids.max_by(|one, other| likeness(one).total_cmp(&likeness(other))) {
             Some(near) if likeness(near) > 0.8 => failure.hint(format!("did you mean `{near}`?")),
             _ => failure.hint("`mailchute providers` lists them; any other takes host, username and password"),
@@ -31,7 +31,7 @@ const HEAD: [&str; 8] =
 
 fn table() -> String {
     let rows: Vec<[String; 8]> =
-        std::iter::once(HEAD.map(str::to_owned)).chain(provider::all().iter().map(row)).collect();
+        std::iter::once(HEAD.map(str::to_owned)).chain(providers::all().iter().map(row)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; 8] = std::array::from_fn(width);
     let mut out = String::new();
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn every_provider_has_a_line_and_a_page() {
         let table = show(None).expect("the table");
-        for provider in provider::all() {
+        for provider in providers::all() {
             let of_it = |line: &&str| line.split([' ', '*']).next() == Some(provider.id);
             let line = table.lines().find(of_it).expect(provider.id);
             assert!(line.contains(provider.name) && line.contains(provider.secrets[0]), "{line}");

@@ -8,14 +8,14 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mailchute::api;
 use mailchute::caller::Caller;
 use mailchute::cli::options::{LETTERS, LONGS, MODES};
 use mailchute::config::relay::TlsMode;
 use mailchute::config::{Config, Search};
 use mailchute::exit::{self, Scheme};
 use mailchute::failure::Kind;
-use mailchute::provider::{self, Provider, UserName};
+use mailchute::providers::api;
+use mailchute::providers::{self, Provider, UserName};
 use testkit::Scratch;
 
 use crate::setup::{MESSAGE, mailchute};
@@ -34,7 +34,7 @@ fn read(path: &str) -> String {
 #[test]
 fn the_readmes_table_of_providers_is_the_registry() {
     let mut table = "| `provider` | Service | SMTP server | by SMTP | by its API |\n|---|---|---|---|---|\n".to_owned();
-    for provider in provider::all().iter().filter(|provider| !provider.host.is_empty()) {
+    for provider in providers::all().iter().filter(|provider| !provider.host.is_empty()) {
         let port = &provider.ports[0];
         let tls = if port.tls == TlsMode::StartTls { " STARTTLS" } else { "" };
         let _ = writeln!(
@@ -51,7 +51,7 @@ fn the_readmes_table_of_providers_is_the_registry() {
     assert!(read("README.md").contains(&table), "the table in README.md should be:\n\n{table}");
     let printed = mailchute().arg("providers").run();
     printed.expect_status(0);
-    for provider in provider::all() {
+    for provider in providers::all() {
         assert!(printed.stdout.contains(provider.id), "{} is not printed:\n{}", provider.id, printed.stdout);
     }
 }
@@ -182,7 +182,7 @@ fn the_other_man_page_has_every_key() {
             assert!(is_table || page.lines().any(entry), "{key} is not in the man page");
         }
     }
-    for provider in provider::all() {
+    for provider in providers::all() {
         for key in provider.secrets {
             assert!(page.contains(key), "{key} of {} is not in the man page", provider.id);
         }

@@ -1,10 +1,10 @@
 //! The credentials of a relay's table: which key is user name, which is secret, and what is too little.
 
 use super::{LoginSource, Mechanism, OAuth, SecretKind, Username};
-use crate::api;
 use crate::config::document::{Section, Text};
 use crate::failure::Failure;
-use crate::provider::{self, Provider, UserName};
+use crate::providers::api;
+use crate::providers::{self, Provider, UserName};
 use crate::secret::Source;
 
 /// What a relay without preset, or any other server, takes.
@@ -47,7 +47,7 @@ pub(super) fn refuse_foreign(
     let Some(provider) = provider else { return Ok(()) };
     let plain = |key: &str| key.replace(['_', '-'], "").to_lowercase();
     let is_credential = |key: &str| {
-        let of_smtp = provider::all().iter().flat_map(|provider| provider.secrets);
+        let of_smtp = providers::all().iter().flat_map(|provider| provider.secrets);
         let of_apis = api::all().flat_map(|entry| entry.credentials).map(|credential| &credential.key);
         of_smtp.chain(of_apis).any(|known| plain(known) == plain(key))
     };

@@ -4,12 +4,12 @@ use super::credentials::{self, secret_keys, username_keys};
 use super::oauth;
 use super::read::{is_loopback, reached};
 use super::{Endpoint, Interface, Place, Relay, TlsMode};
-use crate::api::{self, Credential, Entry, Keys};
 use crate::config::document::Section;
 use crate::config::url::Url;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
-use crate::provider::Provider;
+use crate::providers::Provider;
+use crate::providers::api::{self, Credential, Entry, Keys};
 
 /// The keys of every relay that is spoken to over HTTP.
 const KEYS: &[&str] = &[

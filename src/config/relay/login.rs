@@ -4,7 +4,7 @@ use super::{Login, Mechanism, Relay, SecretKind, Username};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::host;
-use crate::provider::ses;
+use crate::providers::amazon_ses;
 use crate::secret::Secret;
 
 impl Mechanism {
@@ -80,7 +80,7 @@ impl Relay {
             return Err(Failure::new(Kind::Configuration, what, "holds a control character"));
         }
         let secret = match &source.kind {
-            SecretKind::AwsSecretKey { region } => ses::smtp_password(&secret, region),
+            SecretKind::AwsSecretKey { region } => amazon_ses::smtp_password(&secret, region),
             SecretKind::Password | SecretKind::Token => secret,
         };
         Ok(Some(Login { username, secret, is_token: source.kind == SecretKind::Token }))

@@ -3,10 +3,10 @@
 use super::Endpoint;
 use super::credentials::secret_keys;
 use super::interface::endpoint;
-use crate::api::Entry;
 use crate::config::document::Section;
 use crate::failure::Failure;
-use crate::provider::{AuthorizationServer, Provider};
+use crate::providers::api::Entry;
+use crate::providers::{AuthorizationServer, Provider};
 use crate::secret::Source;
 
 /// The client, and what it asks which server for.

@@ -10,7 +10,7 @@ use crate::config::document::{Keys, Section};
 use crate::config::url::Url;
 use crate::config::value;
 use crate::failure::Failure;
-use crate::provider::{self, Provider};
+use crate::providers::{self, Provider};
 use crate::secret::{Secret, Source};
 
 /// The keys of every relay; those of its credentials depend on the provider.
@@ -102,7 +102,7 @@ fn provider(section: &Section<'_>) -> Result<Option<&'static Provider>, Failure>
     let Some(word) = section.string("provider")? else { return Ok(None) };
     Provider::find(word).map(Some).ok_or_else(|| {
         let failure = section.error("provider", format!("unknown provider {word:?}"));
-        match value::nearest(&word.to_lowercase(), provider::all().iter().flat_map(Provider::words)) {
+        match value::nearest(&word.to_lowercase(), providers::all().iter().flat_map(Provider::words)) {
             Some(near) => failure.hint(format!("did you mean {near:?}?")),
             None => failure.hint("see mailchute providers, or use host = \"...\""),
         }

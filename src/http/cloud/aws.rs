@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::api::{Keys, Request, Response};
 use crate::caller::Caller;
 use crate::config::relay::{Endpoint, Place, Relay, TlsMode};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::http::ask;
+use crate::providers::api::{Keys, Request, Response};
 use crate::secret::{Secret, Source};
 use crate::trace::Trace;
 

@@ -1,0 +1,171 @@
+//! Amazon SES: `POST /v2/email/outbound-emails`, the message as it is in base64, signed.
+
+mod password;
+mod signature;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub(super) use self::password::REGIONS;
+pub use self::password::{is_smtp_password, smtp_password};
+use self::signature::Signer;
+use super::api::{Api, Cloud, Credential, Entry, Keys, Mail, Piece, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[
+        Credential::optional("access_key_id"),
+        Credential::optional("secret_access_key"),
+        Credential::optional("session_token"),
+    ],
+    raw: true,
+    recipients: Some(50),
+    // 40 MB after base64.
+    size: Some(30 << 20),
+    ..Entry::of::<AmazonSes>("amazon-ses")
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AmazonSes {
+    /// Default: us-east-1.
+    region: Option<String>,
+    /// The configuration set, where not the identity's own.
+    configuration_set: Option<String>,
+    /// Tags of the events.
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+    /// Where the notices of bounces and complaints go; has to be verified.
+    feedback_address: Option<String>,
+    /// The profile of the shared credentials file.
+    profile: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    from_email_address: &'a str,
+    destination: Destination<'a>,
+    content: Content,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    configuration_set_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    email_tags: Vec<Tag<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feedback_forwarding_email_address: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Destination<'a> {
+    to_addresses: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Content {
+    raw: Raw,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Raw {
+    data: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tag<'a> {
+    name: &'a str,
+    value: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Accepted {
+    message_id: String,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    #[serde(alias = "Message")]
+    message: Option<String>,
+    #[serde(rename = "__type", alias = "code")]
+    kind: Option<String>,
+}
+
+impl Api for AmazonSes {
+    fn endpoint(&self) -> String {
+        format!("https://email.{}.amazonaws.com", self.region())
+    }
+
+    fn cloud(&self) -> Option<Cloud<'_>> {
+        Some(Cloud::Aws { profile: self.profile.as_deref() })
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let author = mail.author();
+        let body = Body {
+            from_email_address: author.as_ref().map_or("", AsRef::as_ref),
+            destination: Destination { to_addresses: mail.recipients().collect() },
+            content: Content { raw: Raw { data: mail.base64()? } },
+            configuration_set_name: self.configuration_set.as_deref(),
+            email_tags: self.tags.iter().map(|(name, value)| Tag { name, value }).collect(),
+            feedback_forwarding_email_address: self.feedback_address.as_deref(),
+        };
+        let request = Request::json("/v2/email/outbound-emails", &body)?.warn(mail.sender_warning());
+        let Some(Piece::Octets(octets)) = request.body.first() else { return Ok(request) };
+        let signer = Signer { region: self.region(), now: mail.now, endpoint: mail.endpoint, keys };
+        let headers = signer.headers(&request.path, octets)?;
+        Ok(headers.into_iter().fold(request, |request, (name, value)| request.header(name, value)))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        if response.is_success() {
+            let Some(accepted) = response.json::<Accepted>() else { return Err(response.in_doubt()) };
+            return Ok(response.accepted(envelope, Some(&accepted.message_id)));
+        }
+        let Some(refused) = response.json::<Refused>() else { return response.undocumented(envelope) };
+        // `TYPE:http://...` in the header field, `NAMESPACE#TYPE` in the body.
+        let named = response.header("x-amzn-errortype").or(refused.kind.as_deref()).unwrap_or_default();
+        let kind = named.split(':').next().unwrap_or_default().rsplit('#').next().unwrap_or_default();
+        let kind = kind.trim_end_matches("Exception");
+        let text = refused.message.unwrap_or_else(|| kind.to_owned());
+        let lower = text.to_lowercase();
+        let (code, enhanced) = match kind {
+            "MessageRejected" if lower.contains("not verified") || lower.contains("authority to send") => {
+                return Ok(response.sender_refused(envelope, &text));
+            }
+            "MailFromDomainNotVerified" => return Ok(response.sender_refused(envelope, &text)),
+            "MessageRejected" => (554, (5, 6, 0)),
+            "AccountSuspended" => (550, (5, 7, 1)),
+            "TooManyRequests" | "Throttling" => (451, (4, 7, 1)),
+            "LimitExceeded" => (452, (4, 3, 1)),
+            "SendingPaused" => (451, (4, 7, 1)),
+            "InvalidClientTokenId"
+            | "SignatureDoesNotMatch"
+            | "UnrecognizedClient"
+            | "InvalidSignature"
+            | "ExpiredToken"
+            | "IncompleteSignature"
+            | "MissingAuthenticationToken" => (535, (5, 7, 8)),
+            "AccessDenied" => (550, (5, 7, 1)),
+            "BadRequest" if lower.contains("too many recipients") => (550, (5, 5, 3)),
+            "BadRequest" if lower.contains("address") => (553, (5, 1, 3)),
+            // An unknown configuration set.
+            "NotFound" => (554, (5, 6, 0)),
+            _ => return response.by_status(envelope, &text),
+        };
+        Ok(response.refused(envelope, code, enhanced, &text))
+    }
+}
+
+impl AmazonSes {
+    fn region(&self) -> &str {
+        self.region.as_deref().unwrap_or("us-east-1")
+    }
+}

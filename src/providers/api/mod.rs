@@ -1,0 +1,269 @@
+//! The providers' HTTP APIs: what is asked of each, and what its answers mean.
+//!
+//! Nothing here does I/O. A provider is two pure functions, the request for a message and the outcome of
+//! a response; the one exchange between them is `http`. What the providers share is here; each has a file of its own
+//! beside this folder, a line in `REGISTRY` and a fixture in `tests/providers`.
+
+mod keys;
+mod mail;
+pub mod parts;
+pub(super) mod request;
+pub(super) mod response;
+#[cfg(test)]
+pub(super) mod trial;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
+
+pub use keys::{Credential, Keys};
+pub use mail::Mail;
+pub(crate) use mail::unreadable;
+pub use request::{Body, Piece, Request};
+pub use response::Response;
+
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+use crate::providers::Provider;
+
+/// Every API, one line each, in the order of the provider table.
+#[rustfmt::skip]
+static REGISTRY: &[&Entry] = &[
+    &super::amazon_ses::ENTRY,
+    &super::azure_communication::ENTRY,
+    &super::brevo::ENTRY,
+    &super::cloudflare::ENTRY,
+    &super::elastic_email::ENTRY,
+    &super::google::ENTRY,
+    &super::mailersend::ENTRY,
+    &super::mailgun::ENTRY,
+    &super::mailjet::ENTRY,
+    &super::mailtrap::ENTRY,
+    &super::mandrill::ENTRY,
+    &super::microsoft365::ENTRY,
+    &super::postmark::ENTRY,
+    &super::resend::ENTRY,
+    &super::scaleway::ENTRY,
+    &super::sendgrid::ENTRY,
+    &super::sendlayer::ENTRY,
+    &super::smtp2go::ENTRY,
+    &super::smtp_com::ENTRY,
+    &super::sparkpost::ENTRY,
+    &super::zeptomail::ENTRY,
+];
+
+/// One provider's API with its settings: the value that `[relay.NAME]` is read into.
+///
+/// The settings are the implementing struct itself; serde refuses keys it does not have.
+pub trait Api: Debug + Send + Sync {
+    /// The provider's own address: scheme and authority, perhaps a path, no final slash.
+    /// `endpoint` in the configuration stands in for it.
+    fn endpoint(&self) -> String;
+
+    /// Where the surroundings may have the credentials that the configuration has not.
+    fn cloud(&self) -> Option<Cloud<'_>> {
+        None
+    }
+
+    /// The request that submits `mail`.
+    ///
+    /// # Errors
+    /// `Data`: the API cannot carry this message; the sentence names the part.
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure>;
+
+    /// What `response` says about each recipient of `envelope`.
+    ///
+    /// # Errors
+    /// `InDoubt`: a 2xx answer that is not what the provider documents.
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure>;
+}
+
+/// Surroundings that give credentials to the programs in them.
+#[derive(Clone, Copy, Debug)]
+pub enum Cloud<'a> {
+    /// The AWS environment variables, the shared credentials file, the role of container or instance.
+    Aws {
+        /// The profile of the credentials file; `None`: the one the environment names, or `default`.
+        profile: Option<&'a str>,
+    },
+}
+
+/// What is known about an API before it is configured.
+#[derive(Debug)]
+pub struct Entry {
+    /// The id in the provider table.
+    pub id: &'static str,
+    /// The keys of the relay's table that hold its credentials. The settings do not repeat them.
+    pub credentials: &'static [Credential],
+    /// The keys that a URL gives as user name and password (`provider+api://FIRST:SECOND@default`); empty:
+    /// the credentials in their order.
+    pub url: &'static [&'static str],
+    /// Whether the message is taken as it is; otherwise it is taken apart into fields.
+    pub raw: bool,
+    /// Whether the message goes as a string of text, so that 8-bit content is re-encoded first.
+    pub seven_bit: bool,
+    /// What becomes of the reverse-path.
+    pub sender: Sender,
+    /// The most recipients of one message, where the provider documents it.
+    pub recipients: Option<usize>,
+    /// The largest message in octets, as sent, where the provider documents it.
+    pub size: Option<u64>,
+    /// The settings' keys.
+    pub(super) keys: fn() -> &'static [&'static str],
+    /// Reads the settings.
+    pub(super) read: fn(toml::de::ValueDeserializer<'_>) -> Result<Arc<dyn Api>, toml::de::Error>,
+}
+
+/// What an API does with the reverse-path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// It is given to the provider.
+    Carried,
+    /// The provider's own takes its place.
+    Replaced,
+}
+
+impl Entry {
+    /// An entry with settings of type `S`, whose other facts are filled in by struct update.
+    pub(super) const fn of<S: Api + DeserializeOwned + 'static>(id: &'static str) -> Self {
+        Self {
+            id,
+            credentials: &[],
+            url: &[],
+            raw: false,
+            seven_bit: false,
+            sender: Sender::Replaced,
+            recipients: None,
+            size: None,
+            keys: field_names::<S>,
+            read: settings::<S>,
+        }
+    }
+
+    /// The keys of the settings, credentials not among them.
+    pub fn keys(&self) -> &'static [&'static str] {
+        (self.keys)()
+    }
+
+    /// Whether `key` belongs to this API: a credential or a setting.
+    pub fn has(&self, key: &str) -> bool {
+        self.credentials.iter().any(|credential| credential.key == key) || self.keys().contains(&key)
+    }
+
+    /// The key that the user name (0) or the password (1) of a URL belongs to.
+    pub fn url_key(&self, position: usize) -> Option<&'static str> {
+        match self.url {
+            [] => self.credentials.get(position).map(|credential| credential.key),
+            keys => keys.get(position).copied(),
+        }
+    }
+
+    /// The settings in `table`, which holds nothing else.
+    ///
+    /// # Errors
+    /// As serde has it, with the span of the key at fault.
+    pub fn read(&self, table: toml::de::ValueDeserializer<'_>) -> Result<Arc<dyn Api>, toml::de::Error> {
+        (self.read)(table)
+    }
+
+    /// The keys of the credentials to write; where the surroundings may give them all, the first two.
+    pub fn wanted_keys(&self) -> Vec<&'static str> {
+        let needed: Vec<_> = self.credentials.iter().filter(|c| c.needed).map(|c| c.key).collect();
+        if needed.is_empty() { self.credentials.iter().take(2).map(|c| c.key).collect() } else { needed }
+    }
+
+    /// The same for a reader: `api_key and secret_key`.
+    pub fn wanted(&self) -> String {
+        let keys = self.wanted_keys().join(" and ");
+        let is_got = Provider::find(self.id).is_some_and(|provider| provider.authorization.is_some());
+        if is_got { format!("client_id or {keys}") } else { keys }
+    }
+}
+
+/// The API of the provider `id`, if it has one here.
+pub fn find(id: &str) -> Option<&'static Entry> {
+    REGISTRY.iter().copied().find(|entry| entry.id == id)
+}
+
+/// Every API.
+pub fn all() -> impl Iterator<Item = &'static Entry> {
+    REGISTRY.iter().copied()
+}
+
+/// Several words or one, as everywhere in the configuration.
+pub(super) fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a string or an array of strings")]
+    enum Words {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Words::deserialize(deserializer)? {
+        Words::One(word) => vec![word],
+        Words::Several(words) => words,
+    })
+}
+
+/// The settings in `table`. Not a closure: of a closure, the linker sees only that it is some `FnOnce`, and
+/// `build.rs` could not tell it from those that every message runs.
+fn settings<S: Api + DeserializeOwned + 'static>(
+    table: toml::de::ValueDeserializer<'_>,
+) -> Result<Arc<dyn Api>, toml::de::Error> {
+    Ok(Arc::new(S::deserialize(table)?))
+}
+
+/// The names of the fields that `S` is deserialised from.
+fn field_names<S: DeserializeOwned>() -> &'static [&'static str] {
+    let mut names: &'static [&'static str] = &[];
+    // Ends in an error, always: it is asked for its fields and given nothing.
+    let _ = S::deserialize(Fields(&mut names));
+    names
+}
+
+/// A deserializer that only hears which fields a struct has.
+struct Fields<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Fields<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
+        Err(serde::de::Error::custom("no value"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        _visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = fields;
+        Err(serde::de::Error::custom("no value"))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_api_belongs_to_a_provider_and_asks_for_something() {
+        for entry in all() {
+            let provider = Provider::find(entry.id).unwrap_or_else(|| panic!("{} is in no table", entry.id));
+            assert_eq!(provider.id, entry.id);
+            assert!(provider.api_keys.is_empty(), "{}: the keys of its API are those of its settings", entry.id);
+            let fixture = format!("{}/tests/providers/{}.case", env!("CARGO_MANIFEST_DIR"), entry.id);
+            assert!(std::path::Path::new(&fixture).exists(), "{fixture} is missing");
+            for credential in entry.credentials {
+                assert!(!entry.keys().contains(&credential.key), "{}: {} is read twice", entry.id, credential.key);
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Azure Communication Services: `POST /emails:send`, fields, signed with the resource's access key.
+//!
+//! The answer is 202 and an operation that goes on at Azure. It is not polled: from 202 on Azure has the
+//! message, and an operation ends in seconds or minutes, which no caller of sendmail waits for. What is
+//! refused later shows in the resource's logs under the operation's id, which is in the log record.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::{digest, hmac};
+use serde::{Deserialize, Serialize};
+
+use super::api::parts::{Parts, Person};
+use super::api::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::{Failure, Kind};
+use crate::outcome::Outcome;
+
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("access_key")],
+    url: &["resource", "access_key"],
+    ..Entry::of::<Azure>("azure-communication")
+};
+
+const PATH: &str = "/emails:send?api-version=2025-09-01";
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Azure {
+    /// The resource: NAME or NAME.REGION of `NAME.REGION.communication.azure.com`.
+    resource: String,
+    /// Whether openings and clicks are tracked; `None`: as the domain has it.
+    tracking: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    sender_address: &'a str,
+    recipients: Recipients<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reply_to: Vec<Mailbox<'a>>,
+    headers: BTreeMap<&'a str, &'a str>,
+    content: Content<'a>,
+    attachments: Vec<File<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_engagement_tracking_disabled: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct Recipients<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    to: Vec<Mailbox<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cc: Vec<Mailbox<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bcc: Vec<Mailbox<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Mailbox<'a> {
+    address: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display_name: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Content<'a> {
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plain_text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    html: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct File<'a> {
+    name: &'a str,
+    content_type: &'a str,
+    content_in_base64: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_id: Option<&'a str>,
+}
+
+/// The operation, or why there is none.
+#[derive(Deserialize)]
+struct Answer {
+    id: Option<String>,
+    #[serde(default)]
+    status: String,
+    error: Option<Trouble>,
+}
+
+#[derive(Deserialize)]
+struct Trouble {
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl Api for Azure {
+    fn endpoint(&self) -> String {
+        format!("https://{}.communication.azure.com", self.resource)
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let mut parts = mail.parts()?;
+        if parts.from.name.is_some() {
+            // It is set at Azure, for each sender.
+            parts.not_carried.push("the From field's display name".into());
+        }
+        let request = Request::json(PATH, &self.body(&parts)?)?.warn(parts.warnings());
+        let operation = mail.operation_id()?;
+        sign(request, mail.endpoint, mail.now, keys.get("access_key")?)
+            .map(|request| request.header("Operation-Id", operation))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        let Some(Answer { id, status, error }) = response.json() else { return response.undocumented(envelope) };
+        let text = error.as_ref().map_or_else(
+            || format!("the operation is {}", status.to_lowercase()),
+            |Trouble { code, message }| format!("{code}: {message}"),
+        );
+        if response.is_success() {
+            return match (status.as_str(), id) {
+                ("Failed" | "Canceled", _) => Ok(response.refused(envelope, 554, (5, 6, 0), &text)),
+                (_, Some(id)) => Ok(response.accepted(envelope, Some(&id))),
+                (_, None) => Err(response.in_doubt()),
+            };
+        }
+        match error.as_ref().map(|error| error.code.as_str()) {
+            None => response.undocumented(envelope),
+            Some("DomainNotLinked" | "InvalidSenderUserName") => Ok(response.sender_refused(envelope, &text)),
+            Some(_) => response.by_status(envelope, &text),
+        }
+    }
+}
+
+impl Azure {
+    fn body<'a>(&'a self, parts: &'a Parts) -> Result<Body<'a>, Failure> {
+        let list = |people: &'a [Person]| people.iter().map(mailbox).collect();
+        Ok(Body {
+            sender_address: &parts.from.address,
+            recipients: Recipients { to: list(&parts.to), cc: list(&parts.cc), bcc: list(&parts.bcc) },
+            reply_to: list(&parts.reply_to),
+            headers: parts.header_map()?,
+            content: Content {
+                subject: &parts.subject,
+                plain_text: parts.text.as_deref(),
+                html: parts.html.as_deref(),
+            },
+            attachments: parts
+                .attachments
+                .iter()
+                .map(|file| File {
+                    name: &file.name,
+                    content_type: &file.content_type,
+                    content_in_base64: file.base64(),
+                    content_id: file.content_id.as_deref(),
+                })
+                .collect(),
+            user_engagement_tracking_disabled: self.tracking.map(|is_on| !is_on),
+        })
+    }
+}
+
+fn mailbox(person: &Person) -> Mailbox<'_> {
+    Mailbox { address: &person.address, display_name: person.name.as_deref() }
+}
+
+/// The request with the header fields that sign it: time, host and the hash of its body.
+fn sign(request: Request, endpoint: &str, now: jiff::Timestamp, key: &str) -> Result<Request, Failure> {
+    let key = STANDARD.decode(key.trim()).map_err(|_| {
+        Failure::new(Kind::Configuration, "access_key", "is not base64")
+            .hint("take the key alone, not the connection string it is part of")
+    })?;
+    let mut body = digest::Context::new(&digest::SHA256);
+    for piece in &request.body {
+        if let Piece::Octets(octets) = piece {
+            body.update(octets);
+        }
+    }
+    let hash = STANDARD.encode(body.finish());
+    let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    let host = rest.split('/').next().unwrap_or_default().to_owned();
+    let prefix = &rest[host.len()..];
+    let text = format!("{}\n{prefix}{}\n{date};{host};{hash}", request.method, request.path);
+    let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), text.as_bytes());
+    let signature = STANDARD.encode(signature.as_ref());
+    Ok(request.header("Host", host).header("x-ms-date", date).header("x-ms-content-sha256", hash).header(
+        "Authorization",
+        format!("HMAC-SHA256 SignedHeaders=x-ms-date;host;x-ms-content-sha256&Signature={signature}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Worked out by hand with Python's hmac and hashlib.
+    #[test]
+    fn a_request_is_signed() {
+        let request = Request::post(PATH, "application/json", vec![Piece::Octets(b"{}".to_vec())]);
+        let now = "2026-11-02T10:00:00Z".parse().expect("a time");
+        let signed = sign(request, "https://contoso.communication.azure.com", now, "secretsecretsecretsecret");
+        let headers = signed.unwrap_or_else(|failure| panic!("{failure}")).headers;
+        let value = |name: &str| headers.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str());
+        assert_eq!(value("x-ms-date"), Some("Mon, 02 Nov 2026 10:00:00 GMT"));
+        assert_eq!(value("Host"), Some("contoso.communication.azure.com"));
+        assert_eq!(value("x-ms-content-sha256"), Some("RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o="));
+        let signature = value("Authorization").and_then(|value| value.split_once("&Signature="));
+        assert_eq!(signature.map(|(_, signature)| signature), Some("Gu6KHzhGg+hEOLsW4yUBE0JghBUUEieSymnSP5lWj9s="));
+    }
+
+    #[test]
+    fn a_connection_string_is_no_key() {
+        let request = Request::post(PATH, "application/json", Vec::new());
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let key = "endpoint=https://contoso.communication.azure.com/;accesskey=c2VjcmV0";
+        let failure = sign(request, "https://contoso.communication.azure.com", now, key).err();
+        assert_eq!(failure.map(|failure| failure.kind), Some(Kind::Configuration));
+    }
+}

@@ -1,0 +1,219 @@
+//! Brevo: `POST /v3/smtp/email`, fields.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::api::parts::{Mailbox, Parts, Person, cannot};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+/// How many characters a display name may have.
+const NAME: usize = 70;
+
+pub(super) static ENTRY: Entry =
+    Entry { credentials: &[Credential::needed("api_key")], recipients: Some(99), ..Entry::of::<Brevo>("brevo") };
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Brevo {
+    /// Words for statistics.
+    #[serde(default, deserialize_with = "super::api::words")]
+    tags: Vec<String>,
+    #[serde(default)]
+    inline_images: InlineImages,
+}
+
+/// What becomes of images inside the HTML text, which Brevo does not have.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum InlineImages {
+    /// The message is refused.
+    #[default]
+    Refuse,
+    /// They go as attachments, and the HTML text has a gap.
+    Attach,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    sender: Mailbox<'a>,
+    to: Vec<Mailbox<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cc: Vec<Mailbox<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bcc: Vec<Mailbox<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<Mailbox<'a>>,
+    subject: &'a str,
+    html_content: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    tags: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachment: Vec<File<'a>>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    name: &'a str,
+    content: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Accepted {
+    message_id: String,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    code: String,
+    message: String,
+}
+
+impl Api for Brevo {
+    fn endpoint(&self) -> String {
+        "https://api.brevo.com".into()
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let mut parts = mail.parts()?;
+        parts.need_to()?;
+        self.check(&parts)?;
+        let request = Request::json("/v3/smtp/email", &self.body(&parts)?)?;
+        let mut warnings = parts.warnings();
+        if parts.html.is_none() {
+            warnings.push("Brevo wants an HTML text: one was made from the plain text".to_owned());
+        }
+        let inline = parts.attachments.iter().filter(|file| file.is_inline);
+        warnings.extend(inline.map(|file| format!("{} is shown in the text and goes as an attachment", file.name)));
+        let standard = parts.headers.iter().filter(|(name, _)| !name.to_ascii_lowercase().starts_with("x-"));
+        warnings.extend(standard.map(|(name, _)| format!("Brevo does not promise to carry {name}")));
+        Ok(request.header("api-key", keys.get("api_key")?).warn(warnings))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        if response.is_success() {
+            let Some(Accepted { message_id }) = response.json() else { return Err(response.in_doubt()) };
+            return Ok(response.accepted(envelope, Some(&message_id)));
+        }
+        let Some(Refused { code, message: text }) = response.json() else { return response.undocumented(envelope) };
+        // One code stands for every parameter; the text says which.
+        let lower = text.to_lowercase();
+        if response.status != 400 || code != "invalid_parameter" {
+            return response.by_status(envelope, &text);
+        }
+        Ok(match lower.as_str() {
+            _ if lower.contains("sender") => response.sender_refused(envelope, &text),
+            _ if ["in to", "in cc", "in bcc"].iter().any(|field| lower.ends_with(field)) => {
+                response.refused(envelope, 553, (5, 1, 3), &text)
+            }
+            _ if lower.contains("attachment") => response.refused(envelope, 554, (5, 7, 1), &text),
+            _ => return response.by_status(envelope, &text),
+        })
+    }
+}
+
+impl Brevo {
+    /// Refuses what Brevo is known to drop or to spoil.
+    fn check(&self, parts: &Parts) -> Result<(), Failure> {
+        let people = parts.everybody().chain(&parts.reply_to).chain([&parts.from]);
+        if people.filter_map(|person| person.name.as_ref()).any(|name| name.chars().count() > NAME) {
+            return Err(cannot(&format!("a display name of more than {NAME} characters")));
+        }
+        if let Some((name, _)) = parts.headers.iter().find(|(_, value)| !value.is_ascii()) {
+            return Err(cannot(&format!("a {name} field that is not ASCII")));
+        }
+        if parts.attachments.iter().any(|file| !file.name.is_ascii()) {
+            return Err(cannot("an attachment whose name is not ASCII"));
+        }
+        if self.inline_images == InlineImages::Refuse && parts.attachments.iter().any(|file| file.is_inline) {
+            return Err(cannot("an inline image"));
+        }
+        Ok(())
+    }
+
+    fn body<'a>(&'a self, parts: &'a Parts) -> Result<Body<'a>, Failure> {
+        let mailboxes = |people: &'a [Person]| people.iter().map(Mailbox::from).collect::<Vec<_>>();
+        Ok(Body {
+            sender: Mailbox::from(&parts.from),
+            to: mailboxes(&parts.to),
+            cc: mailboxes(&parts.cc),
+            bcc: mailboxes(&parts.bcc),
+            reply_to: parts.one_reply_to()?.map(Mailbox::from),
+            subject: &parts.subject,
+            html_content: parts.html.clone().unwrap_or_else(|| html(parts.text.as_deref().unwrap_or_default())),
+            text_content: parts.text.as_deref(),
+            headers: parts.header_map()?,
+            tags: &self.tags,
+            attachment: parts
+                .attachments
+                .iter()
+                .map(|file| File { name: &file.name, content: file.base64() })
+                .collect(),
+        })
+    }
+}
+
+/// Plain text as HTML. Without it Brevo turns the text into HTML of its own and drops the text.
+fn html(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    format!("<pre style=\"white-space: pre-wrap\">{text}</pre>")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::api::trial;
+
+    fn request(message: &str) -> Result<(serde_json::Value, Vec<String>), Failure> {
+        let message = format!("From: a@example.com\nTo: b@example.net\n{message}");
+        trial::request(&ENTRY, "{}", &message, &["b@example.net"])
+    }
+
+    #[test]
+    fn plain_text_stays_and_gets_html_beside_it() {
+        let (body, warnings) = request("\n1 < 2 & 3\n").unwrap();
+        assert_eq!(body["textContent"], "1 < 2 & 3\n");
+        assert_eq!(body["htmlContent"], "<pre style=\"white-space: pre-wrap\">1 &lt; 2 &amp; 3\n</pre>");
+        assert_eq!(warnings, ["Brevo wants an HTML text: one was made from the plain text"]);
+    }
+
+    #[test]
+    fn what_brevo_spoils_is_refused_by_name() {
+        let part = "--x\nContent-Type: image/png\nContent-ID: <1>\nContent-Disposition";
+        let multipart =
+            format!("Content-Type: multipart/related; boundary=x\n\n--x\nContent-Type: text/html\n\nx\n{part}");
+        for (message, part) in [
+            ("X-Note: =?utf-8?b?w6Q=?=\n\nx\n".to_owned(), "a X-Note field that is not ASCII"),
+            (
+                format!("Reply-To: {} <c@example.com>\n\nx\n", "n".repeat(71)),
+                "a display name of more than 70 characters",
+            ),
+            ("Reply-To: c@example.com, d@example.com\n\nx\n".to_owned(), "more than one Reply-To address"),
+            ("X-A: 1\nx-a: 2\n\nx\n".to_owned(), "more than one x-a field"),
+            (format!("{multipart}: inline; filename=a.png\n\nx\n--x--\n"), "an inline image"),
+            (
+                format!("{multipart}: attachment; filename*=utf-8''%C3%A4.png\n\nx\n--x--\n"),
+                "an attachment whose name is not ASCII",
+            ),
+        ] {
+            let refused = request(&message).unwrap_err();
+            assert!(refused.why.contains(part), "{refused}");
+        }
+    }
+
+    #[test]
+    fn fields_that_are_not_promised_are_named() {
+        let (body, warnings) = request("In-Reply-To: <1@x>\nContent-Type: text/html\n\nx\n").unwrap();
+        assert_eq!(body["headers"]["In-Reply-To"], "<1@x>");
+        assert_eq!(warnings, ["Brevo does not promise to carry In-Reply-To"]);
+    }
+}

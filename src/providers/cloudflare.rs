@@ -1,0 +1,137 @@
+//! Cloudflare Email Service: `POST /accounts/ID/email/sending/send_raw`, the message as it is under an
+//! envelope of its own.
+
+use serde::{Deserialize, Serialize};
+
+use super::api::parts::cannot;
+use super::api::request::segment;
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, Sender};
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("token")],
+    url: &["account_id", "token"],
+    raw: true,
+    seven_bit: true,
+    sender: Sender::Carried,
+    recipients: Some(50),
+    // What verified addresses may be sent; for all others the service itself says no beyond 5 MiB.
+    size: Some(25 << 20),
+    ..Entry::of::<Cloudflare>("cloudflare")
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cloudflare {
+    account_id: String,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    from: &'a str,
+    recipients: Vec<&'a str>,
+    mime_message: String,
+}
+
+/// What every answer holds, whatever the status.
+#[derive(Deserialize)]
+struct Answer {
+    success: bool,
+    #[serde(default)]
+    errors: Vec<Trouble>,
+    result: Option<Sent>,
+}
+
+#[derive(Deserialize)]
+struct Trouble {
+    code: u32,
+    message: String,
+}
+
+/// Addresses by what became of them.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Sent {
+    message_id: Option<String>,
+    delivered: Vec<String>,
+    queued: Vec<String>,
+    permanent_bounces: Vec<String>,
+    suppressed_recipients: Vec<String>,
+}
+
+impl Api for Cloudflare {
+    fn endpoint(&self) -> String {
+        "https://api.cloudflare.com/client/v4".into()
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let from = mail.sender();
+        if from.is_empty() {
+            return Err(cannot("the null reverse-path <>"));
+        }
+        let body = Body { from, recipients: mail.recipients().collect(), mime_message: mail.text()? };
+        let path = format!("/accounts/{}/email/sending/send_raw", segment("account_id", &self.account_id)?);
+        Ok(Request::json(path, &body)?.bearer(keys.get("token")?))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        let Some(answer) = response.json::<Answer>() else { return response.undocumented(envelope) };
+        match answer.result {
+            Some(sent) if response.is_success() && answer.success => sent.outcome(envelope, response),
+            _ => refused(envelope, response, &answer.errors),
+        }
+    }
+}
+
+fn refused(envelope: &Envelope, response: &Response, errors: &[Trouble]) -> Result<Outcome, Failure> {
+    let Some(Trouble { code, message }) = errors.first() else { return response.undocumented(envelope) };
+    let text = format!("{message} ({code})");
+    match code {
+        10200 => Ok(response.refused(envelope, 552, (5, 3, 4), &text)),
+        // Sending is disabled, for this domain or all of the account.
+        10203 => Ok(response.sender_refused(envelope, &text)),
+        _ => response.by_status(envelope, &text),
+    }
+}
+
+impl Sent {
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        let holds = |list: &[String], recipient: &str| list.iter().any(|one| one.eq_ignore_ascii_case(recipient));
+        let lists = [&self.delivered, &self.queued, &self.permanent_bounces, &self.suppressed_recipients];
+        let is_told = |recipient: &str| lists.iter().any(|list| holds(list, recipient));
+        // No id is given where all are suppressed; no word about a recipient is no acceptance then.
+        if self.message_id.is_none() && !envelope.forward_paths.iter().all(|recipient| is_told(recipient.as_ref())) {
+            return Err(response.in_doubt());
+        }
+        Ok(response.each(envelope, self.message_id.as_deref(), |recipient| {
+            if holds(&self.suppressed_recipients, recipient) {
+                Some(response.reply(550, (5, 7, 1), "is on the suppression list"))
+            } else if holds(&self.permanent_bounces, recipient) {
+                Some(response.reply(550, (5, 1, 1), "bounced"))
+            } else {
+                None
+            }
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Dsn;
+    use crate::failure::Kind;
+    use crate::message::Message;
+
+    #[test]
+    fn the_null_reverse_path_is_refused() {
+        let forward_paths = vec!["b@example.net".parse().expect("an address")];
+        let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
+        let message = Message::read(&mut "Subject: x\n\nx\n".as_bytes(), false).expect("a message");
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let mail = Mail { envelope: &envelope, message: &message, endpoint: "", now };
+        let failure = Cloudflare { account_id: "1".into() }.request(&mail, &Keys::default()).err();
+        assert!(failure.is_some_and(|failure| failure.kind == Kind::Data && failure.why.contains("null reverse-path")));
+    }
+}

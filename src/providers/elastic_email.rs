@@ -1,0 +1,130 @@
+//! Elastic Email: `POST /v4/emails/transactional`, fields.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::api::parts::{Parts, Person, cannot};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+pub(super) static ENTRY: Entry =
+    Entry { credentials: &[Credential::needed("api_key")], ..Entry::of::<ElasticEmail>("elastic-email") };
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ElasticEmail {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Body<'a> {
+    recipients: Recipients,
+    content: Content<'a>,
+}
+
+#[derive(Serialize)]
+struct Recipients {
+    #[serde(rename = "To")]
+    to: Vec<String>,
+    #[serde(rename = "CC", skip_serializing_if = "Vec::is_empty")]
+    cc: Vec<String>,
+    #[serde(rename = "BCC", skip_serializing_if = "Vec::is_empty")]
+    bcc: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Content<'a> {
+    from: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<String>,
+    subject: &'a str,
+    headers: BTreeMap<&'a str, &'a str>,
+    body: Vec<Text<'a>>,
+    attachments: Vec<File<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Text<'a> {
+    content_type: &'static str,
+    content: &'a str,
+    charset: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct File<'a> {
+    binary_content: String,
+    name: &'a str,
+    content_type: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Accepted {
+    #[serde(rename = "MessageID")]
+    message_id: Option<String>,
+    #[serde(rename = "TransactionID")]
+    transaction_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Refused {
+    error: String,
+}
+
+impl Api for ElasticEmail {
+    fn endpoint(&self) -> String {
+        "https://api.elasticemail.com".into()
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let mut parts = mail.parts()?;
+        parts.need_to()?;
+        if parts.attachments.iter().any(|file| file.is_inline) {
+            return Err(cannot("an inline image"));
+        }
+        let request = Request::json("/v4/emails/transactional", &body(&parts)?)?;
+        Ok(request.header("X-ElasticEmail-ApiKey", keys.get("api_key")?).warn(parts.warnings()))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        if response.is_success() {
+            let accepted: Option<Accepted> = response.json();
+            let id = accepted.and_then(|accepted| accepted.message_id.or(accepted.transaction_id));
+            let id = id.ok_or_else(|| response.in_doubt())?;
+            return Ok(response.accepted(envelope, Some(&id)));
+        }
+        match response.json() {
+            Some(Refused { error }) => response.by_status(envelope, &error),
+            None => response.undocumented(envelope),
+        }
+    }
+}
+
+fn body(parts: &Parts) -> Result<Body<'_>, Failure> {
+    let list = |people: &[Person]| people.iter().map(ToString::to_string).collect();
+    Ok(Body {
+        recipients: Recipients { to: list(&parts.to), cc: list(&parts.cc), bcc: list(&parts.bcc) },
+        content: Content {
+            from: parts.from.to_string(),
+            reply_to: parts.one_reply_to()?.map(ToString::to_string),
+            subject: &parts.subject,
+            headers: parts.header_map()?,
+            body: [("PlainText", &parts.text), ("HTML", &parts.html)]
+                .into_iter()
+                .filter_map(|(kind, text)| text.as_deref().map(|text| (kind, text)))
+                .map(|(content_type, content)| Text { content_type, content, charset: "utf-8" })
+                .collect(),
+            attachments: parts
+                .attachments
+                .iter()
+                .map(|file| File { binary_content: file.base64(), name: &file.name, content_type: &file.content_type })
+                .collect(),
+        },
+    })
+}

@@ -1,0 +1,122 @@
+//! Gmail: `POST /gmail/v1/users/me/messages/send`, the message as it is in a JSON string of base64url; a large
+//! one as it is to the upload path.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use super::api::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("token")],
+    raw: true,
+    size: Some(35 << 20),
+    ..Entry::of::<Google>("google")
+};
+
+/// A message larger than this is uploaded, in octets: the path for that takes 35 MiB by Google's own description
+/// of the API, the other one says nothing.
+const LARGE: usize = 1 << 20;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Google {}
+
+#[derive(Serialize)]
+struct Body {
+    raw: String,
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    error: Trouble,
+}
+
+#[derive(Deserialize)]
+struct Trouble {
+    message: String,
+    #[serde(default)]
+    errors: Vec<Detail>,
+}
+
+#[derive(Deserialize)]
+struct Detail {
+    #[serde(default)]
+    reason: String,
+}
+
+impl Api for Google {
+    fn endpoint(&self) -> String {
+        "https://gmail.googleapis.com".into()
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let octets = mail.addressed()?;
+        let path = "/gmail/v1/users/me/messages/send";
+        let request = if octets.len() > LARGE {
+            Request::post(format!("/upload{path}?uploadType=media"), "message/rfc822", vec![Piece::Octets(octets)])
+        } else {
+            Request::json(path, &Body { raw: URL_SAFE_NO_PAD.encode(octets) })?
+        };
+        Ok(request.bearer(keys.get("token")?).warn(mail.sender_warning()))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        if response.is_success() {
+            let Some(accepted) = response.json::<Accepted>() else { return Err(response.in_doubt()) };
+            return Ok(response.accepted(envelope, Some(&accepted.id)));
+        }
+        let Some(Refused { error }) = response.json::<Refused>() else { return response.undocumented(envelope) };
+        let reason = error.errors.first().map_or("", |detail| detail.reason.as_str());
+        let text = if reason.is_empty() { error.message.clone() } else { format!("{}: {reason}", error.message) };
+        let (code, enhanced) = match (response.status, reason) {
+            // A limit is a 403 too, and passes.
+            (403 | 429, "rateLimitExceeded" | "userRateLimitExceeded") => (451, (4, 7, 1)),
+            (403 | 429, "dailyLimitExceeded") => (452, (4, 3, 1)),
+            (400, _) if is_about_recipients(&error.message) => (553, (5, 1, 3)),
+            _ => return response.by_status(envelope, &text),
+        };
+        Ok(response.refused(envelope, code, enhanced, &text))
+    }
+}
+
+/// Whether this is what is said of addresses that cannot be: `Invalid To header`.
+fn is_about_recipients(message: &str) -> bool {
+    ["invalid to header", "invalid cc header", "invalid bcc header"].contains(&message.to_lowercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Dsn;
+    use crate::message::Message;
+    use crate::secret::Secret;
+
+    #[test]
+    fn a_large_message_is_uploaded_as_it_is() {
+        let mut keys = Keys::default();
+        keys.insert("token", Secret::new("key".to_owned()));
+        let forward_paths = vec!["b@example.net".parse().unwrap()];
+        let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
+        let request = |lines: usize| {
+            let text = format!("To: b@example.net\r\n\r\n{}", "sixteen octets.\r\n".repeat(lines));
+            let message = Message::read(&mut text.as_bytes(), false).unwrap();
+            let mail = Mail { envelope: &envelope, message: &message, endpoint: "", now: jiff::Timestamp::UNIX_EPOCH };
+            (Google {}.request(&mail, &keys).unwrap(), text)
+        };
+        let (small, _) = request(10);
+        assert_eq!(small.path, "/gmail/v1/users/me/messages/send");
+        let (large, text) = request(LARGE / 16);
+        assert_eq!(large.path, "/upload/gmail/v1/users/me/messages/send?uploadType=media");
+        assert!(large.headers.contains(&("Content-Type", "message/rfc822".to_owned())));
+        assert!(matches!(&large.body[..], [Piece::Octets(octets)] if octets == text.as_bytes()));
+    }
+}

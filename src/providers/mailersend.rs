@@ -1,0 +1,228 @@
+//! MailerSend: `POST /v1/email`, fields.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::api::parts::{Attachment, Mailbox, Parts, Person, cannot};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+/// Fields that tell which program wrote the message, and nothing to its reader.
+const OF_THE_WRITER: &[&str] = &["x-mailer", "user-agent", "x-php-originating-script", "x-php-script"];
+
+pub(super) static ENTRY: Entry =
+    Entry { credentials: &[Credential::needed("token")], ..Entry::of::<MailerSend>("mailersend") };
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MailerSend {
+    /// Words for statistics, five at most.
+    #[serde(default, deserialize_with = "super::api::words")]
+    tags: Vec<String>,
+    /// Whether the account's plan has header fields of one's own.
+    #[serde(default)]
+    custom_headers: bool,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    from: Mailbox<'a>,
+    to: Vec<Mailbox<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cc: Vec<Mailbox<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bcc: Vec<Mailbox<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<Mailbox<'a>>,
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    html: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<File<'a>>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    tags: &'a [String],
+    #[serde(flatten)]
+    own: &'a Own,
+}
+
+/// What has become of the header fields.
+#[derive(Default, Serialize)]
+struct Own {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_reply_to: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    precedence_bulk: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<Field>,
+}
+
+#[derive(Serialize)]
+struct Field {
+    name: String,
+    value: String,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    content: String,
+    filename: &'a str,
+    disposition: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+}
+
+/// With 202; often there is no body at all.
+#[derive(Default, Deserialize)]
+struct Accepted {
+    #[serde(default)]
+    warnings: Vec<Warning>,
+}
+
+#[derive(Deserialize)]
+struct Warning {
+    r#type: String,
+    #[serde(default)]
+    warning: String,
+    #[serde(default)]
+    recipients: Vec<Suppressed>,
+}
+
+#[derive(Deserialize)]
+struct Suppressed {
+    email: String,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    message: String,
+    #[serde(default)]
+    errors: BTreeMap<String, Vec<String>>,
+}
+
+impl Api for MailerSend {
+    fn endpoint(&self) -> String {
+        "https://api.mailersend.com".into()
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let mut parts = mail.parts()?;
+        parts.need_to()?;
+        let own = self.own(&mut parts)?;
+        let request = Request::json("/v1/email", &self.body(&parts, &own)?)?;
+        Ok(request.bearer(keys.get("token")?).warn(parts.warnings()))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        if response.is_success() {
+            return accepted(envelope, response);
+        }
+        let Some(Refused { message, errors }) = response.json() else { return response.undocumented(envelope) };
+        // The errors name the field: "from.email", "to.0.email".
+        let Some((field, text)) = errors.iter().find_map(|(field, texts)| Some((field.as_str(), texts.first()?)))
+        else {
+            return response.by_status(envelope, &message);
+        };
+        Ok(match field.split('.').next().unwrap_or_default() {
+            "from" if text.contains("verified") => response.sender_refused(envelope, text),
+            "from" => response.refused(envelope, 553, (5, 1, 7), text),
+            "to" | "cc" | "bcc" => response.refused(envelope, 553, (5, 1, 3), text),
+            _ => return response.by_status(envelope, text),
+        })
+    }
+}
+
+/// What a 202 comes to: its warnings may say that some or all recipients are suppressed.
+fn accepted(envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+    let answer = match response.is_whole && response.body.trim_ascii().is_empty() {
+        true => Some(Accepted::default()),
+        false => response.json::<Accepted>(),
+    };
+    let Some(answer) = answer else { return Err(response.in_doubt()) };
+    let warning = answer.warnings.iter().find(|warning| warning.r#type.ends_with("_SUPPRESSED"));
+    match (warning, response.header("x-message-id")) {
+        (None, Some(id)) => Ok(response.accepted(envelope, Some(id))),
+        (Some(warning), None) if warning.r#type == "ALL_SUPPRESSED" => {
+            Ok(response.refused(envelope, 550, (5, 7, 1), &warning.warning))
+        }
+        (Some(warning), Some(id)) if !warning.recipients.is_empty() => {
+            Ok(response.each(envelope, Some(id), |recipient| {
+                let is_suppressed = warning.recipients.iter().any(|one| one.email.eq_ignore_ascii_case(recipient));
+                is_suppressed.then(|| response.reply(550, (5, 7, 1), &warning.warning))
+            }))
+        }
+        _ => Err(response.in_doubt()),
+    }
+}
+
+impl MailerSend {
+    /// Gives the header fields the places they have, and refuses one that has none.
+    fn own(&self, parts: &mut Parts) -> Result<Own, Failure> {
+        let mut own = Own::default();
+        for (name, value) in std::mem::take(&mut parts.headers) {
+            match name.to_ascii_lowercase().as_str() {
+                "in-reply-to" if own.in_reply_to.is_none() => own.in_reply_to = Some(value),
+                "precedence" if value.eq_ignore_ascii_case("bulk") => own.precedence_bulk = true,
+                _ if self.custom_headers => own.headers.push(Field { name, value }),
+                lower if OF_THE_WRITER.contains(&lower) => parts.not_carried.push(name),
+                _ => {
+                    let hint = "set via = \"smtp\" for this relay, or custom_headers = true where the plan has them";
+                    return Err(cannot(&format!("a {name} field")).hint(hint));
+                }
+            }
+        }
+        Ok(own)
+    }
+
+    fn body<'a>(&'a self, parts: &'a Parts, own: &'a Own) -> Result<Body<'a>, Failure> {
+        let mailboxes = |people: &'a [Person]| people.iter().map(Mailbox::from).collect::<Vec<_>>();
+        Ok(Body {
+            from: Mailbox::from(&parts.from),
+            to: mailboxes(&parts.to),
+            cc: mailboxes(&parts.cc),
+            bcc: mailboxes(&parts.bcc),
+            reply_to: parts.one_reply_to()?.map(Mailbox::from),
+            subject: &parts.subject,
+            text: parts.text.as_deref(),
+            html: parts.html.as_deref(),
+            attachments: parts.attachments.iter().map(File::from).collect(),
+            tags: &self.tags,
+            own,
+        })
+    }
+}
+
+impl<'a> From<&'a Attachment> for File<'a> {
+    fn from(file: &'a Attachment) -> Self {
+        Self {
+            content: file.base64(),
+            filename: &file.name,
+            disposition: if file.is_inline { "inline" } else { "attachment" },
+            id: file.content_id.as_deref().filter(|_| file.is_inline),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::api::trial;
+
+    #[test]
+    fn header_fields_go_where_they_have_a_place() {
+        let message = "From: a@example.com\nTo: b@example.net\nIn-Reply-To: <1@x>\nPrecedence: bulk\n\
+                       X-Mailer: PHPMailer\nX-Shop: 7\n\nx\n";
+        let request = |settings, message: &str| trial::request(&ENTRY, settings, message, &["b@example.net"]);
+        let refused = request("{}", message).unwrap_err();
+        assert!(refused.why.contains("a X-Shop field"), "{refused}");
+        let (body, _) = request("{ custom_headers = true }", message).unwrap();
+        assert_eq!(body["headers"][1], serde_json::json!({ "name": "X-Shop", "value": "7" }));
+        let (body, warnings) = request("{}", &message.replace("X-Shop: 7\n", "")).unwrap();
+        assert_eq!((&body["in_reply_to"], &body["precedence_bulk"]), (&"<1@x>".into(), &true.into()));
+        assert_eq!(warnings, ["not carried by the API: X-Mailer"]);
+    }
+}

@@ -1,0 +1,116 @@
+//! Mailgun: `POST /v3/DOMAIN/messages.mime`, the message as it is in a form.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use ring::digest::{SHA256, digest};
+use serde::Deserialize;
+
+use super::api::request::segment;
+use super::api::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::hex;
+use crate::outcome::Outcome;
+
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("api_key")],
+    url: &["api_key", "domain"],
+    raw: true,
+    recipients: Some(1000),
+    size: Some(25 << 20),
+    ..Entry::of::<Mailgun>("mailgun")
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mailgun {
+    /// The sending domain; the key and the region have to be its own.
+    domain: String,
+    #[serde(default)]
+    region: Region,
+    /// Tags for statistics.
+    #[serde(default, deserialize_with = "super::api::words")]
+    tags: Vec<String>,
+    /// Accept, and do not deliver.
+    #[serde(default)]
+    sandbox: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Region {
+    #[default]
+    Us,
+    Eu,
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    message: String,
+}
+
+impl Api for Mailgun {
+    fn endpoint(&self) -> String {
+        match self.region {
+            Region::Us => "https://api.mailgun.net".into(),
+            Region::Eu => "https://api.eu.mailgun.net".into(),
+        }
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let boundary = boundary(mail);
+        let mut form = String::new();
+        let mut field = |name: &str, value: &str| {
+            // Writing to a string cannot fail.
+            let _ = write!(form, "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        };
+        mail.recipients().for_each(|recipient| field("to", recipient));
+        self.tags.iter().for_each(|tag| field("o:tag", tag));
+        if self.sandbox {
+            field("o:testmode", "yes");
+        }
+        let _ = write!(
+            form,
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"message\"; filename=\"message.eml\"\r\n\
+             Content-Type: message/rfc822\r\n\r\n"
+        );
+        let end = format!("\r\n--{boundary}--\r\n").into_bytes();
+        let body = vec![Piece::Octets(form.into_bytes()), Piece::Message, Piece::Octets(end)];
+        let path = format!("/v3/{}/messages.mime", segment("domain", &self.domain)?);
+        let login = base64::engine::general_purpose::STANDARD.encode(format!("api:{}", keys.get("api_key")?));
+        Ok(Request::post(path, format!("multipart/form-data; boundary={boundary}"), body)
+            .header("Authorization", format!("Basic {login}"))
+            .warn(mail.sender_warning()))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        if response.is_success() {
+            let Some(accepted) = response.json::<Accepted>() else { return Err(response.in_doubt()) };
+            return Ok(response.accepted(envelope, Some(&accepted.id)));
+        }
+        let Some(Refused { message }) = response.json::<Refused>() else { return response.undocumented(envelope) };
+        let lower = message.to_lowercase();
+        let says = |words: &str| lower.contains(words);
+        Ok(match response.status {
+            400 if says("not a valid address") => response.refused(envelope, 553, (5, 1, 3), &message),
+            400 | 401 | 403 if says("not allowed to send") || says("sandbox subdomains") => {
+                response.sender_refused(envelope, &message)
+            }
+            400 if says("too many") && says("recipient") => response.refused(envelope, 550, (5, 5, 3), &message),
+            _ => return response.by_status(envelope, &message),
+        })
+    }
+}
+
+/// A delimiter that depends on message and time, so that nobody can have put it into the message.
+fn boundary(mail: &Mail<'_>) -> String {
+    let now = mail.now.as_nanosecond().to_be_bytes();
+    let seed = digest(&SHA256, &[mail.message.header().as_bytes(), &now].concat());
+    format!("mailchute-{}", hex::encode(&seed.as_ref()[..16]))
+}

@@ -1,0 +1,226 @@
+//! Mailjet: `POST /v3.1/send`, fields.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::api::parts::{Attachment, Parts, Person};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("api_key"), Credential::needed("secret_key")],
+    ..Entry::of::<Mailjet>("mailjet")
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mailjet {
+    /// What the provider's events call the message.
+    custom_id: Option<String>,
+    /// One campaign for statistics.
+    campaign: Option<String>,
+    /// Check, and do not deliver.
+    #[serde(default)]
+    sandbox: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Body<'a> {
+    messages: [Item<'a>; 1],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sandbox_mode: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Item<'a> {
+    from: Mailbox<'a>,
+    to: Vec<Mailbox<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cc: Vec<Mailbox<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bcc: Vec<Mailbox<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<Mailbox<'a>>,
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text_part: Option<&'a str>,
+    #[serde(rename = "HTMLPart", skip_serializing_if = "Option::is_none")]
+    html_part: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    inlined_attachments: Vec<File<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<File<'a>>,
+    #[serde(rename = "CustomID", skip_serializing_if = "Option::is_none")]
+    custom_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom_campaign: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Mailbox<'a> {
+    email: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+}
+
+impl<'a> From<&'a Person> for Mailbox<'a> {
+    fn from(person: &'a Person) -> Self {
+        Self { email: &person.address, name: person.name.as_deref() }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct File<'a> {
+    content_type: &'a str,
+    filename: &'a str,
+    #[serde(rename = "ContentID", skip_serializing_if = "Option::is_none")]
+    content_id: Option<&'a str>,
+    base64_content: String,
+}
+
+/// With 200, and with the 400 that may be a partial success.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    messages: Vec<Told>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Told {
+    status: String,
+    #[serde(default)]
+    to: Vec<Accepted>,
+    #[serde(default)]
+    cc: Vec<Accepted>,
+    #[serde(default)]
+    bcc: Vec<Accepted>,
+    #[serde(default)]
+    errors: Vec<Fault>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Accepted {
+    email: String,
+    /// A number.
+    #[serde(rename = "MessageID")]
+    message_id: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Fault {
+    error_code: String,
+    error_message: String,
+    #[serde(default)]
+    error_related_to: Vec<String>,
+}
+
+/// What is said about the request as a whole.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Refused {
+    error_message: String,
+}
+
+impl Api for Mailjet {
+    fn endpoint(&self) -> String {
+        "https://api.mailjet.com".into()
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let mut parts = mail.parts()?;
+        parts.need_to()?;
+        let body = Body { messages: [self.item(&parts)?], sandbox_mode: self.sandbox };
+        let login = STANDARD.encode(format!("{}:{}", keys.get("api_key")?, keys.get("secret_key")?));
+        let request = Request::json("/v3.1/send", &body)?;
+        Ok(request.header("Authorization", format!("Basic {login}")).warn(parts.warnings()))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        let Some(Answer { messages }) = response.json::<Answer>() else {
+            return match response.json::<Refused>() {
+                Some(refused) => response.by_status(envelope, &refused.error_message),
+                None => response.undocumented(envelope),
+            };
+        };
+        // One message was given, so one is told of.
+        let [told] = messages.as_slice() else { return response.undocumented(envelope) };
+        let accepted: Vec<&Accepted> = told.to.iter().chain(&told.cc).chain(&told.bcc).collect();
+        match (told.status.as_str(), accepted.first(), told.errors.first()) {
+            ("success", Some(first), fault) => {
+                let id = first.message_id.to_string();
+                Ok(response.each(envelope, Some(id.trim_matches('"')), |recipient| {
+                    let is_accepted = accepted.iter().any(|one| one.email.eq_ignore_ascii_case(recipient));
+                    let fault = fault.filter(|_| !is_accepted)?;
+                    Some(response.reply(550, (5, 1, 1), &fault.error_message))
+                }))
+            }
+            ("success", None, None) if self.sandbox => Ok(response.accepted(envelope, None)),
+            ("error", None, Some(fault)) if !response.is_success() => refusal(envelope, response, fault),
+            _ => response.undocumented(envelope),
+        }
+    }
+}
+
+/// The whole message was refused because of `fault`.
+fn refusal(envelope: &Envelope, response: &Response, fault: &Fault) -> Result<Outcome, Failure> {
+    let text = fault.error_message.as_str();
+    let about = |fields: &[&str]| {
+        fault.error_related_to.iter().any(|place| fields.iter().any(|field| place.starts_with(field)))
+    };
+    Ok(match fault.error_code.as_str() {
+        "send-0008" => response.sender_refused(envelope, text),
+        "mj-0013" if about(&["From"]) => response.refused(envelope, 553, (5, 1, 7), text),
+        "mj-0013" if about(&["To", "Cc", "Bcc"]) => response.refused(envelope, 553, (5, 1, 3), text),
+        _ => return response.by_status(envelope, text),
+    })
+}
+
+impl Mailjet {
+    fn item<'a>(&'a self, parts: &'a Parts) -> Result<Item<'a>, Failure> {
+        let mailboxes = |people: &'a [Person]| people.iter().map(Mailbox::from).collect::<Vec<_>>();
+        let files = |is_inline| {
+            let files = parts.attachments.iter().filter(move |file| file.is_inline == is_inline);
+            files.map(File::from).collect::<Vec<_>>()
+        };
+        Ok(Item {
+            from: Mailbox::from(&parts.from),
+            to: mailboxes(&parts.to),
+            cc: mailboxes(&parts.cc),
+            bcc: mailboxes(&parts.bcc),
+            reply_to: parts.one_reply_to()?.map(Mailbox::from),
+            subject: &parts.subject,
+            text_part: parts.text.as_deref(),
+            html_part: parts.html.as_deref(),
+            headers: parts.header_map()?,
+            inlined_attachments: files(true),
+            attachments: files(false),
+            custom_id: self.custom_id.as_deref(),
+            custom_campaign: self.campaign.as_deref(),
+        })
+    }
+}
+
+impl<'a> From<&'a Attachment> for File<'a> {
+    fn from(file: &'a Attachment) -> Self {
+        Self {
+            content_type: file.media_type(),
+            filename: &file.name,
+            content_id: file.content_id.as_deref().filter(|_| file.is_inline),
+            base64_content: file.base64(),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Mailtrap: `POST /api/send`, fields.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::api::parts::{Attachment, Mailbox, Parts};
+use super::api::request::segment;
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::{Failure, Kind};
+use crate::outcome::Outcome;
+
+pub(super) static ENTRY: Entry =
+    Entry { credentials: &[Credential::needed("token")], ..Entry::of::<Mailtrap>("mailtrap") };
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mailtrap {
+    /// The stream, or the place for tests; `None`: transactional mail.
+    region: Option<Region>,
+    /// The sandbox's inbox.
+    inbox_id: Option<String>,
+    /// One category for statistics.
+    category: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Region {
+    Live,
+    Bulk,
+    Sandbox,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    from: Mailbox<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    to: Vec<Mailbox<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cc: Vec<Mailbox<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bcc: Vec<Mailbox<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<Mailbox<'a>>,
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    html: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    category: Option<&'a str>,
+    headers: BTreeMap<&'a str, &'a str>,
+    attachments: Vec<File<'a>>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    filename: &'a str,
+    content: String,
+    #[serde(rename = "type")]
+    content_type: &'a str,
+    disposition: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_id: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    success: bool,
+    /// One for each recipient.
+    message_ids: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    #[serde(alias = "error")]
+    errors: Errors,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Errors {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Api for Mailtrap {
+    fn endpoint(&self) -> String {
+        match self.region.unwrap_or(Region::Live) {
+            Region::Live => "https://send.api.mailtrap.io",
+            Region::Bulk => "https://bulk.api.mailtrap.io",
+            Region::Sandbox => "https://sandbox.api.mailtrap.io",
+        }
+        .into()
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let parts = mail.parts()?;
+        let request = Request::json(self.path()?, &self.body(&parts)?)?;
+        Ok(request.bearer(keys.get("token")?).warn(parts.warnings()))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        if response.is_success() {
+            return match response.json() {
+                Some(Accepted { success: true, message_ids }) if !message_ids.is_empty() => {
+                    Ok(response.accepted(envelope, message_ids.first().map(String::as_str)))
+                }
+                _ => Err(response.in_doubt()),
+            };
+        }
+        match response.json() {
+            Some(Refused { errors: Errors::One(text) }) => response.by_status(envelope, &text),
+            Some(Refused { errors: Errors::Many(list) }) => response.by_status(envelope, &list.join("; ")),
+            None => response.undocumented(envelope),
+        }
+    }
+}
+
+impl Mailtrap {
+    fn path(&self) -> Result<String, Failure> {
+        let wrong = |why: &str| Failure::new(Kind::Configuration, "inbox_id", why);
+        match (&self.inbox_id, self.region) {
+            (Some(id), Some(Region::Sandbox)) => Ok(format!("/api/send/{}", segment("inbox_id", id)?)),
+            (None, Some(Region::Sandbox)) => Err(wrong("is missing: region = \"sandbox\" wants it")),
+            (Some(_), _) => Err(wrong("is for region = \"sandbox\" only")),
+            (None, _) => Ok("/api/send".into()),
+        }
+    }
+
+    fn body<'a>(&'a self, parts: &'a Parts) -> Result<Body<'a>, Failure> {
+        let file = |file: &'a Attachment| File {
+            filename: &file.name,
+            content: file.base64(),
+            content_type: &file.content_type,
+            disposition: if file.is_inline { "inline" } else { "attachment" },
+            content_id: file.content_id.as_deref(),
+        };
+        Ok(Body {
+            from: Mailbox::from(&parts.from),
+            to: parts.to.iter().map(Mailbox::from).collect(),
+            cc: parts.cc.iter().map(Mailbox::from).collect(),
+            bcc: parts.bcc.iter().map(Mailbox::from).collect(),
+            reply_to: parts.one_reply_to()?.map(Mailbox::from),
+            subject: &parts.subject,
+            text: parts.text.as_deref(),
+            html: parts.html.as_deref(),
+            category: self.category.as_deref(),
+            headers: parts.header_map()?,
+            attachments: parts.attachments.iter().map(file).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inbox_goes_with_the_sandbox() {
+        let path = |region, inbox: Option<&str>| {
+            Mailtrap { region, inbox_id: inbox.map(str::to_owned), category: None }.path().ok()
+        };
+        assert_eq!(path(Some(Region::Sandbox), Some("42")).as_deref(), Some("/api/send/42"));
+        assert_eq!(path(Some(Region::Bulk), None).as_deref(), Some("/api/send"));
+        assert_eq!((path(Some(Region::Sandbox), None), path(None, Some("42"))), (None, None));
+    }
+}

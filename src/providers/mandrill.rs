@@ -1,0 +1,111 @@
+//! Mandrill (Mailchimp Transactional): `POST /api/1.0/messages/send-raw.json`, the message as it is.
+//!
+//! `from_email` stays away: it would stand in for the From field's address, and the return path is
+//! Mandrill's own either way.
+
+use serde::{Deserialize, Serialize};
+
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+use crate::reply::Reply;
+
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("api_key")],
+    raw: true,
+    seven_bit: true,
+    ..Entry::of::<Mandrill>("mandrill")
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mandrill {
+    /// The pool of addresses to send from.
+    ip_pool: Option<String>,
+    /// The domain of the return path.
+    return_path_domain: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    key: &'a str,
+    raw_message: String,
+    to: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip_pool: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    return_path_domain: Option<&'a str>,
+}
+
+/// What became of one recipient.
+#[derive(Deserialize)]
+struct Sent {
+    email: String,
+    status: String,
+    #[serde(default)]
+    reject_reason: Option<String>,
+    #[serde(rename = "_id", default)]
+    id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    name: String,
+    message: String,
+}
+
+impl Api for Mandrill {
+    fn endpoint(&self) -> String {
+        "https://mandrillapp.com".into()
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let body = Body {
+            key: keys.get("api_key")?,
+            raw_message: mail.text()?,
+            to: mail.recipients().collect(),
+            ip_pool: self.ip_pool.as_deref(),
+            return_path_domain: self.return_path_domain.as_deref(),
+        };
+        Ok(Request::json("/api/1.0/messages/send-raw.json", &body)?.warn(mail.sender_warning()))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        if !response.is_success() {
+            let Some(Refused { name, message }) = response.json() else { return response.undocumented(envelope) };
+            let text = format!("{name}: {message}");
+            // Whatever went wrong, the status is mostly 500: the name tells.
+            let (code, enhanced) = match name.as_str() {
+                "Invalid_Key" => (535, (5, 7, 8)),
+                "ValidationError" => (554, (5, 6, 0)),
+                "PaymentRequired" | "Unknown_Subaccount" => (550, (5, 7, 1)),
+                _ => return response.by_status(envelope, &text),
+            };
+            return Ok(response.refused(envelope, code, enhanced, &text));
+        }
+        let Some(sent) = response.json::<Vec<Sent>>() else { return Err(response.in_doubt()) };
+        let of = |recipient: &str| sent.iter().find(|sent| sent.email.eq_ignore_ascii_case(recipient));
+        let known = ["sent", "queued", "scheduled", "rejected", "invalid"];
+        let is_known = |recipient: &str| of(recipient).is_some_and(|sent| known.contains(&sent.status.as_str()));
+        if !envelope.forward_paths.iter().all(|recipient| is_known(recipient.as_ref())) {
+            return Err(response.in_doubt());
+        }
+        let id = sent.iter().find(|sent| sent.refusal(response).is_none()).or(sent.first());
+        let id = id.and_then(|sent| sent.id.as_deref());
+        Ok(response.each(envelope, id, |recipient| of(recipient).and_then(|sent| sent.refusal(response))))
+    }
+}
+
+impl Sent {
+    fn refusal(&self, response: &Response) -> Option<Reply> {
+        let reason = self.reject_reason.as_deref().unwrap_or("no reason given");
+        let (code, enhanced) = match (self.status.as_str(), reason) {
+            ("invalid", _) | (_, "invalid") => (553, (5, 1, 3)),
+            ("rejected", "hard-bounce" | "soft-bounce") => (550, (5, 1, 1)),
+            ("rejected", _) => (550, (5, 7, 1)),
+            _ => return None,
+        };
+        Some(response.reply(code, enhanced, &format!("{}: {reason}", self.status)))
+    }
+}

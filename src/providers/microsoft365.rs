@@ -1,0 +1,102 @@
+//! Microsoft Graph: `POST /me/sendMail` or `/users/MAILBOX/sendMail`, the message as it is in base64.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use super::api::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::{Failure, Kind};
+use crate::outcome::Outcome;
+
+pub(super) static ENTRY: Entry =
+    Entry { credentials: &[Credential::needed("token")], raw: true, ..Entry::of::<Microsoft365>("microsoft365") };
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Microsoft365 {
+    /// Whose mailbox sends: an address or an id. Without it, that of the user the token is for.
+    mailbox: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    error: Trouble,
+}
+
+#[derive(Deserialize)]
+struct Trouble {
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl Api for Microsoft365 {
+    fn endpoint(&self) -> String {
+        "https://graph.microsoft.com/v1.0".into()
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let path = match self.mailbox.as_deref() {
+            None => "/me/sendMail".into(),
+            Some("" | "." | "..") => return Err(Failure::new(Kind::Configuration, "mailbox", "is no address or id")),
+            Some(mailbox) => format!("/users/{}/sendMail", segment(mailbox)),
+        };
+        let body = vec![Piece::Octets(STANDARD.encode(mail.addressed()?).into_bytes())];
+        Ok(Request::post(path, "text/plain", body).bearer(keys.get("token")?).warn(mail.sender_warning()))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        if response.is_success() {
+            // There is no body; only Graph itself names its request.
+            let id = response.header("request-id").filter(|_| response.status == 202);
+            return id.map(|id| response.accepted(envelope, Some(id))).ok_or_else(|| response.in_doubt());
+        }
+        let Some(Refused { error }) = response.json::<Refused>() else { return response.undocumented(envelope) };
+        let text = format!("{}: {}", error.code, error.message);
+        match error.code.as_str() {
+            "ErrorSendAsDenied" => Ok(response.sender_refused(envelope, &text)),
+            "ErrorInvalidRecipients" => Ok(response.refused(envelope, 553, (5, 1, 3), &text)),
+            code if code.starts_with("ErrorMimeContent") => Ok(response.refused(envelope, 554, (5, 6, 0), &text)),
+            _ => response.by_status(envelope, &text),
+        }
+    }
+}
+
+/// `text` as one segment of a path (RFC 3986 3.3): `#EXT#` is in the names of guests.
+fn segment(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut path, octet| {
+        match octet {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'@' => path.push(char::from(octet)),
+            _ => path += &format!("%{octet:02X}"),
+        }
+        path
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Dsn;
+    use crate::message::Message;
+    use crate::secret::Secret;
+
+    #[test]
+    fn the_mailbox_is_one_segment_of_the_path() {
+        let forward_paths = vec!["b@example.net".parse().unwrap()];
+        let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
+        let message = Message::read(&mut "Subject: x\n\nx\n".as_bytes(), false).unwrap();
+        let mail = Mail { envelope: &envelope, message: &message, endpoint: "", now: jiff::Timestamp::UNIX_EPOCH };
+        let mut keys = Keys::default();
+        keys.insert("token", Secret::new("key".to_owned()));
+        let path = |mailbox: &str| {
+            let api = Microsoft365 { mailbox: Some(mailbox.to_owned()) };
+            api.request(&mail, &keys).map(|request| request.path)
+        };
+        assert_eq!(path("shop@example.com").unwrap(), "/users/shop@example.com/sendMail");
+        assert_eq!(path("a_b#EXT#@x.example/../me?").unwrap(), "/users/a_b%23EXT%23@x.example%2F..%2Fme%3F/sendMail");
+        for none in ["", ".."] {
+            assert!(path(none).is_err_and(|failure| failure.kind == Kind::Configuration), "{none:?}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Resend: `POST /emails`, fields.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::api::parts::{Attachment, Parts, Person, at_most};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+/// Types with the extensions of their file names. Where the two contradict one another, Resend drops the
+/// message and says nothing.
+const EXTENSIONS: &[(&str, &[&str])] = &[
+    ("application/gzip", &["gz"]),
+    ("application/json", &["json"]),
+    ("application/msword", &["doc"]),
+    ("application/pdf", &["pdf"]),
+    ("application/rtf", &["rtf"]),
+    ("application/vnd.ms-excel", &["xls"]),
+    ("application/vnd.ms-powerpoint", &["ppt"]),
+    ("application/vnd.openxmlformats-officedocument.presentationml.presentation", &["pptx"]),
+    ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", &["xlsx"]),
+    ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", &["docx"]),
+    ("application/xml", &["xml"]),
+    ("application/zip", &["zip"]),
+    ("audio/mpeg", &["mp3"]),
+    ("image/gif", &["gif"]),
+    ("image/jpeg", &["jpg", "jpeg"]),
+    ("image/png", &["png"]),
+    ("image/svg+xml", &["svg"]),
+    ("image/webp", &["webp"]),
+    ("text/calendar", &["ics"]),
+    ("text/css", &["css"]),
+    ("text/csv", &["csv"]),
+    ("text/html", &["html", "htm"]),
+    ("text/plain", &["txt", "log"]),
+    ("text/vcard", &["vcf"]),
+    ("text/xml", &["xml"]),
+    ("video/mp4", &["mp4"]),
+];
+
+pub(super) static ENTRY: Entry =
+    Entry { credentials: &[Credential::needed("api_key")], ..Entry::of::<Resend>("resend") };
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resend {
+    /// Names and values for statistics.
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    from: String,
+    to: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cc: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bcc: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reply_to: Vec<String>,
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    html: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<File<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<Tag<'a>>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    content: String,
+    filename: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Tag<'a> {
+    name: &'a str,
+    value: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    name: String,
+    message: String,
+}
+
+impl Api for Resend {
+    fn endpoint(&self) -> String {
+        "https://api.resend.com".into()
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let mut parts = mail.parts()?;
+        parts.need_to()?;
+        at_most(50, &parts.to, "To")?;
+        parts.ascii_addresses()?;
+        let request = Request::json("/emails", &self.body(&parts)?)?;
+        let mut warnings = parts.warnings();
+        warnings.extend(
+            parts
+                .attachments
+                .iter()
+                .filter(|file| fitting_type(file).is_none())
+                .map(|file| format!("{} goes as what its name says, not as {}", file.name, file.media_type())),
+        );
+        let request = request.header("Idempotency-Key", mail.operation_id()?);
+        Ok(request.bearer(keys.get("api_key")?).warn(warnings))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        if response.is_success() {
+            let Some(Accepted { id }) = response.json() else { return Err(response.in_doubt()) };
+            return Ok(response.accepted(envelope, Some(&id)));
+        }
+        let Some(Refused { name, message: text }) = response.json() else { return response.undocumented(envelope) };
+        Ok(match name.as_str() {
+            "missing_api_key" | "invalid_api_key" | "restricted_api_key" => {
+                response.refused(envelope, 535, (5, 7, 8), &text)
+            }
+            "daily_quota_exceeded" | "monthly_quota_exceeded" => response.refused(envelope, 452, (4, 3, 1), &text),
+            "rate_limit_exceeded" => response.refused(envelope, 451, (4, 7, 1), &text),
+            "validation_error" if text.contains("not verified") => response.sender_refused(envelope, &text),
+            "invalid_from_address" => response.refused(envelope, 553, (5, 1, 7), &text),
+            "validation_error" if text.contains("`from`") => response.refused(envelope, 553, (5, 1, 7), &text),
+            "validation_error" if ["`to`", "`cc`", "`bcc`"].iter().any(|field| text.contains(field)) => {
+                response.refused(envelope, 553, (5, 1, 3), &text)
+            }
+            _ => return response.by_status(envelope, &text),
+        })
+    }
+}
+
+impl Resend {
+    fn body<'a>(&'a self, parts: &'a Parts) -> Result<Body<'a>, Failure> {
+        let mailboxes = |people: &[Person]| people.iter().map(ToString::to_string).collect::<Vec<_>>();
+        Ok(Body {
+            from: parts.from.to_string(),
+            to: mailboxes(&parts.to),
+            cc: mailboxes(&parts.cc),
+            bcc: mailboxes(&parts.bcc),
+            reply_to: mailboxes(&parts.reply_to),
+            subject: &parts.subject,
+            text: parts.text.as_deref(),
+            html: parts.html.as_deref(),
+            headers: parts.header_map()?,
+            attachments: parts.attachments.iter().map(File::from).collect(),
+            tags: self.tags.iter().map(|(name, value)| Tag { name, value }).collect(),
+        })
+    }
+}
+
+impl<'a> From<&'a Attachment> for File<'a> {
+    fn from(file: &'a Attachment) -> Self {
+        Self {
+            content: file.base64(),
+            filename: &file.name,
+            content_type: fitting_type(file),
+            content_id: file.content_id.as_deref().filter(|_| file.is_inline),
+        }
+    }
+}
+
+/// The type of `file`; `None` where its name says another, which Resend then takes from the name.
+fn fitting_type(file: &Attachment) -> Option<&str> {
+    let extension = file.name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    let said: Vec<_> = EXTENSIONS
+        .iter()
+        .filter(|(_, extensions)| extension.as_deref().is_some_and(|one| extensions.contains(&one)))
+        .map(|(kind, _)| *kind)
+        .collect();
+    (said.is_empty() || said.contains(&file.media_type())).then(|| file.media_type())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::api::trial;
+
+    #[test]
+    fn a_file_never_goes_with_a_type_that_its_name_contradicts() {
+        let message = |name: &str, kind: &str| {
+            format!(
+                "From: a@example.com\nTo: b@example.net\nContent-Type: {kind}\n\
+                 Content-Disposition: attachment; filename={name}\n\nx\n"
+            )
+        };
+        for (name, kind, expected) in [
+            ("a.pdf", "application/pdf", Some("application/pdf")),
+            ("a.JPEG", "image/jpeg", Some("image/jpeg")),
+            ("a.pdf", "application/octet-stream", None),
+            ("a.unknown", "application/octet-stream", Some("application/octet-stream")),
+            ("a", "image/png", Some("image/png")),
+        ] {
+            let (body, warnings) = trial::request(&ENTRY, "{}", &message(name, kind), &["b@example.net"]).unwrap();
+            assert_eq!(body["attachments"][0]["content_type"].as_str(), expected, "{name} {kind}");
+            assert_eq!(warnings.len(), usize::from(expected.is_none()), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_ascii_and_to_has_room_for_fifty() {
+        let recipients: Vec<_> = (0..51).map(|n| format!("b{n}@example.net")).collect();
+        let message = format!("From: a@example.com\nTo: {}\n\nx\n", recipients.join(", "));
+        let recipients: Vec<_> = recipients.iter().map(String::as_str).collect();
+        let refused = trial::request(&ENTRY, "{}", &message, &recipients).unwrap_err();
+        assert!(refused.to_string().contains("50 recipients in To, this message has 51"), "{refused}");
+        let message = "From: a@example.com\nReply-To: jos\u{e9}@example.com\nTo: b@example.net\n\nx\n";
+        let refused = trial::request(&ENTRY, "{}", message, &["b@example.net"]).unwrap_err();
+        assert!(refused.why.contains("an address outside ASCII (jos\u{e9}@example.com)"), "{refused}");
+    }
+}

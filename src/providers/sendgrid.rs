@@ -1,0 +1,189 @@
+//! SendGrid: `POST /v3/mail/send`, fields.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::api::parts::{Parts, Person};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("api_key")],
+    recipients: Some(1000),
+    ..Entry::of::<SendGrid>("sendgrid")
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SendGrid {
+    #[serde(default)]
+    region: Region,
+    /// Categories for statistics.
+    #[serde(default, deserialize_with = "super::api::words")]
+    tags: Vec<String>,
+    /// Check, and do not deliver.
+    #[serde(default)]
+    sandbox: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Region {
+    #[default]
+    Global,
+    Eu,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    personalizations: [Recipients<'a>; 1],
+    from: Email<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<Email<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reply_to_list: Vec<Email<'a>>,
+    subject: &'a str,
+    content: Vec<Content<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<File<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    categories: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mail_settings: Option<MailSettings>,
+}
+
+#[derive(Serialize)]
+struct Recipients<'a> {
+    to: Vec<Email<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cc: Vec<Email<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bcc: Vec<Email<'a>>,
+}
+
+#[derive(Serialize)]
+struct Email<'a> {
+    email: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+}
+
+impl<'a> From<&'a Person> for Email<'a> {
+    fn from(person: &'a Person) -> Self {
+        Self { email: &person.address, name: person.name.as_deref() }
+    }
+}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    r#type: &'static str,
+    value: &'a str,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    content: String,
+    r#type: &'a str,
+    filename: &'a str,
+    disposition: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct MailSettings {
+    sandbox_mode: Enable,
+}
+
+#[derive(Serialize)]
+struct Enable {
+    enable: bool,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    errors: Vec<Fault>,
+}
+
+#[derive(Deserialize)]
+struct Fault {
+    message: String,
+    field: Option<String>,
+}
+
+impl Api for SendGrid {
+    fn endpoint(&self) -> String {
+        match self.region {
+            Region::Global => "https://api.sendgrid.com".into(),
+            Region::Eu => "https://api.eu.sendgrid.com".into(),
+        }
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let mut parts = mail.parts()?;
+        parts.need_to()?;
+        let request = Request::json("/v3/mail/send", &self.body(&parts)?)?;
+        Ok(request.bearer(keys.get("api_key")?).warn(parts.warnings()))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        // The answer has no body: 202 with the id in a header field; 200 in the sandbox.
+        if response.is_success() {
+            return match response.header("x-message-id") {
+                Some(id) => Ok(response.accepted(envelope, Some(id))),
+                None if self.sandbox && response.status == 200 => Ok(response.accepted(envelope, None)),
+                None => Err(response.in_doubt()),
+            };
+        }
+        let Some(Refused { errors }) = response.json::<Refused>() else { return response.undocumented(envelope) };
+        let Some(fault) = errors.first() else { return response.undocumented(envelope) };
+        let (field, text) = (fault.field.as_deref().unwrap_or_default(), fault.message.as_str());
+        let lower = text.to_lowercase();
+        Ok(match response.status {
+            400 | 403 if lower.contains("verified sender") => response.sender_refused(envelope, text),
+            400 if field.starts_with("personalizations") && field.contains("email") => {
+                response.refused(envelope, 553, (5, 1, 3), text)
+            }
+            400 if field.starts_with("from") => response.refused(envelope, 553, (5, 1, 7), text),
+            // "Maximum credits exceeded" comes as 401.
+            401 if lower.contains("credits") => response.refused(envelope, 452, (4, 3, 1), text),
+            _ => return response.by_status(envelope, text),
+        })
+    }
+}
+
+impl SendGrid {
+    fn body<'a>(&'a self, parts: &'a Parts) -> Result<Body<'a>, Failure> {
+        let emails = |people: &'a [Person]| people.iter().map(Email::from).collect::<Vec<_>>();
+        let text = parts.text.as_deref().map(|value| Content { r#type: "text/plain", value });
+        let html = parts.html.as_deref().map(|value| Content { r#type: "text/html", value });
+        let one = parts.reply_to.len() == 1;
+        Ok(Body {
+            personalizations: [Recipients { to: emails(&parts.to), cc: emails(&parts.cc), bcc: emails(&parts.bcc) }],
+            from: Email::from(&parts.from),
+            reply_to: parts.reply_to.first().filter(|_| one).map(Email::from),
+            reply_to_list: if one { Vec::new() } else { emails(&parts.reply_to) },
+            subject: &parts.subject,
+            content: text.into_iter().chain(html).collect(),
+            attachments: parts
+                .attachments
+                .iter()
+                .map(|file| File {
+                    content: file.base64(),
+                    r#type: file.media_type(),
+                    filename: &file.name,
+                    disposition: if file.is_inline { "inline" } else { "attachment" },
+                    content_id: file.content_id.as_deref(),
+                })
+                .collect(),
+            headers: parts.header_map()?,
+            categories: &self.tags,
+            mail_settings: self.sandbox.then_some(MailSettings { sandbox_mode: Enable { enable: true } }),
+        })
+    }
+}

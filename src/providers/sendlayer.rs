@@ -1,0 +1,209 @@
+//! SendLayer: `POST /api/v1/email`, fields.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::api::parts::{Attachment, Mailbox, Parts, Person, at_most, cannot};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("api_key")],
+    recipients: Some(25),
+    size: Some(10 << 20),
+    ..Entry::of::<SendLayer>("sendlayer")
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SendLayer {
+    /// Words for statistics.
+    #[serde(default, deserialize_with = "super::api::words")]
+    tags: Vec<String>,
+    #[serde(default)]
+    inline_images: InlineImages,
+}
+
+/// What becomes of images inside the HTML text: the vendor's own clients contradict one another.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum InlineImages {
+    /// The message is refused.
+    #[default]
+    Refuse,
+    /// They go with their Content-ID, as the vendor's WordPress plugin has it.
+    Send,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Body<'a> {
+    from: Mailbox<'a>,
+    to: Vec<Mailbox<'a>>,
+    #[serde(rename = "CC", skip_serializing_if = "Vec::is_empty")]
+    cc: Vec<Mailbox<'a>>,
+    #[serde(rename = "BCC", skip_serializing_if = "Vec::is_empty")]
+    bcc: Vec<Mailbox<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reply_to: Vec<Mailbox<'a>>,
+    subject: &'a str,
+    content_type: &'static str,
+    #[serde(rename = "HTMLContent", skip_serializing_if = "Option::is_none")]
+    html: Option<&'a str>,
+    #[serde(rename = "PlainContent", skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    tags: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<File<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct File<'a> {
+    content: String,
+    r#type: &'a str,
+    filename: &'a str,
+    disposition: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_id: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    #[serde(rename = "MessageID")]
+    message_id: Option<String>,
+    #[serde(default)]
+    errors: Vec<Fault>,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Fault {
+    code: u32,
+    message: String,
+}
+
+impl Api for SendLayer {
+    fn endpoint(&self) -> String {
+        "https://console.sendlayer.com".into()
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let mut parts = mail.parts()?;
+        parts.need_to()?;
+        at_most(10, &parts.to, "To")?;
+        at_most(10, &parts.cc, "Cc")?;
+        at_most(5, &parts.bcc, "Bcc")?;
+        if self.inline_images == InlineImages::Refuse && parts.attachments.iter().any(|file| file.is_inline) {
+            return Err(cannot("an inline image"));
+        }
+        let request = Request::json("/api/v1/email", &self.body(&parts)?)?;
+        Ok(request.bearer(keys.get("api_key")?).warn(parts.warnings()))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        let Some(answer) = response.json::<Answer>() else { return response.undocumented(envelope) };
+        let Some(fault) = answer.errors.first() else {
+            return match (answer.message_id, answer.error) {
+                (Some(id), None) if response.is_success() => Ok(response.accepted(envelope, Some(&id))),
+                (_, Some(text)) => response.by_status(envelope, &text),
+                _ => response.undocumented(envelope),
+            };
+        };
+        // Which HTTP status goes with which code is not documented: the code decides.
+        let (code, enhanced) = match fault.code {
+            1 | 12 | 13 => (535, (5, 7, 8)),
+            3 | 23 => (553, (5, 1, 7)),
+            7 | 20 | 27 => (550, (5, 5, 3)),
+            14 => (550, (5, 7, 1)),
+            17 => (452, (4, 3, 1)),
+            18 | 19 | 21 | 22 | 25 | 26 => (553, (5, 1, 3)),
+            32 => return Ok(response.sender_refused(envelope, &fault.message)),
+            429 => (451, (4, 7, 1)),
+            _ => return response.by_status(envelope, &fault.message),
+        };
+        Ok(response.refused(envelope, code, enhanced, &fault.message))
+    }
+}
+
+impl SendLayer {
+    fn body<'a>(&'a self, parts: &'a Parts) -> Result<Body<'a>, Failure> {
+        let mailboxes = |people: &'a [Person]| people.iter().map(Mailbox::from).collect::<Vec<_>>();
+        let html = parts.html.as_deref();
+        Ok(Body {
+            from: Mailbox::from(&parts.from),
+            to: mailboxes(&parts.to),
+            cc: mailboxes(&parts.cc),
+            bcc: mailboxes(&parts.bcc),
+            reply_to: mailboxes(&parts.reply_to),
+            subject: &parts.subject,
+            content_type: if html.is_some() { "HTML" } else { "Text" },
+            html,
+            // Without HTML there has to be text, though it be empty.
+            text: parts.text.as_deref().or(html.is_none().then_some("")),
+            headers: parts.header_map()?,
+            tags: &self.tags,
+            attachments: parts.attachments.iter().map(File::from).collect(),
+        })
+    }
+}
+
+impl<'a> From<&'a Attachment> for File<'a> {
+    fn from(file: &'a Attachment) -> Self {
+        Self {
+            content: file.base64(),
+            r#type: file.media_type(),
+            filename: &file.name,
+            disposition: if file.is_inline { "inline" } else { "attachment" },
+            content_id: file.content_id.as_deref().filter(|_| file.is_inline),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::api::trial;
+
+    const INLINE: &str = "From: a@example.com\nTo: b@example.net\nContent-Type: multipart/related; boundary=x\n\n--x\n\
+                          Content-Type: text/html\n\n<img src=\"cid:1\">\n--x\nContent-Type: image/png\n\
+                          Content-ID: <1>\nContent-Disposition: inline; filename=a.png\n\nx\n--x--\n";
+
+    #[test]
+    fn inline_images_go_only_where_that_is_wanted() {
+        let request = |settings| trial::request(&ENTRY, settings, INLINE, &["b@example.net"]);
+        let refused = request("{}").unwrap_err();
+        assert!(refused.why.contains("an inline image"), "{refused}");
+        assert_eq!(refused.hint.as_deref(), Some("set via = \"smtp\" for this relay"));
+        let (body, _) = request("{ inline_images = \"send\" }").unwrap();
+        assert_eq!(body["Attachments"][0]["ContentId"], "1");
+        assert_eq!(body["Attachments"][0]["Disposition"], "inline");
+    }
+
+    #[test]
+    fn each_field_has_its_own_limit() {
+        let message = "From: a@example.com\nTo: b@example.net\n\nx\n";
+        let mut recipients = vec!["b@example.net".to_owned()];
+        recipients.extend((0..6).map(|n| format!("hidden{n}@example.net")));
+        let recipients: Vec<_> = recipients.iter().map(String::as_str).collect();
+        assert!(trial::request(&ENTRY, "{}", message, &recipients[..6]).is_ok());
+        let refused = trial::request(&ENTRY, "{}", message, &recipients).unwrap_err();
+        assert!(refused.to_string().contains("5 recipients in Bcc, this message has 6"), "{refused}");
+    }
+
+    #[test]
+    fn text_alone_is_text() {
+        let message = "From: a@example.com\nTo: b@example.net\nSubject: s\n\nhello\n";
+        let (body, _) = trial::request(&ENTRY, "{}", message, &["b@example.net"]).unwrap();
+        assert_eq!((&body["ContentType"], &body["PlainContent"]), (&"Text".into(), &"hello\n".into()));
+        assert!(body.get("HTMLContent").is_none());
+    }
+}

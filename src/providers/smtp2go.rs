@@ -1,0 +1,184 @@
+//! SMTP2GO: `POST /v3/email/send`, fields.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::api::parts::{Attachment, Parts, Person, joined};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+pub(super) static ENTRY: Entry =
+    Entry { credentials: &[Credential::needed("api_key")], ..Entry::of::<Smtp2go>("smtp2go") };
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Smtp2go {
+    /// Whose servers take the message; `None`: the nearest.
+    region: Option<Region>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Region {
+    Us,
+    Eu,
+    Au,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    sender: String,
+    to: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cc: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bcc: Vec<String>,
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text_body: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    html_body: Option<&'a str>,
+    custom_headers: Vec<Field<'a>>,
+    attachments: Vec<File<'a>>,
+    inlines: Vec<File<'a>>,
+}
+
+#[derive(Serialize)]
+struct Field<'a> {
+    header: &'a str,
+    value: String,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    filename: &'a str,
+    fileblob: String,
+    mimetype: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    data: Count,
+}
+
+#[derive(Deserialize)]
+struct Count {
+    #[serde(default)]
+    failed: u32,
+    #[serde(default)]
+    failures: Vec<Value>,
+    email_id: Option<String>,
+}
+
+/// A refusal; its parts are found under `data` or beside it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refused {
+    data: Trouble,
+    #[serde(flatten)]
+    trouble: Trouble,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Trouble {
+    error: String,
+    error_code: String,
+    field_validation_errors: Invalid,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Invalid {
+    fieldname: String,
+    message: String,
+}
+
+impl Api for Smtp2go {
+    fn endpoint(&self) -> String {
+        match self.region {
+            None => "https://api.smtp2go.com",
+            Some(Region::Us) => "https://us-api.smtp2go.com",
+            Some(Region::Eu) => "https://eu-api.smtp2go.com",
+            Some(Region::Au) => "https://au-api.smtp2go.com",
+        }
+        .into()
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let mut parts = mail.parts()?;
+        parts.need_to()?;
+        let request = Request::json("/v3/email/send", &body(&parts))?;
+        Ok(request.header("X-Smtp2go-Api-Key", keys.get("api_key")?).warn(parts.warnings()))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        if response.is_success() {
+            let Some(Accepted { data }) = response.json() else { return Err(response.in_doubt()) };
+            return accepted(envelope, response, &data);
+        }
+        let Some(Refused { data, trouble }) = response.json() else { return response.undocumented(envelope) };
+        let Trouble { error, error_code, field_validation_errors: Invalid { fieldname, message } } =
+            if data.error.is_empty() { trouble } else { data };
+        if error.is_empty() {
+            return response.undocumented(envelope);
+        }
+        let text = match (message.is_empty(), error_code.rsplit('.').next().unwrap_or_default()) {
+            (false, _) => format!("{fieldname}: {message}"),
+            (true, "") => error,
+            (true, code) => format!("{code}: {error}"),
+        };
+        let (code, enhanced) = match (response.status, fieldname.as_str()) {
+            (400, "sender") => (553, (5, 1, 7)),
+            (400, "to" | "cc" | "bcc") => (553, (5, 1, 3)),
+            _ if ["not verified", "unverified"].iter().any(|word| text.contains(word)) => {
+                return Ok(response.sender_refused(envelope, &text));
+            }
+            _ => return response.by_status(envelope, &text),
+        };
+        Ok(response.refused(envelope, code, enhanced, &text))
+    }
+}
+
+/// The failures are texts; who failed is known only where each names its recipient.
+fn accepted(envelope: &Envelope, response: &Response, count: &Count) -> Result<Outcome, Failure> {
+    let text = |failure: &Value| failure.as_str().map_or_else(|| failure.to_string(), str::to_owned);
+    let failures: Vec<String> = count.failures.iter().map(text).collect();
+    let names = |recipient: &str| failures.iter().find(|text| text.to_lowercase().contains(&recipient.to_lowercase()));
+    let named = envelope.forward_paths.iter().filter(|recipient| names(recipient.as_ref()).is_some()).count();
+    if named != count.failed as usize || (named < envelope.forward_paths.len() && count.email_id.is_none()) {
+        return Err(response.in_doubt());
+    }
+    let id = count.email_id.as_deref();
+    Ok(response.each(envelope, id, |recipient| names(recipient).map(|text| response.reply(550, (5, 1, 1), text))))
+}
+
+fn body<'a>(parts: &'a Parts) -> Body<'a> {
+    let list = |people: &[Person]| people.iter().map(ToString::to_string).collect();
+    let mut custom_headers: Vec<_> =
+        parts.headers.iter().map(|(header, value)| Field { header, value: value.clone() }).collect();
+    if !parts.reply_to.is_empty() {
+        custom_headers.push(Field { header: "Reply-To", value: joined(&parts.reply_to) });
+    }
+    let (inlines, attachments): (Vec<_>, Vec<_>) = parts.attachments.iter().partition(|file| file.is_inline);
+    // The text refers to an inline file by the name it is sent under.
+    let cid = |file: &'a Attachment| file.content_id.as_deref().unwrap_or(&file.name);
+    Body {
+        sender: parts.from.to_string(),
+        to: list(&parts.to),
+        cc: list(&parts.cc),
+        bcc: list(&parts.bcc),
+        subject: &parts.subject,
+        text_body: parts.text.as_deref(),
+        html_body: parts.html.as_deref(),
+        custom_headers,
+        attachments: attachments.into_iter().map(|file| sent(file, &file.name)).collect(),
+        inlines: inlines.into_iter().map(|file| sent(file, cid(file))).collect(),
+    }
+}
+
+fn sent<'a>(file: &'a Attachment, filename: &'a str) -> File<'a> {
+    File { filename, fileblob: file.base64(), mimetype: &file.content_type }
+}

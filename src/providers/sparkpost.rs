@@ -1,0 +1,211 @@
+//! SparkPost: `POST /api/v1/transmissions`, the message as it is in a JSON string.
+
+use serde::{Deserialize, Serialize};
+
+use super::api::parts::cannot;
+use super::api::response::names;
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, Sender};
+use crate::envelope::Envelope;
+use crate::failure::{Failure, Kind};
+use crate::outcome::{Answer, Outcome, Stage};
+
+pub(super) static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("api_key")],
+    raw: true,
+    seven_bit: true,
+    sender: Sender::Carried,
+    ..Entry::of::<SparkPost>("sparkpost")
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SparkPost {
+    #[serde(default)]
+    region: Region,
+    /// One campaign for statistics.
+    campaign: Option<String>,
+    /// The number of a subaccount.
+    subaccount: Option<u32>,
+    #[serde(default)]
+    open_tracking: bool,
+    #[serde(default)]
+    click_tracking: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Region {
+    #[default]
+    Us,
+    Eu,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    options: Options,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    campaign_id: Option<&'a str>,
+    recipients: Vec<Recipient<'a>>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    return_path: &'a str,
+    content: Content,
+}
+
+#[derive(Serialize)]
+struct Options {
+    open_tracking: bool,
+    click_tracking: bool,
+}
+
+#[derive(Serialize)]
+struct Recipient<'a> {
+    address: Address<'a>,
+}
+
+#[derive(Serialize)]
+struct Address<'a> {
+    email: &'a str,
+}
+
+#[derive(Serialize)]
+struct Content {
+    email_rfc822: String,
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    results: Results,
+}
+
+#[derive(Deserialize)]
+struct Results {
+    id: String,
+    #[serde(default)]
+    total_rejected_recipients: u32,
+    total_accepted_recipients: u32,
+    #[serde(default)]
+    rcpt_to_errors: Vec<Fault>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    errors: Vec<Fault>,
+}
+
+#[derive(Deserialize)]
+struct Fault {
+    message: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    description: String,
+}
+
+impl Fault {
+    fn text(&self) -> String {
+        if self.description.is_empty() {
+            self.message.clone()
+        } else {
+            format!("{}: {}", self.message, self.description)
+        }
+    }
+}
+
+impl Api for SparkPost {
+    fn endpoint(&self) -> String {
+        match self.region {
+            Region::Us => "https://api.sparkpost.com".into(),
+            Region::Eu => "https://api.eu.sparkpost.com".into(),
+        }
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let email_rfc822 = mail.text()?;
+        if email_rfc822.contains("{{") {
+            return Err(cannot("{{, which SparkPost takes for a template even in a finished message"));
+        }
+        let body = Body {
+            options: Options { open_tracking: self.open_tracking, click_tracking: self.click_tracking },
+            campaign_id: self.campaign.as_deref(),
+            recipients: mail.recipients().map(|email| Recipient { address: Address { email } }).collect(),
+            return_path: mail.sender(),
+            content: Content { email_rfc822 },
+        };
+        let mut request = Request::json("/api/v1/transmissions", &body)?.header("Authorization", keys.get("api_key")?);
+        if let Some(number) = self.subaccount {
+            request = request.header("X-MSYS-SUBACCOUNT", number.to_string());
+        }
+        Ok(request)
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        if response.is_success() {
+            let Some(Accepted { results }) = response.json() else { return Err(response.in_doubt()) };
+            return accepted(envelope, response, &results);
+        }
+        let Some(Refused { errors }) = response.json::<Refused>() else { return response.undocumented(envelope) };
+        let Some(fault) = errors.first() else { return response.undocumented(envelope) };
+        let text = fault.text();
+        let (code, enhanced) = match (response.status, fault.code.as_str()) {
+            (_, "7001") => return Ok(response.sender_refused(envelope, &text)),
+            (_, "2101") => (451, (4, 7, 1)),
+            (_, "2102" | "2103") => (452, (4, 3, 1)),
+            (420, _) => (451, (4, 7, 1)),
+            (_, "1301") => (554, (5, 6, 0)),
+            _ => return response.by_status(envelope, &text),
+        };
+        Ok(response.refused(envelope, code, enhanced, &text))
+    }
+}
+
+/// Everybody's answer, as far as those rejected are named.
+fn accepted(envelope: &Envelope, response: &Response, results: &Results) -> Result<Outcome, Failure> {
+    if results.total_rejected_recipients == 0 {
+        return Ok(response.accepted(envelope, Some(&results.id)));
+    }
+    let rejected = results.total_rejected_recipients;
+    let text = results.rcpt_to_errors.first().map_or_else(|| format!("{rejected} rejected"), Fault::text);
+    if results.total_accepted_recipients == 0 {
+        return Ok(response.refused(envelope, 550, (5, 1, 1), &text));
+    }
+    let is_named = |recipient: &str| results.rcpt_to_errors.iter().any(|fault| names(&fault.text(), recipient));
+    let refusal = |recipient: &str| is_named(recipient).then(|| response.reply(550, (5, 1, 1), &text));
+    let outcome = response.each(envelope, Some(&results.id), refusal);
+    let is_refused = |answer: &&Answer| answer.reply.as_ref().is_some_and(|reply| !reply.is_positive());
+    match outcome.answers.iter().filter(is_refused).count() == rejected as usize {
+        true => Ok(outcome),
+        false => Err(Failure::new(
+            Kind::InDoubt,
+            "SparkPost",
+            format!("accepted as {}, but rejected {rejected} recipients without naming them: {text}", results.id),
+        )
+        .at(Stage::Message)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Dsn;
+
+    #[test]
+    fn only_those_who_are_named_are_refused() {
+        let forward_paths = ["bob@example.net", "rob.bob@example.net"].map(|text| text.parse().unwrap()).to_vec();
+        let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
+        let response = Response { status: 200, is_whole: true, ..Response::default() };
+        let fault = |text: &str| Fault { message: text.to_owned(), code: String::new(), description: String::new() };
+        let results = |text: &str| Results {
+            id: "1".into(),
+            total_rejected_recipients: 1,
+            total_accepted_recipients: 1,
+            rcpt_to_errors: vec![fault(text)],
+        };
+        let outcome = accepted(&envelope, &response, &results("invalid: rob.bob@example.net")).unwrap();
+        let codes: Vec<_> = outcome.answers.iter().map(|answer| answer.reply.as_ref().unwrap().code()).collect();
+        assert_eq!(codes, [250, 550]);
+        for text in ["invalid", "bob@example.net, rob.bob@example.net"] {
+            let failure = accepted(&envelope, &response, &results(text)).err();
+            assert!(failure.is_some_and(|failure| failure.kind == Kind::InDoubt), "{text}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Zoho ZeptoMail: `POST /v1.1/email`, fields.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::api::parts::{Attachment, Parts, Person};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+pub(super) static ENTRY: Entry =
+    Entry { credentials: &[Credential::needed("token")], ..Entry::of::<ZeptoMail>("zeptomail") };
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ZeptoMail {
+    #[serde(default)]
+    region: Region,
+    /// What the provider's webhooks call the message.
+    client_reference: Option<String>,
+    /// `None`: as the agent has it.
+    open_tracking: Option<bool>,
+    /// `None`: as the agent has it.
+    click_tracking: Option<bool>,
+}
+
+/// The data centre of the account.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Region {
+    #[default]
+    Com,
+    Eu,
+    In,
+    #[serde(rename = "com.au")]
+    Au,
+    Jp,
+    #[serde(rename = "com.cn")]
+    Cn,
+    Ca,
+    Sa,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    from: Mailbox<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    to: Vec<Recipient<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cc: Vec<Recipient<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bcc: Vec<Recipient<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reply_to: Vec<Mailbox<'a>>,
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    textbody: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    htmlbody: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    mime_headers: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    inline_images: Vec<File<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<File<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_reference: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    track_opens: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    track_clicks: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct Mailbox<'a> {
+    address: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+}
+
+impl<'a> From<&'a Person> for Mailbox<'a> {
+    fn from(person: &'a Person) -> Self {
+        Self { address: &person.address, name: person.name.as_deref() }
+    }
+}
+
+#[derive(Serialize)]
+struct Recipient<'a> {
+    email_address: Mailbox<'a>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    content: String,
+    mime_type: &'a str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cid: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    request_id: String,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    error: Fault,
+}
+
+#[derive(Deserialize)]
+struct Fault {
+    code: String,
+    message: String,
+    #[serde(default)]
+    details: Vec<Detail>,
+}
+
+#[derive(Deserialize)]
+struct Detail {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    target: String,
+}
+
+impl Api for ZeptoMail {
+    fn endpoint(&self) -> String {
+        match self.region {
+            Region::Com => "https://api.zeptomail.com",
+            Region::Eu => "https://zeptomail.zoho.eu",
+            Region::In => "https://zeptomail.zoho.in",
+            Region::Au => "https://zeptomail.zoho.com.au",
+            Region::Jp => "https://zeptomail.zoho.jp",
+            Region::Cn => "https://zeptomail.zoho.com.cn",
+            Region::Ca => "https://zeptomail.zohocloud.ca",
+            Region::Sa => "https://zeptomail.zoho.sa",
+        }
+        .into()
+    }
+
+    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+        let parts = mail.parts()?;
+        let request = Request::json("/v1.1/email", &self.body(&parts)?)?;
+        let token = format!("Zoho-enczapikey {}", keys.get("token")?);
+        Ok(request.header("Authorization", token).warn(parts.warnings()))
+    }
+
+    fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        if response.is_success() {
+            let Some(Accepted { request_id }) = response.json() else { return Err(response.in_doubt()) };
+            return Ok(response.accepted(envelope, Some(&request_id)));
+        }
+        let Some(Refused { error: fault }) = response.json() else { return response.undocumented(envelope) };
+        let Some(detail) = fault.details.first() else { return response.by_status(envelope, &fault.message) };
+        let text = match (detail.message.as_str(), detail.target.as_str()) {
+            ("", _) => fault.message,
+            (text, "") => text.to_owned(),
+            (text, target) => format!("{text}: {target}"),
+        };
+        let is_about =
+            |field: &str| detail.target.starts_with(field) || detail.message.contains(&format!("\"{field}\""));
+        let (code, enhanced) = match (fault.code.as_str(), detail.code.as_str()) {
+            (_, "SERR_157") => (535, (5, 7, 8)),
+            (_, "SM_111") => return Ok(response.sender_refused(envelope, &text)),
+            (_, "SM_113") if is_about("from") => (553, (5, 1, 7)),
+            (_, "SM_113") if ["to", "cc", "bcc"].into_iter().any(is_about) => (553, (5, 1, 3)),
+            (_, "SMI_115" | "SM_133") => (452, (4, 3, 1)),
+            (_, "LE_101" | "LE_102" | "AE_101" | "SERR_156" | "SM_128") | ("TM_3601", _) => (550, (5, 7, 1)),
+            (_, "SM_120") => (554, (5, 6, 0)),
+            (_, "GE_102" | "SM_101") => (554, (5, 5, 4)),
+            _ => return response.by_status(envelope, &text),
+        };
+        Ok(response.refused(envelope, code, enhanced, &text))
+    }
+}
+
+impl ZeptoMail {
+    fn body<'a>(&'a self, parts: &'a Parts) -> Result<Body<'a>, Failure> {
+        let recipients = |people: &'a [Person]| {
+            people.iter().map(|person| Recipient { email_address: Mailbox::from(person) }).collect::<Vec<_>>()
+        };
+        let files = |is_inline| {
+            let files = parts.attachments.iter().filter(move |file| file.is_inline == is_inline);
+            files.map(File::from).collect::<Vec<_>>()
+        };
+        Ok(Body {
+            from: Mailbox::from(&parts.from),
+            to: recipients(&parts.to),
+            cc: recipients(&parts.cc),
+            bcc: recipients(&parts.bcc),
+            reply_to: parts.reply_to.iter().map(Mailbox::from).collect(),
+            subject: &parts.subject,
+            textbody: parts.text.as_deref(),
+            htmlbody: parts.html.as_deref(),
+            mime_headers: parts.header_map()?,
+            inline_images: files(true),
+            attachments: files(false),
+            client_reference: self.client_reference.as_deref(),
+            track_opens: self.open_tracking,
+            track_clicks: self.click_tracking,
+        })
+    }
+}
+
+impl<'a> From<&'a Attachment> for File<'a> {
+    fn from(file: &'a Attachment) -> Self {
+        Self {
+            content: file.base64(),
+            mime_type: file.media_type(),
+            name: &file.name,
+            cid: file.content_id.as_deref().filter(|_| file.is_inline),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::de::ValueDeserializer;
+
+    use super::*;
+    use crate::providers::api::trial;
+
+    #[test]
+    fn each_data_centre_has_its_host() {
+        let endpoint = |settings| ENTRY.read(ValueDeserializer::parse(settings).unwrap()).unwrap().endpoint();
+        assert_eq!(endpoint("{}"), "https://api.zeptomail.com");
+        assert_eq!(endpoint("{ region = \"com.au\" }"), "https://zeptomail.zoho.com.au");
+    }
+
+    #[test]
+    fn hidden_recipients_alone_will_do() {
+        let recipients = ["b@example.net", "c@example.net"];
+        let (body, _) = trial::request(&ENTRY, "{}", "From: a@example.com\n\nx\n", &recipients).unwrap();
+        assert!(body.get("to").is_none());
+        assert_eq!(body["bcc"][1]["email_address"]["address"], "c@example.net");
+    }
+}
