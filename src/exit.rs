@@ -87,6 +87,109 @@ fn of_code(code: u16) -> u8 {
     }
 }
 
+/// A status that stands for itself rather than for a reply code.
+pub struct Sysexit {
+    /// The number.
+    pub status: u16,
+    /// Its name in sysexits.h, where it has one.
+    pub name: &'static str,
+    /// What it says.
+    pub meaning: &'static str,
+    /// What to do.
+    pub next: &'static str,
+}
+
+const fn sysexit(status: u16, name: &'static str, meaning: &'static str, next: &'static str) -> Sysexit {
+    Sysexit { status, name, meaning, next }
+}
+
+/// Every status that is no reply code, in order. Sentences about them stand here and nowhere else.
+pub static SYSEXITS: &[Sysexit] = &[
+    sysexit(0, "EX_OK", "the relay accepted the message for every recipient", "nothing"),
+    sysexit(
+        64,
+        "EX_USAGE",
+        "bad command line, or no recipients",
+        "read the line on standard error; `mailchute --help` lists the options",
+    ),
+    sysexit(
+        65,
+        "EX_DATAERR",
+        "an address that is none, or a message that this relay cannot carry as it is",
+        "correct the address or the message",
+    ),
+    sysexit(66, "EX_NOINPUT", "the input is empty or cannot be read", "find out why the program wrote no message"),
+    sysexit(
+        67,
+        "EX_NOUSER",
+        "the recipient was refused (only with exit_status = \"sysexits\")",
+        "check the address; the record has the reply",
+    ),
+    sysexit(
+        68,
+        "EX_NOHOST",
+        "the relay's host name does not exist",
+        "check `host` in the configuration and the resolver",
+    ),
+    sysexit(
+        69,
+        "EX_UNAVAILABLE",
+        "the relay cannot be reached, was silent, or the deadline is over",
+        "try later; `mailchute test --to ADDRESS` shows where it stops",
+    ),
+    sysexit(70, "EX_SOFTWARE", "a bug in mailchute", "report it with the line on standard error"),
+    sysexit(
+        71,
+        "EX_OSERR",
+        "memory, temporary files, process limits, or a signal before the message was sent",
+        "free what is short, then send it again",
+    ),
+    sysexit(73, "EX_CANTCREAT", "a local file cannot be made", "look at the directory's owner, mode and free space"),
+    sysexit(74, "EX_IOERR", "a local file cannot be read or written", "look at the file named on standard error"),
+    sysexit(
+        75,
+        "EX_TEMPFAIL",
+        "never returned, because PHP 8.5 takes it for success (only as a chosen transient_status)",
+        "if it came from mailchute, the configuration asks for it: try later",
+    ),
+    sysexit(
+        76,
+        "EX_PROTOCOL",
+        "the relay broke the protocol, TLS failed, or STARTTLS or a usable AUTH is not offered",
+        "check port, tls and auth of the relay; `mailchute test --to ADDRESS` shows the dialogue",
+    ),
+    sysexit(
+        77,
+        "EX_NOPERM",
+        "this caller may not: no site for this user, or the modes of a file",
+        "run `mailchute explain --as USER` as root",
+    ),
+    sysexit(
+        78,
+        "EX_CONFIG",
+        "the configuration is missing or wrong",
+        "read the line on standard error; `mailchute explain`",
+    ),
+    sysexit(
+        79,
+        "",
+        "in doubt: the message was handed over and no valid final reply came, or it was taken for some recipients only",
+        "look at the provider's log; sending it again may deliver it twice",
+    ),
+];
+
+/// The exit statuses in short, for `--help`.
+pub fn summary() -> Vec<(String, String)> {
+    let mut rows = vec![
+        ("1-59".to_owned(), "SMTP reply code minus 400: a transient refusal, nobody has the message".to_owned()),
+        ("100-199".to_owned(), "SMTP reply code minus 400: a permanent refusal, nobody has the message".to_owned()),
+    ];
+    let single = SYSEXITS.iter().filter(|row| !matches!(row.status, 67 | 75));
+    rows.splice(1..1, single.clone().skip(1).map(|row| (row.status.to_string(), row.meaning.to_owned())));
+    rows.splice(0..0, single.take(1).map(|row| (row.status.to_string(), row.meaning.to_owned())));
+    rows
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ use super::invocation::{Invocation, Mode};
 use crate::failure::{Failure, Kind};
 use crate::oauth::login::Flow;
 use crate::reply::{TEXT_LIMIT, printable};
+use crate::spelling;
 
 /// A subcommand with what was typed behind it. `--site`, `--config` and `--relay` stand in the
 /// [`Invocation`], wherever they were written.
@@ -246,7 +247,7 @@ fn unknown<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Failure {
     if word.contains('@') {
         return failure.hint(format!("did you mean `mailchute -- {word}`?"));
     }
-    match dialect::nearest(word, names) {
+    match spelling::nearest(word, names) {
         Some(near) => failure.hint(format!("did you mean `mailchute {near}`?")),
         None => failure.hint("see `mailchute --help`; to send to this name, `mailchute -- NAME`"),
     }

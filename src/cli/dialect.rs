@@ -10,6 +10,7 @@ use super::options::{self, Effect, LongEffect, Value};
 use super::{commands, help};
 use crate::failure::{Failure, Kind};
 use crate::reply::{Enhanced, Reply, printable};
+use crate::spelling;
 
 /// The longest `-F` that is kept, in bytes.
 pub const NAME_LIMIT: usize = 256;
@@ -129,7 +130,7 @@ fn read_long(
     let name = printable(name, RECORD_WORD);
     let Some(row) = options::long(&name) else {
         let failure = usage(format!("--{name}"), "no such option");
-        return Err(match nearest(&name, options::LONGS.iter().map(|row| row.name)) {
+        return Err(match spelling::nearest(&name, options::LONGS.iter().map(|row| row.name)) {
             Some(near) => failure.hint(format!("did you mean `--{near}`?")),
             None => failure.hint("see `mailchute --help`"),
         });
@@ -355,15 +356,6 @@ fn late_long(word: &OsStr, invocation: &Invocation) -> Failure {
         false => usage(what, format!("called as {}, there are no long options", invocation.called_as))
             .hint("call it `mailchute` to use them"),
     }
-}
-
-/// The candidate that `word` was most likely meant to be.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, candidate)| candidate)
 }
 
 fn usage(what: impl Into<String>, why: impl Into<String>) -> Failure {

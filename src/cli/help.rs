@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::commands;
 use super::options::{LETTERS, LONGS, MODES, Value};
-use crate::tools::status;
+use crate::exit;
 
 /// Where the second column begins.
 const COLUMN: usize = 22;
@@ -63,7 +63,7 @@ pub(super) fn text() -> String {
         line(&mut out, &format!("-b{}", char::from(*letter)), help);
     }
     heading(&mut out, "exit status (mailchute status N explains one)");
-    for (statuses, meaning) in status::summary() {
+    for (statuses, meaning) in exit::summary() {
         line(&mut out, &statuses, &meaning);
     }
     out.push_str(REST);

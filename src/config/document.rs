@@ -8,9 +8,10 @@ use jiff::civil::Date;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::value::{self, Name, nearest};
+use super::value::{self, Name};
 use crate::failure::{Failure, Kind};
 use crate::secret::{Secret, Source};
+use crate::spelling;
 
 /// Where a document's lines come from, for errors, and where its relative paths start.
 #[derive(Debug)]
@@ -143,12 +144,12 @@ impl<'d> Section<'d> {
             return failure.hint(format!("it is called {ours:?} here"));
         }
         if self.name.is_empty() && matches!(self.table.get(key).map(Spanned::get_ref), Some(DeValue::Table(_))) {
-            return failure.hint(match nearest(key, TABLES.iter().copied()) {
+            return failure.hint(match spelling::nearest(key, TABLES.iter().copied()) {
                 Some(near) => format!("did you mean {near:?}?"),
                 None => format!("write [relay.{key}] for a relay, [site.{key}] for a site"),
             });
         }
-        match nearest(key, keys.now.iter().copied()) {
+        match spelling::nearest(key, keys.now.iter().copied()) {
             Some(near) => failure.hint(format!("did you mean {near:?}?")),
             None => failure.hint(format!("keys: {}", keys.now.join(", "))),
         }

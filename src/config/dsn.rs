@@ -1,8 +1,8 @@
 //! Symfony's `MAILER_DSN`: the relays it names, in our words.
 
-use super::environment::{Relay, failure};
 use super::setting::{Setting, typed};
 use super::url::Url;
+use super::url_relay::{UrlRelay, failure};
 use crate::failure::Failure;
 use crate::providers::Provider;
 use crate::providers::api::{self, Entry};
@@ -75,7 +75,7 @@ fn relay(dsn: &str, warnings: &mut Vec<String>) -> Result<Option<Vec<Setting>>, 
     let options: Vec<_> = query.iter().filter_map(|(key, value)| option(key, value, smtps, api).transpose()).collect();
     let options = options.into_iter().collect::<Result<Vec<_>, Failure>>()?;
     let tls_is_given = options.iter().any(|option| matches!(option, Said::Setting(key, _) if key == "tls"));
-    let mut relay = Relay::of(VARIABLE, url, tls_is_given && !smtps, 25)?;
+    let mut relay = UrlRelay::of(VARIABLE, url, tls_is_given && !smtps, 25)?;
     for option in options {
         match option {
             Said::Setting(key, value) => relay.set(&key, typed(&key, value)),

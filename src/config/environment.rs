@@ -9,11 +9,11 @@ use super::document::{Document, Text};
 use super::scope::{Scope, Standing};
 use super::setting::{Secrets, Setting, Value, list, typed};
 use super::url::Url;
-use super::{dsn, site::policy, value};
+use super::url_relay::{UrlRelay, failure};
+use super::{dsn, site::policy};
 use crate::caller::Caller;
-use crate::failure::{Failure, Kind};
-use crate::providers::api::{self, Entry};
-use crate::providers::{self, Provider, UserName, amazon_ses};
+use crate::failure::Failure;
+use crate::providers::Provider;
 
 /// Environment variables by name; those set to nothing count as unset.
 pub(super) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -88,7 +88,7 @@ impl Environment {
     fn url(&mut self, variables: Variables<'_>, names: &Names, text: &str) -> Result<(), Failure> {
         let mut url = Url::parse(text).map_err(|why| failure(names.url, why))?;
         let query = std::mem::take(&mut url.query);
-        let mut relay = Relay::of(names.url, url, query.iter().any(|(key, _)| key == "tls"), 587)?;
+        let mut relay = UrlRelay::of(names.url, url, query.iter().any(|(key, _)| key == "tls"), 587)?;
         relay.replace(
             "username",
             secret(variables, &names.username)?.map(|value| match value {
@@ -153,130 +153,6 @@ impl Environment {
     }
 }
 
-/// One relay's settings, while they are gathered.
-pub(super) struct Relay {
-    variable: &'static str,
-    pub(super) provider: Option<&'static Provider>,
-    /// The API that the scheme asks for.
-    pub(super) api: Option<&'static Entry>,
-    settings: Vec<Setting>,
-}
-
-impl Relay {
-    /// Scheme, place and credentials of `url`; its query is the caller's to read. `port` is the usual
-    /// port of the scheme `smtp`.
-    ///
-    /// # Errors
-    /// `Configuration` for a scheme that is neither a protocol nor a provider.
-    pub(super) fn of(variable: &'static str, url: Url, tls_is_given: bool, port: u16) -> Result<Self, Failure> {
-        let mut relay = Self { variable, provider: None, api: None, settings: Vec::new() };
-        let (word, transport) = url.scheme.split_once('+').unwrap_or((&url.scheme, ""));
-        match (word, transport) {
-            ("smtp", "") if url.port.is_none() && !tls_is_given && !is_local(&url.host) => {
-                relay.set("port", Value::Bare(port.to_string()));
-            }
-            ("smtp", "") => (),
-            ("smtps", "") if tls_is_given => (),
-            ("smtps", "") => relay.put("tls", "implicit"),
-            ("lmtp", "") => relay.put("protocol", "lmtp"),
-            ("null", "") => {
-                relay.put("protocol", "null");
-                return Ok(relay);
-            }
-            (word, "" | "smtp" | "smtps" | "api" | "https") => {
-                let provider = Provider::find(word).ok_or_else(|| unknown_scheme(variable, word))?;
-                relay.provider = Some(provider);
-                relay.put("provider", provider.id);
-                let implicit = provider.ports.iter().any(|port| port.tls == super::relay::TlsMode::Implicit);
-                match transport {
-                    "api" | "https" => {
-                        relay.api = api::find(provider.id);
-                        relay.put("via", "api");
-                    }
-                    "smtps" if implicit && url.port.is_none() && !tls_is_given => relay.put("tls", "implicit"),
-                    _ => (),
-                }
-            }
-            _ => return Err(unknown_scheme(variable, &url.scheme)),
-        }
-        relay.place(&url)?;
-        relay.credentials(url);
-        Ok(relay)
-    }
-
-    fn place(&mut self, url: &Url) -> Result<(), Failure> {
-        match (url.host.as_str(), url.path.as_str()) {
-            ("" | "default", "" | "/") if self.provider.is_some() => (),
-            (host, path) if self.api.is_some() => {
-                let port = url.port.map(|port| format!(":{port}")).unwrap_or_default();
-                self.put("endpoint", &format!("https://{host}{port}{path}"));
-                return Ok(());
-            }
-            ("", path) if path.len() > 1 => self.put("host", path),
-            (host, "" | "/") => self.put("host", host),
-            _ => return Err(failure(self.variable, "has a path behind the host")),
-        }
-        if let Some(port) = url.port {
-            self.set("port", Value::Bare(port.to_string()));
-        }
-        Ok(())
-    }
-
-    fn credentials(&mut self, url: Url) {
-        if let Some(api) = self.api {
-            let given = [url.username.map(Zeroizing::new), url.password];
-            for (position, value) in given.into_iter().enumerate() {
-                if let Some(value) = value {
-                    // More than the API takes goes under a key that says so.
-                    let key = api.url_key(position).unwrap_or("password");
-                    self.set(key, Value::Text(value));
-                }
-            }
-            return;
-        }
-        let lone_key = self.provider.is_some_and(|p| matches!(p.username, UserName::Word(_) | UserName::Secret));
-        match (url.username, url.password) {
-            (Some(key), None) if lone_key => {
-                let name = self.provider.map_or("token", Provider::key);
-                self.set(name, Value::Text(Zeroizing::new(key)));
-            }
-            (username, password) => {
-                if let Some(username) = username {
-                    self.put("username", &username);
-                }
-                if let Some(password) = password {
-                    let derive =
-                        self.provider.is_some_and(|p| p.id == "amazon-ses") && !amazon_ses::is_smtp_password(&password);
-                    self.set(if derive { "secret_access_key" } else { "password" }, Value::Text(password));
-                }
-            }
-        }
-    }
-
-    /// Sets `key` to a string.
-    pub(super) fn put(&mut self, key: &str, text: &str) {
-        self.set(key, Value::Text(Zeroizing::new(text.to_owned())));
-    }
-
-    /// Sets `key`; what is said twice is found when the rendered text is read.
-    pub(super) fn set(&mut self, key: &str, value: Value) {
-        self.settings.push(Setting { variable: self.variable, key: key.to_owned(), value });
-    }
-
-    /// Sets `key` to what a variable of its own says, which goes before the URL.
-    fn replace(&mut self, key: &str, value: Option<Value>) {
-        if let Some(value) = value {
-            self.settings.retain(|setting| setting.key != key);
-            self.set(key, value);
-        }
-    }
-
-    /// The settings gathered.
-    pub(super) fn settings(self) -> Vec<Setting> {
-        self.settings
-    }
-}
-
 /// The environment's configuration as the text of a file, for a place whose environment is cleared.
 /// Secrets that are variables' values are written out; those in files stay there. `None`: there is none.
 ///
@@ -297,24 +173,6 @@ pub fn init_from_environment(
     };
     let head = format!("# /etc/mailchute/config.toml, made from {}.\n{remark}", environment.variable);
     Ok(Some(Zeroizing::new(format!("{head}{}", *body))))
-}
-
-pub(super) fn failure(variable: &str, why: impl Into<String>) -> Failure {
-    Failure::new(Kind::Configuration, variable, why)
-}
-
-fn unknown_scheme(variable: &str, scheme: &str) -> Failure {
-    let known = ["smtp", "smtps", "lmtp"].into_iter().chain(providers::all().iter().flat_map(Provider::words));
-    let failure = failure(variable, format!("unknown scheme {scheme:?}"));
-    match value::nearest(scheme, known) {
-        Some(near) => failure.hint(format!("did you mean {near:?}?")),
-        None => failure.hint("schemes: smtp, smtps, lmtp, or a provider such as postmark+smtp"),
-    }
-}
-
-/// Whether the URL's host is this host, where no TLS is the default.
-fn is_local(host: &str) -> bool {
-    host.is_empty() || super::relay::read::is_loopback(host)
 }
 
 /// A variable's value as text.

@@ -15,6 +15,7 @@ mod search;
 mod setting;
 pub mod site;
 mod url;
+mod url_relay;
 mod value;
 
 #[cfg(test)]

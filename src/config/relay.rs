@@ -1,9 +1,11 @@
 //! A relay as configured: a named place to submit through, with its credentials.
 
 mod credentials;
+pub(super) mod endpoint;
 mod interface;
 pub(super) mod login;
 mod oauth;
+pub(super) mod reached;
 pub(super) mod read;
 
 use std::net::IpAddr;

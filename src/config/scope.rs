@@ -9,10 +9,10 @@ use super::relay::{self, Relay, Username};
 use super::site::Site;
 use super::site::policy::{self, Policy};
 use super::site::read::{self as site, LATER, Shared};
-use super::value;
 use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::secret::Source;
+use crate::spelling;
 
 /// The keys of the top level beside the policy.
 const KEYS: &[&str] = &["default_site", "strict_modes", "relay", "site", "alias", "log"];
@@ -132,7 +132,7 @@ fn log(root: &Section<'_>) -> Result<Option<Vec<LogTarget>>, Failure> {
             other => {
                 let why = format!("takes \"journal\", \"syslog\", \"stderr\" or an absolute path, not {other:?}");
                 let failure = section.wrong("to", why);
-                return Err(match value::nearest(other, ["journal", "syslog", "stderr"].into_iter()) {
+                return Err(match spelling::nearest(other, ["journal", "syslog", "stderr"].into_iter()) {
                     Some(near) => failure.hint(format!("did you mean {near:?}?")),
                     None => failure,
                 });

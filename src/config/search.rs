@@ -16,6 +16,7 @@ use super::{Config, DefaultSite, Origin, PassedOver, Skipped};
 use crate::caller::Caller;
 use crate::failure::{Failure, Kind};
 use crate::modes::{self, Modes};
+use crate::spelling;
 
 /// The size of the largest configuration file, in octets.
 const LIMIT: usize = 1024 * 1024;
@@ -258,7 +259,7 @@ impl Gathered {
                 // It may be in a file that this caller cannot read.
                 None if !config.skipped.is_empty() => DefaultSite::Refuse,
                 None => {
-                    let near = super::value::nearest(&name, config.sites.iter().map(|site| site.name.as_str()));
+                    let near = spelling::nearest(&name, config.sites.iter().map(|site| site.name.as_str()));
                     return Err(match near {
                         Some(near) => failure.hint(format!("did you mean {near:?}?")),
                         None => failure,

@@ -118,12 +118,6 @@ pub(super) fn elsewhere(word: &str) -> Option<&'static str> {
     ELSEWHERE.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours)
 }
 
-/// The candidate that `word` was probably meant to be.
-pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let close = candidates.map(|c| (strsim::damerau_levenshtein(word, c), c)).min_by_key(|(distance, _)| *distance)?;
-    (close.0 <= 1 + word.len() / 5).then_some(close.1)
-}
-
 /// `Name <local@domain>` or `local@domain`.
 pub(super) fn mailbox(text: &str) -> Option<Mailbox> {
     let text = text.trim();
@@ -211,12 +205,5 @@ mod tests {
         assert_eq!(fingerprint(&"AB".repeat(32)), Some([0xab; 32]));
         assert_eq!(fingerprint(&"ab".repeat(20)), None);
         assert_eq!(fingerprint(&"xy".repeat(32)), None);
-    }
-
-    #[test]
-    fn nearest_is_near() {
-        assert_eq!(nearest("pasword", ["port", "password"].into_iter()), Some("password"));
-        assert_eq!(nearest("pass", ["tags"].into_iter()), None);
-        assert_eq!(nearest("zzz", ["port", "password"].into_iter()), None);
     }
 }

@@ -13,6 +13,7 @@ use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::hex;
 use crate::outcome::{Outcome, Stage};
+use crate::random;
 use crate::reply::Reply;
 use crate::submit::{Submission, Try};
 
@@ -278,8 +279,5 @@ fn millis(span: std::time::Duration) -> u64 {
 
 /// Twelve random hexadecimal digits; zeros where the system has no randomness to give.
 fn random_id() -> String {
-    use ring::rand::{SecureRandom, SystemRandom};
-    let mut bytes = [0; 6];
-    let _ = SystemRandom::new().fill(&mut bytes);
-    hex::encode(bytes)
+    hex::encode(random::octets::<6>().unwrap_or_default())
 }

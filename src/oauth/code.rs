@@ -4,13 +4,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
-use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::endpoint::{Client, QUOTED};
 use super::store::Granted;
 use crate::config::relay::{OAuth, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
+use crate::random;
 use crate::reply::printable;
 use crate::secret::Secret;
 
@@ -159,9 +159,8 @@ fn refused(error: &str, text: &str) -> Failure {
 
 /// 256 bits, in 43 characters that every field of a request takes.
 fn random() -> Result<String, Failure> {
-    let mut octets = [0; 32];
-    let filled = SystemRandom::new().fill(&mut octets);
-    filled.map_err(|_| Failure::new(Kind::System, "random numbers", "cannot be had"))?;
+    let octets = random::octets::<32>();
+    let octets = octets.ok_or_else(|| Failure::new(Kind::System, "random numbers", "the operating system has none"))?;
     Ok(URL_SAFE_NO_PAD.encode(octets))
 }
 

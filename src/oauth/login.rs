@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::store::{Granted, Store, Tokens};
-use crate::config::relay::{Grant, OAuth, Relay};
+use crate::config::relay::{OAuth, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 
@@ -135,11 +135,6 @@ pub fn missing<'a>(oauth: &'a OAuth, granted: &str) -> Vec<&'a str> {
     let silent = ["offline_access", "openid", "email", "profile"];
     let has = |word: &str| granted.split_ascii_whitespace().any(|granted| last(granted) == last(word));
     oauth.scope.split_ascii_whitespace().filter(|word| !silent.contains(word) && !has(word)).collect()
-}
-
-/// Whether a person has to grant it.
-pub fn needs_person(oauth: &OAuth) -> bool {
-    matches!(oauth.grant, Grant::RefreshToken(None))
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ fn access(
     let Some(oauth) = &relay.oauth else { return Ok(None) };
     trace.stage = Some(Stage::Auth);
     let given = given(relay, oauth, deadline, &mut trace.warnings)?;
-    let needs_login = login::needs_person(oauth);
+    let needs_login = oauth.needs_person();
     let store = match Store::of(oauth, &Caller::current()) {
         Ok(store) => Some(store),
         Err(failure) if needs_login => return Err(failure),

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-use super::login::needs_person;
 use crate::caller::Caller;
 use crate::config::relay::{Grant, OAuth};
 use crate::deadline::Deadline;
@@ -168,7 +167,7 @@ impl Store {
     /// `CannotCreate`: there is no place for one.
     pub fn of(oauth: &OAuth, caller: &Caller) -> Result<Self, Failure> {
         let cannot = |why: &str| Failure::new(Kind::CannotCreate, PLACE, why);
-        if caller.privileged && !needs_person(oauth) {
+        if caller.privileged && !oauth.needs_person() {
             // It came from a secret that the caller may not read.
             return Err(cannot("with a set-group-id binary, only a person's login is kept"));
         }
@@ -186,7 +185,7 @@ impl Store {
         };
         let store = Self { file, uid: caller.uid };
         let is_closed = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-        if !needs_person(oauth) && fs::symlink_metadata(store.directory()).is_err_and(is_closed) {
+        if !oauth.needs_person() && fs::symlink_metadata(store.directory()).is_err_and(is_closed) {
             // Homes are hidden from many services, which do without.
             return Err(Failure::new(Kind::CannotCreate, store.directory().display().to_string(), "cannot be reached"));
         }

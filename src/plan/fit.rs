@@ -2,7 +2,6 @@
 
 use jiff::Zoned;
 use jiff::fmt::rfc2822;
-use ring::rand::{SecureRandom, SystemRandom};
 
 use super::envelope::{Origin, Wishes};
 use super::sender;
@@ -11,6 +10,7 @@ use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::message::header::{Edit, first_address};
 use crate::message::{Facts, Header, Message, note};
+use crate::random;
 
 /// Makes the message fit for any relay. What changes is named in [`Message::repairs`].
 ///
@@ -83,10 +83,8 @@ fn date(now: &Zoned) -> Result<String, Failure> {
 
 /// A random Message-ID in the domain of the first From address, else of this host.
 fn message_id(header: &Header, host_name: &str) -> Result<String, Failure> {
-    let mut octets = [0; 16];
-    SystemRandom::new()
-        .fill(&mut octets)
-        .map_err(|_| Failure::new(Kind::System, "random numbers", "the operating system has none"))?;
+    let octets = random::octets::<16>();
+    let octets = octets.ok_or_else(|| Failure::new(Kind::System, "random numbers", "the operating system has none"))?;
     let from = header.all("From").find_map(first_address);
     let domain = from.as_ref().map(Address::domain).filter(|domain| domain.is_ascii() && !domain.starts_with('['));
     Ok(format!("<{:032x}@{}>", u128::from_be_bytes(octets), domain.unwrap_or(host_name)))

@@ -9,12 +9,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
-use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
 use self::scram::{Hash, Scram};
 use crate::config::relay::{Login, Mechanism, Place};
 use crate::hex;
+use crate::random;
 
 /// The longest line of an exchange, in octets of base64 (RFC 4954 section 4).
 pub const RESPONSE_LIMIT: usize = 12288;
@@ -70,9 +70,7 @@ pub fn name(mechanism: Mechanism) -> &'static str {
 /// # Errors
 /// The system gives none.
 pub fn nonce() -> Result<String, Trouble> {
-    let mut bytes = [0; 18];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| Trouble::Random)?;
-    Ok(BASE64.encode(bytes))
+    Ok(BASE64.encode(random::octets::<18>().ok_or(Trouble::Random)?))
 }
 
 /// A line of base64 that is wiped on drop.

@@ -90,7 +90,7 @@ fn log_in(invocation: &Invocation, login: &Login, caller: &Caller) -> Result<(),
     let relay = &*candidate.relay;
     let store = Store::of(oauth, caller)?;
     let mut warnings = config.warnings;
-    let tokens = if login::needs_person(oauth) {
+    let tokens = if oauth.needs_person() {
         let client = Client::of(relay, oauth, Deadline::after(ANSWER), &mut warnings)?;
         let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
         let flow = login::flow(oauth, login.flow(), std::io::stdin().is_terminal(), has_display)?;
@@ -205,7 +205,7 @@ fn title(relay: &Relay, oauth: &OAuth) -> String {
 
 fn warning_of(oauth: &OAuth, tokens: &Tokens) -> Option<String> {
     let missing = login::missing(oauth, tokens.scope());
-    let is_known = login::needs_person(oauth) && !tokens.scope().is_empty();
+    let is_known = oauth.needs_person() && !tokens.scope().is_empty();
     (is_known && !missing.is_empty())
         .then(|| format!("{} was not granted: log in again and leave nothing out", missing.join(" ")))
 }
@@ -213,7 +213,7 @@ fn warning_of(oauth: &OAuth, tokens: &Tokens) -> Option<String> {
 fn summary(candidate: &Candidate, oauth: &OAuth, caller: &Caller, store: &Store, tokens: &Tokens) -> String {
     let relay = &candidate.relay.name;
     let user = user(caller);
-    let done = if login::needs_person(oauth) { "logged in" } else { "the credentials work" };
+    let done = if oauth.needs_person() { "logged in" } else { "the credentials work" };
     let scope = if tokens.scope().is_empty() { &oauth.scope } else { tokens.scope() };
     let scope = crate::reply::printable(scope.as_bytes(), 1000);
     format!(

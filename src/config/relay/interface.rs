@@ -1,11 +1,11 @@
 //! The HTTP side of a relay's table: whether it is meant, and its settings.
 
 use super::credentials::{self, secret_keys, username_keys};
+use super::endpoint::endpoint;
 use super::oauth;
-use super::read::{is_loopback, reached};
-use super::{Endpoint, Interface, Place, Relay, TlsMode};
+use super::reached::reached;
+use super::{Endpoint, Interface, Relay};
 use crate::config::document::Section;
-use crate::config::url::Url;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::providers::Provider;
@@ -126,25 +126,6 @@ fn refuse_smtp(section: &Section<'_>, provider: &'static Provider, entry: &Entry
         _ if smtp.contains(&key) => failure.hint(format!("the API takes {}; or set via = \"smtp\"", entry.wanted())),
         _ => failure.hint("leave it out, or set via = \"smtp\""),
     })
-}
-
-/// The value of `key`, or `own` where it is not there.
-pub(super) fn endpoint(section: &Section<'_>, key: &str, own: &str) -> Result<Endpoint, Failure> {
-    let url = section.string(key)?.unwrap_or(own).trim_end_matches('/').to_owned();
-    let must = "must be a URL such as \"https://api.example.com\"";
-    let parsed = Url::parse(&url).map_err(|why| section.wrong(key, why))?;
-    let plain = url.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'@' | b'?' | b'#' | b'\\' | b'"'));
-    if parsed.host.is_empty() || parsed.username.is_some() || !plain {
-        return Err(section.wrong(key, must));
-    }
-    let (tls, port) = match parsed.scheme.as_str() {
-        "https" => (TlsMode::Implicit, 443),
-        "http" if is_loopback(&parsed.host) => (TlsMode::None, 80),
-        "http" => return Err(section.wrong(key, "would send the credentials in clear").hint("write https://")),
-        _ => return Err(section.wrong(key, must)),
-    };
-    let place = Place::Tcp { host: parsed.host.to_lowercase(), port: parsed.port.unwrap_or(port) };
-    Ok(Endpoint { url, place, tls })
 }
 
 impl Interface {

@@ -2,7 +2,7 @@
 
 use super::Endpoint;
 use super::credentials::secret_keys;
-use super::interface::endpoint;
+use super::endpoint::endpoint;
 use crate::config::document::Section;
 use crate::failure::Failure;
 use crate::providers::api::Entry;
@@ -50,6 +50,11 @@ impl OAuth {
             Grant::ServiceAccount(_) => "service_account",
             _ => "client_id",
         }
+    }
+
+    /// Whether a person has to grant it.
+    pub fn needs_person(&self) -> bool {
+        matches!(self.grant, Grant::RefreshToken(None))
     }
 
     /// The secrets that are read from the configuration, by their keys.

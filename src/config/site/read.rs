@@ -11,8 +11,9 @@ use super::{NOBODY, OtherSender, Site};
 use crate::caller::Caller;
 use crate::config::document::{Keys, Section};
 use crate::config::relay::Relay;
-use crate::config::value::{self, Name};
+use crate::config::value::Name;
 use crate::failure::Failure;
+use crate::spelling;
 
 /// The keys of a site beside its policy.
 const KEYS: &[&str] = &["user", "path", "relay", "disabled", "alias"];
@@ -137,7 +138,7 @@ impl Shared<'_> {
         for name in names {
             let Some(relay) = self.relays.iter().find(|relay| relay.name == name) else {
                 let failure = section.wrong("relay", format!("names {name:?}, which this file does not define"));
-                return Err(match value::nearest(name, self.relays.iter().map(|relay| relay.name.as_str())) {
+                return Err(match spelling::nearest(name, self.relays.iter().map(|relay| relay.name.as_str())) {
                     Some(near) => failure.hint(format!("did you mean {near:?}?")),
                     None => failure.hint(format!("add a [relay.{name}] table")),
                 });

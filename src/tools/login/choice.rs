@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::caller::Caller;
-use crate::cli::dialect;
 use crate::config::Config;
 use crate::config::relay::{OAuth, Relay};
 use crate::failure::{Failure, Kind};
 use crate::oauth::store::Store;
 use crate::plan::site;
+use crate::spelling;
 
 /// A relay that the caller may use.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ pub(super) fn choose<'c>(
 fn unknown(candidates: &[Candidate], name: &str) -> Failure {
     let names = || candidates.iter().map(|candidate| candidate.relay.name.as_str());
     let failure = Failure::new(Kind::Usage, format!("relay {name}"), "no site of this user's has such a relay");
-    match dialect::nearest(name, names()) {
+    match spelling::nearest(name, names()) {
         Some(near) => failure.hint(format!("did you mean {near}?")),
         None => failure.hint(format!("there is {}", names().collect::<Vec<_>>().join(", "))),
     }

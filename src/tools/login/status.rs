@@ -11,7 +11,6 @@ use crate::config::relay::{Grant, OAuth};
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::modes;
-use crate::oauth::login::needs_person;
 use crate::oauth::refusal::login_command;
 use crate::oauth::store::{Store, Tokens};
 use crate::reply::printable;
@@ -102,7 +101,7 @@ fn describe(
     if let Some(granted) = tokens.map(Tokens::scope).filter(|scope| !scope.is_empty()) {
         rows.add("granted", &printable(granted.as_bytes(), 1000));
     }
-    let needs_kept = needs_person(oauth);
+    let needs_kept = oauth.needs_person();
     let failed = |failure: Failure| Failure { kind: Kind::Configuration, ..failure };
     match kept {
         // Who needs nobody can do without a place.
