@@ -8,15 +8,16 @@
 //! ```
 //!
 //! `tools::send` walks it for one message, `tools::bs` for a caller that speaks SMTP, and `tools::explain` up to the
-//! relay. Modules use those of their own layer and below, which `tests/suite/law.rs` checks:
+//! relay. The rooms stand in one order, and a room uses only those before it, which `tests/suite/law.rs` checks:
 //!
-//! | Layer | Modules | |
+//! | Row | Rooms | |
 //! |---|---|---|
-//! | 4 door | `cli`, `door`, `tools`, `program` | the only code that prints or exits; a file per subcommand |
-//! | 3 course | `plan`, `submit`, `journal`, `hint` | what is decided, done and told |
-//! | 2 relays | `wire`, `smtp`, `http`, `oauth` | the only code that opens connections |
-//! | 1 subject | `message`, `envelope`, `config`, `secret`, `providers`, `outcome` ... | the nouns |
-//! | 0 words | `address`, `reply`, `deadline`, `hex`, `host` | what everything else speaks of |
+//! | words | `reply`, `hex`, `deadline`, `host`, `spelling`, `random`, `address` | what everything else speaks of |
+//! | nouns | `outcome`, `failure`, `envelope`, `trace`, `exit`, `caller`, `modes`, `secret`, `message` | values that decide nothing |
+//! | facts | `providers`, `config` | what is known of providers, and what was configured |
+//! | reach | `wire`, `smtp`, `http`, `oauth` | the only code that opens connections |
+//! | course | `plan`, `hint`, `submit`, `journal` | what is decided, done and told |
+//! | door | `cli`, `door`, `tools`, `program` | command lines; the only code that prints or exits; a file per subcommand |
 //!
 //! A new case is a file of data in `tests/NAME/`; what its keys mean stands at the top of `tests/suite/NAME.rs`.
 
