@@ -12,7 +12,7 @@
 //!
 //! | Row | Rooms | |
 //! |---|---|---|
-//! | words | `reply`, `hex`, `deadline`, `host`, `spelling`, `random`, `address` | what everything else speaks of |
+//! | words | `reply`, `hex`, `deadline`, `host`, `spelling`, `random`, `charset`, `encoded_word`, `address` | what everything else speaks of |
 //! | nouns | `outcome`, `failure`, `envelope`, `trace`, `exit`, `caller`, `modes`, `secret`, `message` | values that decide nothing |
 //! | facts | `providers`, `config` | what is known of providers, and what was configured |
 //! | reach | `wire`, `smtp`, `http`, `oauth` | the only code that opens connections |
@@ -23,10 +23,12 @@
 
 pub mod address;
 pub mod caller;
+pub mod charset;
 pub mod cli;
 pub mod config;
 pub mod deadline;
 pub mod door;
+pub mod encoded_word;
 pub mod envelope;
 pub mod exit;
 pub mod failure;

@@ -11,7 +11,7 @@ const LIMIT: usize = 400;
 #[rustfmt::skip]
 const ROOMS: &[&str] = &[
     // Words.
-    "reply", "hex", "deadline", "host", "spelling", "random", "address",
+    "reply", "hex", "deadline", "host", "spelling", "random", "charset", "encoded_word", "address",
     // Nouns.
     "outcome", "failure", "envelope", "trace", "attempt", "exit", "caller", "modes", "secret", "message",
     // What is kept on disk.

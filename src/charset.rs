@@ -1,0 +1,158 @@
+//! Octets in the charsets of mail as text, and what of them was not in their charset.
+//!
+//! Nothing is lost silently: text that was not exactly what its label says comes with the sentence the log
+//! record gets. Readers of mail show such text all the same, so it is text here too.
+
+use mail_parser::decoders::charsets::map::charset_decoder;
+
+/// Labels that say nothing of octets above 127: those of ASCII, of UTF-8, and what programs write that know none.
+const OPEN: [&str; 12] = [
+    "utf-8",
+    "utf8",
+    "us-ascii",
+    "ascii",
+    "ansi_x3.4-1968",
+    "646",
+    "unknown",
+    "unknown-8bit",
+    "x-unknown",
+    "default",
+    "none",
+    "",
+];
+
+/// Charsets that a decoder knows by name only.
+const UNDECODED: [&str; 6] =
+    ["iso-2022-kr", "csiso2022kr", "iso-2022-cn", "iso-2022-cn-ext", "hz-gb-2312", "replacement"];
+
+/// How much of a foreign label is shown, in bytes.
+const SHOWN: usize = 40;
+
+/// Text, and what was odd about the octets it was read from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decoded {
+    /// The text. U+FFFD stands in it only where `flaw` says so, or where it was in the octets.
+    pub text: String,
+    /// What was not as the label says, for a record: `1 octet that is not utf-8 read as windows-1252`.
+    pub flaw: Option<String>,
+}
+
+impl Decoded {
+    /// Text as it was meant.
+    pub fn exact(text: impl Into<String>) -> Self {
+        Self { text: text.into(), flaw: None }
+    }
+}
+
+/// `octets` as the text that `label` says they are; nobody said anything without one.
+///
+/// UTF-8 is taken for what it is where the label is of ASCII, of no charset or of one that is not known; octets that
+/// are not UTF-8 there are read as windows-1252. No C1 control comes of a charset of single octets.
+///
+/// `None`: the charset exists, but nothing here can decode it.
+pub fn decode(octets: &[u8], label: Option<&str>) -> Option<Decoded> {
+    let label = label.unwrap_or_default().trim().trim_matches(['"', '\'']).to_ascii_lowercase();
+    if UNDECODED.contains(&label.replace('_', "-").as_str()) {
+        return None;
+    }
+    let is_open = OPEN.contains(&label.as_str());
+    let Some(decoder) = charset_decoder(label.as_bytes()).filter(|_| !is_open) else {
+        let (text, strays) = utf8_or_windows_1252(octets);
+        let flaw = match strays {
+            0 if is_open || octets.is_ascii() => None,
+            0 => Some(format!("the charset {} is not known, read as utf-8", shown(&label))),
+            strays => Some(format!("{strays} octet{} not utf-8 read as windows-1252", plural(strays))),
+        };
+        return Some(Decoded { text, flaw });
+    };
+    let text = without_c1(decoder(octets));
+    let lost = text.matches('\u{fffd}').count();
+    let flaw = (lost > 0).then(|| format!("{lost} character{} not {} shown as U+FFFD", plural(lost), shown(&label)));
+    Some(Decoded { text, flaw })
+}
+
+/// Whether `label` is one that [`decode`] knows.
+pub fn is_known(label: &str) -> bool {
+    OPEN.iter().any(|open| label.eq_ignore_ascii_case(open)) || charset_decoder(label.as_bytes()).is_some()
+}
+
+/// Valid UTF-8 as it is and every other octet as windows-1252, and how many those are.
+fn utf8_or_windows_1252(octets: &[u8]) -> (String, usize) {
+    let mut text = String::with_capacity(octets.len());
+    let mut strays = 0;
+    for chunk in octets.utf8_chunks() {
+        text.push_str(chunk.valid());
+        strays += chunk.invalid().len();
+        text.push_str(&windows_1252(chunk.invalid()));
+    }
+    (text, strays)
+}
+
+/// Octets as windows-1252; the five it does not define are U+FFFD.
+pub fn windows_1252(octets: &[u8]) -> String {
+    charset_decoder(b"windows-1252").map_or_else(String::new, |decoder| without_c1(decoder(octets)))
+}
+
+fn without_c1(text: String) -> String {
+    let is_c1 = |c: char| matches!(c, '\u{80}'..='\u{9f}');
+    if text.contains(is_c1) { text.replace(is_c1, "\u{fffd}") } else { text }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { " that is" } else { "s that are" }
+}
+
+fn shown(label: &str) -> String {
+    crate::reply::printable(label.as_bytes(), SHOWN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_as_readers_of_mail_show_it() {
+        for (octets, label, text, flaw) in [
+            (&b"plain"[..], None, "plain", None),
+            (b"\xc3\xbc", None, "ü", None),
+            (b"\xc3\xbc", Some("US-ASCII"), "ü", None),
+            (b"\xc3\xbc", Some("UTF8"), "ü", None),
+            (b"\xfc", Some("ISO-8859-1"), "ü", None),
+            (b"\x80\x92", Some("iso-8859-1"), "€’", None),
+            (b"\xf0\xd2", Some("KOI8-R"), "Пр", None),
+            (b"\x93\xfa\x96\x7b", Some("shift_jis"), "日本", None),
+            (b"\x1b$BF|K\\\x1b(B", Some("iso-2022-jp"), "日本", None),
+            (b"\xc3\xbc \x92", Some("utf-8"), "ü ’", Some("1 octet that is not utf-8 read as windows-1252")),
+            (b"\xfc\xfc", None, "üü", Some("2 octets that are not utf-8 read as windows-1252")),
+            (b"\xc3\xbc", Some("x-unheard-of"), "ü", Some("the charset x-unheard-of is not known, read as utf-8")),
+            (b"plain", Some("x-unheard-of"), "plain", None),
+            (
+                b"\x93\xfa\x80!",
+                Some("shift_jis"),
+                "日\u{fffd}!",
+                Some("1 character that is not shift_jis shown as U+FFFD"),
+            ),
+            (b"\x81", Some("windows-1252"), "\u{fffd}", Some("1 character that is not windows-1252 shown as U+FFFD")),
+        ] {
+            let decoded = decode(octets, label).unwrap();
+            assert_eq!(
+                (decoded.text.as_str(), decoded.flaw.as_deref()),
+                (text, flaw),
+                "{label:?} {}",
+                octets.escape_ascii()
+            );
+        }
+        for label in ["ISO-2022-KR", "hz-gb-2312"] {
+            assert_eq!(decode(b"x", Some(label)), None);
+        }
+    }
+
+    #[test]
+    fn no_octets_make_a_c1_control_of_a_charset_of_single_octets() {
+        let octets: Vec<u8> = (128..=255).collect();
+        for label in [None, Some("windows-1252"), Some("iso-8859-1"), Some("iso-8859-15"), Some("koi8-r")] {
+            let text = decode(&octets, label).unwrap().text;
+            assert!(!text.contains(|c| matches!(c, '\u{80}'..='\u{9f}')), "{label:?}: {text:?}");
+        }
+    }
+}
