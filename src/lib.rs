@@ -13,7 +13,7 @@
 //! | Row | Rooms | |
 //! |---|---|---|
 //! | words | `reply`, `hex`, `deadline`, `host`, `spelling`, `random`, `charset`, `encoded_word`, `address` | what everything else speaks of |
-//! | nouns | `outcome`, `failure`, `envelope`, `trace`, `exit`, `caller`, `modes`, `secret`, `message` | values that decide nothing |
+//! | nouns | `outcome`, `rule`, `failure`, `envelope`, `trace`, `exit`, `caller`, `modes`, `secret`, `message` | values that decide nothing |
 //! | facts | `providers`, `config` | what is known of providers, and what was configured |
 //! | reach | `wire`, `smtp`, `http`, `oauth` | the only code that opens connections |
 //! | course | `plan`, `hint`, `submit`, `journal` | what is decided, done and told |
@@ -46,6 +46,7 @@ pub mod program;
 pub mod providers;
 pub mod random;
 pub mod reply;
+pub mod rule;
 pub mod secret;
 pub mod smtp;
 pub mod spelling;

@@ -5,29 +5,72 @@ use testkit::{Action, Moment, Scratch, Script, Server, TlsStart, Web};
 use crate::setup::{MESSAGE, Setup, every, mailchute, with_enough_time};
 
 /// The moment, the reply, and what the hint begins with; no hint where that is empty.
-const REPLIES: [(Moment, &str, &str); 16] = [
+const REPLIES: &[(Moment, &str, &str)] = &[
     (Moment::Auth, "535 5.7.8 no", "check the user name `alice` and its password"),
     (Moment::Auth, "535 5.7.8 Username and Password not accepted - gsmtp", "Google refuses the account's own password"),
     (Moment::Auth, "534 5.7.9 Application-specific password required - gsmtp", "Google wants an app password"),
-    (Moment::Auth, "454 4.7.0 Too many login attempts - gsmtp", "the password was not judged"),
+    (Moment::Auth, "454 4.7.0 Too many login attempts - gsmtp", "127.0.0.1 did not check the password"),
     (Moment::Auth, "530 5.7.0 Must issue a STARTTLS command first", "the server wants TLS before anything else"),
+    (Moment::Greeting, "554 5.7.1 blocked using zen.spamhaus.org", "the server refuses this host's address"),
     (Moment::Mail, "550 5.7.1 sender is not verified", "verify this sender"),
+    (Moment::Mail, "550 Sender address is not allowed.", "127.0.0.1 takes mail from this account's own addresses"),
+    (Moment::Mail, "553 5.7.1 Relaying disallowed as x@example.org", "127.0.0.1 takes mail from this account's own"),
+    (
+        Moment::Mail,
+        "550 5.7.60 SMTP; Client does not have permissions to send as this sender",
+        "the mailbox that logs in",
+    ),
+    (
+        Moment::Mail,
+        "550 5.7.708 Service unavailable. Access denied, traffic not accepted from this IP",
+        "Microsoft does",
+    ),
+    (
+        Moment::Mail,
+        "550 5.7.1 Invalid credentials for relay [192.0.2.1]. The IP address you've registered in your G Suite SMTP Relay",
+        "register this host's address",
+    ),
+    (Moment::Mail, "550 5.7.1 Client host [192.0.2.1] blocked using dnsbl", "the server refuses this host's address"),
+    (Moment::Mail, "550 5.7.1 no", "127.0.0.1 accepts nothing from this sender or this host"),
+    (Moment::Mail, "550 5.7.23 SPF validation failed for the domain", "set the SPF, DKIM and DMARC records"),
     (Moment::Mail, "552 5.3.4 Message size exceeds fixed limit", "the message is larger"),
     (Moment::Mail, "501 5.5.4 syntax", ""),
     (Moment::Mail, "451 4.7.1 rate limit exceeded", "127.0.0.1 is limiting how fast"),
     (Moment::Mail, "550 5.4.5 Daily user sending limit exceeded", "127.0.0.1 is limiting how fast"),
     (Moment::Rcpt, "450 4.7.1 Greylisted, try later", "the server asks to come back later"),
     (Moment::Rcpt, "452 4.2.2 mailbox full, over quota", ""),
+    (Moment::Rcpt, "452 4.5.3 too many recipients", "this is too many recipients for one message"),
     (Moment::Rcpt, "552 5.2.2 mailbox full", ""),
+    (Moment::Rcpt, "552 mailbox full", ""),
+    (Moment::Rcpt, "550 5.1.1 no such user", "check how the recipient's address is spelt"),
+    (Moment::Rcpt, "550 mailbox unavailable", "check how the recipient's address is spelt"),
+    (Moment::Rcpt, "550 5.7.1 no", ""),
     (Moment::Rcpt, "554 5.7.1 Relay access denied", "the login was accepted but may not relay"),
-    (Moment::Message, "552 5.7.0 content presents a potential security issue", ""),
+    (
+        Moment::Rcpt,
+        "550 You can only send testing emails to your own email address (a@example.org)",
+        "this account is in test mode",
+    ),
+    (
+        Moment::Message,
+        "552 5.7.0 content presents a potential security issue",
+        "127.0.0.1 blocks something in the message",
+    ),
     (Moment::Message, "552 too big", "the message is larger"),
+    (
+        Moment::Message,
+        "554 5.2.252 SendAsDenied; shop@example.org not allowed to send as x",
+        "the mailbox that logs in",
+    ),
+    (Moment::Message, "550 5.7.26 This mail is unauthenticated", "set the SPF, DKIM and DMARC records"),
+    (Moment::Message, "554 5.7.1 rejected as spam", "127.0.0.1 refuses this message itself, often as spam"),
+    (Moment::Message, "550 5.7.1 no", "127.0.0.1 refuses this message itself"),
 ];
 
 #[test]
 fn refusals_have_the_right_next_step() {
     every(
-        &REPLIES,
+        REPLIES,
         |case| case.1.to_owned(),
         |(moment, reply, hint)| {
             let server = Server::new().login("alice", "a good secret", &["PLAIN"]).reply(moment.clone(), reply);
@@ -42,6 +85,58 @@ fn refusals_have_the_right_next_step() {
 }
 
 #[test]
+fn a_refused_secret_that_looks_like_a_mistake_is_told() {
+    every(
+        &[
+            ("\"a wrong one\"", "check the user name"),
+            ("' leading'", "the secret (in the configuration) begins or ends with a blank"),
+            ("'\"quoted\"'", "the secret (in the configuration) is in quotes"),
+            ("'/run/secrets/smtp'", "the secret (in the configuration) is a path: write { file ="),
+            ("'SMTP_PASSWORD=hunter2'", "the secret (in the configuration) looks like a variable"),
+            ("{ file = 'several' }", "the secret ("),
+        ],
+        |case| case.0.to_owned(),
+        |(password, hint)| {
+            let server = Server::new().login("alice", "a good secret", &["PLAIN"]).start();
+            let scratch = Scratch::new();
+            scratch.write("several", "one\n# for the shop\n", 0o600);
+            let text = format!(
+                "[relay.main]\nhost = \"127.0.0.1\"\nport = {}\nusername = \"alice\"\npassword = {password}\n",
+                server.port()
+            );
+            let call = mailchute().config(&scratch.write("config.toml", text, 0o600));
+            let run = call.args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+            run.expect_status(135);
+            assert!(run.stderr.contains(&format!("hint: {hint}")), "{}", run.report());
+            assert!(!run.stderr.contains("hunter2") && !run.stderr.contains("quoted\""), "{}", run.report());
+        },
+    );
+}
+
+#[test]
+fn a_key_that_is_not_for_this_way_is_told() {
+    for (provider, keys, hint) in [
+        (
+            "brevo",
+            "username = 'a@example.org'\nsmtp_key = 'xkeysib-1'",
+            "is an API key, and SMTP wants username and smtp_key",
+        ),
+        ("brevo", "username = 'a@example.org'\nsmtp_key = 'SG.1'", "is a key of SendGrid, and this relay is Brevo"),
+        ("sendgrid", "api_key = 'SG.one two'", "has a blank in it"),
+        ("postmark", "token = 'a-token'", "check the user name"),
+    ] {
+        let server = Server::new().login("nobody", "a good secret", &["PLAIN"]).start();
+        let scratch = Scratch::new();
+        let here = format!("host = '127.0.0.1'\nport = {}\ntls = 'none'", server.port());
+        let config =
+            scratch.write("config.toml", format!("[relay.main]\nprovider = '{provider}'\n{here}\n{keys}\n"), 0o600);
+        let run = mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+        run.expect_status(135);
+        assert!(run.stderr.contains("hint: ") && run.stderr.contains(hint), "{provider}\n{}", run.report());
+    }
+}
+
+#[test]
 fn an_access_token_over_http_has_its_own_next_steps() {
     for (status, code, message, hint) in [
         ("401 Unauthorized", "InvalidAuthenticationToken", "expired", "get a new access token"),
@@ -50,13 +145,13 @@ fn an_access_token_over_http_has_its_own_next_steps() {
             "400 Bad Request",
             "BadRequest",
             "/me request is only valid with delegated authentication flow.",
-            "an application's token has no mailbox of its own: set mailbox",
+            "an application's token has no mailbox of its own: set `mailbox`",
         ),
     ] {
         let answer = format!("{{\"error\":{{\"code\":\"{code}\",\"message\":\"{message}\"}}}}");
         let web = Web::saying(&format!("HTTP/1.1 {status}\n\n{answer}"));
         let config = format!(
-            "[relay.main]\nprovider = \"o365\"\nvia = \"api\"\ntoken = \"a secret\"\nendpoint = \"http://127.0.0.1:{}\"\n",
+            "[relay.main]\nprovider = \"o365\"\nvia = \"api\"\ntoken = \"a-token\"\nendpoint = \"http://127.0.0.1:{}\"\n",
             web.port()
         );
         let scratch = Scratch::new();

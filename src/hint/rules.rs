@@ -1,0 +1,264 @@
+//! The table: what replies say, in the order in which they are looked up.
+
+use super::{Line, Next, Said, login};
+use crate::config::relay::TlsMode;
+use crate::outcome::Stage::{self, Auth, Data, Ehlo, Greeting, MailFrom, Message, RcptTo};
+use crate::reply::Enhanced;
+use crate::rule::{ANY, Rule};
+
+/// A rule for every relay.
+const fn rule(rule: Rule) -> Line {
+    Line { rule, only: |_| true, next: Next::Rule }
+}
+
+/// A rule for some relays or some replies.
+const fn only(only: fn(&Said<'_>) -> bool, rule: Rule) -> Line {
+    Line { rule, only, next: Next::Rule }
+}
+
+/// A rule whose next step depends on the configuration.
+const fn made(only: fn(&Said<'_>) -> bool, rule: Rule, make: fn(&Said<'_>) -> Option<String>) -> Line {
+    Line { rule, only, next: Next::Made(make) }
+}
+
+const fn x(class: u8, subject: u16, detail: u16) -> Enhanced {
+    Enhanced::new(class, subject, detail)
+}
+
+/// The stages at which a refusal is about the message itself.
+const CONTENT: &[Stage] = &[Data, Message];
+
+/// What says that the sender, not the recipient or this host, is the trouble.
+const ABOUT_SENDER: &[&str] =
+    &["sender", "from address", "mail from", "from:", "domain", "identity", "address rejected"];
+
+/// The first line that fits counts, so what is special comes before what is general.
+pub(super) static TABLE: &[Line] = &[
+    only(
+        |said| said.relay.tls == TlsMode::None && !said.reply.is_positive(),
+        Rule {
+            words: &["starttls", "encrypt", "must use tls", "tls required", "requires tls"],
+            hint: "the server wants TLS before anything else: set tls = \"starttls\" or \"implicit\"",
+            ..ANY
+        },
+    ),
+    only(
+        |said| said.reply.is_transient(),
+        Rule { stages: &[Auth], hint: "{provider} did not check the password and asks you to wait", ..ANY },
+    ),
+    made(|said| said.stage == Auth || said.reply.is_authentication(), ANY, login::refused),
+    made(|_| true, Rule { enhanced: &[x(5, 7, 30)], ..ANY }, |said| Some(login::no_passwords(said.relay))),
+    // What Graph and Gmail say of a token without the permission to send.
+    made(
+        |said| said.relay.provider.is_some_and(|provider| provider.authorization.is_some()),
+        Rule { words: &["erroraccessdenied", "insufficient authentication scopes", "insufficientpermissions"], ..ANY },
+        |said| Some(login::for_permission(said.relay)),
+    ),
+    // Accounts that may write to a few addresses only.
+    only(
+        |said| said.is_of("amazon-ses") || said.is_at(".amazonaws.com"),
+        Rule {
+            words: &["identities failed the check", "address is not verified"],
+            hint: "verify the address that the reply names; while the account is in the SES sandbox that includes \
+                   recipients, so ask AWS for production access",
+            ..ANY
+        },
+    ),
+    only(
+        |said| said.is_of("mailgun") || said.is_at(".mailgun.org"),
+        Rule {
+            words: &["authorized recipient", "sandbox", "test purposes only"],
+            hint: "a Mailgun sandbox domain writes to authorized recipients only: authorize this one, or use a domain \
+                   of your own",
+            ..ANY
+        },
+    ),
+    rule(Rule {
+        words: &["only send testing emails to your own", "testing emails to your own email"],
+        hint: "this account is in test mode and reaches its owner only: verify a domain at {provider} and write as an \
+               address of it",
+        ..ANY
+    }),
+    // Accounts that write as themselves only.
+    made(
+        |_| true,
+        Rule { words: &["sendasdenied", "not allowed to send as", "does not have permissions to send as"], ..ANY },
+        |said| Some(login::send_as(said.relay)),
+    ),
+    made(|_| true, Rule { enhanced: &[x(5, 7, 60), x(5, 2, 252)], ..ANY }, |said| Some(login::send_as(said.relay))),
+    made(
+        |_| true,
+        Rule { words: &["sender address is not allowed", "relaying disallowed", "not owned by user"], ..ANY },
+        |said| Some(login::own_address(said.relay)),
+    ),
+    // This host or this account, and not the sender.
+    rule(Rule {
+        enhanced: &[x(5, 7, 708), x(5, 7, 705), x(5, 7, 750)],
+        hint: "Microsoft does not accept mail from this tenant at present: its domain has to be verified, or its \
+               support has to lift the block",
+        ..ANY
+    }),
+    rule(Rule {
+        words: &["invalid credentials for relay", "ip address you've registered"],
+        hint: "register this host's address under SMTP relay service in the Google Admin console, or log in with \
+               username and app_password",
+        ..ANY
+    }),
+    rule(Rule {
+        words: &["greylist", "graylist", "grey-list"],
+        hint: "the server asks to come back later: send the message again in a few minutes",
+        ..ANY
+    }),
+    rule(Rule {
+        stages: &[Greeting, Ehlo],
+        words: &["block", "spamhaus", "blacklist", "listed", "reputation"],
+        hint: BLOCKED,
+        ..ANY
+    }),
+    rule(Rule {
+        stages: &[MailFrom, RcptTo],
+        words: &["blocklist", "block list", "spamhaus", "blacklist", "client host", "dnsbl", "poor reputation"],
+        hint: BLOCKED,
+        ..ANY
+    }),
+    rule(Rule {
+        enhanced: &[x(4, 5, 3), x(5, 5, 3)],
+        hint: "this is too many recipients for one message: send it to fewer at a time",
+        ..ANY
+    }),
+    rule(Rule {
+        codes: &[452, 552, 550, 554],
+        words: &["too many recipients", "too many rcpt", "recipient limit"],
+        hint: "this is too many recipients for one message: send it to fewer at a time",
+        ..ANY
+    }),
+    rule(Rule { words: &["mailbox full", "mailbox is full", "over quota"], ..ANY }),
+    // X.2.z is about the recipient's mailbox (RFC 3463 3.3): full or disabled, and nothing to do here.
+    only(
+        |said| said.reply.enhanced().is_some_and(|code| code.subject == 2 && code.class >= 4),
+        Rule { hint: "", ..ANY },
+    ),
+    only(
+        is_about_size,
+        Rule {
+            hint: "the message is larger than this relay accepts: link to large files instead of attaching them",
+            ..ANY
+        },
+    ),
+    rule(Rule {
+        words: &["limit exceeded", "quota exceeded", "throttl", "rate limit", "too many messages"],
+        hint: LIMITED,
+        ..ANY
+    }),
+    only(
+        |said| said.reply.is_transient(),
+        Rule { words: &[" rate", "too many", "limit", "quota"], hint: LIMITED, ..ANY },
+    ),
+    rule(Rule { enhanced: &[x(4, 7, 1)], hint: LIMITED, ..ANY }),
+    rule(Rule {
+        words: &["/me request is only valid"],
+        hint: "an application's token has no mailbox of its own: set `mailbox` to the address that sends",
+        ..ANY
+    }),
+    rule(Rule {
+        words: &[
+            "not verified",
+            "unverified",
+            "not authorized to send from",
+            "not allowed to send from",
+            "sender address rejected: not owned",
+            "unconfigured sending domain",
+            "sender signature",
+            "does not match a verified sender",
+            "sender not allowed",
+            "domain is not verified",
+        ],
+        hint: UNVERIFIED,
+        ..ANY
+    }),
+    rule(Rule {
+        enhanced: &[x(5, 7, 26), x(5, 7, 25), x(5, 7, 23), x(5, 7, 20)],
+        hint: "set the SPF, DKIM and DMARC records for the sender's domain as {provider} lists them",
+        ..ANY
+    }),
+    only(
+        |said| said.reply.is_permanent(),
+        Rule {
+            words: &["dmarc", "dkim", "spf "],
+            hint: "set the SPF, DKIM and DMARC records for the sender's domain as {provider} lists them",
+            ..ANY
+        },
+    ),
+    rule(Rule { stages: &[MailFrom], codes: &[550, 551, 553, 554], words: ABOUT_SENDER, hint: UNVERIFIED, ..ANY }),
+    rule(Rule {
+        stages: &[MailFrom],
+        codes: &[550, 551, 553, 554],
+        hint: "{provider} accepts nothing from this sender or this host: the reply's text says which; for the sender, \
+               set `from` to an address verified there",
+        ..ANY
+    }),
+    only(
+        |said| said.relay.login.is_none(),
+        Rule {
+            stages: &[RcptTo],
+            words: NO_RELAYING,
+            hint: "this relay requires a login: set username and password",
+            ..ANY
+        },
+    ),
+    rule(Rule {
+        stages: &[RcptTo],
+        words: NO_RELAYING,
+        hint: "the login was accepted but may not relay: ask the server's operator",
+        ..ANY
+    }),
+    rule(Rule {
+        stages: CONTENT,
+        codes: &[552],
+        enhanced: &[x(5, 7, 0)],
+        hint: "{provider} blocks something in the message, often an attached program or archive: link to it instead",
+        ..ANY
+    }),
+    rule(Rule {
+        stages: CONTENT,
+        codes: &[550, 554],
+        hint: "{provider} refuses this message itself, often as spam: look at the reply's text, at its links and \
+               attachments, and at the sender's domain",
+        ..ANY
+    }),
+    rule(Rule {
+        stages: &[RcptTo],
+        codes: &[550, 551, 553, 554],
+        enhanced: &[x(5, 1, 1), x(5, 1, 0), x(5, 1, 2), x(5, 1, 3), x(5, 1, 6), x(5, 1, 10)],
+        hint: NO_MAILBOX,
+        ..ANY
+    }),
+    rule(Rule {
+        stages: &[RcptTo],
+        codes: &[550, 551, 553, 554],
+        words: &["no such user", "user unknown", "unknown user", "not exist", "no mailbox", "mailbox unavailable"],
+        hint: NO_MAILBOX,
+        ..ANY
+    }),
+];
+
+const BLOCKED: &str =
+    "the server refuses this host's address: use its submission port with a login, or ask its operator";
+
+const LIMITED: &str = "{provider} is limiting how fast this account sends: wait, or raise the plan";
+
+const UNVERIFIED: &str = "verify this sender or its domain at {provider}, or set `from` to one that is verified with \
+                          other_sender = \"rewrite\"";
+
+const NO_MAILBOX: &str = "check how the recipient's address is spelt: there is no such mailbox";
+
+const NO_RELAYING: &[&str] =
+    &["relay access denied", "relaying denied", "relay not permitted", "not permitted to relay", "unable to relay"];
+
+/// Whether it is the size of the message that is refused.
+fn is_about_size(said: &Said<'_>) -> bool {
+    let enhanced = said.reply.enhanced();
+    let is_about_mail_system = enhanced.is_none_or(|code| code.subject == 3);
+    is_about_mail_system
+        && (matches!(said.reply.code(), 552 | 523) || enhanced.is_some_and(|code| code.detail == 4 && code.class >= 4))
+}

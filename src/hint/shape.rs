@@ -1,0 +1,151 @@
+//! What a refused secret looks like, where its look gives away what is wrong with it.
+
+use crate::config::relay::{Relay, Username};
+use crate::deadline::Deadline;
+use crate::secret::Source;
+
+/// How a provider's keys begin, and whether SMTP takes them and whether its API does.
+static KEYS: &[(&str, &str, bool, bool)] = &[
+    ("SG.", "sendgrid", true, true),
+    ("re_", "resend", true, true),
+    ("xkeysib-", "brevo", false, true),
+    ("xsmtpsib-", "brevo", true, false),
+    ("key-", "mailgun", false, true),
+    ("mlsn.", "mailersend", false, true),
+    ("api-", "smtp2go", false, true),
+    ("md-", "mandrill", true, true),
+];
+
+/// The next step where the secret of `relay` looks like a mistake. It is read once more for this, a command's apart.
+pub(super) fn of_secret(relay: &Relay) -> Option<String> {
+    let of_api = relay.api.iter().flat_map(|api| &api.credentials).map(|(_, source)| source);
+    let of_smtp = relay.login.as_ref().filter(|_| relay.api.is_none()).and_then(|login| login.secret.as_ref());
+    of_api.chain(of_smtp).find_map(|source| {
+        if matches!(source, Source::Command(_)) {
+            return None;
+        }
+        let now = Deadline::after(std::time::Duration::ZERO);
+        let secret = source.read(relay.strict_modes, now, &mut Vec::new()).ok()?;
+        let text = secret.expose();
+        let wrong = look(text, is_lone_key(relay), source).or_else(|| foreign_key(text, relay))?;
+        Some(format!("the secret ({}) {wrong}", place(source)))
+    })
+}
+
+/// Whether the secret is a key that somebody's machine made up, so without a blank in it.
+fn is_lone_key(relay: &Relay) -> bool {
+    use crate::providers::UserName::{Secret, Word};
+    let of_smtp = || relay.provider.is_some_and(|provider| matches!(provider.username, Word(_) | Secret));
+    relay.api.is_some()
+        || relay.login.as_ref().is_some_and(|login| matches!(login.username, Username::Secret))
+        || of_smtp()
+}
+
+/// What is odd about `text`, as the end of a sentence.
+fn look(text: &str, is_key: bool, source: &Source) -> Option<String> {
+    let trimmed = text.trim();
+    let quote = |mark: char| trimmed.len() > 1 && trimmed.starts_with(mark) && trimmed.ends_with(mark);
+    let path = |text: &str| {
+        !text.contains(char::is_whitespace) && (text.starts_with("~/") || text.starts_with("./") || is_file_path(text))
+    };
+    Some(match () {
+        // The key of a service account.
+        () if trimmed.starts_with('{') => return None,
+        () if text.starts_with('\u{feff}') => {
+            "begins with a byte order mark: save the file as UTF-8 without one".into()
+        }
+        () if trimmed.contains('\n') => "has several lines: keep nothing but the secret in there".into(),
+        () if quote('"') || quote('\'') => "is in quotes, which are taken as part of it: leave them out".into(),
+        () if path(trimmed) => match source {
+            Source::Env(name) => format!("is a path: name the file in {name}_FILE instead"),
+            Source::Inline(_) => "is a path: write { file = \"PATH\" } to have the file read".into(),
+            _ => "is a path, and that file is not read: put the secret itself there".into(),
+        },
+        () if trimmed.starts_with('$') || is_assignment(trimmed) => {
+            "looks like a variable, and nothing replaces it here: put the secret itself there".into()
+        }
+        () if trimmed != text => "begins or ends with a blank, which is sent too: take it off".into(),
+        () if is_key && text.contains(char::is_whitespace) => "has a blank in it: copy the key again".into(),
+        () => return None,
+    })
+}
+
+/// `/a/b`: with a second slash, or a file that is there. A password may begin with a slash.
+fn is_file_path(text: &str) -> bool {
+    text.starts_with('/')
+        && (text.starts_with("/run/") || text.starts_with("/etc/") || std::path::Path::new(text).exists())
+}
+
+/// `NAME=value`, as a line of an environment file.
+fn is_assignment(text: &str) -> bool {
+    text.split_once('=').is_some_and(|(name, value)| {
+        !value.is_empty()
+            && name.contains('_')
+            && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    })
+}
+
+/// What to do about a key that is not for this provider, or not for the way it is spoken to.
+fn foreign_key(text: &str, relay: &Relay) -> Option<String> {
+    let provider = relay.provider?;
+    let (_, owner, smtp, api) = KEYS.iter().find(|(prefix, ..)| text.starts_with(prefix))?;
+    if *owner != provider.id {
+        // Other providers may begin theirs alike, if it is not a telling word.
+        let known = KEYS.iter().any(|(_, id, ..)| *id == provider.id);
+        let name = crate::providers::Provider::find(owner)?.name;
+        return known.then(|| format!("is a key of {name}, and this relay is {}", provider.name));
+    }
+    match (relay.api.is_some(), smtp, api) {
+        (false, false, _) => Some(format!(
+            "is an API key, and SMTP wants {}: make one at {}, or use the API with api_key or token",
+            provider.credentials(),
+            provider.name
+        )),
+        (true, _, false) => {
+            Some(format!("is for SMTP, and the API wants another: make an API key at {}", provider.name))
+        }
+        _ => None,
+    }
+}
+
+/// Where the secret stands, without owner and mode.
+fn place(source: &Source) -> String {
+    match source {
+        Source::File(path) => path.display().to_string(),
+        Source::Inline(_) => "in the configuration".to_owned(),
+        other => other.describe(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str, is_key: bool) -> String {
+        look(text, is_key, &Source::File("/x".into())).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_secret_that_looks_like_a_mistake_is_told() {
+        for (text, is_key, told) in [
+            ("s3cret", true, ""),
+            ("two words", false, ""),
+            ("two words", true, "has a blank in it"),
+            ("/9j4AAQSkZJRg", false, ""),
+            ("abc=", false, ""),
+            ("{\n\"client_email\": \"x\"\n}", true, ""),
+            ("s3cret ", false, "begins or ends with a blank"),
+            ("s3cret\n# for the shop", false, "has several lines"),
+            ("\"s3cret\"", false, "is in quotes"),
+            ("'s3cret'", false, "is in quotes"),
+            ("\u{feff}s3cret", false, "begins with a byte order mark"),
+            ("/run/secrets/smtp", false, "is a path"),
+            ("${SMTP_PASSWORD}", false, "looks like a variable"),
+            ("SMTP_PASSWORD=hunter2", false, "looks like a variable"),
+        ] {
+            let shown = shown(text, is_key);
+            assert!(shown.starts_with(told) && shown.is_empty() == told.is_empty(), "{text}: {shown}");
+            assert!(!shown.contains("s3cret") && !shown.contains("hunter2"), "{shown}");
+        }
+    }
+}
