@@ -114,13 +114,14 @@ fn slow(failure: &Failure) -> Option<String> {
 /// `hint` with what it leaves open put in.
 fn filled(hint: &str, relay: &Relay) -> String {
     let mut text = hint.to_owned();
-    let gaps: [(&str, fn(&Relay) -> String); 3] =
-        [("{provider}", provider_name), ("{username}", username), ("{login}", login_command)];
-    for (gap, value) in gaps {
+    let mut put = |gap: &str, value: fn(&Relay) -> String| {
         if text.contains(gap) {
             text = text.replace(gap, &value(relay));
         }
-    }
+    };
+    put("{provider}", provider_name);
+    put("{username}", username);
+    put("{login}", login_command);
     text
 }
 
