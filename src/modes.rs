@@ -1,17 +1,15 @@
 //! Owner and mode of the files that configuration and secrets are read from, taken from the opened
 //! descriptor, and who may read them.
 
-use std::ffi::CString;
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{Gid, Group, Uid, User, getegid};
 use zeroize::Zeroizing;
 
-use crate::caller::Caller;
 use crate::failure::{Failure, Kind};
 
 /// Owner, group and permission bits of an opened file.
@@ -125,15 +123,16 @@ pub fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// A file that could not be read, as a failure with the commands that would let `gid`'s members read it.
+/// A file that could not be read, as a failure with the commands that would let this process's group read it:
+/// the binary's own where it has one, so that no hint hands a secret to the caller.
 /// What is missing or malformed is `Configuration`, what is forbidden `NoPermission`.
-pub fn unreadable(path: &Path, error: &io::Error, gid: u32) -> Failure {
+pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let what = path.display().to_string();
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
             let hint = match closed_directory(path) {
                 Some(dir) => format!("as root: chmod a+x {}", dir.display()),
-                None => format!("as root: chgrp {} {what} && chmod 0640 {what}", group_name(gid)),
+                None => format!("as root: chgrp {} {what} && chmod 0640 {what}", group_name(getegid().as_raw())),
             };
             Failure::new(Kind::NoPermission, what, "permission denied").hint(hint)
         }
@@ -152,47 +151,8 @@ fn closed_directory(path: &Path) -> Option<PathBuf> {
     first_hidden.parent().map(Path::to_owned)
 }
 
-/// Whether `caller`, who need not be us, may read `path`, by owner and mode of it and of every directory
-/// above it. Access control lists are not seen.
-///
-/// # Errors
-/// As [`unreadable`] describes them.
-pub fn readable_by(caller: &Caller, path: &Path) -> Result<Modes, Failure> {
-    let failed = |e: &io::Error| unreadable(path, e, caller.reading_gid());
-    if caller.uid == nix::unistd::geteuid().as_raw() {
-        return probe(path).map_err(|e| failed(&e));
-    }
-    let groups = groups_of(caller);
-    let real = path.canonicalize().map_err(|e| failed(&e))?;
-    for place in real.ancestors() {
-        let metadata = place.metadata().map_err(|e| failed(&e))?;
-        let wanted = if metadata.is_dir() { 0o1 } else { 0o4 };
-        let shift = match () {
-            () if metadata.uid() == caller.uid => 6,
-            () if groups.contains(&metadata.gid()) => 3,
-            () => 0,
-        };
-        if caller.uid != 0 && (metadata.mode() >> shift) & wanted == 0 {
-            let hint = match metadata.is_dir() {
-                true => format!("as root: chmod a+x {}", place.display()),
-                false => format!("as root: chgrp {0} {1} && chmod 0640 {1}", group_name(caller.gid), place.display()),
-            };
-            return Err(Failure::new(Kind::NoPermission, path.display().to_string(), "permission denied").hint(hint));
-        }
-    }
-    real.metadata().map(|m| Modes::of(&m)).map_err(|e| failed(&e))
-}
-
-/// The gids of `caller`: the primary one and the group database's.
-fn groups_of(caller: &Caller) -> Vec<u32> {
-    let name = caller.user.as_deref().and_then(|user| CString::new(user).ok());
-    let listed = name.and_then(|name| nix::unistd::getgrouplist(&name, Gid::from_raw(caller.gid)).ok());
-    listed.map_or_else(|| vec![caller.gid], |gids| gids.into_iter().map(Gid::as_raw).collect())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -221,22 +181,5 @@ mod tests {
         std::fs::write(&file, b"12345678901").unwrap();
         assert_eq!(read(&file, 10).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(read(&file, 11).unwrap().0.len(), 11);
-    }
-
-    #[test]
-    fn another_callers_access_follows_owner_group_and_directories() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("secret");
-        std::fs::write(&file, "x").unwrap();
-        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
-        let other = Caller::of("3999999999", Some(dir.path())).unwrap();
-        let failure = readable_by(&other, &file).unwrap_err();
-        assert_eq!(failure.kind, Kind::NoPermission);
-        assert!(failure.hint.unwrap().contains("chgrp 3999999999 "));
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(readable_by(&other, &file).is_ok());
-        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
-        assert!(readable_by(&other, &file).unwrap_err().hint.unwrap().contains("chmod a+x"));
     }
 }

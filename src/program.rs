@@ -7,6 +7,7 @@ use crate::cli::{Speaker, Tool, dialect};
 use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
+use crate::host;
 use crate::oauth::store;
 use crate::tools::{bs, explain, init, lint, login, providers, send, speaker, status, test, verify};
 
@@ -15,7 +16,12 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
     door::guard(|| {
         let words: Vec<OsString> = argv.into_iter().collect();
         match dialect::parse(words.iter().cloned()) {
-            Ok(invocation) => dispatch(&invocation),
+            Ok(mut invocation) => {
+                if host::is_privileged() {
+                    invocation.restrict();
+                }
+                dispatch(&invocation)
+            }
             Err(failure) => send::refuse(&words, &failure),
         }
     })
@@ -46,7 +52,7 @@ fn errand(tool: &Tool, invocation: &Invocation) -> u8 {
         Tool::Status(of) => answered(status::explain(&of.number)),
         Tool::Lint => answered(send::read_standard_input(true).and_then(|message| lint::page(&message))),
         Tool::Init(_) => init::run(),
-        Tool::Explain(of) => match speaker::assume(&of.speaker) {
+        Tool::Explain(of) => match speaker::turn_into(&of.speaker) {
             Ok(caller) => explain::run(invocation, &of.of, &caller),
             Err(failure) => answered(Err(failure)),
         },

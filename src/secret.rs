@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::caller::Caller;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::host;
@@ -81,15 +80,16 @@ impl Source {
         }
     }
 
-    /// Whether `caller` could read it, and what is weak about it; nothing is read and no program runs.
+    /// Whether this process could read it, and what is weak about it; nothing is read and no program runs.
     ///
     /// # Errors
     /// As [`Source::read`], as far as it can be told beforehand.
-    pub fn check(&self, caller: &Caller, strict: bool) -> Result<Vec<&'static str>, Failure> {
+    pub fn check(&self, strict: bool) -> Result<Vec<&'static str>, Failure> {
         let check_file = |path: &Path| {
-            let modes = modes::readable_by(caller, path)?;
-            modes.judge(path, caller.uid, true, strict)?;
-            Ok(modes.weaknesses(caller.uid, true))
+            let uid = nix::unistd::getuid().as_raw();
+            let modes = modes::probe(path).map_err(|error| modes::unreadable(path, &error))?;
+            modes.judge(path, uid, true, strict)?;
+            Ok(modes.weaknesses(uid, true))
         };
         match self {
             Self::Inline(_) | Self::Command(_) => Ok(Vec::new()),
@@ -133,10 +133,9 @@ fn oddity(text: &str) -> Option<&'static str> {
 /// # Errors
 /// As there.
 pub fn read_file(path: &Path, strict: bool, warnings: &mut Vec<String>) -> Result<Secret, Failure> {
-    let gid = nix::unistd::getegid().as_raw();
-    let (mut bytes, modes) = modes::read(path, LIMIT).map_err(|e| match modes::unreadable(path, &e, gid) {
+    let (mut bytes, modes) = modes::read(path, LIMIT).map_err(|e| match modes::unreadable(path, &e) {
         missing if e.kind() == io::ErrorKind::NotFound => {
-            let group = modes::group_name(gid);
+            let group = modes::group_name(nix::unistd::getegid().as_raw());
             missing.hint(format!("as root: install -m 0640 -g {group} /dev/stdin {}", path.display()))
         }
         failure => failure,
@@ -175,9 +174,9 @@ fn credential(name: &str) -> Result<PathBuf, Failure> {
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
         return Err(wrong("is not the name of a credential"));
     }
-    match std::env::var_os("CREDENTIALS_DIRECTORY") {
-        Some(dir) if !host::is_privileged() => Ok(Path::new(&dir).join(name)),
-        _ => Err(wrong("CREDENTIALS_DIRECTORY is not set")
+    match host::variable("CREDENTIALS_DIRECTORY") {
+        Some(dir) => Ok(Path::new(&dir).join(name)),
+        None => Err(wrong("CREDENTIALS_DIRECTORY is not set")
             .hint(format!("the service's unit needs LoadCredential={name}:/path/to/file"))),
     }
 }

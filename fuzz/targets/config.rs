@@ -57,7 +57,7 @@ fn seeds() -> Vec<Vec<u8>> {
 }
 
 fn caller() -> Caller {
-    Caller { uid: 1042, gid: 1042, user: None, home: None, cwd: None, privileged: false }
+    Caller { uid: 1042, gid: 1042, user: None, home: None, cwd: None }
 }
 
 /// The configuration in `text`, or the sentence that says what is wrong with it.

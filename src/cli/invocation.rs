@@ -42,6 +42,18 @@ pub struct Invocation {
     pub argv: Vec<String>,
 }
 
+impl Invocation {
+    /// Takes back what a privileged process does not let its caller choose: configuration, relay, dialogue.
+    pub fn restrict(&mut self) {
+        let taken = [
+            (self.config.take().is_some(), "--config"),
+            (self.relay.take().is_some(), "--relay"),
+            (std::mem::take(&mut self.verbose), "-v"),
+        ];
+        self.ignored.extend(taken.into_iter().filter(|(is_there, _)| *is_there).map(|(_, name)| name.to_owned()));
+    }
+}
+
 /// What a command line asks for.
 #[derive(Clone, Debug, Default)]
 pub enum Mode {

@@ -82,7 +82,12 @@ impl Scope {
         };
         let mut sites = Vec::new();
         for (name, section) in root.sections("site")? {
-            sites.push(shared.read(name, &section, &above, warnings)?);
+            let mut said = Vec::new();
+            let site = shared.read(name, &section, &above, &mut said)?;
+            if site.is_shown_to(standing.caller.uid) {
+                warnings.append(&mut said);
+            }
+            sites.push(site);
         }
         if shared.relays.is_empty() && !sites.is_empty() {
             return Err(root

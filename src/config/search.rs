@@ -15,6 +15,7 @@ use super::setting::Secrets;
 use super::{Config, DefaultSite, Origin, PassedOver, Skipped};
 use crate::caller::Caller;
 use crate::failure::{Failure, Kind};
+use crate::host;
 use crate::modes::{self, Modes};
 use crate::spelling;
 
@@ -34,15 +35,14 @@ pub struct Search<'a> {
 impl Search<'static> {
     /// The places of this process, with the value of `--config`.
     pub fn new(option: Option<PathBuf>) -> Self {
-        Self { option, system: PathBuf::from("/etc/mailchute"), variables: &|name| std::env::var_os(name) }
+        Self { option, system: PathBuf::from("/etc/mailchute"), variables: &host::variable }
     }
 }
 
 impl Search<'_> {
-    /// The site that was asked for: `--site`, else `MAILCHUTE_SITE`, which does not count for a binary
-    /// with a group of its own.
-    pub fn wanted_site(&self, option: Option<&str>, caller: &Caller) -> Option<String> {
-        let variable = || self.variable("MAILCHUTE_SITE", caller)?.into_string().ok();
+    /// The site that was asked for: `--site`, else `MAILCHUTE_SITE`.
+    pub fn wanted_site(&self, option: Option<&str>) -> Option<String> {
+        let variable = || self.variable("MAILCHUTE_SITE")?.into_string().ok();
         option.map(str::to_owned).or_else(variable)
     }
 
@@ -52,10 +52,7 @@ impl Search<'_> {
     /// `Configuration` when there is none or something in it is wrong, `NoPermission` when the caller
     /// may not read it or others may write it.
     pub fn load(&self, caller: &Caller) -> Result<Config, Failure> {
-        let environment = match caller.privileged {
-            true => Ok(None),
-            false => Environment::find(&|name| self.variable(name, caller)),
-        };
+        let environment = Environment::find(&|name| self.variable(name));
         let mut chosen = None;
         let mut passed_over: Vec<PassedOver> = Vec::new();
         for (file, standing) in self.files(caller) {
@@ -90,16 +87,15 @@ impl Search<'_> {
     }
 
     /// A variable that is set and not empty.
-    fn variable(&self, name: &str, caller: &Caller) -> Option<OsString> {
-        if caller.privileged { None } else { (self.variables)(name).filter(|value| !value.is_empty()) }
+    fn variable(&self, name: &str) -> Option<OsString> {
+        (self.variables)(name).filter(|value| !value.is_empty())
     }
 
     /// The files in the order in which they count, each with the reason why it does not.
     fn files(&self, caller: &Caller) -> Vec<(PathBuf, Option<String>)> {
         let mut files = Vec::new();
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
-        let option = self.option.clone().filter(|_| !caller.privileged);
-        if let Some(path) = option.or_else(|| self.variable("MAILCHUTE_CONFIG", caller).map(PathBuf::from)) {
+        if let Some(path) = self.option.clone().or_else(|| self.variable("MAILCHUTE_CONFIG").map(PathBuf::from)) {
             files.push((absolute(path), None));
         }
         let system = self.system.join("config.toml");
@@ -125,12 +121,12 @@ impl Search<'_> {
         let (main, modes) = match only_sites {
             true => (read_main(file, "", caller, &mut warnings)?, None),
             false => {
-                let (source, modes) = read_text(file, caller)?;
+                let (source, modes) = read_text(file)?;
                 modes.judge(file, caller.uid, false, false)?;
                 (read_main(file, &source, caller, &mut warnings)?, Some(modes))
             }
         };
-        let strict = main.strict_modes || caller.privileged;
+        let strict = main.strict_modes || host::is_privileged();
         if let Some(modes) = modes {
             warnings.extend(modes.judge(file, caller.uid, main.holds_secret, strict)?);
         }
@@ -138,11 +134,11 @@ impl Search<'_> {
         match site_files(file) {
             Ok(files) => files.into_iter().for_each(|file| gathered.add(file, caller)),
             Err(e) => {
-                let failure = modes::unreadable(&beside(file), &e, caller.reading_gid());
+                let failure = modes::unreadable(&beside(file), &e);
                 gathered.skip(beside(file), &failure, failure.kind != Kind::NoPermission);
             }
         }
-        gathered.finish(file)
+        gathered.finish(file, caller)
     }
 }
 
@@ -155,8 +151,8 @@ impl Config {
     pub fn parse(file: &Path, source: &str, caller: &Caller) -> Result<Self, Failure> {
         let mut warnings = Vec::new();
         let main = read_main(file, source, caller, &mut warnings)?;
-        let strict = main.strict_modes || caller.privileged;
-        Gathered::new(Origin::File(file.to_owned()), main, warnings, strict).finish(file)
+        let strict = main.strict_modes || host::is_privileged();
+        Gathered::new(Origin::File(file.to_owned()), main, warnings, strict).finish(file, caller)
     }
 }
 
@@ -226,7 +222,10 @@ impl Gathered {
         let scope = read_scope(file, source, standing, &mut warnings)?;
         let judged = modes.judge(file, caller.uid, scope.holds_secret, self.config.strict_modes)?;
         if let Some(site) = scope.sites.iter().find(|site| self.config.site(&site.name).is_some()) {
-            let why = format!("defines site {:?}, which another file defines already", site.name);
+            let why = match site.is_shown_to(caller.uid) {
+                true => format!("defines site {:?}, which another file defines already", site.name),
+                false => "defines a site that another file defines already".to_owned(),
+            };
             return Err(Failure::new(Kind::NoPermission, file.display().to_string(), why));
         }
         self.config.warnings.extend(warnings.into_iter().chain(judged));
@@ -237,7 +236,7 @@ impl Gathered {
     }
 
     /// Settles `default_site` once every site is known.
-    fn finish(self, file: &Path) -> Result<Config, Failure> {
+    fn finish(self, file: &Path, caller: &Caller) -> Result<Config, Failure> {
         let mut config = self.config;
         if config.strict_modes {
             let relays = config.sites.iter_mut().flat_map(|site| &mut site.relays);
@@ -275,6 +274,7 @@ impl Gathered {
                 }
             }
         };
+        config.sites.retain(|site| site.is_shown_to(caller.uid));
         Ok(config)
     }
 }
@@ -286,7 +286,7 @@ fn load_environment(environment: &Environment, caller: &Caller) -> Result<Config
     let standing = Standing { file: None, lone_site: "default", base: None, owner: None, caller };
     let main = Scope::read(&Document::parse(&text, &toml)?, standing, &mut warnings)?;
     let origin = Origin::Environment(environment.variable);
-    Gathered::new(origin, main, warnings, caller.privileged).finish(Path::new(environment.variable))
+    Gathered::new(origin, main, warnings, false).finish(Path::new(environment.variable), caller)
 }
 
 fn read_main(file: &Path, source: &str, caller: &Caller, warnings: &mut Vec<String>) -> Result<Scope, Failure> {
@@ -296,14 +296,18 @@ fn read_main(file: &Path, source: &str, caller: &Caller, warnings: &mut Vec<Stri
 
 fn read_scope(file: &Path, source: &str, standing: Standing<'_>, warnings: &mut Vec<String>) -> Result<Scope, Failure> {
     let text = Text::File(file.to_owned());
-    Scope::read(&Document::parse(&text, source)?, standing, warnings)
+    let caller = standing.caller;
+    let scope = Document::parse(&text, source).and_then(|document| Scope::read(&document, standing, warnings));
+    scope.map_err(|failure| match host::is_privileged() && caller.uid != 0 {
+        // The caller cannot read the file, so it is told nothing of what stands there.
+        true => Failure::new(failure.kind, file.display().to_string(), "has a mistake, which only root is shown")
+            .hint("as root: mailchute explain"),
+        false => failure,
+    })
 }
 
-fn read_text(file: &Path, caller: &Caller) -> Result<(Zeroizing<String>, Modes), Failure> {
-    if caller.uid != nix::unistd::geteuid().as_raw() {
-        modes::readable_by(caller, file)?;
-    }
-    let (mut bytes, modes) = modes::read(file, LIMIT).map_err(|e| modes::unreadable(file, &e, caller.reading_gid()))?;
+fn read_text(file: &Path) -> Result<(Zeroizing<String>, Modes), Failure> {
+    let (mut bytes, modes) = modes::read(file, LIMIT).map_err(|e| modes::unreadable(file, &e))?;
     match String::from_utf8(std::mem::take(&mut *bytes)) {
         Ok(text) => Ok((Zeroizing::new(text), modes)),
         Err(e) => {
@@ -318,11 +322,13 @@ fn read_text(file: &Path, caller: &Caller) -> Result<(Zeroizing<String>, Modes),
 /// What the caller wrote is not read with a group that the caller has not: it could name another site's
 /// secret, and a server of its own to tell it to.
 fn read_site(file: &Path, caller: &Caller) -> Result<(Zeroizing<String>, Modes), Failure> {
-    let (source, modes) = read_text(file, caller)?;
+    let (source, modes) = read_text(file)?;
     let why = match modes.uid {
         0 => return Ok((source, modes)),
         uid if uid != caller.uid => format!("is owned by uid {uid}, neither root nor the caller"),
-        uid if caller.privileged => format!("is owned by uid {uid}, and a set-group-id binary takes root's files only"),
+        uid if host::is_privileged() => {
+            format!("is owned by uid {uid}, and a set-group-id binary takes root's files only")
+        }
         _ => return Ok((source, modes)),
     };
     Err(Failure::new(Kind::NoPermission, file.display().to_string(), why))

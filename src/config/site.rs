@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::relay::Relay;
 use crate::address::{Address, Mailbox};
 use crate::exit::Scheme;
+use crate::host;
 
 /// The uid no process has: stands for a configured user who does not exist.
 pub const NOBODY: u32 = u32::MAX;
@@ -82,6 +83,18 @@ impl SenderPattern {
         let below = || domain.strip_suffix(&self.domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
         let listed = if self.subdomains { below() } else { domain == self.domain };
         listed && self.local.as_ref().is_none_or(|local| local == address.user())
+    }
+}
+
+impl Site {
+    /// Whether a caller of this uid may use it: root may use all.
+    pub fn is_open_to(&self, uid: u32) -> bool {
+        uid == 0 || self.users.is_empty() || self.users.contains(&uid)
+    }
+
+    /// Whether a caller of this uid may hear of it. A privileged process reads what its caller cannot.
+    pub(super) fn is_shown_to(&self, uid: u32) -> bool {
+        !host::is_privileged() || self.is_open_to(uid)
     }
 }
 

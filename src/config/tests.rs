@@ -57,7 +57,7 @@ impl Host {
     }
 
     fn caller(&self) -> Caller {
-        Caller { home: Some(self.path("home")), privileged: false, ..Caller::current() }
+        Caller { home: Some(self.path("home")), ..Caller::current() }
     }
 
     fn load(&self) -> Result<Config, Failure> {

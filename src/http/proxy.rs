@@ -11,16 +11,16 @@ use crate::host;
 /// # Errors
 /// `Configuration`: the variable names no proxy.
 pub(super) fn from_environment(relay: &Relay) -> Result<Option<Relay>, Failure> {
-    let Place::Tcp { host, .. } = &relay.place else { return Ok(None) };
-    if relay.proxy.is_some() || relay.tls == TlsMode::None || host::is_privileged() {
+    let Place::Tcp { host: of, .. } = &relay.place else { return Ok(None) };
+    if relay.proxy.is_some() || relay.tls == TlsMode::None {
         return Ok(None);
     }
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let variable = |name: &str| host::variable(name)?.into_string().ok().filter(|value| !value.is_empty());
     let either = |lower: &'static str, upper: &'static str| {
         variable(lower).map(|value| (lower, value)).or_else(|| variable(upper).map(|value| (upper, value)))
     };
     let Some((name, text)) = either("https_proxy", "HTTPS_PROXY") else { return Ok(None) };
-    if either("no_proxy", "NO_PROXY").is_some_and(|(_, list)| is_excepted(host, &list)) {
+    if either("no_proxy", "NO_PROXY").is_some_and(|(_, list)| is_excepted(of, &list)) {
         return Ok(None);
     }
     let text = if text.contains("://") { text } else { format!("http://{text}") };

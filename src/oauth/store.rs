@@ -19,6 +19,7 @@ use crate::config::relay::{Grant, OAuth};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::hex;
+use crate::host;
 use crate::modes;
 use crate::secret::{self, Secret};
 
@@ -167,7 +168,7 @@ impl Store {
     /// `CannotCreate`: there is no place for one.
     pub fn of(oauth: &OAuth, caller: &Caller) -> Result<Self, Failure> {
         let cannot = |why: &str| Failure::new(Kind::CannotCreate, PLACE, why);
-        if caller.privileged && !oauth.needs_person() {
+        if host::is_privileged() && !oauth.needs_person() {
             // It came from a secret that the caller may not read.
             return Err(cannot("with a set-group-id binary, only a person's login is kept"));
         }
@@ -213,7 +214,7 @@ impl Store {
         let (text, found) = match modes::read(&self.file, secret::LIMIT) {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(modes::unreadable(&self.file, &error, nix::unistd::getegid().as_raw())),
+            Err(error) => return Err(modes::unreadable(&self.file, &error)),
         };
         for warning in found.judge(&self.file, self.uid, true, strict)? {
             if !warnings.contains(&warning) {

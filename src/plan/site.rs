@@ -95,11 +95,6 @@ fn pick<'c>(sites: &[&'c Site], caller: &Caller, senders: &[&Address], listed: b
 }
 
 impl Site {
-    /// Whether a caller of this uid may use it: root may use all.
-    pub fn is_open_to(&self, uid: u32) -> bool {
-        uid == 0 || self.users.is_empty() || self.users.contains(&uid)
-    }
-
     /// Refuses everything while the site is `disabled`.
     ///
     /// # Errors
@@ -168,7 +163,7 @@ mod tests {
 
     fn caller(uid: u32, cwd: &str) -> Caller {
         let cwd = Some(cwd.into());
-        Caller { uid, gid: uid, user: None, home: None, cwd, privileged: false }
+        Caller { uid, gid: uid, user: None, home: None, cwd }
     }
 
     /// The chosen site, or the reason why there is none.

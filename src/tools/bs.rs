@@ -43,7 +43,7 @@ pub(crate) fn serve(invocation: &Invocation) -> u8 {
     let hand_over = Arc::default();
     let run = Run::new(invocation, &caller, &hand_over);
     let host_name = host::name();
-    let show = invocation.verbose && !caller.privileged;
+    let show = invocation.verbose;
     let begin = |relay: &Relay| {
         run.set_relay(relay);
         show.then(show_on_stderr)
@@ -185,7 +185,7 @@ impl Desk<'_> {
             let said = mail.reverse_path.as_ref();
             let wishes =
                 Wishes { reverse_path: Some(said.map_or("<>".to_owned(), ToString::to_string)), ..house.wishes() };
-            let wanted = house.search.wanted_site(house.invocation.site.as_deref(), house.caller);
+            let wanted = house.search.wanted_site(house.invocation.site.as_deref());
             let site = plan::choose_site(config, house.caller, wanted.as_deref(), &wishes, &Header::empty())?.site;
             house.run.set_site(config, site);
             let (reverse_path, repairs) = plan::reverse_path(site, house.caller, house.host_name, said)?;

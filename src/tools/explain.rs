@@ -46,7 +46,7 @@ fn walk(
     source_rows(&config, page);
     let mut message = message()?;
     let wishes = send::wishes(of);
-    let name = search.wanted_site(wanted.site.as_deref(), caller);
+    let name = search.wanted_site(wanted.site.as_deref());
     let selection = plan::choose_site(&config, caller, name.as_deref(), &wishes, message.header())?;
     let site = selection.site;
     *scheme = site.exit_status;
@@ -133,13 +133,13 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     if let Some(warning) = relay.expiry() {
         page.row("", &warning);
     }
-    certificate_rows(relay, caller, strict, page);
+    certificate_rows(relay, strict, page);
     if let Some(oauth) = &relay.oauth {
         oauth_rows(relay, oauth, caller, strict, page);
     }
     if let Some(interface) = &relay.api {
         for (key, source) in &interface.credentials {
-            source_row(key, source, caller, strict, page);
+            source_row(key, source, strict, page);
         }
         return;
     }
@@ -155,16 +155,16 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     }
     sources.extend(login.secret.as_ref().map(|source| ("secret", source)));
     for (what, source) in sources {
-        source_row(what, source, caller, strict, page);
+        source_row(what, source, strict, page);
     }
 }
 
 /// The files that TLS is spoken with, where they are not the system's.
-fn certificate_rows(relay: &Relay, caller: &Caller, strict: bool, page: &mut Page) {
+fn certificate_rows(relay: &Relay, strict: bool, page: &mut Page) {
     let mut certificates = |what: &str, path: &Path| {
-        let verdict = match modes::readable_by(caller, path) {
+        let verdict = match modes::probe(path) {
             Ok(_) => "readable".to_owned(),
-            Err(failure) => unusable(failure),
+            Err(error) => unusable(modes::unreadable(path, &error)),
         };
         page.row("", &format!("{what} from file {}: {verdict}", path.display()));
     };
@@ -173,7 +173,7 @@ fn certificate_rows(relay: &Relay, caller: &Caller, strict: bool, page: &mut Pag
     }
     if let Some(own) = &relay.client_cert {
         certificates("client certificate", &own.certificate);
-        source_row("client key", &Source::File(own.key.clone()), caller, strict, page);
+        source_row("client key", &Source::File(own.key.clone()), strict, page);
     }
 }
 
@@ -187,7 +187,7 @@ fn oauth_rows(relay: &Relay, oauth: &OAuth, caller: &Caller, strict: bool, page:
     };
     page.row("", &format!("access token from {} {how}", oauth.token_endpoint.url));
     for (key, source) in oauth.secrets() {
-        source_row(key, source, caller, strict, page);
+        source_row(key, source, strict, page);
     }
     let kept = match Store::of(oauth, caller) {
         Ok(store) => store.describe(&oauth.scope, strict),
@@ -197,8 +197,8 @@ fn oauth_rows(relay: &Relay, oauth: &OAuth, caller: &Caller, strict: bool, page:
 }
 
 /// Where `what` is read from, and whether this caller can.
-fn source_row(what: &str, source: &Source, caller: &Caller, strict: bool, page: &mut Page) {
-    let verdict = match source.check(caller, strict) {
+fn source_row(what: &str, source: &Source, strict: bool, page: &mut Page) {
+    let verdict = match source.check(strict) {
         Ok(_) if matches!(source, Source::Command(_)) => "run when a message is sent".to_owned(),
         Ok(warnings) if warnings.is_empty() => "readable".to_owned(),
         Ok(warnings) => format!("readable, but {}", warnings.join("; ")),

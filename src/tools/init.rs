@@ -5,10 +5,11 @@ use crate::config::init_from_environment;
 use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
+use crate::host;
 
 /// Prints the file on standard output.
 pub fn run() -> u8 {
-    let failure = match init_from_environment(&|name| std::env::var_os(name), &Caller::current()) {
+    let failure = match init_from_environment(&host::variable, &Caller::current()) {
         Ok(Some(text)) => match door::say(&text) {
             Ok(()) => return exit::OK,
             Err(error) => Failure::new(Kind::Io, "standard output", error.to_string()),

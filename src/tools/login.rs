@@ -22,6 +22,7 @@ use crate::door;
 use crate::door::signals;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
+use crate::host;
 use crate::oauth;
 use crate::oauth::code::Authorization;
 use crate::oauth::device::Device;
@@ -74,7 +75,7 @@ fn say(text: &str) -> Result<(), Failure> {
 fn candidates(invocation: &Invocation, caller: &Caller) -> Result<(Config, Vec<Candidate>), Failure> {
     let search = Search::new(invocation.config.clone());
     let config = search.load(caller)?;
-    let site = search.wanted_site(invocation.site.as_deref(), caller);
+    let site = search.wanted_site(invocation.site.as_deref());
     let candidates = choice::candidates(&config, caller, site.as_deref())?;
     Ok((config, candidates))
 }
@@ -92,7 +93,7 @@ fn log_in(invocation: &Invocation, login: &Login, caller: &Caller) -> Result<(),
     let mut warnings = config.warnings;
     let tokens = if oauth.needs_person() {
         let client = Client::of(relay, oauth, Deadline::after(ANSWER), &mut warnings)?;
-        let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
+        let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| host::variable(name).is_some());
         let flow = login::flow(oauth, login.flow(), std::io::stdin().is_terminal(), has_display)?;
         let sharing = choice::sharing(&candidates, caller, &store);
         let scopes = std::iter::once(oauth).chain(sharing.iter().map(|(_, oauth)| *oauth));

@@ -23,7 +23,7 @@ pub(crate) fn deliver(invocation: &Invocation) -> u8 {
     let caller = Caller::current();
     let hand_over = Arc::default();
     let run = Run::new(invocation, &caller, &hand_over);
-    let show = (invocation.verbose && !caller.privileged).then_some(show_on_stderr as fn() -> Sink);
+    let show = invocation.verbose.then_some(show_on_stderr as fn() -> Sink);
     let result = match read_standard_input(!invocation.ignore_dots) {
         Ok(message) => submit(invocation, &caller, &run, &hand_over, message, show),
         Err(failure) => {
@@ -75,7 +75,7 @@ pub(crate) fn submit(
     let config = search.load(caller)?;
     run.set_config(&config);
     let wishes = wishes(invocation);
-    let wanted = search.wanted_site(invocation.site.as_deref(), caller);
+    let wanted = search.wanted_site(invocation.site.as_deref());
     let site = plan::choose_site(&config, caller, wanted.as_deref(), &wishes, message.header())?.site;
     run.set_site(&config, site);
     let host_name = host::name();

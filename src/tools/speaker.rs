@@ -1,59 +1,86 @@
 //! `--as USER --cwd DIR`: the subcommands stand in for another caller.
 
-use nix::unistd::{Gid, Uid, getegid, getgid, getuid, initgroups, setgroups, setresgid, setresuid, setuid};
+use std::ffi::CString;
+
+use nix::unistd::{Gid, Uid, User, getegid, getgid, getuid, initgroups, setgroups, setresgid, setresuid, setuid};
 
 use crate::caller::Caller;
 use crate::cli::Speaker;
 use crate::failure::{Failure, Kind};
 
-/// As [`assume`], but only by becoming that caller.
+/// Becomes the caller that `speaker` names, for good: what can be read then is what that user can read.
 ///
 /// # Errors
-/// `NoPermission`: this process is somebody else and may not. Otherwise as there.
+/// `Usage`: no such user, or no such directory. `NoPermission`: only root becomes another. `System`: the rights
+/// cannot be given up.
 pub(crate) fn turn_into(speaker: &Speaker) -> Result<Caller, Failure> {
-    let caller = assume(speaker)?;
-    match caller.uid == getuid().as_raw() {
-        true => Ok(caller),
-        false => Err(Failure::new(Kind::NoPermission, "--as", "only root can act as another user")
-            .hint("put `sudo` in front of the command")),
-    }
-}
-
-/// Becomes the caller that `speaker` names. Root gives up its rights for good, so that what can be read
-/// is what that user can read; anybody else only looks at file modes.
-///
-/// # Errors
-/// `Usage`: no such user, or no such directory. `System`: the rights cannot be given up.
-pub(crate) fn assume(speaker: &Speaker) -> Result<Caller, Failure> {
-    let Some(user) = &speaker.user else {
-        enter(speaker)?;
-        return Ok(Caller::current());
-    };
-    let caller = Caller::of(user, speaker.cwd.as_deref())?;
-    if !getuid().is_root() || caller.uid == 0 {
-        return Ok(caller);
-    }
-    let (uid, gid) = (Uid::from_raw(caller.uid), Gid::from_raw(caller.gid));
-    let name = caller.user.as_deref().and_then(|name| std::ffi::CString::new(name).ok());
-    let groups = match name {
-        Some(name) => initgroups(&name, gid),
-        None => setgroups(&[gid]),
-    };
-    // A group of the binary's own stays, as it does when that user runs it.
-    let own = if getegid() == getgid() { gid } else { getegid() };
-    groups
-        .and_then(|()| setresgid(gid, own, own))
-        .and_then(|()| setresuid(uid, uid, uid))
-        .map_err(|error| Failure::new(Kind::System, user, format!("cannot act as this user: {error}")))?;
-    if setuid(Uid::from_raw(0)).is_ok() {
-        return Err(Failure::new(Kind::System, user, "root's rights cannot be given up"));
+    if let Some(user) = &speaker.user {
+        let account = Account::find(user)?;
+        match account.uid == getuid() {
+            true => {}
+            false if getuid().is_root() => account.become_it(user)?,
+            false => {
+                return Err(Failure::new(Kind::NoPermission, "--as", "only root can act as another user")
+                    .hint("put `sudo` in front of the command"));
+            }
+        }
     }
     enter(speaker)?;
     Ok(Caller::current())
+}
+
+/// Who to become.
+struct Account {
+    uid: Uid,
+    gid: Gid,
+    name: Option<CString>,
+}
+
+impl Account {
+    /// The account of this name or uid; a uid without a passwd entry is one, too.
+    fn find(user: &str) -> Result<Self, Failure> {
+        let number = user.parse().ok().map(Uid::from_raw);
+        let entry = User::from_name(user).ok().flatten();
+        match (entry.or_else(|| User::from_uid(number?).ok().flatten()), number) {
+            (Some(entry), _) => Ok(Self { uid: entry.uid, gid: entry.gid, name: CString::new(entry.name).ok() }),
+            (None, Some(uid)) => Ok(Self { uid, gid: Gid::from_raw(uid.as_raw()), name: None }),
+            (None, None) => Err(Failure::new(Kind::Usage, user, "no such user")),
+        }
+    }
+
+    fn become_it(&self, user: &str) -> Result<(), Failure> {
+        let groups = match &self.name {
+            Some(name) => initgroups(name, self.gid),
+            None => setgroups(&[self.gid]),
+        };
+        // A group of the binary's own stays, as it does when that user runs it.
+        let own = if getegid() == getgid() { self.gid } else { getegid() };
+        groups
+            .and_then(|()| setresgid(self.gid, own, own))
+            .and_then(|()| setresuid(self.uid, self.uid, self.uid))
+            .map_err(|error| Failure::new(Kind::System, user, format!("cannot act as this user: {error}")))?;
+        match setuid(Uid::from_raw(0)) {
+            Ok(()) => Err(Failure::new(Kind::System, user, "root's rights cannot be given up")),
+            Err(_) => Ok(()),
+        }
+    }
 }
 
 fn enter(speaker: &Speaker) -> Result<(), Failure> {
     let Some(dir) = &speaker.cwd else { return Ok(()) };
     std::env::set_current_dir(dir)
         .map_err(|error| Failure::new(Kind::Usage, dir.display().to_string(), format!("cannot be entered: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uid_without_an_entry_is_an_account_and_a_name_without_one_is_not() {
+        let account = Account::find("3999999999").unwrap();
+        assert_eq!((account.uid.as_raw(), account.gid.as_raw(), account.name), (3_999_999_999, 3_999_999_999, None));
+        assert_eq!(Account::find("0").unwrap().name.as_deref(), Some(c"root"));
+        assert_eq!(Account::find("no such user").err().map(|failure| failure.kind), Some(Kind::Usage));
+    }
 }

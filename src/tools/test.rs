@@ -26,7 +26,7 @@ pub fn run(invocation: &Invocation, test: &Test, caller: &Caller) -> u8 {
     let run = Run::new(invocation, caller, &hand_over);
     let wanted =
         Invocation { from_header: true, reverse_path: test.from.clone().map(ReversePath::Typed), ..invocation.clone() };
-    let show = (!caller.privileged).then_some(show_on_stdout as fn() -> Sink);
+    let show = (!host::is_privileged()).then_some(show_on_stdout as fn() -> Sink);
     let message = compose(test, &run.id())
         .and_then(|octets| Message::read(&mut octets.as_slice(), false))
         .and_then(|message| send::submit(&wanted, caller, &run, &hand_over, message, show));

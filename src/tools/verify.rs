@@ -31,7 +31,7 @@ fn lines(invocation: &Invocation, caller: &Caller, scheme: &mut Scheme) -> Resul
     let config = search.load(caller)?;
     let mut message = Message::read(&mut &b"\n"[..], false)?;
     let wishes = send::wishes(invocation);
-    let wanted = search.wanted_site(invocation.site.as_deref(), caller);
+    let wanted = search.wanted_site(invocation.site.as_deref());
     let site = plan::choose_site(&config, caller, wanted.as_deref(), &wishes, message.header())?.site;
     *scheme = site.exit_status;
     let plan = plan::make(site, caller, &host::name(), &wishes, invocation.relay.as_deref(), &mut message)?;

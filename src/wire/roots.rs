@@ -15,6 +15,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
 use crate::failure::{Failure, Kind};
+use crate::host;
 use crate::modes;
 use crate::outcome::Stage;
 
@@ -71,8 +72,8 @@ impl Bundle {
     ///
     /// # Errors
     /// There are none, or what a variable names cannot be read.
-    pub(super) fn of_system(privileged: bool) -> Result<Self, Failure> {
-        let variable = |name| env::var_os(name).filter(|value| !privileged && !value.is_empty());
+    pub(super) fn of_system() -> Result<Self, Failure> {
+        let variable = |name| host::variable(name).filter(|value| !value.is_empty());
         let file = variable("SSL_CERT_FILE").map(PathBuf::from);
         let directories = variable("SSL_CERT_DIR");
         if file.is_some() || directories.is_some() {
@@ -226,7 +227,7 @@ fn files_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// The failure for a certificate file that could not be read.
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    modes::unreadable(path, error, nix::unistd::getegid().as_raw()).at(Stage::Tls)
+    modes::unreadable(path, error).at(Stage::Tls)
 }
 
 #[cfg(test)]

@@ -219,3 +219,104 @@ fn a_callers_own_site_file_cannot_borrow_the_group() {
         assert!(thief.finish().is_empty(), "the secret was given away");
     });
 }
+
+/// Everything of another site's that its caller must not read, and of the caller's own that must not count.
+const UNHEARD: [&str; 9] =
+    [SECRET, "carol", "theirs", "theirs.example", "third.example", "hots", "61043", "nobody-of-that-name", "planted"];
+
+/// The host of [`a_hostile_caller_learns_and_moves_nothing`]: the caller's site, another one, and a file with a mistake.
+fn two_sites(host: &Host<'_>, ours: &Server, theirs: &Server) {
+    let lines = format!(
+        "{}[relay.theirs]\nhost = \"127.0.0.1\"\nport = {}\nusername = \"carol@theirs.example\"\npassword = '{SECRET}'\n\
+         [site.shop]\nuser = \"shop\"\nrelay = \"main\"\n\
+         [site.other]\nuser = [61043, \"nobody-of-that-name\"]\nrelay = \"theirs\"\n",
+        relay(ours, &inline()),
+        theirs.port()
+    );
+    host.write_as(MAIN, &lines, 0o640, (0, GROUP));
+    let mistake = "[relay.third]\nhots = \"third.example\"\n";
+    host.write_as("/etc/mailchute/sites.d/third.toml", mistake, 0o640, (0, GROUP));
+}
+
+#[test]
+fn a_hostile_caller_learns_and_moves_nothing() {
+    Host::run(&USERS, |host| {
+        let (binary, ours, theirs, planted) = (binary(host), server(), server(), Server::new().start());
+        two_sites(host, &ours, &theirs);
+        let lines = format!("[relay.planted]\nhost = \"127.0.0.1\"\nport = {}\n", planted.port());
+        let file = host.write_as("/home/shop/planted.toml", &lines, 0o644, (SHOP, SHOP));
+        host.write_as("/home/shop/.config/mailchute/config.toml", &lines, 0o644, (SHOP, SHOP));
+        let url = format!("smtp://127.0.0.1:{}", planted.port());
+        let call = |words: &[&str]| {
+            let call = call(&binary).env("MAILCHUTE_URL", &url).env("MAILCHUTE_CONFIG", &file);
+            call.env("MAILCHUTE_SITE", "other").env("HOME", "/home/shop").args(words.iter().copied())
+        };
+        let planted_file = file.to_str().unwrap();
+        // Words, and the status they end with.
+        for (words, status) in [
+            (&["test", "--to", "bob@example.net"][..], 0),
+            (&["test", "--to", "bob@example.net", "--as", "shop"], 0),
+            (&["test", "--to", "bob@example.net", "--as", "61042"], 0),
+            (&["test", "--to", "bob@example.net", "--as", "shop", "--config", planted_file], 0),
+            (&["test", "--to", "bob@example.net", "--as", "shop", "--relay", "theirs"], 0),
+            (&["test", "--to", "bob@example.net", "--as", "root"], 77),
+            (&["test", "--to", "bob@example.net", "--as", "0"], 77),
+            (&["test", "--to", "bob@example.net", "--as", "61043"], 77),
+            (&["test", "--to", "bob@example.net", "--site", "other"], 77),
+            (&["explain", "-i", "bob@example.net"], 0),
+            (&["explain", "--as", "shop", "-i", "bob@example.net"], 0),
+            (&["explain", "--as", "shop", "--config", planted_file, "-i", "bob@example.net"], 0),
+            (&["explain", "--as", "shop", "--relay", "theirs", "-i", "bob@example.net"], 0),
+            (&["explain", "--as", "root", "-i", "bob@example.net"], 77),
+            (&["explain", "--as", "61043", "-i", "bob@example.net"], 77),
+            (&["explain", "--site", "other", "-i", "bob@example.net"], 77),
+            (&["login"], 78),
+            (&["login", "--as", "shop", "--config", planted_file], 78),
+            (&["login", "--status"], 78),
+            (&["login", "--status", "--as", "shop"], 78),
+            (&["login", "--status", "--as", "root"], 77),
+            (&["login", "--status", "--site", "other"], 77),
+            (&["-bv", "bob@example.net"], 0),
+            (&["--config", planted_file, "-bv", "bob@example.net"], 0),
+            (&["--relay", "theirs", "-bv", "bob@example.net"], 0),
+            (&["--site", "other", "-bv", "bob@example.net"], 77),
+            (&["--config", planted_file, "--relay", "theirs", "-v", "-i", "bob@example.net"], 0),
+            (&["--site", "other", "-i", "bob@example.net"], 77),
+            (&["lint"], 0),
+            (&["init", "--from-env"], 78),
+            (&["providers"], 0),
+            (&["status", "154"], 0),
+        ] {
+            let run = call(words).run();
+            run.expect_status(status);
+            for unheard in UNHEARD.into_iter().filter(|unheard| !words.contains(unheard)) {
+                let is_named = |text: &str| text.replace(planted_file, "").contains(unheard);
+                assert!(!is_named(&run.stdout) && !is_named(&run.stderr), "{words:?}: {unheard}\n{}", run.report());
+            }
+        }
+        // One by each `test` that ends well, one by `-i`, each through the caller's own relay.
+        assert_eq!((ours.finish().len(), theirs.finish().len(), planted.finish().len()), (6, 0, 0));
+    });
+}
+
+#[test]
+fn root_is_told_what_its_users_are_not() {
+    Host::run(&USERS, |host| {
+        let (binary, ours, theirs) = (binary(host), server(), server());
+        two_sites(host, &ours, &theirs);
+        let run = Mailchute::new(&binary).args(["explain", "-i", "bob@example.net"]).stdin(MESSAGE).run();
+        run.expect_status(77);
+        assert!(
+            run.stdout.contains("third.toml:2: ") && run.stdout.contains("nobody-of-that-name"),
+            "{}",
+            run.report()
+        );
+        host.write_as(MAIN, "[relay.main]\nhots = \"x\"\n", 0o640, (0, GROUP));
+        let run = send(&binary);
+        run.expect_status(78);
+        run.expect_stderr("mailchute: /etc/mailchute/config.toml: has a mistake, which only root is shown *");
+        let run = Mailchute::new(&binary).args(["explain", "-i", "bob@example.net"]).stdin(MESSAGE).run();
+        run.expect_status(78);
+        run.expect_stderr("mailchute: /etc/mailchute/config.toml:2: *");
+    });
+}

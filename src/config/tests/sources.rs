@@ -62,17 +62,6 @@ fn a_file_that_was_asked_for_has_to_exist() {
 }
 
 #[test]
-fn a_group_of_its_own_leaves_only_the_system_file() {
-    let host = Host::new().file("mine.toml", RELAY).variable("MAILCHUTE_URL", "smtps://env.example");
-    let caller = Caller { privileged: true, ..host.caller() };
-    assert!(host.load_for(&caller, Some(&host.path("mine.toml"))).is_err());
-    let host = host.file("etc/config.toml", RELAY);
-    let config = host.load_for(&caller, Some(&host.path("mine.toml"))).unwrap();
-    assert_eq!(config.origin, Origin::File(host.path("etc/config.toml")));
-    assert!(config.strict_modes);
-}
-
-#[test]
 fn another_users_file_in_the_home_does_not_count() {
     let host = Host::new().file("home/.config/mailchute/config.toml", RELAY);
     let caller = Caller { uid: 3_999_999_999, user: None, ..host.caller() };

@@ -72,7 +72,7 @@ pub(super) fn find(
 }
 
 fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    host::variable(name)?.into_string().ok().filter(|value| !value.is_empty())
 }
 
 fn insert(keys: &mut Keys, id: String, secret: String, token: Option<String>) {

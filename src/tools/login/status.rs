@@ -115,7 +115,7 @@ fn describe(
         );
     }
     for (_, source) in oauth.secrets() {
-        source.check(caller, relay.strict_modes).map_err(failed)?;
+        source.check(relay.strict_modes).map_err(failed)?;
     }
     Ok(())
 }
