@@ -5,7 +5,9 @@ use std::sync::Arc;
 use mailchute::envelope::{Dsn, Envelope};
 use mailchute::failure::Kind;
 use mailchute::message::Message;
-use mailchute::providers::api::{self, Api, Mail, Response};
+use mailchute::providers;
+use mailchute::providers::api::parts::Parts;
+use mailchute::providers::api::{Api, Entry, Mail, Response};
 use mailchute::reply::TEXT_LIMIT;
 
 use super::{Target, assert_printable, octets};
@@ -51,9 +53,12 @@ const STATUSES: &[u16] =
 
 /// Every API with the least settings it takes.
 fn apis() -> Vec<Arc<dyn Api>> {
-    let read = |entry: &api::Entry, text: &str| entry.read(toml::de::ValueDeserializer::parse(text).ok()?).ok();
+    let read = |entry: &Entry, text: &str| entry.read(toml::de::ValueDeserializer::parse(text).ok()?).ok();
     let least = ["{}", "{ domain = 'mg.example.com' }"];
-    api::all().filter_map(|entry| least.iter().find_map(|text| read(entry, text))).collect()
+    providers::all()
+        .filter_map(|provider| provider.api)
+        .filter_map(|entry| least.iter().find_map(|text| read(entry, text)))
+        .collect()
 }
 
 fn check(input: &[u8]) -> u64 {
@@ -73,7 +78,7 @@ fn check(input: &[u8]) -> u64 {
 fn parts(message: &[u8], envelope: &Envelope) -> u64 {
     let Ok(message) = Message::read(&mut { message }, false) else { return 1 };
     let mail = Mail { envelope, message: &message, endpoint: "https://x.example", now: jiff::Timestamp::UNIX_EPOCH };
-    let parts = match mail.parts() {
+    let parts = match Parts::of(&mail) {
         Ok(parts) => parts,
         Err(failure) => {
             assert_eq!(failure.kind, Kind::Data);

@@ -5,7 +5,7 @@ use super::url::Url;
 use super::url_relay::{UrlRelay, failure};
 use crate::failure::Failure;
 use crate::providers::Provider;
-use crate::providers::api::{self, Entry};
+use crate::providers::api::Entry;
 
 /// The variable.
 pub(super) const VARIABLE: &str = "MAILER_DSN";
@@ -71,7 +71,7 @@ fn relay(dsn: &str, warnings: &mut Vec<String>) -> Result<Option<Vec<Setting>>, 
     let query = std::mem::take(&mut url.query);
     let smtps = url.scheme.ends_with("smtps");
     let api = url.scheme.split_once('+').filter(|(_, transport)| matches!(*transport, "api" | "https"));
-    let api = api.and_then(|(word, _)| api::find(Provider::find(word)?.id));
+    let api = api.and_then(|(word, _)| Provider::find(word)?.api);
     let options: Vec<_> = query.iter().filter_map(|(key, value)| option(key, value, smtps, api).transpose()).collect();
     let options = options.into_iter().collect::<Result<Vec<_>, Failure>>()?;
     let tls_is_given = options.iter().any(|option| matches!(option, Said::Setting(key, _) if key == "tls"));

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use zeroize::Zeroizing;
 
 use super::document::{Document, Text};
+use super::relay::credentials::lone_key;
 use super::scope::{Scope, Standing};
 use super::setting::{Secrets, Setting, Value, list, typed};
 use super::url::Url;
@@ -13,7 +14,6 @@ use super::url_relay::{UrlRelay, failure};
 use super::{dsn, site::policy};
 use crate::caller::Caller;
 use crate::failure::Failure;
-use crate::providers::Provider;
 
 /// Environment variables by name; those set to nothing count as unset.
 pub(super) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -97,11 +97,8 @@ impl Environment {
                 value => value,
             }),
         );
-        let key = relay
-            .api
-            .and_then(|api| api.credentials.first())
-            .map(|first| first.key)
-            .or(relay.provider.map(Provider::key));
+        let key =
+            relay.api.and_then(|api| api.credentials.first()).map(|first| first.key).or(relay.provider.map(lone_key));
         // A client's secrets, where access tokens are got.
         let (password, key) = match query.iter().any(|(key, _)| key == "client_id") {
             true => ("client_secret", "refresh_token"),

@@ -1,6 +1,6 @@
 //! A relay as configured: a named place to submit through, with its credentials.
 
-mod credentials;
+pub(super) mod credentials;
 pub(super) mod endpoint;
 mod interface;
 pub(super) mod login;
@@ -19,6 +19,7 @@ use crate::providers::Provider;
 use crate::providers::api::{Api, Entry};
 use crate::secret::{Secret, Source};
 
+pub use crate::providers::TlsMode;
 pub use oauth::{Grant, OAuth};
 
 /// One `[relay.NAME]`, defaults and preset filled in.
@@ -154,17 +155,6 @@ pub struct Endpoint {
     pub tls: TlsMode,
 }
 
-/// When TLS begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsMode {
-    /// From the first octet (RFC 8314).
-    Implicit,
-    /// After STARTTLS (RFC 3207), which must be offered.
-    StartTls,
-    /// Never: loopback and unix sockets, or on explicit wish without credentials.
-    None,
-}
-
 /// A SASL mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
@@ -215,8 +205,8 @@ pub enum SecretKind {
     Password,
     /// A bearer token: XOAUTH2, OAUTHBEARER.
     Token,
-    /// An AWS secret access key, from which the SMTP password of `region` is derived.
-    AwsSecretKey {
+    /// What the provider's SMTP password of `region` is derived from (an AWS secret access key).
+    Underived {
         /// The region.
         region: String,
     },

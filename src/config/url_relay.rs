@@ -2,12 +2,13 @@
 
 use zeroize::Zeroizing;
 
+use super::relay::credentials::lone_key;
 use super::relay::endpoint::is_loopback;
 use super::setting::{Setting, Value};
 use super::url::Url;
 use crate::failure::{Failure, Kind};
-use crate::providers::api::{self, Entry};
-use crate::providers::{self, Provider, UserName, amazon_ses};
+use crate::providers::api::Entry;
+use crate::providers::{self, Provider, TlsMode, UserName};
 use crate::spelling;
 
 /// One relay's settings, while they are gathered.
@@ -44,10 +45,10 @@ impl UrlRelay {
                 let provider = Provider::find(word).ok_or_else(|| unknown_scheme(variable, word))?;
                 relay.provider = Some(provider);
                 relay.put("provider", provider.id);
-                let implicit = provider.ports.iter().any(|port| port.tls == super::relay::TlsMode::Implicit);
+                let implicit = provider.ports.iter().any(|port| port.tls == TlsMode::Implicit);
                 match transport {
                     "api" | "https" => {
-                        relay.api = api::find(provider.id);
+                        relay.api = provider.api;
                         relay.put("via", "api");
                     }
                     "smtps" if implicit && url.port.is_none() && !tls_is_given => relay.put("tls", "implicit"),
@@ -91,10 +92,10 @@ impl UrlRelay {
             }
             return;
         }
-        let lone_key = self.provider.is_some_and(|p| matches!(p.username, UserName::Word(_) | UserName::Secret));
+        let is_lone = self.provider.is_some_and(|p| matches!(p.username, UserName::Word(_) | UserName::Secret));
         match (url.username, url.password) {
-            (Some(key), None) if lone_key => {
-                let name = self.provider.map_or("token", Provider::key);
+            (Some(key), None) if is_lone => {
+                let name = self.provider.map_or("token", lone_key);
                 self.set(name, Value::Text(Zeroizing::new(key)));
             }
             (username, password) => {
@@ -102,9 +103,9 @@ impl UrlRelay {
                     self.put("username", &username);
                 }
                 if let Some(password) = password {
-                    let derive =
-                        self.provider.is_some_and(|p| p.id == "amazon-ses") && !amazon_ses::is_smtp_password(&password);
-                    self.set(if derive { "secret_access_key" } else { "password" }, Value::Text(password));
+                    let derived = self.provider.and_then(|provider| provider.derived);
+                    let other = derived.filter(|derived| !(derived.is_made)(&password)).map(|derived| derived.from);
+                    self.set(other.unwrap_or("password"), Value::Text(password));
                 }
             }
         }
@@ -140,7 +141,7 @@ pub(super) fn failure(variable: &str, why: impl Into<String>) -> Failure {
 }
 
 fn unknown_scheme(variable: &str, scheme: &str) -> Failure {
-    let known = ["smtp", "smtps", "lmtp"].into_iter().chain(providers::all().iter().flat_map(Provider::words));
+    let known = ["smtp", "smtps", "lmtp"].into_iter().chain(providers::all().flat_map(Provider::words));
     let failure = failure(variable, format!("unknown scheme {scheme:?}"));
     match spelling::nearest(scheme, known) {
         Some(near) => failure.hint(format!("did you mean {near:?}?")),

@@ -23,8 +23,8 @@ pub(super) fn refused(said: &Said<'_>) -> Option<String> {
     if takes_token || (relay.api.is_some() && relay.provider.is_some_and(|provider| provider.bearer)) {
         return Some(for_token(relay));
     }
-    if let Some(interface) = &relay.api {
-        let wanted = interface.entry.wanted();
+    if let Some(provider) = relay.provider.filter(|_| relay.api.is_some()) {
+        let wanted = provider.api_credentials();
         return Some(filled(
             &format!("check {wanted} at {{provider}}: its HTTP API does not take what SMTP takes"),
             relay,
@@ -123,7 +123,7 @@ const SMTP_AUTH_IS_OFF: &str =
     "SMTP AUTH is switched off for this tenant or mailbox: Set-CASMailbox -SmtpClientAuthenticationDisabled $false";
 
 fn has_derived_password(said: &Said<'_>) -> bool {
-    said.relay.login.as_ref().is_some_and(|login| matches!(login.kind, SecretKind::AwsSecretKey { .. }))
+    said.relay.login.as_ref().is_some_and(|login| matches!(login.kind, SecretKind::Underived { .. }))
 }
 
 /// The next step where a tenant takes no passwords.

@@ -89,7 +89,7 @@ pub fn submit(job: &Job<'_>, deadline: Deadline, trace: &mut Trace, hand_over: &
 /// Refuses before anything is sent what the provider says it never takes.
 fn check(job: &Job<'_>) -> Result<(), Failure> {
     let entry = job.interface.entry;
-    let name = job.relay.provider.map_or(entry.id, |provider| provider.name);
+    let name = job.relay.provider.map_or("this API", |provider| provider.name);
     let count = job.envelope.forward_paths.len();
     if let Some(most) = entry.recipients.filter(|most| count > *most) {
         let text = format!("{name} takes {most} recipients a message, this one has {count}");

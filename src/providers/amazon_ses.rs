@@ -7,15 +7,40 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::password::REGIONS;
-pub use self::password::{is_smtp_password, smtp_password};
 use self::signature::Signer;
 use super::api::{Api, Cloud, Credential, Entry, Keys, Mail, Piece, Request, Response};
+use super::preset::{Derived, Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry = Entry {
+pub(super) static PROVIDER: Provider = Provider {
+    id: "amazon-ses",
+    name: "Amazon SES",
+    aliases: &["ses", "aws-ses", "aws", "amazon"],
+    host: "email-smtp.{region}.amazonaws.com",
+    regions: password::REGIONS,
+    default_region: Some("us-east-1"),
+    ports: &[implicit(465), implicit(2465), starttls(587), starttls(2587), starttls(25)],
+    username: UserName::Given("access_key_id"),
+    secrets: &["secret_access_key", "password"],
+    derived: Some(&Derived {
+        from: "secret_access_key",
+        make: password::smtp_password,
+        is_made: password::is_smtp_password,
+    }),
+    api: Some(&ENTRY),
+    notes: &[
+        "secret_access_key is a long-term IAM key; the SMTP password of the region is derived from it",
+        "password takes an SMTP password made in the console",
+        "50 recipients and 40 MB a message; lines over 1000 octets are refused",
+        "a new account sends to verified recipients only, 200 a day",
+    ],
+    unverified: &["which regions offer SMTP"],
+    ..Provider::PRESET
+};
+
+static ENTRY: Entry = Entry {
     credentials: &[
         Credential::optional("access_key_id"),
         Credential::optional("secret_access_key"),
@@ -25,7 +50,7 @@ pub(super) static ENTRY: Entry = Entry {
     recipients: Some(50),
     // 40 MB after base64.
     size: Some(30 << 20),
-    ..Entry::of::<AmazonSes>("amazon-ses")
+    ..Entry::of::<AmazonSes>()
 };
 
 #[derive(Debug, Deserialize)]

@@ -13,14 +13,34 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Parts, Person};
 use super::api::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
+use super::preset::{Provider, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry = Entry {
+pub(super) static PROVIDER: Provider = Provider {
+    id: "azure-communication",
+    name: "Azure Communication Services Email",
+    aliases: &["acs", "azure-email", "azure"],
+    host: "smtp.azurecomm.net",
+    ports: &[starttls(587), starttls(25)],
+    username: UserName::Joined(&["resource", "client_id", "tenant_id"]),
+    secrets: &["client_secret", "password"],
+    auth: &["LOGIN", "PLAIN"],
+    api: Some(&ENTRY),
+    notes: &[
+        "by SMTP, the user name is RESOURCE|CLIENT_ID|TENANT_ID of the Entra application",
+        "by API, a message is accepted once Azure has it: refusals show in the resource's logs",
+        "by API, the sender's display name is the one set at Azure",
+    ],
+    unverified: &["AUTH mechanisms", "user names made per resource", "50 recipients, 10 MB"],
+    ..Provider::PRESET
+};
+
+static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("access_key")],
     url: &["resource", "access_key"],
-    ..Entry::of::<Azure>("azure-communication")
+    ..Entry::of::<Azure>()
 };
 
 const PATH: &str = "/emails:send?api-version=2025-09-01";
@@ -108,7 +128,7 @@ impl Api for Azure {
     }
 
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
-        let mut parts = mail.parts()?;
+        let mut parts = Parts::of(mail)?;
         if parts.from.name.is_some() {
             // It is set at Azure, for each sender.
             parts.not_carried.push("the From field's display name".into());

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Mailbox, Parts, Person, cannot};
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::api::parts::{Mailbox, Parts, Person};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
+use super::preset::{Provider, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -13,8 +14,24 @@ use crate::outcome::Outcome;
 /// How many characters a display name may have.
 const NAME: usize = 70;
 
-pub(super) static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("api_key")], recipients: Some(99), ..Entry::of::<Brevo>("brevo") };
+pub(super) static PROVIDER: Provider = Provider {
+    id: "brevo",
+    name: "Brevo",
+    aliases: &["sendinblue", "sib"],
+    host: "smtp-relay.brevo.com",
+    ports: &[implicit(465), starttls(587), starttls(2525)],
+    secrets: &["smtp_key", "password"],
+    api: Some(&ENTRY),
+    notes: &[
+        "the SMTP key is not the API key",
+        "by API: 99 recipients a message, one Reply-To address, and no images inside the text",
+    ],
+    unverified: &["STARTTLS on 587 and 2525", "message size limit"],
+    ..Provider::PRESET
+};
+
+static ENTRY: Entry =
+    Entry { credentials: &[Credential::needed("api_key")], recipients: Some(99), ..Entry::of::<Brevo>() };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,7 +101,7 @@ impl Api for Brevo {
     }
 
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
-        let mut parts = mail.parts()?;
+        let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         self.check(&parts)?;
         let request = Request::json("/v3/smtp/email", &self.body(&parts)?)?;

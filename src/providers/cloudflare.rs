@@ -3,14 +3,30 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::cannot;
 use super::api::request::segment;
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, Sender};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, Sender, cannot};
+use super::preset::{Provider, UserName, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry = Entry {
+pub(super) static PROVIDER: Provider = Provider {
+    id: "cloudflare",
+    name: "Cloudflare Email Service",
+    aliases: &["cloudflare-email"],
+    host: "smtp.mx.cloudflare.net",
+    ports: &[implicit(465)],
+    username: UserName::Word("api_token"),
+    secrets: &["token", "password"],
+    api: Some(&ENTRY),
+    notes: &[
+        "50 recipients and 5 MB a message, 25 MB to verified addresses",
+        "a 250 reply without a Message-ID can mean that every recipient is suppressed",
+    ],
+    ..Provider::PRESET
+};
+
+static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("token")],
     url: &["account_id", "token"],
     raw: true,
@@ -19,7 +35,7 @@ pub(super) static ENTRY: Entry = Entry {
     recipients: Some(50),
     // What verified addresses may be sent; for all others the service itself says no beyond 5 MiB.
     size: Some(25 << 20),
-    ..Entry::of::<Cloudflare>("cloudflare")
+    ..Entry::of::<Cloudflare>()
 };
 
 #[derive(Debug, Deserialize)]

@@ -4,14 +4,26 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Parts, Person, cannot};
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::api::parts::{Parts, Person};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
+use super::preset::{Provider, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("api_key")], ..Entry::of::<ElasticEmail>("elastic-email") };
+pub(super) static PROVIDER: Provider = Provider {
+    id: "elastic-email",
+    name: "Elastic Email",
+    aliases: &["elasticemail", "elastic"],
+    host: "smtp.elasticemail.com",
+    ports: &[implicit(465)],
+    api: Some(&ENTRY),
+    notes: &["by API: no images inside the text"],
+    unverified: &["other ports (2525 is commonly used)", "size limits", "the API's error texts"],
+    ..Provider::PRESET
+};
+
+static ENTRY: Entry = Entry { credentials: &[Credential::needed("api_key")], ..Entry::of::<ElasticEmail>() };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,7 +95,7 @@ impl Api for ElasticEmail {
     }
 
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
-        let mut parts = mail.parts()?;
+        let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         if parts.attachments.iter().any(|file| file.is_inline) {
             return Err(cannot("an inline image"));

@@ -6,16 +6,55 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
+use super::preset::{AuthorizationServer, Provider, Scopes, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry = Entry {
-    credentials: &[Credential::needed("token")],
-    raw: true,
-    size: Some(35 << 20),
-    ..Entry::of::<Google>("google")
+pub(super) static PROVIDER: Provider = Provider {
+    id: "google",
+    name: "Google Workspace / Gmail",
+    aliases: &["gmail", "google-workspace", "googlemail", "gsuite"],
+    host: "smtp.gmail.com",
+    regions: &[at("workspace-relay", "smtp-relay.gmail.com")],
+    ports: &[implicit(465), starttls(587)],
+    secrets: &["app_password", "password"],
+    bearer: true,
+    authorization: Some(&AUTHORIZATION),
+    auth: &["XOAUTH2", "PLAIN", "LOGIN"],
+    api: Some(&ENTRY),
+    notes: &[
+        "username is the full address, the secret an app password (16 letters)",
+        "access tokens: `mailchute login` (client_id, client_secret), a service account's key, `token`",
+        "by API, To, Cc and Bcc decide who receives: a message that names somebody else is refused",
+    ],
+    unverified: &[
+        "From is replaced by the account's address unless it is a send-as alias",
+        "500 recipients a day (2000 in Workspace), 100 or 500 a message, 25 MB",
+        "how smtp-relay.gmail.com authenticates",
+    ],
+    ..Provider::PRESET
 };
+
+/// Google; the addresses are those of its discovery document.
+static AUTHORIZATION: AuthorizationServer = AuthorizationServer {
+    authorization_endpoint: "https://accounts.google.com/o/oauth2/v2/auth",
+    issuer: Some("https://accounts.google.com"),
+    token_endpoint: "https://oauth2.googleapis.com/token",
+    device_authorization_endpoint: "https://oauth2.googleapis.com/device/code",
+    tenant: None,
+    scope: Scopes { smtp: "https://mail.google.com/", api: "https://www.googleapis.com/auth/gmail.send" },
+    application: None,
+    offline_scope: "",
+    offline_parameters: &[("access_type", "offline"), ("prompt", "consent")],
+    loopback: "127.0.0.1",
+    // "Supports a limited set of scopes", says its page, and mail is none of them.
+    device_flow: false,
+    service_accounts: true,
+};
+
+static ENTRY: Entry =
+    Entry { credentials: &[Credential::needed("token")], raw: true, size: Some(35 << 20), ..Entry::of::<Google>() };
 
 /// A message larger than this is uploaded, in octets: the path for that takes 35 MiB by Google's own description
 /// of the API, the other one says nothing.

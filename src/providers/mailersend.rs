@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Attachment, Mailbox, Parts, Person, cannot};
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::api::parts::{Attachment, Mailbox, Parts, Person};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
+use super::preset::{Provider, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -13,8 +14,21 @@ use crate::outcome::Outcome;
 /// Fields that tell which program wrote the message, and nothing to its reader.
 const OF_THE_WRITER: &[&str] = &["x-mailer", "user-agent", "x-php-originating-script", "x-php-script"];
 
-pub(super) static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("token")], ..Entry::of::<MailerSend>("mailersend") };
+pub(super) static PROVIDER: Provider = Provider {
+    id: "mailersend",
+    name: "MailerSend",
+    host: "smtp.mailersend.net",
+    ports: &[starttls(587)],
+    api: Some(&ENTRY),
+    notes: &[
+        "invalid messages are answered with 450, and never succeed when sent again",
+        "by API: header fields of one's own need a plan that has them (custom_headers = true)",
+    ],
+    unverified: &["port 2525", "25 MB; 50 To, 10 Cc, 10 Bcc"],
+    ..Provider::PRESET
+};
+
+static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], ..Entry::of::<MailerSend>() };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,7 +124,7 @@ impl Api for MailerSend {
     }
 
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
-        let mut parts = mail.parts()?;
+        let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         let own = self.own(&mut parts)?;
         let request = Request::json("/v1/email", &self.body(&parts, &own)?)?;

@@ -8,18 +8,31 @@ use serde::Deserialize;
 
 use super::api::request::segment;
 use super::api::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
+use super::preset::{Provider, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::hex;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry = Entry {
+pub(super) static PROVIDER: Provider = Provider {
+    id: "mailgun",
+    name: "Mailgun",
+    aliases: &["mg"],
+    host: "smtp.mailgun.org",
+    regions: &[at("us", "smtp.mailgun.org"), at("eu", "smtp.eu.mailgun.org")],
+    ports: &[starttls(587), implicit(465), starttls(2525), starttls(25)],
+    api: Some(&ENTRY),
+    notes: &["username is the domain's SMTP login (postmaster@mg.example.com)", "1000 recipients, 25 MB a message"],
+    ..Provider::PRESET
+};
+
+static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("api_key")],
     url: &["api_key", "domain"],
     raw: true,
     recipients: Some(1000),
     size: Some(25 << 20),
-    ..Entry::of::<Mailgun>("mailgun")
+    ..Entry::of::<Mailgun>()
 };
 
 #[derive(Debug, Deserialize)]

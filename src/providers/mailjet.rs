@@ -8,14 +8,25 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Attachment, Parts, Person};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::preset::{Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry = Entry {
-    credentials: &[Credential::needed("api_key"), Credential::needed("secret_key")],
-    ..Entry::of::<Mailjet>("mailjet")
+pub(super) static PROVIDER: Provider = Provider {
+    id: "mailjet",
+    name: "Mailjet",
+    host: "in-v3.mailjet.com",
+    ports: &[starttls(587), implicit(465), starttls(25)],
+    username: UserName::Given("api_key"),
+    secrets: &["secret_key", "password"],
+    api: Some(&ENTRY),
+    unverified: &["15 MB and 50 recipients a message"],
+    ..Provider::PRESET
 };
+
+static ENTRY: Entry =
+    Entry { credentials: &[Credential::needed("api_key"), Credential::needed("secret_key")], ..Entry::of::<Mailjet>() };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -141,7 +152,7 @@ impl Api for Mailjet {
     }
 
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
-        let mut parts = mail.parts()?;
+        let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         let body = Body { messages: [self.item(&parts)?], sandbox_mode: self.sandbox };
         let login = STANDARD.encode(format!("{}:{}", keys.get("api_key")?, keys.get("secret_key")?));

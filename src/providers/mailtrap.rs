@@ -7,12 +7,26 @@ use serde::{Deserialize, Serialize};
 use super::api::parts::{Attachment, Mailbox, Parts};
 use super::api::request::segment;
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::preset::{Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("token")], ..Entry::of::<Mailtrap>("mailtrap") };
+pub(super) static PROVIDER: Provider = Provider {
+    id: "mailtrap",
+    name: "Mailtrap",
+    host: "live.smtp.mailtrap.io",
+    regions: &[at("live", "live.smtp.mailtrap.io"), at("sandbox", "sandbox.smtp.mailtrap.io")],
+    ports: &[starttls(587)],
+    username: UserName::Word("api"),
+    secrets: &["token", "password"],
+    api: Some(&ENTRY),
+    notes: &["by API, region = \"bulk\" is the bulk stream; region = \"sandbox\" wants inbox_id"],
+    unverified: &["ports 2525 and 25", "limits", "the API's sandbox path"],
+    ..Provider::PRESET
+};
+
+static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], ..Entry::of::<Mailtrap>() };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,7 +111,7 @@ impl Api for Mailtrap {
     }
 
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
-        let parts = mail.parts()?;
+        let parts = Parts::of(mail)?;
         let request = Request::json(self.path()?, &self.body(&parts)?)?;
         Ok(request.bearer(keys.get("token")?).warn(parts.warnings()))
     }

@@ -6,17 +6,31 @@
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::preset::{Provider, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 use crate::reply::Reply;
 
-pub(super) static ENTRY: Entry = Entry {
-    credentials: &[Credential::needed("api_key")],
-    raw: true,
-    seven_bit: true,
-    ..Entry::of::<Mandrill>("mandrill")
+pub(super) static PROVIDER: Provider = Provider {
+    id: "mandrill",
+    name: "Mandrill (Mailchimp Transactional)",
+    aliases: &["mailchimp-transactional", "mailchimp"],
+    host: "smtp.mandrillapp.com",
+    ports: &[starttls(587)],
+    username: UserName::Word("mailchute"),
+    secrets: &["api_key", "password"],
+    api: Some(&ENTRY),
+    notes: &[
+        "without X-MC-PreserveRecipients the account's default decides whether recipients see one another",
+        "by API, a message to more than 10 recipients is only queued: refusals come later",
+    ],
+    unverified: &["any user name will do", "ports 465, 25, 2525", "25 MB", "the API's error names"],
+    ..Provider::PRESET
 };
+
+static ENTRY: Entry =
+    Entry { credentials: &[Credential::needed("api_key")], raw: true, seven_bit: true, ..Entry::of::<Mandrill>() };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

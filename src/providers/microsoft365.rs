@@ -5,12 +5,57 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::api::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
+use super::preset::{AuthorizationServer, Provider, Scopes, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("token")], raw: true, ..Entry::of::<Microsoft365>("microsoft365") };
+pub(super) static PROVIDER: Provider = Provider {
+    id: "microsoft365",
+    name: "Microsoft 365 / Outlook.com",
+    aliases: &["outlook", "office365", "microsoft", "outlook.com", "hotmail", "exchange-online", "msgraph", "o365"],
+    host: "smtp.office365.com",
+    regions: &[at("consumer", "smtp-mail.outlook.com"), at("legacy-tls", "smtp-legacy.office365.com")],
+    ports: &[starttls(587)],
+    bearer: true,
+    authorization: Some(&AUTHORIZATION),
+    auth: &["XOAUTH2", "LOGIN"],
+    api: Some(&ENTRY),
+    notes: &[
+        "username is the mailbox's address; tokens by `mailchute login`, an application (client_secret), `token`",
+        "password logins are being switched off and answered with 550 5.7.30",
+        "by API, To, Cc and Bcc decide who receives: a message that names somebody else is refused",
+        "by API, a message is accepted before addresses are checked: refusals come back as mail",
+    ],
+    unverified: &[
+        "how far the switch-off of password logins has come",
+        "500 recipients a message",
+        "by API: how large a message may be, and that every tenant takes Bcc out",
+    ],
+    ..Provider::PRESET
+};
+
+/// Microsoft's identity platform, version 2; the addresses are those of its discovery documents.
+static AUTHORIZATION: AuthorizationServer = AuthorizationServer {
+    authorization_endpoint: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/authorize",
+    issuer: None,
+    token_endpoint: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
+    device_authorization_endpoint: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/devicecode",
+    tenant: Some("common"),
+    scope: Scopes { smtp: "https://outlook.office.com/SMTP.Send", api: "https://graph.microsoft.com/Mail.Send" },
+    application: Some(Scopes {
+        smtp: "https://outlook.office365.com/.default",
+        api: "https://graph.microsoft.com/.default",
+    }),
+    offline_scope: "offline_access",
+    offline_parameters: &[],
+    // The port of `localhost` is ignored when it is compared with what is registered.
+    loopback: "localhost",
+    device_flow: true,
+    service_accounts: false,
+};
+
+static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], raw: true, ..Entry::of::<Microsoft365>() };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

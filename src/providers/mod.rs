@@ -1,165 +1,66 @@
-//! The registry of mail providers: what `provider = "..."` stands for.
+//! The mail providers: what `provider = "..."` stands for, one file each.
 //!
-//! A provider reached by SMTP alone is one row of the table; the facts a row holds are checked against
-//! the vendor's own pages or clients, and what is not is listed in its `unverified`.
+//! A provider's file holds all that is known of it: preset, HTTP API, error codes, hints, notes. One reached by SMTP
+//! alone is a preset and nothing else. Nothing here does I/O: the one HTTP exchange is `http`. The facts are checked
+//! against the vendor's own pages or clients, and what is not is listed as `unverified`. `CONTRIBUTING.md` tells how to
+//! add one.
 
-pub mod amazon_ses;
 pub mod api;
-mod authorization;
-mod azure_communication;
-mod brevo;
-mod cloudflare;
-mod elastic_email;
-mod google;
-mod mailersend;
-mod mailgun;
-mod mailjet;
-mod mailtrap;
-mod mandrill;
-mod microsoft365;
-mod postmark;
-mod resend;
-mod scaleway;
-mod sendgrid;
-mod sendlayer;
-mod smtp2go;
-mod smtp_com;
-mod sparkpost;
-mod table;
-mod zeptomail;
+mod preset;
 
-pub use authorization::{AuthorizationServer, Scopes};
+pub use preset::{AuthorizationServer, Derived, Port, Provider, Region, Scopes, TlsMode, UserName};
 
-use crate::config::relay::TlsMode;
+/// A line is a module and the provider that its file describes.
+macro_rules! providers {
+    ($($name:ident,)*) => {
+        $(mod $name;)*
 
-/// A company's mail service, with the facts its SMTP preset is made of.
-#[derive(Debug)]
-pub struct Provider {
-    /// The id of the configuration.
-    pub id: &'static str,
-    /// The company's own name for it.
-    pub name: &'static str,
-    /// Other words `provider` takes for it.
-    pub aliases: &'static [&'static str],
-    /// The SMTP host; `{region}` in it is replaced. Empty: `host` must be configured.
-    pub host: &'static str,
-    /// What `region` may say, and the host it stands for.
-    pub regions: &'static [Region],
-    /// The region taken when none is configured; without one, `host` stands as it is.
-    pub default_region: Option<&'static str>,
-    /// The ports it listens on; the first is the default.
-    pub ports: &'static [Port],
-    /// How the SMTP user name is come by.
-    pub username: UserName,
-    /// The keys that hold the SMTP secret, the natural one first. `password` is always among them.
-    pub secrets: &'static [&'static str],
-    /// Whether `token` may hold an OAuth 2.0 access token for XOAUTH2.
-    pub bearer: bool,
-    /// Where it gives out access tokens, if this program can ask there.
-    pub authorization: Option<&'static AuthorizationServer>,
-    /// Keys that only its HTTP API takes, where that is not in this version; otherwise its entry has them.
-    pub api_keys: &'static [&'static str],
-    /// Mechanisms it is known to offer, the vendor's preferred one first; shown, never a restriction.
-    pub auth: &'static [&'static str],
-    /// What to know before choosing it: limits, peculiar replies.
-    pub notes: &'static [&'static str],
-    /// What no source confirms: configurable, and not to be taken as fact.
-    pub unverified: &'static [&'static str],
+        /// Every provider, in the order the help lists them.
+        static PROVIDERS: &[&Provider] = &[$(&$name::PROVIDER),*];
+
+        /// The names of their files.
+        #[cfg(test)]
+        const FILES: &[&str] = &[$(stringify!($name)),*];
+    };
 }
 
-/// A region, data centre or message kind with a host of its own.
-#[derive(Debug)]
-pub struct Region {
-    /// What `region` says.
-    pub name: &'static str,
-    /// Its host; `None`: the provider's host with the name put in.
-    pub host: Option<&'static str>,
-}
-
-/// A port and the way TLS begins on it.
-#[derive(Debug)]
-pub struct Port {
-    /// The number.
-    pub number: u16,
-    /// When TLS begins.
-    pub tls: TlsMode,
-}
-
-/// How the SMTP user name is come by. `username` in the configuration always goes first.
-#[derive(Debug)]
-pub enum UserName {
-    /// It has to be configured, under this key.
-    Given(&'static str),
-    /// One word for all customers.
-    Word(&'static str),
-    /// The secret itself.
-    Secret,
-    /// These keys, joined with `|`.
-    Joined(&'static [&'static str]),
+providers! {
+    amazon_ses,
+    azure_communication,
+    brevo,
+    cloudflare,
+    elastic_email,
+    fastmail,
+    google,
+    mailersend,
+    mailgun,
+    mailjet,
+    mailtrap,
+    mandrill,
+    microsoft365,
+    postmark,
+    resend,
+    scaleway,
+    sendgrid,
+    sendlayer,
+    smtp_com,
+    smtp2go,
+    sparkpost,
+    zeptomail,
+    zoho_mail,
+    smtp,
 }
 
 impl Provider {
     /// The provider whose id or alias is `word`, in any case.
     pub fn find(word: &str) -> Option<&'static Self> {
-        all().iter().find(|p| p.words().any(|w| w.eq_ignore_ascii_case(word)))
-    }
-
-    /// Its id, then its aliases.
-    pub fn words(&self) -> impl Iterator<Item = &'static str> {
-        std::iter::once(self.id).chain(self.aliases.iter().copied())
-    }
-
-    /// The host for `region`, or for the default region. `None`: no such region, or the host has to be
-    /// configured.
-    pub fn host(&self, region: Option<&str>) -> Option<String> {
-        let Some(region) = region.or(self.default_region) else {
-            return (!self.host.is_empty()).then(|| self.host.to_owned());
-        };
-        match self.regions.iter().find(|r| r.name == region) {
-            Some(Region { host: Some(host), .. }) => Some((*host).to_owned()),
-            Some(Region { host: None, .. }) => Some(self.host.replace("{region}", region)),
-            // A region opened after this table was written: the pattern is the vendor's, so it may be tried.
-            None if self.host.contains("{region}") && is_label(region) => Some(self.host.replace("{region}", region)),
-            None => None,
-        }
-    }
-
-    /// The TLS mode of `port`, where the preset lists it.
-    pub fn tls_of(&self, port: u16) -> Option<TlsMode> {
-        self.ports.iter().find(|p| p.number == port).map(|p| p.tls)
-    }
-
-    /// The keys to write for a login by SMTP, for a reader: `api_key`, `username and password`.
-    pub fn credentials(&self) -> String {
-        let secret = self.secrets.first().copied().unwrap_or("password");
-        let or_token = match (self.authorization, self.bearer) {
-            (Some(_), _) => ", client_id or token",
-            (None, true) => " or token",
-            (None, false) => "",
-        };
-        match &self.username {
-            UserName::Word(_) | UserName::Secret => secret.to_owned(),
-            UserName::Joined(parts) => format!("{} and {secret}", parts.join(", ")),
-            UserName::Given(key) => format!("{key} and {secret}{or_token}"),
-        }
-    }
-
-    /// The key that a lone token or API key belongs to (`MAILCHUTE_KEY`).
-    pub fn key(&self) -> &'static str {
-        let natural = self.secrets.iter().find(|k| **k != "password");
-        let of_api = || api::find(self.id).and_then(|entry| entry.url_key(0)).or(self.api_keys.first().copied());
-        natural.copied().or(self.bearer.then_some("token")).or_else(of_api).unwrap_or("token")
+        all().find(|p| p.words().any(|w| w.eq_ignore_ascii_case(word)))
     }
 }
 
 /// Every provider, in the order the help lists them.
-pub fn all() -> &'static [Provider] {
-    table::PROVIDERS
-}
-
-/// Letters, digits and hyphens only: nothing that could lead the name elsewhere.
-fn is_label(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+pub fn all() -> impl Iterator<Item = &'static Provider> {
+    PROVIDERS.iter().copied()
 }
 
 #[cfg(test)]
@@ -168,7 +69,7 @@ mod tests {
 
     #[test]
     fn no_word_stands_for_two_providers() {
-        let mut words: Vec<_> = all().iter().flat_map(Provider::words).collect();
+        let mut words: Vec<_> = all().flat_map(Provider::words).collect();
         let count = words.len();
         words.sort_unstable();
         words.dedup();
@@ -186,6 +87,36 @@ mod tests {
             }
             for region in provider.regions {
                 assert!(!provider.host(Some(region.name)).unwrap().contains('{'), "{}", provider.id);
+            }
+        }
+    }
+
+    /// The modules are made by a macro, so that the compiler would not miss a file.
+    #[test]
+    fn every_provider_is_a_file_a_line_and_a_fixture() {
+        let folder = |name: &str| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        let entries = std::fs::read_dir(folder("src/providers")).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = entries.filter(|path| path.is_file() && !path.ends_with("mod.rs")).collect();
+        files.sort();
+        let stems: Vec<_> = files.iter().map(|path| path.file_stem().unwrap().to_str().unwrap()).collect();
+        let mut lines = FILES.to_vec();
+        lines.sort_unstable();
+        assert_eq!(stems, lines, "each file of src/providers has a line in mod.rs");
+        for (provider, file) in all().zip(FILES) {
+            assert_eq!(provider.id, file.replace('_', "-"), "the id is the name of the file");
+            let kind = if provider.api.is_some() { "providers" } else { "presets" };
+            let fixture = folder("tests").join(kind).join(format!("{}.case", provider.id));
+            assert!(fixture.exists(), "{} is missing", fixture.display());
+        }
+    }
+
+    #[test]
+    fn an_api_asks_for_something_and_reads_nothing_twice() {
+        for (provider, entry) in all().filter_map(|provider| Some((provider, provider.api?))) {
+            assert!(provider.api_keys.is_empty(), "{}: the keys of its API are those of its settings", provider.id);
+            assert!(!entry.credentials.is_empty(), "{}", provider.id);
+            for credential in entry.credentials {
+                assert!(!entry.keys().contains(&credential.key), "{}: {} is read twice", provider.id, credential.key);
             }
         }
     }

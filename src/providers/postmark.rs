@@ -5,12 +5,32 @@ use serde::{Deserialize, Serialize};
 use super::api::parts::{Parts, joined};
 use super::api::response::names;
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::preset::{Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("token")], recipients: Some(50), ..Entry::of::<Postmark>("postmark") };
+pub(super) static PROVIDER: Provider = Provider {
+    id: "postmark",
+    name: "Postmark",
+    aliases: &["postmarkapp"],
+    host: "smtp.postmarkapp.com",
+    regions: &[at("broadcast", "smtp-broadcasts.postmarkapp.com")],
+    ports: &[starttls(587), starttls(2525), starttls(25)],
+    username: UserName::Secret,
+    secrets: &["token", "password"],
+    api: Some(&ENTRY),
+    notes: &[
+        "token is the server API token; an SMTP token is a pair for username and password",
+        "no implicit TLS: port 465 hangs",
+        "50 recipients a message",
+    ],
+    unverified: &["AUTH mechanisms", "10 MB"],
+    ..Provider::PRESET
+};
+
+static ENTRY: Entry =
+    Entry { credentials: &[Credential::needed("token")], recipients: Some(50), ..Entry::of::<Postmark>() };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,7 +98,7 @@ impl Api for Postmark {
     }
 
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
-        let mut parts = mail.parts()?;
+        let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         let body = self.body(&parts);
         let request = Request::json("/email", &body)?;

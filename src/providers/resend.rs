@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Attachment, Parts, Person, at_most};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::preset::{Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -41,8 +42,24 @@ const EXTENSIONS: &[(&str, &[&str])] = &[
     ("video/mp4", &["mp4"]),
 ];
 
-pub(super) static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("api_key")], ..Entry::of::<Resend>("resend") };
+pub(super) static PROVIDER: Provider = Provider {
+    id: "resend",
+    name: "Resend",
+    host: "smtp.resend.com",
+    ports: &[implicit(465), implicit(2465), starttls(587), starttls(2587), starttls(25)],
+    username: UserName::Word("resend"),
+    secrets: &["api_key", "password"],
+    api: Some(&ENTRY),
+    notes: &[
+        "50 recipients in To",
+        "an attachment whose name does not fit its type drops the mail silently; by API the name decides",
+        "by API, the same message again within 24 hours is answered again and not sent again",
+    ],
+    unverified: &["40 MB"],
+    ..Provider::PRESET
+};
+
+static ENTRY: Entry = Entry { credentials: &[Credential::needed("api_key")], ..Entry::of::<Resend>() };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,7 +125,7 @@ impl Api for Resend {
     }
 
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
-        let mut parts = mail.parts()?;
+        let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         at_most(50, &parts.to, "To")?;
         parts.ascii_addresses()?;

@@ -2,17 +2,32 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Mailbox, Parts, cannot, joined};
+use super::api::parts::{Mailbox, Parts, joined};
 use super::api::request::segment;
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
+use super::preset::{Provider, UserName, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry = Entry {
+pub(super) static PROVIDER: Provider = Provider {
+    id: "scaleway",
+    name: "Scaleway Transactional Email",
+    aliases: &["scaleway-tem", "tem"],
+    host: "smtp.tem.scw.cloud",
+    ports: &[implicit(465)],
+    username: UserName::Given("project_id"),
+    secrets: &["secret_key", "password"],
+    api: Some(&ENTRY),
+    notes: &["the API takes no inline images and no addresses outside ASCII"],
+    unverified: &["ports 587, 2465, 2587", "size and attachment limits", "a least length of subject and text"],
+    ..Provider::PRESET
+};
+
+static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("secret_key")],
     url: &["project_id", "secret_key"],
-    ..Entry::of::<Scaleway>("scaleway")
+    ..Entry::of::<Scaleway>()
 };
 
 #[derive(Debug, Deserialize)]
@@ -95,7 +110,7 @@ impl Api for Scaleway {
     // Short subjects and texts were refused once (under 10 characters); whether they still are is the
     // service's to say.
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
-        let parts = mail.parts()?;
+        let parts = Parts::of(mail)?;
         if parts.attachments.iter().any(|file| file.is_inline) {
             return Err(cannot("an inline image"));
         }

@@ -6,15 +6,28 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Parts, Person};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::preset::{Provider, UserName, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry = Entry {
-    credentials: &[Credential::needed("api_key")],
-    recipients: Some(1000),
-    ..Entry::of::<SendGrid>("sendgrid")
+pub(super) static PROVIDER: Provider = Provider {
+    id: "sendgrid",
+    name: "SendGrid",
+    aliases: &["twilio-sendgrid"],
+    host: "smtp.sendgrid.net",
+    regions: &[at("global", "smtp.sendgrid.net"), at("eu", "smtp.eu.sendgrid.net")],
+    ports: &[starttls(587), implicit(465), starttls(2525), starttls(25)],
+    username: UserName::Word("apikey"),
+    secrets: &["api_key", "password"],
+    api: Some(&ENTRY),
+    notes: &["1000 recipients a message", "10 connections at a time from one host"],
+    unverified: &["smtp.eu.sendgrid.net", "30 MB"],
+    ..Provider::PRESET
 };
+
+static ENTRY: Entry =
+    Entry { credentials: &[Credential::needed("api_key")], recipients: Some(1000), ..Entry::of::<SendGrid>() };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,7 +138,7 @@ impl Api for SendGrid {
     }
 
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
-        let mut parts = mail.parts()?;
+        let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         let request = Request::json("/v3/mail/send", &self.body(&parts)?)?;
         Ok(request.bearer(keys.get("api_key")?).warn(parts.warnings()))

@@ -4,17 +4,33 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Attachment, Mailbox, Parts, Person, at_most, cannot};
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::api::parts::{Attachment, Mailbox, Parts, Person, at_most};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
+use super::preset::{Provider, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry = Entry {
+pub(super) static PROVIDER: Provider = Provider {
+    id: "sendlayer",
+    name: "SendLayer",
+    aliases: &["send-layer"],
+    host: "smtp.sendlayer.net",
+    ports: &[starttls(587)],
+    api: Some(&ENTRY),
+    notes: &[
+        "the SMTP user name and password come from the dashboard and are not the API key",
+        "by API: 10 recipients in To, 10 in Cc, 5 in Bcc, 10 MB a message",
+    ],
+    unverified: &["AUTH mechanisms", "ports 465 and 2525", "images inside the text by API"],
+    ..Provider::PRESET
+};
+
+static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("api_key")],
     recipients: Some(25),
     size: Some(10 << 20),
-    ..Entry::of::<SendLayer>("sendlayer")
+    ..Entry::of::<SendLayer>()
 };
 
 #[derive(Debug, Deserialize)]
@@ -97,7 +113,7 @@ impl Api for SendLayer {
     }
 
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
-        let mut parts = mail.parts()?;
+        let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         at_most(10, &parts.to, "To")?;
         at_most(10, &parts.cc, "Cc")?;

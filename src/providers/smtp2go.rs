@@ -5,12 +5,37 @@ use serde_json::Value;
 
 use super::api::parts::{Attachment, Parts, Person, joined};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::preset::{Provider, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("api_key")], ..Entry::of::<Smtp2go>("smtp2go") };
+pub(super) static PROVIDER: Provider = Provider {
+    id: "smtp2go",
+    name: "SMTP2GO",
+    host: "mail.smtp2go.com",
+    regions: &[
+        at("us", "mail-us.smtp2go.com"),
+        at("eu", "mail-eu2.smtp2go.com"),
+        at("eu-uk", "mail-eu.smtp2go.com"),
+        at("au", "mail-au.smtp2go.com"),
+    ],
+    ports: &[
+        implicit(465),
+        implicit(8465),
+        implicit(443),
+        starttls(2525),
+        starttls(8025),
+        starttls(587),
+        starttls(80),
+        starttls(25),
+    ],
+    api: Some(&ENTRY),
+    unverified: &["AUTH mechanisms", "50 MB and 100 recipients a message", "the API's answers about senders"],
+    ..Provider::PRESET
+};
+
+static ENTRY: Entry = Entry { credentials: &[Credential::needed("api_key")], ..Entry::of::<Smtp2go>() };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,7 +133,7 @@ impl Api for Smtp2go {
     }
 
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
-        let mut parts = mail.parts()?;
+        let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         let request = Request::json("/v3/email/send", &body(&parts))?;
         Ok(request.header("X-Smtp2go-Api-Key", keys.get("api_key")?).warn(parts.warnings()))

@@ -5,19 +5,31 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::api::parts::cannot;
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
+use super::preset::{Provider, implicit, starttls};
 use crate::address::read_list;
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry = Entry {
-    credentials: &[Credential::needed("api_key")],
-    raw: true,
-    seven_bit: true,
-    ..Entry::of::<SmtpCom>("smtp-com")
+pub(super) static PROVIDER: Provider = Provider {
+    id: "smtp-com",
+    name: "SMTP.com",
+    aliases: &["smtpcom", "smtp.com"],
+    host: "send.smtp.com",
+    ports: &[implicit(465), starttls(2525), starttls(25), starttls(25025)],
+    api: Some(&ENTRY),
+    notes: &[
+        "username and password are those of a sender (channel)",
+        "some accounts have a host of their own: host = \"NAME.smtp.com\"",
+        "by API: channel is the name of the sender",
+    ],
+    unverified: &["port 587", "size and recipient limits", "8-bit content by API"],
+    ..Provider::PRESET
 };
+
+static ENTRY: Entry =
+    Entry { credentials: &[Credential::needed("api_key")], raw: true, seven_bit: true, ..Entry::of::<SmtpCom>() };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

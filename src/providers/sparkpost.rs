@@ -2,19 +2,38 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::cannot;
 use super::api::response::names;
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, Sender};
+use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, Sender, cannot};
+use super::preset::{Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::{Answer, Outcome, Stage};
 
-pub(super) static ENTRY: Entry = Entry {
+pub(super) static PROVIDER: Provider = Provider {
+    id: "sparkpost",
+    name: "SparkPost",
+    aliases: &["messagebird-sparkpost", "bird-email"],
+    host: "smtp.sparkpostmail.com",
+    regions: &[at("us", "smtp.sparkpostmail.com"), at("eu", "smtp.eu.sparkpostmail.com")],
+    ports: &[starttls(587), starttls(2525)],
+    username: UserName::Word("SMTP_Injection"),
+    secrets: &["api_key", "password"],
+    auth: &["LOGIN", "PLAIN"],
+    api: Some(&ENTRY),
+    notes: &[
+        "the API key needs the grant \"Send via SMTP\"",
+        "a sending domain that is not set up is answered with 550 5.7.1",
+    ],
+    unverified: &["20 MB"],
+    ..Provider::PRESET
+};
+
+static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("api_key")],
     raw: true,
     seven_bit: true,
     sender: Sender::Carried,
-    ..Entry::of::<SparkPost>("sparkpost")
+    ..Entry::of::<SparkPost>()
 };
 
 #[derive(Debug, Deserialize)]

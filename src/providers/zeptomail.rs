@@ -6,12 +6,27 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Attachment, Parts, Person};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::preset::{Provider, UserName, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 
-pub(super) static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("token")], ..Entry::of::<ZeptoMail>("zeptomail") };
+pub(super) static PROVIDER: Provider = Provider {
+    id: "zeptomail",
+    name: "Zoho ZeptoMail",
+    aliases: &["zoho-zeptomail", "transmail"],
+    host: "smtp.zeptomail.com",
+    regions: &[at("com", "smtp.zeptomail.com"), at("eu", "smtp.zeptomail.eu"), at("in", "smtp.zeptomail.in")],
+    ports: &[starttls(587), implicit(465)],
+    username: UserName::Word("emailapikey"),
+    secrets: &["token", "password"],
+    api: Some(&ENTRY),
+    notes: &["token is the send-mail token of one agent", "transactional mail only"],
+    unverified: &["SMTP hosts of other data centres", "API hosts: endpoint takes another", "size limits"],
+    ..Provider::PRESET
+};
+
+static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], ..Entry::of::<ZeptoMail>() };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -144,7 +159,7 @@ impl Api for ZeptoMail {
     }
 
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
-        let parts = mail.parts()?;
+        let parts = Parts::of(mail)?;
         let request = Request::json("/v1.1/email", &self.body(&parts)?)?;
         let token = format!("Zoho-enczapikey {}", keys.get("token")?);
         Ok(request.header("Authorization", token).warn(parts.warnings()))

@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::config::relay::TlsMode;
 use crate::failure::{Failure, Kind};
-use crate::providers::api::{self, Entry, Sender};
-use crate::providers::{self, Port, Provider, UserName};
+use crate::providers::api::{Entry, Sender};
+use crate::providers::{self, Port, Provider, TlsMode, UserName};
 use crate::reply::printable;
 
 /// The registry as an aligned table, or the provider `id` (an alias will do) in full.
@@ -17,7 +16,7 @@ pub fn show(id: Option<&str>) -> Result<String, Failure> {
     Provider::find(word).map(page).ok_or_else(|| {
         let failure = Failure::new(Kind::Usage, printable(word.as_bytes(), 100), "no such provider");
         let likeness = |id: &str| strsim::jaro_winkler(&word.to_lowercase(), id);
-        let ids = providers::all().iter().flat_map(Provider::words);
+        let ids = providers::all().flat_map(Provider::words);
         match ids.max_by(|one, other| likeness(one).total_cmp(&likeness(other))) {
             Some(near) if likeness(near) > 0.8 => failure.hint(format!("did you mean `{near}`?")),
             _ => failure.hint("`mailchute providers` lists them; any other takes host, username and password"),
@@ -30,8 +29,7 @@ const HEAD: [&str; 8] =
     ["provider =", "name", "SMTP server", "SMTP login", "API takes", "API login", "API sender", "API limits"];
 
 fn table() -> String {
-    let rows: Vec<[String; 8]> =
-        std::iter::once(HEAD.map(str::to_owned)).chain(providers::all().iter().map(row)).collect();
+    let rows: Vec<[String; 8]> = std::iter::once(HEAD.map(str::to_owned)).chain(providers::all().map(row)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; 8] = std::array::from_fn(width);
     let mut out = String::new();
@@ -49,7 +47,7 @@ fn table() -> String {
 
 fn row(provider: &Provider) -> [String; 8] {
     let mark = if provider.unverified.is_empty() { "" } else { "*" };
-    let entry = api::find(provider.id);
+    let entry = provider.api;
     let of_api = |say: fn(&Entry) -> String| entry.map_or_else(|| "-".to_owned(), say);
     [
         format!("{}{mark}", provider.id),
@@ -57,7 +55,7 @@ fn row(provider: &Provider) -> [String; 8] {
         server(provider),
         provider.credentials(),
         of_api(|entry| takes(entry).to_owned()),
-        of_api(Entry::wanted),
+        entry.map_or_else(|| "-".to_owned(), |_| provider.api_credentials()),
         of_api(|entry| carries(entry).to_owned()),
         of_api(limits),
     ]
@@ -99,9 +97,9 @@ fn page(provider: &Provider) -> String {
     line("user name", &user_name(&provider.username));
     line("secret", &provider.secrets.join(" or "));
     line("access token", if provider.bearer { "token (XOAUTH2)" } else { "" });
-    if let Some(entry) = api::find(provider.id) {
+    if let Some(entry) = provider.api {
         line("API takes", &format!("the {}, reverse-path {}", takes(entry), carries(entry)));
-        line("API login", &entry.wanted());
+        line("API login", &provider.api_credentials());
         line("API settings", &entry.keys().join(", "));
         line("API limits", &limits(entry));
     } else {

@@ -10,12 +10,10 @@ use std::process::{Command, Stdio};
 
 use mailchute::caller::Caller;
 use mailchute::cli::options::{LETTERS, LONGS, MODES};
-use mailchute::config::relay::TlsMode;
 use mailchute::config::{Config, Search};
 use mailchute::exit::{self, Scheme};
 use mailchute::failure::Kind;
-use mailchute::providers::api;
-use mailchute::providers::{self, Provider, UserName};
+use mailchute::providers::{self, Provider, TlsMode, UserName};
 use testkit::Scratch;
 
 use crate::setup::{MESSAGE, mailchute};
@@ -34,7 +32,7 @@ fn read(path: &str) -> String {
 #[test]
 fn the_readmes_table_of_providers_is_the_registry() {
     let mut table = "| `provider` | Service | SMTP server | by SMTP | by its API |\n|---|---|---|---|---|\n".to_owned();
-    for provider in providers::all().iter().filter(|provider| !provider.host.is_empty()) {
+    for provider in providers::all().filter(|provider| !provider.host.is_empty()) {
         let port = &provider.ports[0];
         let tls = if port.tls == TlsMode::StartTls { " STARTTLS" } else { "" };
         let _ = writeln!(
@@ -58,7 +56,7 @@ fn the_readmes_table_of_providers_is_the_registry() {
 
 /// The keys to write for the API, and whether it takes the message or fields.
 fn by_api(provider: &Provider) -> String {
-    let Some(entry) = api::find(provider.id) else { return String::new() };
+    let Some(entry) = provider.api else { return String::new() };
     let keys = entry.wanted_keys().into_iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
     let or = if provider.authorization.is_some() { "`client_id` or " } else { "" };
     format!("{or}{keys} ({})", if entry.raw { "message" } else { "fields" })
@@ -187,10 +185,10 @@ fn the_other_man_page_has_every_key() {
             assert!(page.contains(key), "{key} of {} is not in the man page", provider.id);
         }
     }
-    for entry in api::all() {
+    for (provider, entry) in providers::all().filter_map(|provider| Some((provider, provider.api?))) {
         for key in entry.credentials.iter().map(|credential| &credential.key).chain(entry.keys()) {
             let said = |line: &str| line.split([' ', ',', '=']).any(|word| word == *key);
-            assert!(page.lines().any(said), "{key} of {}'s API is not in the man page", entry.id);
+            assert!(page.lines().any(said), "{key} of {}'s API is not in the man page", provider.id);
         }
     }
 }

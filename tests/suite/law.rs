@@ -101,10 +101,6 @@ fn a_room_uses_only_those_before_it() {
             broken.push(format!("{}: which room is `{from}`? name it in tests/suite/law.rs", path.display()));
             continue;
         };
-        // TlsMode is still the configuration's.
-        if from == "providers" {
-            continue;
-        }
         for to in named(&code) {
             match place(&to) {
                 // A macro or an item of lib.rs itself would show up here as well.
@@ -121,24 +117,18 @@ fn a_room_uses_only_those_before_it() {
 
 #[test]
 fn a_provider_never_uses_another_provider() {
-    // What all of them share is in the folder `api` and in these.
-    let shared = ["mod.rs", "authorization.rs", "table.rs"];
-    let apis: Vec<_> = sources()
-        .into_iter()
-        .filter(|(path, _)| path.starts_with("providers") && !path.starts_with("providers/api"))
-        .collect();
-    let names: Vec<String> = apis
-        .iter()
-        .filter(|(path, _)| path.parent() == Some(Path::new("providers")))
-        .filter(|(path, _)| !shared.iter().any(|name| path.ends_with(name)))
-        .map(|(path, _)| path.file_stem().unwrap().to_string_lossy().into_owned())
-        .collect();
-    for (path, code) in &apis {
-        for name in &names {
-            let own = path.file_stem().is_some_and(|stem| stem.to_string_lossy() == *name);
-            let registry = ["mod.rs", "table.rs"].iter().any(|name| path.ends_with(name));
+    // What they share is in folders; every file beside the list is a provider's, and so is the folder of its name.
+    let files: Vec<_> = sources().into_iter().filter(|(path, _)| path.starts_with("providers")).collect();
+    let stem = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
+    let is_of_provider = |path: &Path| path.parent() == Some(Path::new("providers")) && !path.ends_with("mod.rs");
+    let names: Vec<String> =
+        files.iter().filter(|(path, _)| is_of_provider(path)).map(|(path, _)| stem(path)).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for (path, code) in files.iter().filter(|(path, _)| !path.ends_with("providers/mod.rs")) {
+        let own = path.iter().nth(1).map(|part| stem(Path::new(part)));
+        for name in names.iter().filter(|name| own.as_ref() != Some(name)) {
             let is_named = ["super", "providers"].iter().any(|room| code.contains(&format!("{room}::{name}")));
-            assert!(own || registry || !is_named, "{} uses {name}", path.display());
+            assert!(!is_named, "{} uses {name}", path.display());
         }
     }
 }

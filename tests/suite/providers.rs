@@ -18,6 +18,9 @@
 //! base64, `{message:bcc}` and `{message:bcc:base64}` with it, as the vendors' clients were given it, `{message:bcc-last}` with it
 //! at the end of the header section; `:base64url` is that alphabet without padding. `answer NAME` is `exit:`, `stderr:` (first line, `*` is any text), `id:` (the record's
 //! `provider_id`), an empty line and the response.
+//!
+//! A provider that is reached by SMTP alone has `tests/presets/ID.case` instead: `relay:` as above, without `via`, and
+//! `explain:`, a line that `mailchute explain` prints of it (`*` is any text).
 
 use serde_json::{Value, json};
 use testkit::{Answer, Asked, Case, Host, Identity, Run, Scratch, Web, matches};
@@ -56,6 +59,23 @@ fn providers() {
         for canned in Canned::of_everybody(case, accepted) {
             let (_, sent) = submit(case, &canned);
             canned.check(&canned.text, &sent);
+        }
+    });
+}
+
+#[test]
+fn presets() {
+    every_case("presets", "case", |case| {
+        case.knows(&["relay", "explain"], &[]);
+        let relay: String = case.values("relay").map(|line| format!("{line}\n")).collect();
+        let scratch = Scratch::new();
+        let config = format!("[relay.main]\nprovider = \"{}\"\n{relay}", case.name());
+        let call = mailchute().config(&scratch.write("config.toml", config, 0o644));
+        let run = call.args(["explain", "bob@example.net"]).stdin(crate::setup::MESSAGE).run();
+        run.expect_status(0);
+        assert!(case.value("explain").is_some(), "{}: no line of `explain`", case.name());
+        for pattern in case.values("explain") {
+            assert!(run.stdout.lines().any(|line| matches(pattern, line.trim())), "no {pattern}\n{}", run.report());
         }
     });
 }

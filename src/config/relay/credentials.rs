@@ -3,7 +3,6 @@
 use super::{LoginSource, Mechanism, OAuth, SecretKind, Username};
 use crate::config::document::{Section, Text};
 use crate::failure::Failure;
-use crate::providers::api;
 use crate::providers::{self, Provider, UserName};
 use crate::secret::Source;
 
@@ -30,6 +29,13 @@ pub(super) fn username_keys(provider: Option<&Provider>) -> Vec<&'static str> {
     keys
 }
 
+/// The key that a lone token or API key belongs to (`MAILCHUTE_KEY`).
+pub(in crate::config) fn lone_key(provider: &Provider) -> &'static str {
+    let natural = provider.secrets.iter().find(|key| **key != "password");
+    let of_api = || provider.api.and_then(|entry| entry.url_key(0)).or(provider.api_keys.first().copied());
+    natural.copied().or(provider.bearer.then_some("token")).or_else(of_api).unwrap_or("token")
+}
+
 /// What to write for `provider` in this version.
 pub(super) fn wanted(provider: Option<&Provider>) -> String {
     provider.map_or_else(|| "username and password, or username and token".to_owned(), Provider::credentials)
@@ -47,15 +53,19 @@ pub(super) fn refuse_foreign(
     let Some(provider) = provider else { return Ok(()) };
     let plain = |key: &str| key.replace(['_', '-'], "").to_lowercase();
     let is_credential = |key: &str| {
-        let of_smtp = providers::all().iter().flat_map(|provider| provider.secrets);
-        let of_apis = api::all().flat_map(|entry| entry.credentials).map(|credential| &credential.key);
+        let of_smtp = providers::all().flat_map(|provider| provider.secrets);
+        let of_apis = providers::all()
+            .filter_map(|provider| provider.api)
+            .flat_map(|entry| entry.credentials)
+            .map(|credential| &credential.key);
         of_smtp.chain(of_apis).any(|known| plain(known) == plain(key))
     };
     let Some(key) = section.keys().into_iter().find(|key| !usable.contains(key) && is_credential(key)) else {
         return Ok(());
     };
     let by_smtp = wanted(Some(provider));
-    let by_api = api::find(provider.id).map(api::Entry::wanted).filter(|by_api| !by_smtp.contains(by_api.as_str()));
+    let by_api =
+        Some(provider.api_credentials()).filter(|by_api| !by_api.is_empty() && !by_smtp.contains(by_api.as_str()));
     let by_api = by_api.map(|by_api| format!("; by its HTTP API {by_api}")).unwrap_or_default();
     let failure = section.unknown(key);
     Err(failure.hint(format!("{} takes {by_smtp}{by_api}", provider.id)))
@@ -105,7 +115,9 @@ pub(super) fn read(
     let kind = match key {
         _ if got.is_some() => SecretKind::Token,
         "token" if provider.is_none_or(|p| p.bearer) => SecretKind::Token,
-        "secret_access_key" => SecretKind::AwsSecretKey { region: region(section, provider)? },
+        key if provider.and_then(|p| p.derived).is_some_and(|derived| derived.from == key) => {
+            SecretKind::Underived { region: region(section, provider, key)? }
+        }
         _ => SecretKind::Password,
     };
     if !auth.is_empty() && !auth.iter().any(|mechanism| mechanism.carries(Some(&kind))) {
@@ -139,11 +151,11 @@ fn username(section: &Section<'_>, provider: Option<&Provider>) -> Result<Option
     }
 }
 
-/// The region an Amazon SES password is derived for.
-fn region(section: &Section<'_>, provider: Option<&Provider>) -> Result<String, Failure> {
+/// The region that the password is derived for from what `key` holds.
+fn region(section: &Section<'_>, provider: Option<&Provider>, key: &str) -> Result<String, Failure> {
     match (section.string("region")?, provider.and_then(|p| p.default_region)) {
         (Some(region), _) => Ok(region.to_owned()),
         (None, Some(default)) if !section.has("host") => Ok(default.to_owned()),
-        _ => Err(section.error("host", "\"secret_access_key\" needs \"region\" beside \"host\"")),
+        _ => Err(section.error("host", format!("{key:?} needs \"region\" beside \"host\""))),
     }
 }

@@ -9,7 +9,7 @@ use crate::config::document::Section;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::providers::Provider;
-use crate::providers::api::{self, Credential, Entry, Keys};
+use crate::providers::api::{Credential, Entry, Keys};
 
 /// The keys of every relay that is spoken to over HTTP.
 const KEYS: &[&str] = &[
@@ -35,7 +35,7 @@ const SMTP_ONLY: &[&str] = &["host", "port", "tls", "protocol", "auth", "helo", 
 /// # Errors
 /// `Configuration`: `via = "api"` where there is none.
 pub(super) fn chosen(section: &Section<'_>, provider: Option<&Provider>) -> Result<Option<&'static Entry>, Failure> {
-    let entry = provider.and_then(|provider| api::find(provider.id));
+    let entry = provider.and_then(|provider| provider.api);
     match section.word("via", &[("smtp", false), ("api", true)])? {
         Some(false) => Ok(None),
         Some(true) if entry.is_some() => Ok(entry),
@@ -61,7 +61,7 @@ fn wants_api(section: &Section<'_>, provider: Option<&Provider>, entry: &Entry) 
 pub(super) fn refuse_keys(section: &Section<'_>, provider: Option<&Provider>, usable: &[&str]) -> Result<(), Failure> {
     let Some(provider) = provider else { return Ok(()) };
     let by_smtp = || format!("by SMTP, {} takes {}", provider.id, credentials::wanted(Some(provider)));
-    let Some(entry) = api::find(provider.id) else {
+    let Some(entry) = provider.api else {
         let Some(key) = provider.api_keys.iter().find(|key| section.has(key) && !usable.contains(key)) else {
             return Ok(());
         };
@@ -72,7 +72,7 @@ pub(super) fn refuse_keys(section: &Section<'_>, provider: Option<&Provider>, us
         None => Ok(()),
         Some(key) => Err(section
             .error(key, format!("{key:?} is for {}'s HTTP API, and this relay uses SMTP", provider.id))
-            .hint(format!("set via = \"api\" with {}, or leave it out: {}", entry.wanted(), by_smtp()))),
+            .hint(format!("set via = \"api\" with {}, or leave it out: {}", provider.api_credentials(), by_smtp()))),
     }
 }
 
@@ -105,7 +105,7 @@ pub(super) fn read(
         return Err(section.error("provider", format!("the relay has no {:?}", missing.key)).hint(format!(
             "by its HTTP API, {} takes {}",
             provider.id,
-            entry.wanted()
+            provider.api_credentials()
         )));
     }
     let Endpoint { url, place, tls } = endpoint(section, "endpoint", &api.endpoint())?;
@@ -123,7 +123,9 @@ fn refuse_smtp(section: &Section<'_>, provider: &'static Provider, entry: &Entry
     let failure = section.error(key, format!("{key:?} is for SMTP, and this relay uses {}'s HTTP API", provider.id));
     Err(match key {
         "host" | "port" | "tls" => failure.hint("the API's address is endpoint = \"https://...\""),
-        _ if smtp.contains(&key) => failure.hint(format!("the API takes {}; or set via = \"smtp\"", entry.wanted())),
+        _ if smtp.contains(&key) => {
+            failure.hint(format!("the API takes {}; or set via = \"smtp\"", provider.api_credentials()))
+        }
         _ => failure.hint("leave it out, or set via = \"smtp\""),
     })
 }

@@ -4,7 +4,6 @@ use super::{Login, Mechanism, Relay, SecretKind, Username};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::host;
-use crate::providers::amazon_ses;
 use crate::secret::Secret;
 
 impl Mechanism {
@@ -25,7 +24,7 @@ impl Mechanism {
         match self {
             Self::External => kind.is_none(),
             Self::XOAuth2 | Self::OAuthBearer => kind == Some(&SecretKind::Token),
-            _ => matches!(kind, Some(SecretKind::Password | SecretKind::AwsSecretKey { .. })),
+            _ => matches!(kind, Some(SecretKind::Password | SecretKind::Underived { .. })),
         }
     }
 }
@@ -80,7 +79,10 @@ impl Relay {
             return Err(Failure::new(Kind::Configuration, what, "holds a control character"));
         }
         let secret = match &source.kind {
-            SecretKind::AwsSecretKey { region } => amazon_ses::smtp_password(&secret, region),
+            SecretKind::Underived { region } => match self.provider.and_then(|provider| provider.derived) {
+                Some(derived) => (derived.make)(&secret, region),
+                None => secret,
+            },
             SecretKind::Password | SecretKind::Token => secret,
         };
         Ok(Some(Login { username, secret, is_token: source.kind == SecretKind::Token }))

@@ -79,7 +79,7 @@ fn provider(section: &Section<'_>) -> Result<Option<&'static Provider>, Failure>
     let Some(word) = section.string("provider")? else { return Ok(None) };
     Provider::find(word).map(Some).ok_or_else(|| {
         let failure = section.error("provider", format!("unknown provider {word:?}"));
-        match spelling::nearest(&word.to_lowercase(), providers::all().iter().flat_map(Provider::words)) {
+        match spelling::nearest(&word.to_lowercase(), providers::all().flat_map(Provider::words)) {
             Some(near) => failure.hint(format!("did you mean {near:?}?")),
             None => failure.hint("see mailchute providers, or use host = \"...\""),
         }

@@ -3,11 +3,11 @@
 use base64::Engine as _;
 use ring::hmac;
 
-use crate::providers::Region;
+use crate::providers::preset::{Region, named};
 use crate::secret::Secret;
 
 /// The regions the vendor lists.
-pub(in crate::providers) const REGIONS: &[Region] = &[
+pub(super) const REGIONS: &[Region] = &[
     named("af-south-1"),
     named("ap-northeast-1"),
     named("ap-northeast-2"),
@@ -30,17 +30,12 @@ pub(in crate::providers) const REGIONS: &[Region] = &[
     named("us-west-2"),
 ];
 
-/// A region whose name goes into the host.
-const fn named(name: &'static str) -> Region {
-    Region { name, host: None }
-}
-
 /// The version octet the vendor puts before the signature.
 const VERSION: u8 = 0x04;
 
 /// Derives the SMTP password: a Signature Version 4 key chain over fixed words, so the region is the only
 /// thing it depends on beside the key. Temporary keys have no SMTP password.
-pub fn smtp_password(secret_access_key: &Secret, region: &str) -> Secret {
+pub(super) fn smtp_password(secret_access_key: &Secret, region: &str) -> Secret {
     let first = zeroize::Zeroizing::new(format!("AWS4{}", secret_access_key.expose()));
     let mut key = hmac::Key::new(hmac::HMAC_SHA256, first.as_bytes());
     for word in ["11111111", region, "ses", "aws4_request"] {
@@ -53,7 +48,7 @@ pub fn smtp_password(secret_access_key: &Secret, region: &str) -> Secret {
 
 /// Whether `text` looks like a password that was derived already, not like a secret access key: 33 octets
 /// in base64, of which the first is the version.
-pub fn is_smtp_password(text: &str) -> bool {
+pub(super) fn is_smtp_password(text: &str) -> bool {
     text.len() == 44 && text.starts_with('B')
 }
 

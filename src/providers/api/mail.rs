@@ -6,7 +6,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest;
 
-use super::parts::Parts;
 use crate::address::{Address, same_mailbox};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -114,14 +113,13 @@ impl Mail<'_> {
         }
         vec![format!("not carried by the API: reverse-path <{}>", self.sender())]
     }
+}
 
-    /// The message taken apart.
-    ///
-    /// # Errors
-    /// As `Parts::of`.
-    pub fn parts(&self) -> Result<Parts, Failure> {
-        Parts::of(self)
-    }
+/// The refusal of a message with `what` in it.
+pub fn cannot(what: &str) -> Failure {
+    Failure::new(Kind::Data, "message", format!("has {what}, which this provider's API cannot carry"))
+        .hint("set via = \"smtp\" for this relay")
+        .at(Stage::Message)
 }
 
 /// The failure of a message that cannot be read back.

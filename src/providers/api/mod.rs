@@ -2,7 +2,7 @@
 //!
 //! Nothing here does I/O. A provider is two pure functions, the request for a message and the outcome of
 //! a response; the one exchange between them is `http`. What the providers share is here; each has a file of its own
-//! beside this folder, a line in `REGISTRY` and a fixture in `tests/providers`.
+//! beside this folder.
 
 mod keys;
 mod mail;
@@ -19,41 +19,14 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
 pub use keys::{Credential, Keys};
-pub use mail::Mail;
 pub(crate) use mail::unreadable;
+pub use mail::{Mail, cannot};
 pub use request::{Body, Piece, Request};
 pub use response::Response;
 
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
-use crate::providers::Provider;
-
-/// Every API, one line each, in the order of the provider table.
-#[rustfmt::skip]
-static REGISTRY: &[&Entry] = &[
-    &super::amazon_ses::ENTRY,
-    &super::azure_communication::ENTRY,
-    &super::brevo::ENTRY,
-    &super::cloudflare::ENTRY,
-    &super::elastic_email::ENTRY,
-    &super::google::ENTRY,
-    &super::mailersend::ENTRY,
-    &super::mailgun::ENTRY,
-    &super::mailjet::ENTRY,
-    &super::mailtrap::ENTRY,
-    &super::mandrill::ENTRY,
-    &super::microsoft365::ENTRY,
-    &super::postmark::ENTRY,
-    &super::resend::ENTRY,
-    &super::scaleway::ENTRY,
-    &super::sendgrid::ENTRY,
-    &super::sendlayer::ENTRY,
-    &super::smtp2go::ENTRY,
-    &super::smtp_com::ENTRY,
-    &super::sparkpost::ENTRY,
-    &super::zeptomail::ENTRY,
-];
 
 /// One provider's API with its settings: the value that `[relay.NAME]` is read into.
 ///
@@ -94,8 +67,6 @@ pub enum Cloud<'a> {
 /// What is known about an API before it is configured.
 #[derive(Debug)]
 pub struct Entry {
-    /// The id in the provider table.
-    pub id: &'static str,
     /// The keys of the relay's table that hold its credentials. The settings do not repeat them.
     pub credentials: &'static [Credential],
     /// The keys that a URL gives as user name and password (`provider+api://FIRST:SECOND@default`); empty:
@@ -128,9 +99,8 @@ pub enum Sender {
 
 impl Entry {
     /// An entry with settings of type `S`, whose other facts are filled in by struct update.
-    pub(super) const fn of<S: Api + DeserializeOwned + 'static>(id: &'static str) -> Self {
+    pub(super) const fn of<S: Api + DeserializeOwned + 'static>() -> Self {
         Self {
-            id,
             credentials: &[],
             url: &[],
             raw: false,
@@ -174,23 +144,6 @@ impl Entry {
         let needed: Vec<_> = self.credentials.iter().filter(|c| c.needed).map(|c| c.key).collect();
         if needed.is_empty() { self.credentials.iter().take(2).map(|c| c.key).collect() } else { needed }
     }
-
-    /// The same for a reader: `api_key and secret_key`.
-    pub fn wanted(&self) -> String {
-        let keys = self.wanted_keys().join(" and ");
-        let is_got = Provider::find(self.id).is_some_and(|provider| provider.authorization.is_some());
-        if is_got { format!("client_id or {keys}") } else { keys }
-    }
-}
-
-/// The API of the provider `id`, if it has one here.
-pub fn find(id: &str) -> Option<&'static Entry> {
-    REGISTRY.iter().copied().find(|entry| entry.id == id)
-}
-
-/// Every API.
-pub fn all() -> impl Iterator<Item = &'static Entry> {
-    REGISTRY.iter().copied()
 }
 
 /// Several words or one, as everywhere in the configuration.
@@ -246,24 +199,5 @@ impl<'de> Deserializer<'de> for Fields<'_> {
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
         unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_api_belongs_to_a_provider_and_asks_for_something() {
-        for entry in all() {
-            let provider = Provider::find(entry.id).unwrap_or_else(|| panic!("{} is in no table", entry.id));
-            assert_eq!(provider.id, entry.id);
-            assert!(provider.api_keys.is_empty(), "{}: the keys of its API are those of its settings", entry.id);
-            let fixture = format!("{}/tests/providers/{}.case", env!("CARGO_MANIFEST_DIR"), entry.id);
-            assert!(std::path::Path::new(&fixture).exists(), "{fixture} is missing");
-            for credential in entry.credentials {
-                assert!(!entry.keys().contains(&credential.key), "{}: {} is read twice", entry.id, credential.key);
-            }
-        }
     }
 }

@@ -14,8 +14,8 @@ pub use people::{Mailbox, Person, joined};
 
 use self::people::{decoded, mailboxes};
 use self::tree::Tree;
-use super::mail::Mail;
-use crate::failure::{Failure, Kind};
+use super::mail::{Mail, cannot};
+use crate::failure::Failure;
 use crate::message::Header;
 use crate::outcome::Stage;
 use crate::reply::{Enhanced, Reply};
@@ -99,7 +99,7 @@ impl Parts {
     /// # Errors
     /// `Data`: it is signed, encrypted, or holds a part that no field carries; otherwise as
     /// [`Mail::octets`].
-    pub(super) fn of(mail: &Mail<'_>) -> Result<Self, Failure> {
+    pub fn of(mail: &Mail<'_>) -> Result<Self, Failure> {
         let octets = mail.octets()?;
         // Intake has made sure of a header section, so there always is a message.
         let message = MessageParser::default().parse(&octets).ok_or_else(|| cannot("nothing that can be read"))?;
@@ -241,13 +241,6 @@ pub fn at_most(most: usize, people: &[Person], field: &str) -> Result<(), Failur
     }
     let text = format!("this provider's API takes {most} recipients in {field}, this message has {}", people.len());
     Err(Failure::refused("message", Reply::new(550, Some(Enhanced::new(5, 5, 3)), &text)).at(Stage::Message))
-}
-
-/// The refusal of a message with `what` in it.
-pub fn cannot(what: &str) -> Failure {
-    Failure::new(Kind::Data, "message", format!("has {what}, which this provider's API cannot carry"))
-        .hint("set via = \"smtp\" for this relay")
-        .at(Stage::Message)
 }
 
 #[cfg(test)]

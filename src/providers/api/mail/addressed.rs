@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::super::parts::cannot;
-use super::Mail;
+use super::{Mail, cannot};
 use crate::address::{Address, read_list, with_ascii_domain};
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::address::Address;
 use crate::envelope::{Dsn, Envelope};
+use crate::failure::Kind;
 use crate::message::Message;
 
 fn parts_for(message: &str, recipients: &[&str]) -> Result<Parts, Failure> {
@@ -12,7 +13,7 @@ fn parts_for(message: &str, recipients: &[&str]) -> Result<Parts, Failure> {
     };
     let message = Message::read(&mut message.as_bytes(), false).unwrap();
     let now = jiff::Timestamp::UNIX_EPOCH;
-    Mail { envelope: &envelope, message: &message, endpoint: "", now }.parts()
+    Parts::of(&Mail { envelope: &envelope, message: &message, endpoint: "", now })
 }
 
 fn parts(message: &str) -> Result<Parts, Failure> {

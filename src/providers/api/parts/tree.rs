@@ -7,8 +7,9 @@ use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{ContentType, Encoding, Message, MessagePart, MimeHeaders, PartType};
 
-use super::{Attachment, cannot};
+use super::Attachment;
 use crate::failure::Failure;
+use crate::providers::api::mail::cannot;
 use crate::reply::printable;
 
 /// How deep multiparts may nest.

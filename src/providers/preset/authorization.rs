@@ -1,0 +1,39 @@
+//! Where a provider gives out access tokens (RFC 6749), and what they are asked for.
+
+/// An authorization server. `{tenant}` in an address is replaced.
+#[derive(Debug)]
+pub struct AuthorizationServer {
+    /// Where a browser is sent (RFC 6749 3.1).
+    pub authorization_endpoint: &'static str,
+    /// What its answers say in `iss` (RFC 9207 2), where they say it.
+    pub issuer: Option<&'static str>,
+    /// Where tokens are asked for (RFC 6749 3.2).
+    pub token_endpoint: &'static str,
+    /// Where a login without a browser begins (RFC 8628 3.1).
+    pub device_authorization_endpoint: &'static str,
+    /// What stands for `{tenant}` where `tenant` says nothing; `None`: there are no tenants.
+    pub tenant: Option<&'static str>,
+    /// What a person grants, for SMTP and for the HTTP API.
+    pub scope: Scopes,
+    /// What an application of its own is granted; `None`: there is no such grant.
+    pub application: Option<Scopes>,
+    /// Asked for beside the scope when a person logs in, so that a refresh token is given.
+    pub offline_scope: &'static str,
+    /// The same, as parameters of the authorization request.
+    pub offline_parameters: &'static [(&'static str, &'static str)],
+    /// The host of the redirect URI of a program on the person's own machine (RFC 8252 7.3).
+    pub loopback: &'static str,
+    /// Whether the device flow may grant these scopes.
+    pub device_flow: bool,
+    /// Whether a service account's key may stand for a person (RFC 7523).
+    pub service_accounts: bool,
+}
+
+/// The scope of each way.
+#[derive(Debug)]
+pub struct Scopes {
+    /// SMTP with XOAUTH2 or OAUTHBEARER.
+    pub smtp: &'static str,
+    /// The HTTP API.
+    pub api: &'static str,
+}

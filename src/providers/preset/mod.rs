@@ -1,0 +1,194 @@
+//! What is known of a provider before it is configured: the facts its preset, its hints and its page are made of.
+
+mod authorization;
+
+pub use authorization::{AuthorizationServer, Scopes};
+
+use super::api::Entry;
+use crate::secret::Secret;
+
+/// A company's mail service, with the facts its SMTP preset is made of.
+#[derive(Debug)]
+pub struct Provider {
+    /// The id of the configuration.
+    pub id: &'static str,
+    /// The company's own name for it.
+    pub name: &'static str,
+    /// Other words `provider` takes for it.
+    pub aliases: &'static [&'static str],
+    /// The SMTP host; `{region}` in it is replaced. Empty: `host` must be configured.
+    pub host: &'static str,
+    /// What `region` may say, and the host it stands for.
+    pub regions: &'static [Region],
+    /// The region taken when none is configured; without one, `host` stands as it is.
+    pub default_region: Option<&'static str>,
+    /// The ports it listens on; the first is the default.
+    pub ports: &'static [Port],
+    /// How the SMTP user name is come by.
+    pub username: UserName,
+    /// The keys that hold the SMTP secret, the natural one first. `password` is always among them.
+    pub secrets: &'static [&'static str],
+    /// How the SMTP password is made of another secret, where it can be.
+    pub derived: Option<&'static Derived>,
+    /// Whether `token` may hold an OAuth 2.0 access token for XOAUTH2.
+    pub bearer: bool,
+    /// Where it gives out access tokens, if this program can ask there.
+    pub authorization: Option<&'static AuthorizationServer>,
+    /// Its HTTP API, if it has one here.
+    pub api: Option<&'static Entry>,
+    /// Keys that only its HTTP API takes, where that is not in this version; otherwise its entry has them.
+    pub api_keys: &'static [&'static str],
+    /// Mechanisms it is known to offer, the vendor's preferred one first; shown, never a restriction.
+    pub auth: &'static [&'static str],
+    /// What to know before choosing it: limits, peculiar replies.
+    pub notes: &'static [&'static str],
+    /// What no source confirms: configurable, and not to be taken as fact.
+    pub unverified: &'static [&'static str],
+}
+
+/// A region, data centre or message kind with a host of its own.
+#[derive(Debug)]
+pub struct Region {
+    /// What `region` says.
+    pub name: &'static str,
+    /// Its host; `None`: the provider's host with the name put in.
+    pub host: Option<&'static str>,
+}
+
+/// A port and the way TLS begins on it.
+#[derive(Debug)]
+pub struct Port {
+    /// The number.
+    pub number: u16,
+    /// When TLS begins.
+    pub tls: TlsMode,
+}
+
+/// When TLS begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// From the first octet (RFC 8314).
+    Implicit,
+    /// After STARTTLS (RFC 3207), which must be offered.
+    StartTls,
+    /// Never: loopback and unix sockets, or on explicit wish without credentials.
+    None,
+}
+
+/// An SMTP password that is made of another secret and the region it is for.
+#[derive(Debug)]
+pub struct Derived {
+    /// The key that holds the other secret.
+    pub from: &'static str,
+    /// Makes the password.
+    pub make: fn(secret: &Secret, region: &str) -> Secret,
+    /// Whether this looks like a password that was made already.
+    pub is_made: fn(text: &str) -> bool,
+}
+
+/// How the SMTP user name is come by. `username` in the configuration always goes first.
+#[derive(Debug)]
+pub enum UserName {
+    /// It has to be configured, under this key.
+    Given(&'static str),
+    /// One word for all customers.
+    Word(&'static str),
+    /// The secret itself.
+    Secret,
+    /// These keys, joined with `|`.
+    Joined(&'static [&'static str]),
+}
+
+impl Provider {
+    /// What most have in common.
+    pub(super) const PRESET: Self = Self {
+        id: "",
+        name: "",
+        aliases: &[],
+        host: "",
+        regions: &[],
+        default_region: None,
+        ports: &[],
+        username: UserName::Given("username"),
+        secrets: &["password"],
+        derived: None,
+        bearer: false,
+        authorization: None,
+        auth: &["PLAIN", "LOGIN"],
+        api: None,
+        api_keys: &[],
+        notes: &[],
+        unverified: &[],
+    };
+
+    /// Its id, then its aliases.
+    pub fn words(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.id).chain(self.aliases.iter().copied())
+    }
+
+    /// The host for `region`, or for the default region. `None`: no such region, or the host has to be
+    /// configured.
+    pub fn host(&self, region: Option<&str>) -> Option<String> {
+        let Some(region) = region.or(self.default_region) else {
+            return (!self.host.is_empty()).then(|| self.host.to_owned());
+        };
+        match self.regions.iter().find(|r| r.name == region) {
+            Some(Region { host: Some(host), .. }) => Some((*host).to_owned()),
+            Some(Region { host: None, .. }) => Some(self.host.replace("{region}", region)),
+            // A region opened after this table was written: the pattern is the vendor's, so it may be tried.
+            None if self.host.contains("{region}") && is_label(region) => Some(self.host.replace("{region}", region)),
+            None => None,
+        }
+    }
+
+    /// The TLS mode of `port`, where the preset lists it.
+    pub fn tls_of(&self, port: u16) -> Option<TlsMode> {
+        self.ports.iter().find(|p| p.number == port).map(|p| p.tls)
+    }
+
+    /// The keys to write for its HTTP API, for a reader: `api_key and secret_key`; empty where it has none.
+    pub fn api_credentials(&self) -> String {
+        let keys = self.api.map(|entry| entry.wanted_keys().join(" and ")).unwrap_or_default();
+        if self.authorization.is_some() { format!("client_id or {keys}") } else { keys }
+    }
+
+    /// The keys to write for a login by SMTP, for a reader: `api_key`, `username and password`.
+    pub fn credentials(&self) -> String {
+        let secret = self.secrets.first().copied().unwrap_or("password");
+        let or_token = match (self.authorization, self.bearer) {
+            (Some(_), _) => ", client_id or token",
+            (None, true) => " or token",
+            (None, false) => "",
+        };
+        match &self.username {
+            UserName::Word(_) | UserName::Secret => secret.to_owned(),
+            UserName::Joined(parts) => format!("{} and {secret}", parts.join(", ")),
+            UserName::Given(key) => format!("{key} and {secret}{or_token}"),
+        }
+    }
+}
+
+/// Letters, digits and hyphens only: nothing that could lead the name elsewhere.
+fn is_label(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+/// A port on which TLS begins at once.
+pub(super) const fn implicit(number: u16) -> Port {
+    Port { number, tls: TlsMode::Implicit }
+}
+
+/// A port on which TLS begins with STARTTLS.
+pub(super) const fn starttls(number: u16) -> Port {
+    Port { number, tls: TlsMode::StartTls }
+}
+
+/// A region with a host of its own.
+pub(super) const fn at(name: &'static str, host: &'static str) -> Region {
+    Region { name, host: Some(host) }
+}
+
+/// A region whose name goes into the provider's host.
+pub(super) const fn named(name: &'static str) -> Region {
+    Region { name, host: None }
+}
