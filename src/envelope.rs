@@ -24,3 +24,22 @@ pub struct Dsn {
     /// ENVID, raw (xtext is the wire's business).
     pub envid: Option<String>,
 }
+
+/// The reverse-path that somebody asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReversePath {
+    /// The null reverse-path: `-f ""`, `-f "<>"`, `MAIL FROM:<>`.
+    Null,
+    /// An address as typed: not empty, free of CR, LF and NUL.
+    Typed(String),
+}
+
+impl ReversePath {
+    /// What `text`, without spaces at its ends, asks for: nothing and `<>` are the null reverse-path.
+    pub fn of(text: &str) -> Self {
+        match text {
+            "" | "<>" => Self::Null,
+            path => Self::Typed(path.to_owned()),
+        }
+    }
+}

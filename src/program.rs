@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 
-use crate::cli::invocation::{Invocation, Mode};
-use crate::cli::{Speaker, Tool, dialect};
+use crate::cli::dialect::Mode;
+use crate::cli::invocation::{Errand, Invocation};
+use crate::cli::{Speaker, Tool, parse};
 use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
@@ -15,7 +16,7 @@ use crate::tools::{bs, explain, init, lint, login, providers, send, speaker, sta
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
     door::guard(|| {
         let words: Vec<OsString> = argv.into_iter().collect();
-        match dialect::parse(words.iter().cloned()) {
+        match parse::parse(words.iter().cloned()) {
             Ok(mut invocation) => {
                 if host::is_privileged() {
                     invocation.restrict();
@@ -28,17 +29,19 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn dispatch(invocation: &Invocation) -> u8 {
-    match &invocation.mode {
-        Mode::Help(text) => printed(text),
-        Mode::Version => printed(concat!("mailchute ", env!("CARGO_PKG_VERSION"), "\n")),
-        Mode::Queue => printed("Mail queue is empty\n"),
-        // There is neither a queue to run nor an alias database to build: both are done.
-        Mode::Aliases | Mode::RunQueue => exit::OK,
-        Mode::Smtp => bs::serve(invocation),
-        Mode::Misuse(failure) => answered(Err(failure.clone())),
-        Mode::Tool(tool) => errand(tool, invocation),
-        Mode::Verify => verify::run(invocation),
-        Mode::Deliver => send::deliver(invocation),
+    match &invocation.errand {
+        Errand::Sendmail(said) => match said.mode {
+            Mode::Deliver => send::deliver(invocation, said),
+            Mode::Smtp => bs::serve(invocation, said),
+            Mode::Queue => printed("Mail queue is empty\n"),
+            // There is neither a queue to run nor an alias database to build: both are done.
+            Mode::Aliases | Mode::RunQueue => exit::OK,
+            Mode::Verify => verify::run(invocation, said),
+        },
+        Errand::Help(text) => printed(text),
+        Errand::Version => printed(concat!("mailchute ", env!("CARGO_PKG_VERSION"), "\n")),
+        Errand::Misuse(failure) => answered(Err(failure.clone())),
+        Errand::Tool(tool) => errand(tool, invocation),
     }
 }
 
@@ -53,7 +56,7 @@ fn errand(tool: &Tool, invocation: &Invocation) -> u8 {
         Tool::Lint => answered(send::read_standard_input(true).and_then(|message| lint::page(&message))),
         Tool::Init(_) => init::run(),
         Tool::Explain(of) => match speaker::turn_into(&of.speaker) {
-            Ok(caller) => explain::run(invocation, &of.of, &caller),
+            Ok(caller) => explain::run(&invocation.choice, &of.of, &caller),
             Err(failure) => answered(Err(failure)),
         },
         Tool::Test(of) => match speaker::turn_into(&of.speaker) {
@@ -65,7 +68,7 @@ fn errand(tool: &Tool, invocation: &Invocation) -> u8 {
                 store::make_place();
             }
             match speaker::turn_into(&Speaker { user: of.user.clone(), cwd: None }) {
-                Ok(caller) => login::run(invocation, of, &caller),
+                Ok(caller) => login::run(&invocation.choice, of, &caller),
                 Err(failure) => answered(Err(failure)),
             }
         }

@@ -3,8 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use mailchute::cli::dialect;
-use mailchute::cli::invocation::{Invocation, Mode, ReversePath};
+use mailchute::cli::invocation::{Errand, Invocation};
+use mailchute::cli::parse;
+use mailchute::envelope::ReversePath;
+use mailchute::plan::Choice;
 
 use super::{Target, assert_printable, octets};
 use crate::mutate::hash;
@@ -47,47 +49,50 @@ fn seeds() -> Vec<Vec<u8>> {
 
 /// What every command line that was understood keeps.
 fn hold(invocation: &Invocation) {
-    for recipient in &invocation.recipients {
+    assert!(invocation.argv.len() <= 64, "the record would not be bounded");
+    for word in &invocation.argv {
+        assert_printable(word, 512);
+    }
+    let Errand::Sendmail(said) = &invocation.errand else { return };
+    for recipient in &said.wishes.recipients {
         assert!(!recipient.trim().is_empty() && !recipient.contains(['\r', '\n', '\0']), "recipient {recipient:?}");
     }
-    if let Some(ReversePath::Typed(path)) = &invocation.reverse_path {
+    if let Some(ReversePath::Typed(path)) = &said.wishes.reverse_path {
         assert!(!path.is_empty() && !path.contains(['\r', '\n', '\0']), "reverse-path {path:?}");
     }
-    for text in invocation.full_name.iter().chain(&invocation.tag).chain(&invocation.dsn.envid) {
+    for text in said.wishes.full_name.iter().chain(&said.tag).chain(&said.wishes.dsn.envid) {
         assert_printable(text, 512);
     }
-    assert!(invocation.argv.len() <= 64 && invocation.ignored.len() <= 64, "the record would not be bounded");
-    for word in invocation.argv.iter().chain(&invocation.ignored) {
+    assert!(said.ignored.len() <= 64, "the record would not be bounded");
+    for word in &said.ignored {
         assert_printable(word, 512);
     }
 }
 
 fn check(input: &[u8]) -> u64 {
     let words: Vec<OsString> = input.split(|&byte| byte == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect();
-    let result = dialect::parse(words.iter().cloned());
+    let result = parse::parse(words.iter().cloned());
     match &result {
         Ok(invocation) => hold(invocation),
         Err(failure) => assert_printable(&failure.to_string(), 2048),
     }
     // The same words where PHP's fifth argument puts them.
     let appended = ["mailchute", "-t", "-i"].into_iter().map(OsString::from).chain(words);
-    if let Ok(invocation) = dialect::parse(appended) {
+    if let Ok(invocation) = parse::parse(appended) {
         hold(&invocation);
-        let Invocation { config, site, relay, mode, .. } = &invocation;
-        assert!(config.is_none() && site.is_none() && relay.is_none(), "appended words reached our options");
-        assert!(!matches!(mode, Mode::Tool(_) | Mode::Help(_)), "appended words became a subcommand");
+        assert!(invocation.choice == Choice::default(), "appended words reached our options");
+        assert!(matches!(invocation.errand, Errand::Sendmail(_)), "appended words became a subcommand");
     }
     match result {
-        Ok(invocation) => hash(&[
-            hash(format!("{:?}", std::mem::discriminant(&invocation.mode)).as_bytes()) as u8,
-            invocation.recipients.len().min(3) as u8,
-            invocation.ignored.len().min(3) as u8,
-            u8::from(invocation.from_header)
-                | u8::from(invocation.verbose) << 1
-                | u8::from(invocation.tag.is_some()) << 2,
-            u8::from(invocation.site.is_some()) | u8::from(invocation.config.is_some()) << 1,
-            u8::from(invocation.reverse_path.is_some()) | u8::from(invocation.full_name.is_some()) << 1,
+        Ok(Invocation { errand: Errand::Sendmail(said), choice, .. }) => hash(&[
+            said.mode as u8,
+            said.wishes.recipients.len().min(3) as u8,
+            said.ignored.len().min(3) as u8,
+            u8::from(said.wishes.from_header) | u8::from(said.verbose) << 1 | u8::from(said.tag.is_some()) << 2,
+            u8::from(choice.site.is_some()) | u8::from(choice.config.is_some()) << 1,
+            u8::from(said.wishes.reverse_path.is_some()) | u8::from(said.wishes.full_name.is_some()) << 1,
         ]),
+        Ok(invocation) => hash(format!("{:?}", std::mem::discriminant(&invocation.errand)).as_bytes()),
         Err(failure) => hash(failure.why.as_bytes()),
     }
 }

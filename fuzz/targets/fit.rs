@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mailchute::address::read_list;
 use mailchute::config::site::{OtherSender, SenderPattern, Site};
+use mailchute::envelope::ReversePath;
 use mailchute::exit::Scheme;
 use mailchute::message::Message;
 use mailchute::plan::alias::Names;
@@ -84,7 +85,7 @@ fn check(input: &[u8]) -> u64 {
     let names = Names { site: &site, host_name: "web1.shop.example", alias_file: Path::new("/nowhere") };
     let origin = Origin { names, user: "www-data" };
     let wishes = Wishes {
-        reverse_path: (!path.trim().is_empty() && !path.contains(['\r', '\0'])).then_some(path),
+        reverse_path: (!path.trim().is_empty() && !path.contains(['\r', '\0'])).then(|| ReversePath::of(&path)),
         full_name: (choice & 8 != 0).then(|| "Full, \"Name\"".to_owned()),
         recipients: if choice & 16 == 0 { vec!["bob@example.org".to_owned()] } else { Vec::new() },
         from_header: true,

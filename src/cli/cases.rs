@@ -11,8 +11,10 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::commands::Tool;
-use super::dialect::parse;
-use super::invocation::{Invocation, Mode, ReversePath};
+use super::dialect::{Mode, Sendmail};
+use super::invocation::{Errand, Invocation};
+use super::parse::parse;
+use crate::envelope::ReversePath;
 use crate::exit::{self, Scheme};
 use crate::failure::Failure;
 
@@ -61,7 +63,9 @@ fn run(case: &Case) -> Result<(), String> {
             got => Err(format!("gives\n  {got:?}\ninstead of\n  {wanted:?}")),
         },
         (Some(_), Err(failure)) => Err(format!("is refused: {failure}")),
-        (None, Ok(Invocation { mode: Mode::Misuse(failure), .. })) | (None, Err(failure)) => refused(case, &failure),
+        (None, Ok(Invocation { errand: Errand::Misuse(failure), .. })) | (None, Err(failure)) => {
+            refused(case, &failure)
+        }
         (None, Ok(invocation)) => Err(format!("is not refused: {invocation:?}")),
     }
 }
@@ -77,68 +81,84 @@ fn refused(case: &Case, failure: &Failure) -> Result<(), String> {
 
 /// The fields that are not at their default.
 fn summary(invocation: &Invocation) -> Table {
+    let mut table = match &invocation.errand {
+        Errand::Sendmail(said) => dialect_summary(said),
+        Errand::Tool(tool) => tool_summary(tool),
+        _ => Table::new(),
+    };
+    let mut text = |key: &str, value: Option<String>| {
+        if let Some(value) = value {
+            table.insert(key.to_owned(), Value::String(value));
+        }
+    };
+    text("mode", errand(&invocation.errand).map(str::to_owned));
+    text("site", invocation.choice.site.clone());
+    text("config", invocation.choice.config.as_ref().map(|path| path.display().to_string()));
+    text("relay", invocation.choice.relay.clone());
+    table
+}
+
+fn dialect_summary(said: &Sendmail) -> Table {
     let mut table = Table::new();
     let mut text = |key: &str, value: Option<String>| {
         if let Some(value) = value {
             table.insert(key.to_owned(), Value::String(value));
         }
     };
-    text("mode", mode(&invocation.mode));
+    let wishes = &said.wishes;
+    text("mode", mode(said.mode).map(str::to_owned));
     text(
         "reverse_path",
-        invocation.reverse_path.as_ref().map(|path| match path {
+        wishes.reverse_path.as_ref().map(|path| match path {
             ReversePath::Null => "<>".to_owned(),
             ReversePath::Typed(text) => text.clone(),
         }),
     );
-    text("full_name", invocation.full_name.clone());
-    text("notify", invocation.dsn.notify.clone());
-    text("ret", invocation.dsn.ret.clone());
-    text("envid", invocation.dsn.envid.clone());
-    text("tag", invocation.tag.clone());
-    text("site", invocation.site.clone());
-    text("config", invocation.config.as_ref().map(|path| path.display().to_string()));
-    text("relay", invocation.relay.clone());
-    for (key, flag) in [
-        ("from_header", invocation.from_header),
-        ("ignore_dots", invocation.ignore_dots),
-        ("verbose", invocation.verbose),
-    ] {
+    text("full_name", wishes.full_name.clone());
+    text("notify", wishes.dsn.notify.clone());
+    text("ret", wishes.dsn.ret.clone());
+    text("envid", wishes.dsn.envid.clone());
+    text("tag", said.tag.clone());
+    for (key, flag) in
+        [("from_header", wishes.from_header), ("ignore_dots", said.ignore_dots), ("verbose", said.verbose)]
+    {
         if flag {
             table.insert(key.to_owned(), Value::Boolean(true));
         }
     }
-    for (key, list) in [("recipients", &invocation.recipients), ("ignored", &invocation.ignored)] {
+    for (key, list) in [("recipients", &wishes.recipients), ("ignored", &said.ignored)] {
         if !list.is_empty() {
             table.insert(key.to_owned(), Value::Array(list.iter().cloned().map(Value::String).collect()));
         }
     }
-    if let Mode::Tool(tool) = &invocation.mode {
-        table.extend(tool_summary(tool));
-    }
     table
 }
 
-fn mode(mode: &Mode) -> Option<String> {
-    let name = match mode {
+fn errand(errand: &Errand) -> Option<&'static str> {
+    Some(match errand {
+        Errand::Sendmail(said) => return mode(said.mode),
+        Errand::Help(_) => "help",
+        Errand::Version => "version",
+        Errand::Misuse(_) => "misuse",
+        Errand::Tool(Tool::Explain(_)) => "explain",
+        Errand::Tool(Tool::Init(_)) => "init",
+        Errand::Tool(Tool::Lint) => "lint",
+        Errand::Tool(Tool::Login(_)) => "login",
+        Errand::Tool(Tool::Providers(_)) => "providers",
+        Errand::Tool(Tool::Status(_)) => "status",
+        Errand::Tool(Tool::Test(_)) => "test",
+    })
+}
+
+fn mode(mode: Mode) -> Option<&'static str> {
+    Some(match mode {
         Mode::Deliver => return None,
         Mode::Smtp => "smtp",
         Mode::Queue => "queue",
         Mode::Aliases => "aliases",
         Mode::RunQueue => "run-queue",
         Mode::Verify => "verify",
-        Mode::Help(_) => "help",
-        Mode::Version => "version",
-        Mode::Misuse(_) => "misuse",
-        Mode::Tool(Tool::Explain(_)) => "explain",
-        Mode::Tool(Tool::Init(_)) => "init",
-        Mode::Tool(Tool::Lint) => "lint",
-        Mode::Tool(Tool::Login(_)) => "login",
-        Mode::Tool(Tool::Providers(_)) => "providers",
-        Mode::Tool(Tool::Status(_)) => "status",
-        Mode::Tool(Tool::Test(_)) => "test",
-    };
-    Some(name.to_owned())
+    })
 }
 
 fn tool_summary(tool: &Tool) -> Table {
@@ -157,7 +177,7 @@ fn tool_summary(tool: &Tool) -> Table {
     text("cwd", speaker.and_then(|speaker| speaker.cwd.as_ref().map(|cwd| cwd.display().to_string())));
     match tool {
         Tool::Explain(explain) => {
-            table.insert("of".to_owned(), Value::Table(summary(&explain.of)));
+            table.insert("of".to_owned(), Value::Table(dialect_summary(&explain.of)));
         }
         Tool::Test(test) => {
             text("from", test.from.clone());

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use super::dialect;
-use super::invocation::{Invocation, Mode};
+use super::dialect::{self, Mode, OUR_NAME, Sendmail};
 use crate::failure::{Failure, Kind};
 use crate::oauth::login::Flow;
+use crate::plan::Choice;
 use crate::reply::{TEXT_LIMIT, printable};
 use crate::spelling;
 
-/// A subcommand with what was typed behind it. `--site`, `--config` and `--relay` stand in the
-/// [`Invocation`], wherever they were written.
+/// A subcommand with what was typed behind it. `--site`, `--config` and `--relay` stand in the invocation, wherever
+/// they were written.
 #[derive(Clone, Debug)]
 pub enum Tool {
     /// Show what would be sent, and why.
@@ -39,7 +39,7 @@ pub struct Explain {
     /// Who calls.
     pub speaker: Speaker,
     /// The command line to explain, in the sendmail dialect. May lack recipients.
-    pub of: Box<Invocation>,
+    pub of: Sendmail,
 }
 
 /// `mailchute test`.
@@ -55,7 +55,7 @@ pub struct Test {
     #[command(flatten)]
     pub speaker: Speaker,
     #[command(flatten)]
-    choice: Choice,
+    options: Options,
 }
 
 /// `mailchute login`.
@@ -80,7 +80,7 @@ pub struct Login {
     #[arg(long, group = "flow")]
     paste: bool,
     #[command(flatten)]
-    choice: Choice,
+    options: Options,
 }
 
 impl Login {
@@ -128,7 +128,7 @@ pub struct Speaker {
 
 /// Our long options, behind the subcommand's name.
 #[derive(Args, Clone, Debug, Default)]
-struct Choice {
+struct Options {
     /// Speak as this site
     #[arg(long)]
     site: Option<String>,
@@ -171,7 +171,7 @@ struct ExplainWords {
     #[command(flatten)]
     speaker: Speaker,
     #[command(flatten)]
-    choice: Choice,
+    options: Options,
     // `-h` belongs to the sendmail dialect.
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]
@@ -187,59 +187,58 @@ pub(super) fn list() -> Vec<(String, String)> {
     Line::command().get_subcommands().map(|command| (command.get_name().to_owned(), about(command))).collect()
 }
 
-/// Reads a subcommand and its arguments.
+/// What a subcommand's words come to.
+pub(super) enum Words {
+    /// The subcommand.
+    Tool(Tool),
+    /// Its help text.
+    Help(String),
+    /// Arguments it does not take.
+    Misuse(Failure),
+}
+
+/// Reads a subcommand and its arguments; our long options among them go into `choice`.
 ///
 /// # Errors
-/// `Usage`: no such subcommand. Arguments it does not take are a mode, [`Mode::Misuse`].
-pub(super) fn read(words: impl Iterator<Item = OsString>, invocation: &mut Invocation) -> Result<(), Failure> {
+/// `Usage`: no such subcommand.
+pub(super) fn read(words: impl Iterator<Item = OsString>, choice: &mut Choice) -> Result<Words, Failure> {
     let words: Vec<OsString> = words.collect();
     let command = words.first().map(|word| printable(word.as_encoded_bytes(), TEXT_LIMIT)).unwrap_or_default();
     let names = list();
     if !names.iter().any(|(name, _)| *name == command) {
         return Err(unknown(&command, names.iter().map(|(name, _)| name.as_str())));
     }
-    let line = match Line::try_parse_from(std::iter::once(OsString::from("mailchute")).chain(words)) {
+    let line = match Line::try_parse_from(std::iter::once(OsString::from(OUR_NAME)).chain(words)) {
         Ok(line) => line,
-        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
-            invocation.mode = Mode::Help(error.render().to_string());
-            return Ok(());
-        }
-        Err(error) => {
-            invocation.mode = Mode::Misuse(misuse(&command, &error));
-            return Ok(());
-        }
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => return Ok(Words::Help(error.render().to_string())),
+        Err(error) => return Ok(Words::Misuse(misuse(&command, &error))),
     };
-    let mut choose = |choice: Choice| {
-        invocation.site = choice.site.or(invocation.site.take());
-        invocation.config = choice.config.or(invocation.config.take());
-        invocation.relay = choice.relay.or(invocation.relay.take());
+    let mut choose = |options: Options| {
+        choice.site = options.site.or(choice.site.take());
+        choice.config = options.config.or(choice.config.take());
+        choice.relay = options.relay.or(choice.relay.take());
     };
-    let tool = match line.command {
+    Ok(Words::Tool(match line.command {
         Command::Explain(words) => {
-            choose(words.choice);
-            match dialect::parse_sendmail(words.words) {
-                Ok(of) => Tool::Explain(Explain { speaker: words.speaker, of: Box::new(of) }),
-                Err(failure) => {
-                    invocation.mode = Mode::Misuse(failure);
-                    return Ok(());
-                }
+            choose(words.options);
+            match dialect::read(words.words.into_iter(), OUR_NAME, Mode::Deliver) {
+                Ok(of) => Tool::Explain(Explain { speaker: words.speaker, of }),
+                Err(failure) => return Ok(Words::Misuse(failure)),
             }
         }
         Command::Test(mut test) => {
-            choose(std::mem::take(&mut test.choice));
+            choose(std::mem::take(&mut test.options));
             Tool::Test(test)
         }
         Command::Lint => Tool::Lint,
         Command::Login(mut login) => {
-            choose(std::mem::take(&mut login.choice));
+            choose(std::mem::take(&mut login.options));
             Tool::Login(login)
         }
         Command::Providers(providers) => Tool::Providers(providers),
         Command::Status(status) => Tool::Status(status),
         Command::Init(init) => Tool::Init(init),
-    };
-    invocation.mode = Mode::Tool(tool);
-    Ok(())
+    }))
 }
 
 fn unknown<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Failure {

@@ -1,16 +1,13 @@
-//! The reader of the command line: sendmail's dialect, our long options before it, and the word that
-//! makes it a subcommand. Pure: words in, [`Invocation`] out.
+//! Sendmail's dialect. Pure: words in, [`Sendmail`] out.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
 
-use super::invocation::{Invocation, Mode, ReversePath};
-use super::options::{self, Effect, LongEffect, Value};
-use super::{commands, help};
+use super::options::{self, Effect, Value};
+use crate::envelope::ReversePath;
 use crate::failure::{Failure, Kind};
+use crate::plan::Wishes;
 use crate::reply::{Enhanced, Reply, printable};
-use crate::spelling;
 
 /// The longest `-F` that is kept, in bytes.
 pub const NAME_LIMIT: usize = 256;
@@ -29,59 +26,55 @@ const HOP_LIMIT: u32 = 100;
 const ADDRESS_LIMIT: usize = 64 << 10;
 
 /// How many words of a command line the record keeps.
-const RECORD_WORDS: usize = 64;
+pub(super) const RECORD_WORDS: usize = 64;
 
 /// How much of one word the record keeps, in bytes.
-const RECORD_WORD: usize = 256;
+pub(super) const RECORD_WORD: usize = 256;
 
 /// The name under which the command line is ours.
-const OUR_NAME: &str = "mailchute";
+pub(super) const OUR_NAME: &str = "mailchute";
 
-/// Reads a whole command line, `argv[0]` first.
-///
-/// # Errors
-/// `Usage` for a command line that means nothing here, or that names no recipient; `Data` for an
-/// address that is not UTF-8 or holds a line end; a refusal with 554 5.4.6 for `-h` over 100.
-pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Invocation, Failure> {
-    let words: Vec<OsString> = argv.into_iter().collect();
-    let called_as = name(words.first());
-    let mut invocation = Invocation { called_as: called_as.clone(), argv: recorded(&words), ..Invocation::default() };
-    let mut words = words.into_iter().skip(1).peekable();
-    match called_as.as_str() {
-        OUR_NAME => {
-            while let Some(word) = words.next_if(|word| is_long(word)) {
-                let mut value = || words.next();
-                read_long(&word, &mut value, &mut invocation)?;
-                if !matches!(invocation.mode, Mode::Deliver) {
-                    return Ok(invocation);
-                }
-            }
-            if words.peek().is_some_and(|word| !word.as_bytes().starts_with(b"-")) {
-                commands::read(words, &mut invocation)?;
-                return Ok(invocation);
-            }
-        }
-        "mailq" => invocation.mode = Mode::Queue,
-        "newaliases" => invocation.mode = Mode::Aliases,
-        _ => {}
-    }
-    let invocation = read_dialect(words, invocation)?;
-    if matches!(invocation.mode, Mode::Deliver | Mode::Verify) && !has_message(&invocation) {
-        return Err(usage("recipients", "none given")
-            .hint("name a recipient, or use -t to take them from the header section; see `mailchute --help`"));
-    }
-    Ok(invocation)
+/// What words of the sendmail dialect say.
+#[derive(Clone, Debug, Default)]
+pub struct Sendmail {
+    /// What is asked for.
+    pub mode: Mode,
+    /// Reverse-path, recipients (never empty strings, and free of CR, LF and NUL) and `-F` (one printable line, at
+    /// most [`NAME_LIMIT`] bytes).
+    pub wishes: Wishes,
+    /// `-i`, `-oi`: a lone dot does not end the message.
+    pub ignore_dots: bool,
+    /// `-v`: show the dialogue.
+    pub verbose: bool,
+    /// `-L`: the tag that the record carries.
+    pub tag: Option<String>,
+    /// Options that had no effect, for the record; bounded like [`recorded`].
+    pub ignored: Vec<String>,
 }
 
-/// Reads words of the sendmail dialect alone, as `explain` is given them. They may lack a recipient: there
-/// is something to say all the same.
-///
-/// # Errors
-/// As [`parse`].
-pub(super) fn parse_sendmail(words: Vec<OsString>) -> Result<Invocation, Failure> {
-    let argv = recorded(&words);
-    let invocation = Invocation { called_as: OUR_NAME.to_owned(), argv, ..Invocation::default() };
-    read_dialect(words.into_iter(), invocation)
+/// What the dialect asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Take the message on standard input and submit it (`-bm`).
+    #[default]
+    Deliver,
+    /// Speak SMTP on standard input and output (`-bs`).
+    Smtp,
+    /// List the queue (`-bp`, `mailq`).
+    Queue,
+    /// Rebuild the alias database (`-bi`, `-I`, `newaliases`).
+    Aliases,
+    /// Run the queue (`-q`).
+    RunQueue,
+    /// Check the recipients and send nothing (`-bv`).
+    Verify,
+}
+
+impl Sendmail {
+    /// Whether a recipient is named, or is to be taken from the header section.
+    pub fn has_message(&self) -> bool {
+        self.wishes.from_header || !self.wishes.recipients.is_empty()
+    }
 }
 
 /// `words` as the record shows them: printable, at most 64, each at most 256 bytes.
@@ -105,82 +98,40 @@ pub(super) fn address(what: &str, text: &OsStr) -> Result<String, Failure> {
     }
 }
 
-fn name(argv0: Option<&OsString>) -> String {
-    let last = argv0.map(|word| word.as_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default());
-    match last {
-        None | Some(b"") => OUR_NAME.to_owned(),
-        Some(name) => printable(name, RECORD_WORD),
-    }
-}
-
-fn is_long(word: &OsStr) -> bool {
-    word.as_bytes().starts_with(b"--") && word.len() > 2
-}
-
-fn read_long(
-    word: &OsStr,
-    next: &mut dyn FnMut() -> Option<OsString>,
-    invocation: &mut Invocation,
-) -> Result<(), Failure> {
-    let bytes = &word.as_bytes()[2..];
-    let (name, glued) = match bytes.iter().position(|&byte| byte == b'=') {
-        Some(at) => (&bytes[..at], Some(OsString::from_vec(bytes[at + 1..].to_vec()))),
-        None => (bytes, None),
-    };
-    let name = printable(name, RECORD_WORD);
-    let Some(row) = options::long(&name) else {
-        let failure = usage(format!("--{name}"), "no such option");
-        return Err(match spelling::nearest(&name, options::LONGS.iter().map(|row| row.name)) {
-            Some(near) => failure.hint(format!("did you mean `--{near}`?")),
-            None => failure.hint("see `mailchute --help`"),
-        });
-    };
-    let value = match (row.value, glued) {
-        (None, None) => OsString::new(),
-        (None, Some(_)) => return Err(usage(format!("--{name}"), "takes no value")),
-        (Some(_), Some(value)) => value,
-        (Some(wanted), None) => next().ok_or_else(|| usage(format!("--{name}"), format!("{wanted} is missing")))?,
-    };
-    let text = |value: OsString| {
-        value.into_string().map_err(|value| usage(format!("--{name} {}", shown(&value)), "the name is not UTF-8"))
-    };
-    match row.effect {
-        LongEffect::Config => invocation.config = Some(PathBuf::from(value)),
-        LongEffect::Help => invocation.mode = Mode::Help(help::text()),
-        LongEffect::Relay => invocation.relay = Some(text(value)?),
-        LongEffect::Site => invocation.site = Some(text(value)?),
-        LongEffect::Version => invocation.mode = Mode::Version,
-    }
-    Ok(())
-}
-
-fn read_dialect(mut words: impl Iterator<Item = OsString>, mut invocation: Invocation) -> Result<Invocation, Failure> {
+/// Reads words of the sendmail dialect; `called_as` is the program's name, and `mode` what that name asks for. They may
+/// lack a recipient.
+///
+/// # Errors
+/// `Usage` for words that mean nothing here, `Data` for an address that is not UTF-8 or holds a line end; a refusal
+/// with 554 5.4.6 for `-h` over 100.
+pub fn read(mut words: impl Iterator<Item = OsString>, called_as: &str, mode: Mode) -> Result<Sendmail, Failure> {
+    let mut said = Sendmail { mode, ..Sendmail::default() };
     let mut run_queue = None;
     let mut options_are_over = false;
     while let Some(word) = words.next() {
         match word.as_bytes() {
             b"--" if !options_are_over => options_are_over = true,
             b"-" if !options_are_over => return Err(usage("-", "neither an option nor a recipient")),
-            [b'-', b'-', ..] if !options_are_over => return Err(late_long(&word, &invocation)),
+            [b'-', b'-', ..] if !options_are_over => return Err(late_long(&word, called_as)),
             [b'-', letters @ ..] if !options_are_over => {
-                read_letters(letters, &mut words, &mut invocation, &mut run_queue)?;
+                read_letters(letters, &mut words, &mut said, &mut run_queue)?;
             }
-            _ => invocation.recipients.push(address("recipient", &word)?),
+            _ => said.wishes.recipients.push(address("recipient", &word)?),
         }
     }
-    settle(invocation, run_queue)
+    settle(said, run_queue)
 }
 
 /// Reads one word of letters; `run_queue` receives the word if it asks for a queue run.
 fn read_letters(
     mut letters: &[u8],
     words: &mut impl Iterator<Item = OsString>,
-    invocation: &mut Invocation,
+    said: &mut Sendmail,
     run_queue: &mut Option<String>,
 ) -> Result<(), Failure> {
     while let [letter, rest @ ..] = letters {
         let Some(row) = options::letter(*letter) else {
-            note(invocation, letters, None);
+            note(said, letters, None);
             return Ok(());
         };
         let (value, apart) = match row.value {
@@ -200,8 +151,8 @@ fn read_letters(
         match row.effect {
             Effect::RunQueue => *run_queue = Some(printable(&[b"-", letters].concat(), RECORD_WORD)),
             effect => {
-                if !apply(effect, *letter, &value, invocation)? {
-                    note(invocation, if is_last { letters } else { &letters[..1] }, apart.as_deref());
+                if !apply(effect, *letter, &value, said)? {
+                    note(said, if is_last { letters } else { &letters[..1] }, apart.as_deref());
                 }
             }
         }
@@ -214,22 +165,22 @@ fn read_letters(
 }
 
 /// Gives an option its effect; false where it had none and belongs into the record.
-fn apply(effect: Effect, letter: u8, value: &OsStr, invocation: &mut Invocation) -> Result<bool, Failure> {
+fn apply(effect: Effect, letter: u8, value: &OsStr, said: &mut Sendmail) -> Result<bool, Failure> {
     let option = || option_name(letter);
     match effect {
         Effect::None => return Ok(false),
-        Effect::Aliases => invocation.mode = Mode::Aliases,
+        Effect::Aliases => said.mode = Mode::Aliases,
         Effect::BodyType => {
             return Ok(matches!(value.as_bytes().to_ascii_uppercase().as_slice(), b"7BIT" | b"8BITMIME"));
         }
-        Effect::EnvelopeId => invocation.dsn.envid = Some(envelope_id(&option(), value)?),
-        Effect::FromHeader => invocation.from_header = true,
+        Effect::EnvelopeId => said.wishes.dsn.envid = Some(envelope_id(&option(), value)?),
+        Effect::FromHeader => said.wishes.from_header = true,
         Effect::FullName => {
             // A line end in a name would begin another header field; it becomes a space.
             let bytes: Vec<u8> =
                 value.as_bytes().iter().map(|&byte| if byte.is_ascii_control() { b' ' } else { byte }).collect();
             let name = printable(&bytes, NAME_LIMIT);
-            invocation.full_name = Some(name.trim().to_owned()).filter(|name| !name.is_empty());
+            said.wishes.full_name = Some(name.trim().to_owned()).filter(|name| !name.is_empty());
         }
         Effect::Hops => match value.to_str().and_then(|count| count.parse::<u32>().ok()) {
             Some(count) if count > HOP_LIMIT => {
@@ -239,22 +190,22 @@ fn apply(effect: Effect, letter: u8, value: &OsStr, invocation: &mut Invocation)
             Some(_) => {}
             None => return Ok(false),
         },
-        Effect::IgnoreDots => invocation.ignore_dots = true,
+        Effect::IgnoreDots => said.ignore_dots = true,
         Effect::InitialSubmission => {}
-        Effect::Mode => invocation.mode = mode(value)?,
-        Effect::Notify => invocation.dsn.notify = Some(notify(&option(), value)?),
-        Effect::OldOption if value.as_bytes().first() == Some(&b'i') => invocation.ignore_dots = true,
+        Effect::Mode => said.mode = mode(value)?,
+        Effect::Notify => said.wishes.dsn.notify = Some(notify(&option(), value)?),
+        Effect::OldOption if value.as_bytes().first() == Some(&b'i') => said.ignore_dots = true,
         Effect::OldOption => return Ok(false),
         Effect::Return => {
             let part = value.to_ascii_uppercase();
             match part.to_str() {
-                Some(part @ ("FULL" | "HDRS")) => invocation.dsn.ret = Some(part.to_owned()),
+                Some(part @ ("FULL" | "HDRS")) => said.wishes.dsn.ret = Some(part.to_owned()),
                 _ => return Err(usage(format!("{} {}", option(), shown(value)), "not one of full, hdrs")),
             }
         }
         Effect::ReversePath => {
             let is_null = matches!(value.as_bytes().trim_ascii(), b"" | b"<>");
-            invocation.reverse_path = Some(match is_null {
+            said.wishes.reverse_path = Some(match is_null {
                 true => ReversePath::Null,
                 false => ReversePath::Typed(address(&option(), value)?),
             });
@@ -263,9 +214,9 @@ fn apply(effect: Effect, letter: u8, value: &OsStr, invocation: &mut Invocation)
         Effect::RunQueue => {}
         Effect::Tag => {
             let tag = printable(value.as_bytes(), TAG_LIMIT);
-            invocation.tag = Some(tag.trim().to_owned()).filter(|tag| !tag.is_empty());
+            said.tag = Some(tag.trim().to_owned()).filter(|tag| !tag.is_empty());
         }
-        Effect::Verbose => invocation.verbose = true,
+        Effect::Verbose => said.verbose = true,
     }
     Ok(true)
 }
@@ -309,56 +260,53 @@ fn envelope_id(option: &str, value: &OsStr) -> Result<String, Failure> {
 }
 
 /// What the options say together.
-fn settle(mut invocation: Invocation, run_queue: Option<String>) -> Result<Invocation, Failure> {
-    let has_message = has_message(&invocation);
-    match invocation.mode {
-        Mode::Deliver if run_queue.is_some() && !has_message => invocation.mode = Mode::RunQueue,
+fn settle(mut said: Sendmail, run_queue: Option<String>) -> Result<Sendmail, Failure> {
+    let has_message = said.has_message();
+    match said.mode {
+        Mode::Deliver if run_queue.is_some() && !has_message => said.mode = Mode::RunQueue,
         Mode::Deliver => {
             // A message at hand is never dropped for the sake of a queue that is not there.
             if let Some(word) = run_queue {
-                note(&mut invocation, &word.as_bytes()[1..], None);
+                note(&mut said, &word.as_bytes()[1..], None);
             }
         }
-        Mode::Smtp | Mode::Queue | Mode::Aliases if has_message => return Err(no_message(&invocation)),
+        Mode::Smtp | Mode::Queue | Mode::Aliases if has_message => return Err(no_message(&said)),
         // A word that somebody added must not make a caller believe that its message was sent.
-        Mode::Verify if invocation.from_header => return Err(no_message(&invocation)),
+        Mode::Verify if said.wishes.from_header => return Err(no_message(&said)),
         _ => {}
     }
-    Ok(invocation)
+    Ok(said)
 }
 
-fn no_message(invocation: &Invocation) -> Failure {
-    let what = if invocation.from_header { "-t" } else { "recipients" };
+fn no_message(said: &Sendmail) -> Failure {
+    let what = if said.wishes.from_header { "-t" } else { "recipients" };
     usage(what, "this mode takes no message").hint("leave out -bp, -bs, -bi, -bv or -I to send one")
 }
 
-fn has_message(invocation: &Invocation) -> bool {
-    invocation.from_header || !invocation.recipients.is_empty()
-}
-
-fn note(invocation: &mut Invocation, letters: &[u8], apart: Option<&OsStr>) {
-    if invocation.ignored.len() < RECORD_WORDS {
+fn note(said: &mut Sendmail, letters: &[u8], apart: Option<&OsStr>) {
+    if said.ignored.len() < RECORD_WORDS {
         let mut word = [b"-", letters].concat();
         if let Some(value) = apart {
             word.push(b' ');
             word.extend_from_slice(value.as_bytes());
         }
-        invocation.ignored.push(printable(&word, RECORD_WORD));
+        said.ignored.push(printable(&word, RECORD_WORD));
     }
 }
 
-fn late_long(word: &OsStr, invocation: &Invocation) -> Failure {
+fn late_long(word: &OsStr, called_as: &str) -> Failure {
     let name = word.as_bytes().split(|&byte| byte == b'=').next().unwrap_or_default();
     let what = printable(name, RECORD_WORD);
-    match invocation.called_as == OUR_NAME {
+    match called_as == OUR_NAME {
         true => usage(what, "long options are not taken behind a sendmail option")
             .hint("write them directly behind `mailchute`"),
-        false => usage(what, format!("called as {}, there are no long options", invocation.called_as))
+        false => usage(what, format!("called as {called_as}, there are no long options"))
             .hint("call it `mailchute` to use them"),
     }
 }
 
-fn usage(what: impl Into<String>, why: impl Into<String>) -> Failure {
+/// A command line that means nothing here.
+pub(super) fn usage(what: impl Into<String>, why: impl Into<String>) -> Failure {
     Failure::new(Kind::Usage, what, why)
 }
 
@@ -366,40 +314,7 @@ fn option_name(letter: u8) -> String {
     format!("-{}", char::from(letter))
 }
 
-fn shown(value: &OsStr) -> String {
+/// A word for a message.
+pub(super) fn shown(value: &OsStr) -> String {
     printable(value.as_bytes(), RECORD_WORD)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(words: &[&[u8]]) -> Vec<OsString> {
-        words.iter().map(|word| OsString::from_vec(word.to_vec())).collect()
-    }
-
-    #[test]
-    fn bytes_that_are_not_utf8_pass_where_they_can() {
-        let invocation = parse(words(&[b"/usr/\xff/mailchute", b"--config=/etc/\xff", b"-t", b"-FJos\xe9", b"-X\xff"]))
-            .expect("a command line");
-        assert_eq!(invocation.config.map(PathBuf::into_os_string), Some(OsString::from_vec(b"/etc/\xff".to_vec())));
-        assert_eq!(invocation.full_name.as_deref(), Some("José"));
-        assert_eq!(invocation.ignored, ["-Xÿ"]);
-        for address in [&b"-fjos\xe9@example.org"[..], b"jos\xe9@example.org"] {
-            assert_eq!(
-                parse(words(&[b"sendmail", b"-t", address])).map_err(|failure| failure.kind).err(),
-                Some(Kind::Data)
-            );
-        }
-    }
-
-    #[test]
-    fn the_record_of_a_command_line_is_bounded() {
-        let long = vec![b'x'; 100_000];
-        let mut line = words(&[b"sendmail", b"-t"]);
-        line.extend((0..200).map(|_| OsString::from_vec([b"-X", long.as_slice()].concat())));
-        let invocation = parse(line).expect("a command line");
-        assert_eq!((invocation.argv.len(), invocation.ignored.len()), (RECORD_WORDS, RECORD_WORDS));
-        assert!(invocation.argv.iter().chain(&invocation.ignored).all(|word| word.len() <= RECORD_WORD));
-    }
 }

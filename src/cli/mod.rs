@@ -7,5 +7,6 @@ pub mod dialect;
 mod help;
 pub mod invocation;
 pub mod options;
+pub mod parse;
 
 pub use commands::{Explain, Init, Login, Providers, Speaker, Status, Test, Tool};

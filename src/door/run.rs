@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::report::{self, Report};
 use super::signals;
 use crate::caller::{self, Caller};
-use crate::cli::invocation::Invocation;
+use crate::cli::invocation::{Errand, Invocation};
 use crate::config::relay::Relay;
 use crate::config::site::Site;
 use crate::config::{Config, LogTarget};
@@ -42,7 +42,10 @@ impl Run {
         record.parent = caller::parent();
         record.argv.clone_from(&invocation.argv);
         record.ignored.clone_from(&invocation.ignored);
-        record.tag.clone_from(&invocation.tag);
+        if let Errand::Sendmail(said) = &invocation.errand {
+            record.ignored.extend_from_slice(&said.ignored);
+            record.tag.clone_from(&said.tag);
+        }
         let state = State { started: Instant::now(), record, targets: Vec::new(), scheme: Scheme::Reply, idle: false };
         let run = Self(Arc::new(Mutex::new(state)));
         let watched = run.clone();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::alias::{Names, checked};
 use crate::address::{AddrSpec, Address, Mailbox, parse_address, read_list, same_mailbox};
 use crate::config::relay::Username;
-use crate::envelope::{Dsn, Envelope};
+use crate::envelope::{Dsn, Envelope, ReversePath};
 use crate::failure::{Failure, Kind};
 use crate::message::header::first_address;
 use crate::message::{Field, Header};
@@ -13,8 +13,8 @@ use crate::message::{Field, Header};
 /// What the command line says about the envelope.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
-    /// The last of `-f` and `-r`, as typed; `<>` is the null reverse-path.
-    pub reverse_path: Option<String>,
+    /// The last of `-f` and `-r`.
+    pub reverse_path: Option<ReversePath>,
     /// `-F`: the name of a From field that has to be added.
     pub full_name: Option<String>,
     /// The recipients, as typed; each may be a list.
@@ -81,12 +81,11 @@ fn reverse_path(
         notes.push(format!("reverse-path {address} from {place}"));
         Ok(Some(address))
     };
-    let wish = wishes.reverse_path.as_deref().map(str::trim).filter(|wish| !wish.is_empty());
-    if wish == Some("<>") {
+    if wishes.reverse_path == Some(ReversePath::Null) {
         notes.push("reverse-path <> from -f".to_owned());
         return Ok(None);
     }
-    if let Some(wish) = wish {
+    if let Some(ReversePath::Typed(wish)) = &wishes.reverse_path {
         let spec =
             parse_address(wish).map_err(|bad| Failure::new(Kind::Data, bad.text, format!("{} (-f)", bad.why)))?;
         if spec.domain.is_some() {
@@ -229,20 +228,19 @@ pub(crate) mod tests {
             (Some("Bob <bob@x.org>"), "\n", &plain, "bob@x.org from -f"),
             (Some("<>"), "From: a@x.org\n\n", &with_from, "<> from -f"),
             (Some("www-data"), "From: a@x.org\n\n", &with_from, "orders@shop.example from the site's `from`"),
-            (Some(""), "From: a@x.org\n\n", &with_from, "a@x.org from the From field"),
             (None, "From: a@x.org, b@x.org\nSender: s@x.org\n\n", &plain, "s@x.org from the Sender field"),
             (None, "From: A <a@x.org>\n\n", &plain, "a@x.org from the From field"),
             (None, "From: root (Cron Daemon)\n\n", &with_from, "orders@shop.example from the site's `from`"),
             (None, "From: root (Cron Daemon)\n\n", &plain, "www-data@web1.example.net from user and host name"),
             (None, "\n", &plain, "www-data@web1.example.net from user and host name"),
         ] {
-            let wishes = Wishes { reverse_path: wish.map(str::to_owned), ..to(&["r@x.org"]) };
+            let wishes = Wishes { reverse_path: wish.map(ReversePath::of), ..to(&["r@x.org"]) };
             let (envelope, notes) = chosen(&wishes, header, site).unwrap();
             assert_eq!(notes, [format!("reverse-path {path}")], "{wish:?} {header}");
             let shown = envelope.reverse_path.map_or("<>".to_owned(), |address| address.to_string());
             assert!(path.starts_with(&shown), "{shown}");
         }
-        let wishes = Wishes { reverse_path: Some("not an address".into()), ..to(&["r@x.org"]) };
+        let wishes = Wishes { reverse_path: Some(ReversePath::of("not an address")), ..to(&["r@x.org"]) };
         assert_eq!(chosen(&wishes, "\n", &plain).unwrap_err().what, "not an address");
     }
 

@@ -148,6 +148,7 @@ mod tests {
     use super::*;
     use crate::address::parse_mailbox;
     use crate::config::site::{OtherSender, SenderPattern, Site};
+    use crate::envelope::ReversePath;
     use crate::plan::envelope::choose;
     use crate::plan::envelope::tests::{origin, site};
 
@@ -244,7 +245,7 @@ mod tests {
             ("From: news@badmail.example", None, "news@badmail.example"),
             ("From: other@eu.mail.example", None, "other@eu.mail.example"),
         ] {
-            let wishes = Wishes { reverse_path: path.map(str::to_owned), ..Wishes::default() };
+            let wishes = Wishes { reverse_path: path.map(ReversePath::of), ..Wishes::default() };
             let failure = fit(&site, &wishes, &format!("{from}\n{REST}")).unwrap_err();
             let text = "553 5.7.1 sender not allowed; site shop writes as *@shop.example, news@*.mail.example";
             assert_eq!(failure.to_string(), format!("{other}: {text}"), "{from}");
@@ -255,7 +256,7 @@ mod tests {
             ("From: root (Cron Daemon)", None),
             ("Subject: x", Some("root")),
         ] {
-            let wishes = Wishes { reverse_path: path.map(str::to_owned), ..Wishes::default() };
+            let wishes = Wishes { reverse_path: path.map(ReversePath::of), ..Wishes::default() };
             assert!(fit(&site, &wishes, &format!("{from}\n{REST}")).is_ok(), "{from}");
         }
         let unreadable = fit(&site, &Wishes::default(), &format!("From: My Shop\n{REST}")).unwrap_err();

@@ -3,6 +3,7 @@
 //! Sending and explaining both come through here, so that what `explain` says is what would happen.
 
 pub mod alias;
+mod choice;
 pub mod envelope;
 pub mod fit;
 pub mod route;
@@ -13,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::alias::{Names, checked};
+pub use self::choice::Choice;
 use self::envelope::Origin;
 pub use self::envelope::Wishes;
 use self::site::Selection;
@@ -21,7 +23,7 @@ use crate::caller::Caller;
 use crate::config::Config;
 use crate::config::relay::Relay;
 use crate::config::site::Site;
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, ReversePath};
 use crate::failure::Failure;
 use crate::host;
 use crate::message::header::first_address;
@@ -54,7 +56,10 @@ pub fn choose_site<'c>(
     wishes: &Wishes,
     header: &Header,
 ) -> Result<Selection<'c>, Failure> {
-    let typed = wishes.reverse_path.as_deref().and_then(|path| parse_address(path).ok()?.address().ok());
+    let typed = match &wishes.reverse_path {
+        Some(ReversePath::Typed(path)) => parse_address(path).ok().and_then(|spec| spec.address().ok()),
+        _ => None,
+    };
     let senders: Vec<Address> = typed.into_iter().chain(header.all("From").filter_map(first_address)).collect();
     let senders: Vec<&Address> = senders.iter().collect();
     site::select(config, caller, wanted, &senders)

@@ -10,22 +10,24 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 
-use super::send::{show_on_stderr, wishes};
+use super::send::show_on_stderr;
 use crate::caller::Caller;
+use crate::cli::dialect::Sendmail;
 use crate::cli::invocation::Invocation;
 use crate::config::relay::Relay;
 use crate::config::site::Site;
 use crate::config::{Config, Search};
 use crate::deadline::Deadline;
 use crate::door::run::Run;
+use crate::envelope::ReversePath;
 use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::message::{Header, Message};
 use crate::outcome::Stage;
 use crate::plan;
-use crate::plan::Wishes;
 use crate::plan::route;
+use crate::plan::{Choice, Wishes};
 use crate::smtp::server::{Answer, Content, Mail, Rcpt, Request, Server};
 use crate::submit::stepwise::{self, Manner, Name, Transaction, Upstream};
 use crate::trace::{HandOver, Sink};
@@ -38,21 +40,22 @@ const A_WHILE: Duration = Duration::from_secs(3600);
 
 /// Serves one session. The exit status is that of the last message that was not accepted for everybody it
 /// was asked for, 0 where there was none.
-pub(crate) fn serve(invocation: &Invocation) -> u8 {
+pub(crate) fn serve(invocation: &Invocation, said: &Sendmail) -> u8 {
     let caller = Caller::current();
     let hand_over = Arc::default();
     let run = Run::new(invocation, &caller, &hand_over);
     let host_name = host::name();
-    let show = invocation.verbose;
+    let show = said.verbose;
     let begin = |relay: &Relay| {
         run.set_relay(relay);
         show.then(show_on_stderr)
     };
     let house = House {
-        invocation,
+        choice: &invocation.choice,
+        said,
         caller: &caller,
         host_name: &host_name,
-        search: Search::new(invocation.config.clone()),
+        search: Search::new(invocation.choice.config.clone()),
         config: OnceCell::new(),
         hand_over: &hand_over,
         run: &run,
@@ -84,7 +87,8 @@ pub(crate) fn serve(invocation: &Invocation) -> u8 {
 
 /// What stays the same from one message to the next.
 struct House<'a> {
-    invocation: &'a Invocation,
+    choice: &'a Choice,
+    said: &'a Sendmail,
     caller: &'a Caller,
     host_name: &'a str,
     search: Search<'static>,
@@ -107,7 +111,7 @@ impl House<'_> {
 
     /// What the command line says for every message.
     fn wishes(&self) -> Wishes {
-        Wishes { keep_fields: true, ..wishes(self.invocation) }
+        Wishes { keep_fields: true, ..self.said.wishes.clone() }
     }
 }
 
@@ -183,15 +187,17 @@ impl Desk<'_> {
         let begun = house.config().and_then(|config| {
             house.run.set_config(config);
             let said = mail.reverse_path.as_ref();
-            let wishes =
-                Wishes { reverse_path: Some(said.map_or("<>".to_owned(), ToString::to_string)), ..house.wishes() };
-            let wanted = house.search.wanted_site(house.invocation.site.as_deref());
+            let wishes = Wishes {
+                reverse_path: Some(said.map_or(ReversePath::Null, |spec| ReversePath::Typed(spec.to_string()))),
+                ..house.wishes()
+            };
+            let wanted = house.search.wanted_site(house.choice.site.as_deref());
             let site = plan::choose_site(config, house.caller, wanted.as_deref(), &wishes, &Header::empty())?.site;
             house.run.set_site(config, site);
             let (reverse_path, repairs) = plan::reverse_path(site, house.caller, house.host_name, said)?;
             let manner = Manner {
                 deliver_partially: site.deliver_partially,
-                route: route::choose(site, house.invocation.relay.as_deref())?,
+                route: route::choose(site, house.choice.relay.as_deref())?,
                 deadline: site.deadline,
                 host_name: host::ehlo_argument(house.host_name),
                 begin: house.begin,

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use crate::caller::Caller;
-use crate::cli::invocation::Invocation;
+use crate::cli::dialect::Sendmail;
 use crate::config::relay::{Grant, OAuth, Protocol, Relay, TlsMode, Username};
 use crate::config::site::Site;
 use crate::config::{Config, Search};
@@ -14,14 +14,14 @@ use crate::failure::{Failure, Kind};
 use crate::message::Message;
 use crate::oauth::store::Store;
 use crate::plan::route;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Choice, Plan};
 use crate::secret::Source;
 use crate::tools::send;
 use crate::{host, modes};
 
 /// Prints every decision about the message `of` would send, on standard input or none, and returns 0, or
 /// the status the message would have been refused with. `wanted` holds our own options.
-pub fn run(wanted: &Invocation, of: &Invocation, caller: &Caller) -> u8 {
+pub fn run(wanted: &Choice, of: &Sendmail, caller: &Caller) -> u8 {
     let mut page = Page::default();
     let mut scheme = Scheme::Reply;
     let result = walk(wanted, of, caller, &mut scheme, &mut page);
@@ -33,26 +33,20 @@ pub fn run(wanted: &Invocation, of: &Invocation, caller: &Caller) -> u8 {
     status
 }
 
-fn walk(
-    wanted: &Invocation,
-    of: &Invocation,
-    caller: &Caller,
-    scheme: &mut Scheme,
-    page: &mut Page,
-) -> Result<(), Failure> {
+fn walk(wanted: &Choice, of: &Sendmail, caller: &Caller, scheme: &mut Scheme, page: &mut Page) -> Result<(), Failure> {
     page.row("caller", &caller_line(caller));
     let search = Search::new(wanted.config.clone());
     let config = search.load(caller)?;
     source_rows(&config, page);
     let mut message = message()?;
-    let wishes = send::wishes(of);
+    let wishes = &of.wishes;
     let name = search.wanted_site(wanted.site.as_deref());
-    let selection = plan::choose_site(&config, caller, name.as_deref(), &wishes, message.header())?;
+    let selection = plan::choose_site(&config, caller, name.as_deref(), wishes, message.header())?;
     let site = selection.site;
     *scheme = site.exit_status;
     page.row("site", &format!("{}: {}", site.name, selection.why));
     let relays = route::choose(site, wanted.relay.as_deref());
-    let plan = plan::make(site, caller, &host::name(), &wishes, wanted.relay.as_deref(), &mut message);
+    let plan = plan::make(site, caller, &host::name(), wishes, wanted.relay.as_deref(), &mut message);
     if let Ok(plan) = &plan {
         plan_rows(plan, &message, page);
     }

@@ -14,7 +14,6 @@ use zeroize::Zeroizing;
 use self::choice::Candidate;
 use crate::caller::Caller;
 use crate::cli::Login;
-use crate::cli::invocation::Invocation;
 use crate::config::relay::{OAuth, Relay};
 use crate::config::{Config, Search};
 use crate::deadline::Deadline;
@@ -30,6 +29,7 @@ use crate::oauth::endpoint::Client;
 use crate::oauth::login::{self, Flow};
 use crate::oauth::loopback::Loopback;
 use crate::oauth::store::{Granted, Store, Tokens};
+use crate::plan::Choice;
 use crate::wire::wait;
 
 /// How long a person may take with the browser.
@@ -42,15 +42,15 @@ const ANSWER: Duration = Duration::from_secs(30);
 const PASTED: usize = 16 << 10;
 
 /// Logs `caller` in, or shows what is kept, and returns the exit status.
-pub fn run(invocation: &Invocation, login: &Login, caller: &Caller) -> u8 {
+pub fn run(chosen: &Choice, login: &Login, caller: &Caller) -> u8 {
     let done = match login.status {
-        true => status::show(invocation, login, caller),
+        true => status::show(chosen, login, caller),
         false => {
             signals::watch(Arc::default(), |failure| {
                 let why = "stopped before the login was done";
                 ended(&Failure { why: why.to_owned(), ..failure.clone() })
             });
-            log_in(invocation, login, caller)
+            log_in(chosen, login, caller)
         }
     };
     if let Err(failure) = done {
@@ -72,22 +72,22 @@ fn say(text: &str) -> Result<(), Failure> {
 }
 
 /// The relays that `caller` may use.
-fn candidates(invocation: &Invocation, caller: &Caller) -> Result<(Config, Vec<Candidate>), Failure> {
-    let search = Search::new(invocation.config.clone());
+fn candidates(chosen: &Choice, caller: &Caller) -> Result<(Config, Vec<Candidate>), Failure> {
+    let search = Search::new(chosen.config.clone());
     let config = search.load(caller)?;
-    let site = search.wanted_site(invocation.site.as_deref());
+    let site = search.wanted_site(chosen.site.as_deref());
     let candidates = choice::candidates(&config, caller, site.as_deref())?;
     Ok((config, candidates))
 }
 
 /// The relay that was named.
-fn named<'i>(invocation: &'i Invocation, login: &'i Login) -> Option<&'i str> {
-    login.name.as_deref().or(invocation.relay.as_deref())
+fn named<'i>(chosen: &'i Choice, login: &'i Login) -> Option<&'i str> {
+    login.name.as_deref().or(chosen.relay.as_deref())
 }
 
-fn log_in(invocation: &Invocation, login: &Login, caller: &Caller) -> Result<(), Failure> {
-    let (config, candidates) = candidates(invocation, caller)?;
-    let (candidate, oauth) = choice::choose(&candidates, named(invocation, login))?;
+fn log_in(chosen: &Choice, login: &Login, caller: &Caller) -> Result<(), Failure> {
+    let (config, candidates) = candidates(chosen, caller)?;
+    let (candidate, oauth) = choice::choose(&candidates, named(chosen, login))?;
     let relay = &*candidate.relay;
     let store = Store::of(oauth, caller)?;
     let mut warnings = config.warnings;

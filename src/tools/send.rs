@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
 use crate::caller::Caller;
-use crate::cli::dialect;
-use crate::cli::invocation::{Invocation, ReversePath};
+use crate::cli::dialect::{self, Sendmail};
+use crate::cli::invocation::Invocation;
 use crate::config::Search;
 use crate::door;
 use crate::door::run::Run;
@@ -14,18 +14,18 @@ use crate::failure::Failure;
 use crate::host;
 use crate::message::Message;
 use crate::plan;
-use crate::plan::Wishes;
+use crate::plan::{Choice, Wishes};
 use crate::submit::{self, Order};
 use crate::trace::{HandOver, Sink};
 
 /// Reads the message on standard input and submits it.
-pub(crate) fn deliver(invocation: &Invocation) -> u8 {
+pub(crate) fn deliver(invocation: &Invocation, said: &Sendmail) -> u8 {
     let caller = Caller::current();
     let hand_over = Arc::default();
     let run = Run::new(invocation, &caller, &hand_over);
-    let show = invocation.verbose.then_some(show_on_stderr as fn() -> Sink);
-    let result = match read_standard_input(!invocation.ignore_dots) {
-        Ok(message) => submit(invocation, &caller, &run, &hand_over, message, show),
+    let show = said.verbose.then_some(show_on_stderr as fn() -> Sink);
+    let result = match read_standard_input(!said.ignore_dots) {
+        Ok(message) => submit(&invocation.choice, &said.wishes, &caller, &run, &hand_over, message, show),
         Err(failure) => {
             find_log(&run, invocation, &caller);
             Err(failure)
@@ -46,7 +46,7 @@ pub(crate) fn refuse(words: &[OsString], failure: &Failure) -> u8 {
 
 /// Reads the configuration for its log alone: what ends before a site is known is recorded there, too.
 fn find_log(run: &Run, invocation: &Invocation, caller: &Caller) {
-    if let Ok(config) = Search::new(invocation.config.clone()).load(caller) {
+    if let Ok(config) = Search::new(invocation.choice.config.clone()).load(caller) {
         run.set_config(&config);
     }
 }
@@ -63,7 +63,8 @@ pub(crate) fn read_standard_input(lone_dot_ends: bool) -> Result<Message, Failur
 /// # Errors
 /// What kept the message from being given to a relay; nothing was said of it yet.
 pub(crate) fn submit(
-    invocation: &Invocation,
+    choice: &Choice,
+    wishes: &Wishes,
     caller: &Caller,
     run: &Run,
     hand_over: &HandOver,
@@ -71,15 +72,14 @@ pub(crate) fn submit(
     show: Option<fn() -> Sink>,
 ) -> Result<u8, Failure> {
     run.set_message(&message);
-    let search = Search::new(invocation.config.clone());
+    let search = Search::new(choice.config.clone());
     let config = search.load(caller)?;
     run.set_config(&config);
-    let wishes = wishes(invocation);
-    let wanted = search.wanted_site(invocation.site.as_deref());
-    let site = plan::choose_site(&config, caller, wanted.as_deref(), &wishes, message.header())?.site;
+    let wanted = search.wanted_site(choice.site.as_deref());
+    let site = plan::choose_site(&config, caller, wanted.as_deref(), wishes, message.header())?.site;
     run.set_site(&config, site);
     let host_name = host::name();
-    let plan = plan::make(site, caller, &host_name, &wishes, invocation.relay.as_deref(), &mut message);
+    let plan = plan::make(site, caller, &host_name, wishes, choice.relay.as_deref(), &mut message);
     run.set_message(&message);
     let plan = plan?;
     run.set_plan(&plan);
@@ -97,21 +97,6 @@ pub(crate) fn submit(
         show.map(|sink| sink())
     });
     Ok(run.finish(&submission, &plan.envelope))
-}
-
-/// What the command line says about the envelope.
-pub(crate) fn wishes(invocation: &Invocation) -> Wishes {
-    Wishes {
-        reverse_path: invocation.reverse_path.as_ref().map(|path| match path {
-            ReversePath::Null => "<>".to_owned(),
-            ReversePath::Typed(typed) => typed.clone(),
-        }),
-        full_name: invocation.full_name.clone(),
-        recipients: invocation.recipients.clone(),
-        from_header: invocation.from_header,
-        dsn: invocation.dsn.clone(),
-        keep_fields: false,
-    }
 }
 
 /// Shows a dialogue on standard error as it happens (`-v`).

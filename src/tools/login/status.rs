@@ -6,22 +6,22 @@ use jiff::Timestamp;
 use super::{Candidate, candidates, choice, named, say, title};
 use crate::caller::Caller;
 use crate::cli::Login;
-use crate::cli::invocation::Invocation;
 use crate::config::relay::{Grant, OAuth};
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::modes;
 use crate::oauth::refusal::login_command;
 use crate::oauth::store::{Store, Tokens};
+use crate::plan::Choice;
 use crate::reply::printable;
 
 /// Prints the table.
 ///
 /// # Errors
 /// `Configuration`: a relay needs somebody's help before it can send; otherwise as finding the relays.
-pub(super) fn show(invocation: &Invocation, login: &Login, caller: &Caller) -> Result<(), Failure> {
-    let (_, candidates) = candidates(invocation, caller)?;
-    let one = match named(invocation, login) {
+pub(super) fn show(chosen: &Choice, login: &Login, caller: &Caller) -> Result<(), Failure> {
+    let (_, candidates) = candidates(chosen, caller)?;
+    let one = match named(chosen, login) {
         Some(name) => Some(choice::choose(&candidates, Some(name))?.0),
         None => None,
     };
@@ -35,7 +35,7 @@ pub(super) fn show(invocation: &Invocation, login: &Login, caller: &Caller) -> R
         let mut rows = Rows::default();
         let is_unique = candidates.iter().filter(|other| other.relay.name == candidate.relay.name).count() == 1;
         let site = if is_unique { String::new() } else { format!(" --site {}", candidate.sites[0]) };
-        let config = invocation.config.as_ref().map(|file| format!(" --config {}", file.display()));
+        let config = chosen.config.as_ref().map(|file| format!(" --config {}", file.display()));
         let command = login_command(&candidate.relay) + &site + &config.unwrap_or_default();
         let verdict = describe(candidate, oauth, caller, &command, &mut rows);
         rows.add("can send", if verdict.is_ok() { "yes" } else { "no" });
