@@ -9,13 +9,13 @@ pub mod report;
 pub(crate) mod run;
 pub mod signals;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Mutex, PoisonError};
 
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
-use crate::message;
+use crate::message::{self, StandardInput};
 
 /// Writes `text` to standard output as it is.
 ///
@@ -48,9 +48,9 @@ pub fn report(failure: &Failure) {
 /// Reads standard input to its end, so that the caller's write does not meet a closed pipe and its
 /// user reads our status instead of "broken pipe". A terminal is not waited for.
 pub fn drain() {
-    let input = io::stdin();
+    let mut input = StandardInput::lock();
     if !input.is_terminal() {
-        message::drain(&mut input.lock());
+        message::drain(&mut input);
     }
 }
 

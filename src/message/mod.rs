@@ -6,11 +6,13 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 pub mod header;
+mod input;
 mod intake;
 pub mod repair;
 mod store;
 
 pub use header::{Field, Header};
+pub use input::StandardInput;
 pub use intake::drain;
 
 use crate::reply::printable;

@@ -1,7 +1,7 @@
 //! The course of one message, from the door's side.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::caller::Caller;
@@ -12,7 +12,7 @@ use crate::door;
 use crate::door::run::Run;
 use crate::failure::Failure;
 use crate::host;
-use crate::message::Message;
+use crate::message::{Message, StandardInput};
 use crate::plan;
 use crate::plan::{Choice, Wishes};
 use crate::submit::{self, Order};
@@ -53,9 +53,9 @@ fn find_log(run: &Run, invocation: &Invocation, caller: &Caller) {
 
 /// The message on standard input. A lone dot ends it only where a person types it.
 pub(crate) fn read_standard_input(lone_dot_ends: bool) -> Result<Message, Failure> {
-    let input = io::stdin();
+    let mut input = StandardInput::lock();
     let lone_dot_ends = lone_dot_ends && input.is_terminal();
-    Message::read(&mut input.lock(), lone_dot_ends)
+    Message::read(&mut input, lone_dot_ends)
 }
 
 /// Takes `message` from its site to the exit status. `show` makes a place for each dialogue.

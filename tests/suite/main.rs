@@ -40,6 +40,7 @@ mod setup;
 mod signals;
 mod sites;
 mod smtp;
+mod standard_input;
 mod system;
 mod tls;
 mod tools;
