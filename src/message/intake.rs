@@ -33,7 +33,8 @@ impl Message {
     /// header section whose lines end in LF or CRLF a bare CR becomes a space instead, so that it can
     /// begin neither a field nor the body.
     /// The first line that is neither field nor continuation ends the header section and belongs to the
-    /// body, with or without an empty line before it. `lone_dot_ends` is for terminals only: a line
+    /// body, with or without an empty line before it; empty lines before a first field that every message
+    /// has are the caller's template and go. `lone_dot_ends` is for terminals only: a line
     /// with nothing but a dot ends the message.
     ///
     /// # Errors
@@ -77,6 +78,8 @@ pub(super) struct Intake {
     ends: Vec<usize>,
     /// Where the line that is being read begins in `header`.
     line: usize,
+    /// How many octets of empty lines `header` begins with, until what follows says whose they are.
+    blank: usize,
     in_body: bool,
     /// Whether a CR by itself ends a line of the header section: only where no LF does. Callers take LF
     /// out of what strangers typed and forget CR, which must not begin a field then.
@@ -96,6 +99,7 @@ impl Intake {
             header: Vec::new(),
             ends: Vec::new(),
             line: 0,
+            blank: 0,
             in_body: false,
             cr_ends_fields: false,
             body: Store::new(limits.memory),
@@ -186,25 +190,39 @@ impl Intake {
 
     /// Judges the header line that is complete but for its CRLF.
     fn header_line(&mut self) -> Result<(), Failure> {
-        let is_first = self.line == 0;
-        if is_first && self.header.starts_with(b"\xef\xbb\xbf") {
+        let is_first = self.line == self.blank;
+        if self.line == 0 && self.header.starts_with(b"\xef\xbb\xbf") {
             self.header.drain(..3);
             note(&mut self.repairs, "byte order mark removed");
         }
-        if memchr(0, &self.header[self.line..]).is_some() {
+        let line = &self.header[self.line..];
+        if self.blank > 0 && !line.is_empty() && !begins_usual_field(line) {
+            return self.end_header(false);
+        }
+        if memchr(0, line).is_some() {
             let line = self.header.split_off(self.line);
             self.header.extend(line.into_iter().filter(|&b| b != 0));
             note(&mut self.repairs, "NUL removed from the header section");
         }
         let line = &self.header[self.line..];
         let is_continuation = matches!(line.first(), Some(b' ' | b'\t'));
-        if line.is_empty() {
+        if line.is_empty() && is_first {
+            self.header.extend_from_slice(b"\r\n");
+            self.line = self.header.len();
+            self.blank = self.line;
+        } else if line.is_empty() {
             self.in_body = true;
-        } else if is_first && !begins_field(line) && (line.starts_with(b"From ") || line.starts_with(b">From ")) {
+        } else if self.line == 0 && !begins_field(line) && is_mbox_from(line) {
             self.header.clear();
             note(&mut self.repairs, "mbox From line removed");
         } else if self.is_field_line() {
             self.facts.leading_dot |= line.first() == Some(&b'.');
+            if self.blank > 0 && is_first {
+                self.header.drain(..self.blank);
+                (self.line, self.blank) = (0, 0);
+                note(&mut self.repairs, "empty line before the header section removed");
+            }
+            let line = &self.header[self.line..];
             if memchr(b'\r', line).is_some() {
                 self.header[self.line..].iter_mut().filter(|b| **b == b'\r').for_each(|b| *b = b' ');
                 note(&mut self.repairs, "CR in the header section made a space");
@@ -224,12 +242,16 @@ impl Intake {
     /// Ends the header section before the line that is being read, which belongs to the body;
     /// `open`: that line goes on.
     fn end_header(&mut self, open: bool) -> Result<(), Failure> {
-        note(
-            &mut self.repairs,
-            if self.line == 0 { "empty header section added" } else { "empty line added behind the header section" },
-        );
+        // Of empty lines at the beginning the first one ends a header section without fields.
+        match (self.blank, self.line) {
+            (0, 0) => note(&mut self.repairs, "empty header section added"),
+            (0, _) => note(&mut self.repairs, "empty line added behind the header section"),
+            _ => self.line = 2,
+        }
         self.in_body = true;
         let mut line = self.header.split_off(self.line);
+        self.header.truncate(if self.blank > 0 { 0 } else { self.line });
+        self.blank = 0;
         if !open {
             line.extend_from_slice(b"\r\n");
         }
@@ -269,6 +291,10 @@ impl Intake {
             self.header_line()?;
             note(&mut self.repairs, "final line end added");
         }
+        if self.blank > 0 {
+            // Nothing followed the empty lines.
+            self.end_header(true)?;
+        }
         if self.column > 0 {
             self.take_body(b"\r\n")?;
             note(&mut self.repairs, "final line end added");
@@ -283,6 +309,39 @@ impl Intake {
         let header = Header::new(self.header, self.ends);
         Ok(Message { header, body: self.body.finish(), facts: self.facts, repairs: self.repairs })
     }
+}
+
+/// Whether `line` is what an mbox file has between two messages, quoted by any number of hands.
+fn is_mbox_from(line: &[u8]) -> bool {
+    let quotes = line.iter().take_while(|&&b| b == b'>').count();
+    line[quotes..].starts_with(b"From ")
+}
+
+/// Whether `line` begins a field that no text is likely to begin with: those of a message's beginning.
+fn begins_usual_field(line: &[u8]) -> bool {
+    const NAMES: [&str; 16] = [
+        "From",
+        "To",
+        "Cc",
+        "Bcc",
+        "Subject",
+        "Date",
+        "Message-ID",
+        "MIME-Version",
+        "Reply-To",
+        "Sender",
+        "Return-Path",
+        "Received",
+        "Delivered-To",
+        "In-Reply-To",
+        "References",
+        "DKIM-Signature",
+    ];
+    const FAMILIES: [&[u8]; 4] = [b"Content-", b"List-", b"Resent-", b"X-"];
+    let name = &line[..memchr(b':', line).unwrap_or(0)];
+    let name = name.trim_ascii_end();
+    let begins = |family: &&[u8]| name.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family));
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes())) || FAMILIES.iter().any(begins)
 }
 
 /// A line end in a chunk.
@@ -417,6 +476,28 @@ mod tests {
             ("A: 1\r\n", "A: 1\r\n\r\n", &[]),
             ("A: 1\r\n 2\r\nB: 3\r\n\r\n", "A: 1\r\n 2\r\nB: 3\r\n\r\n", &[]),
             ("\r\nA: 1\r\n", "\r\nA: 1\r\n", &[]),
+            ("\r\n", "\r\n", &[]),
+            ("\r\n\r\n\r\n", "\r\n\r\n\r\n", &[]),
+            ("\r\n\r\nbody\r\n", "\r\n\r\nbody\r\n", &[]),
+            ("\r\n\0x\r\n", "\r\n\0x\r\n", &[]),
+            ("\r\nbody", "\r\nbody\r\n", &["final line end added"]),
+            ("\r\nWarning: disk full\r\n", "\r\nWarning: disk full\r\n", &[]),
+            (
+                "\r\nTo: a@x.org\r\n\r\nbody\r\n",
+                "To: a@x.org\r\n\r\nbody\r\n",
+                &["empty line before the header section removed"],
+            ),
+            (
+                "\u{feff}\r\n\r\nx-a: 1\r\n 2\r\nB: 3\r\n\r\n\r\nbody\r\n",
+                "x-a: 1\r\n 2\r\nB: 3\r\n\r\n\r\nbody\r\n",
+                &["byte order mark removed", "empty line before the header section removed"],
+            ),
+            (">>From bob 10:00\r\n>From bob 10:00\r\nA: 1\r\n\r\n", "A: 1\r\n\r\n", &["mbox From line removed"]),
+            (
+                "From bob Mon Jan  1 10:00:00 2024\r\n\r\nTo: x@x.org\r\n\r\nx\r\n",
+                "To: x@x.org\r\n\r\nx\r\n",
+                &["mbox From line removed", "empty line before the header section removed"],
+            ),
             ("\u{feff}A: 1\r\n\r\n\u{feff}\r\n", "A: 1\r\n\r\n\u{feff}\r\n", &["byte order mark removed"]),
             (
                 "From bob Mon Jan  1 10:00:00 2024\r\nA: 1\r\n\r\nFrom x\r\n",
