@@ -70,6 +70,22 @@ impl Header {
         self.fields().find(|field| field.is(name))
     }
 
+    /// Whether a signature vouches for fields of it: DKIM-Signature (RFC 6376).
+    pub(crate) fn is_signed(&self) -> bool {
+        self.first("DKIM-Signature").is_some()
+    }
+
+    /// Whether a signature covers the fields called `name`, or that there is none: it lists the name in `h=`
+    /// (RFC 6376 3.5, 5.4.2). What comes or goes of that name breaks it.
+    pub fn signs(&self, name: &str) -> bool {
+        let signatures = self.fields().filter(|field| field.is("DKIM-Signature") || field.is("ARC-Message-Signature"));
+        signatures.map(|field| field.text()).any(|signature| {
+            let mut tags = signature.split(';').filter_map(|tag| tag.split_once('='));
+            let listed = tags.find(|(tag, _)| tag.trim() == "h").map_or("", |(_, listed)| listed);
+            listed.split(':').any(|listed| listed.trim().eq_ignore_ascii_case(name))
+        })
+    }
+
     /// Adds a field at the end. CR, LF and NUL in `value` become spaces; long lines are folded.
     pub fn append(&mut self, name: &str, value: &str) {
         self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
@@ -226,6 +242,21 @@ mod tests {
         header.edit(|field| if field.is("a") { Edit::Value("one".into()) } else { Edit::Keep });
         assert_eq!(text(&header), "A: one\r\nB :2\r\nC: 3\r\n\r\n");
         assert_eq!(header.fields().count(), 3);
+    }
+
+    #[test]
+    fn a_signature_covers_what_it_lists() {
+        let header = header(&[
+            "DKIM-Signature: v=1; a=rsa-sha256; d=x.org; h=From : to:\r\n\tMessage-ID:Date;\r\n bh=x; b=h\r\n",
+            "dkim-signature: v=1; bh=Cc; H=Bcc; h = Subject\r\n",
+            "ARC-Message-Signature: i=1; h=MIME-Version\r\n",
+        ]);
+        for name in ["From", "To", "message-id", "Date", "Subject", "MIME-Version"] {
+            assert!(header.signs(name), "{name}");
+        }
+        for name in ["Cc", "Bcc", "x", "", "Mess"] {
+            assert!(!header.signs(name), "{name}");
+        }
     }
 
     #[test]

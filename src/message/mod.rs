@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+mod doubts;
 pub mod header;
 mod input;
 mod intake;

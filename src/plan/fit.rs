@@ -9,7 +9,7 @@ use crate::address::{AddrSpec, Address, Mailbox, read_list};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::message::header::{Edit, first_address};
-use crate::message::{Facts, Header, Message, note};
+use crate::message::{Header, Message, note};
 use crate::random;
 
 /// Makes the message fit for any relay. What changes is named in [`Message::repairs`].
@@ -44,17 +44,17 @@ pub fn make_fit(
         add(header, repairs, "Message-ID", |header| message_id(header, origin.names.host_name))?;
         add(header, repairs, "MIME-Version", |_| Ok("1.0".to_owned()))
     })?;
-    Ok(warnings(message.header(), &message.facts()))
+    Ok(message.doubts())
 }
 
-/// Adds the field `name` unless there is one that says something.
+/// Adds the field `name` unless there is one that says something, or a signature covers that there is none.
 fn add(
     header: &mut Header,
     repairs: &mut Vec<String>,
     name: &str,
     value: impl FnOnce(&Header) -> Result<String, Failure>,
 ) -> Result<(), Failure> {
-    if header.all(name).any(|field| !field.text().is_empty()) {
+    if header.all(name).any(|field| !field.text().is_empty()) || header.signs(name) {
         return Ok(());
     }
     let value = value(header)?;
@@ -129,18 +129,6 @@ fn qualify_names(header: &mut Header, origin: &Origin<'_>, repairs: &mut Vec<Str
             _ => Edit::Value(value + &text[copied..]),
         }
     });
-}
-
-/// What goes out as it is though it may not arrive so.
-fn warnings(header: &Header, facts: &Facts) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if facts.eight_bit_body && header.first("Content-Type").is_none() {
-        warnings.push("8-bit body without a Content-Type field".to_owned());
-    }
-    if facts.nul {
-        warnings.push("NUL in the body".to_owned());
-    }
-    warnings
 }
 
 #[cfg(test)]
@@ -285,6 +273,23 @@ mod tests {
             assert!(path.domain() == "shop.example", "{path}");
             assert!(repairs.iter().any(|repair| repair.contains("rewritten from")), "{repairs:?}");
         }
+    }
+
+    #[test]
+    fn what_a_signature_covers_by_its_absence_is_not_added() {
+        let signed = "DKIM-Signature: v=1; d=x.org; h=From:Date:Message-ID:MIME-Version; b=x\nFrom: b@x.org\nDate:\n";
+        let (header, _, repairs, warnings) = fit(&shop(), &Wishes::default(), &format!("{signed}\nb\n")).unwrap();
+        assert_eq!((header, repairs), (format!("{signed}\n"), vec![]));
+        assert_eq!(
+            warnings,
+            [
+                "Message-ID is missing, and a DKIM-Signature covers that it is",
+                "MIME-Version is missing, and a DKIM-Signature covers that it is"
+            ]
+        );
+        let signed = signed.replace(":Message-ID:MIME-Version", "");
+        let (header, _, repairs, _) = fit(&shop(), &Wishes::default(), &format!("{signed}\nb\n")).unwrap();
+        assert_eq!(repairs, ["Message-ID added", "MIME-Version added"], "{header}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Kind};
 use crate::message::Message;
 use crate::message::repair::{self, Needs};
 
-/// What becomes of `message` on its way to each kind of relay, a line per change.
+/// What becomes of `message` on its way to each kind of relay, a line per change, and what may not arrive as it is.
 ///
 /// # Errors
 /// The message cannot be read back from its temporary file.
@@ -26,6 +26,10 @@ pub fn page(message: &Message) -> Result<String, Failure> {
             }
             Err(failure) => return Err(failure),
         }
+    }
+    let doubts = message.doubts();
+    if !doubts.is_empty() {
+        section(&mut page, "warnings:", &doubts);
     }
     Ok(page)
 }
@@ -60,6 +64,14 @@ mod tests {
                  without 8BITMIME:  refused with exit status 65: ü in the To field: this local part needs SMTPUTF8, \
                  which is not in use\n\
                  with SMTPUTF8:     nothing to do\n",
+            ),
+            (
+                "Subject: x\r\nSubject: y\r\n\r\n\0\r\n",
+                "as it was read:    nothing to do\n\
+                 with 8BITMIME:     nothing to do\n\
+                 without 8BITMIME:  nothing to do\n\
+                 warnings:          Subject stands 2 times, where it may stand once\n                   \
+                 NUL in the body\n",
             ),
             (
                 "Subject: ü\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nü\r\n",
