@@ -13,7 +13,7 @@
 //! | Row | Rooms | |
 //! |---|---|---|
 //! | words | `reply`, `hex`, `deadline`, `host`, `spelling`, `random`, `charset`, `encoded_word`, `address` | what everything else speaks of |
-//! | nouns | `outcome`, `rule`, `failure`, `envelope`, `trace`, `exit`, `caller`, `modes`, `secret`, `message` | values that decide nothing |
+//! | nouns | `outcome`, `rule`, `failure`, `envelope`, `attempt`, `exit`, `caller`, `modes`, `secret`, `message` | values that decide nothing |
 //! | facts | `providers`, `config` | what is known of providers, and what was configured |
 //! | reach | `wire`, `smtp`, `http`, `oauth` | the only code that opens connections |
 //! | course | `plan`, `hint`, `submit`, `journal` | what is decided, done and told |
@@ -22,6 +22,7 @@
 //! A new case is a file of data in `tests/NAME/`; what its keys mean stands at the top of `tests/suite/NAME.rs`.
 
 pub mod address;
+pub mod attempt;
 pub mod caller;
 pub mod charset;
 pub mod cli;
@@ -52,5 +53,4 @@ pub mod smtp;
 pub mod spelling;
 pub mod submit;
 pub mod tools;
-pub mod trace;
 pub mod wire;

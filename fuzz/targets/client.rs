@@ -1,6 +1,7 @@
 //! The SMTP client against any server: the first octet chooses the relay, the second what the
 //! submission is like, the third the size of the pieces, the rest is what the server says.
 
+use mailchute::attempt::Trace;
 use mailchute::config::relay::{Login, LoginSource, Mechanism, Place, Protocol, Relay, SecretKind, TlsMode, Username};
 use mailchute::envelope::{Dsn, Envelope};
 use mailchute::failure::Kind;
@@ -9,7 +10,6 @@ use mailchute::outcome::Stage;
 use mailchute::reply::TEXT_LIMIT;
 use mailchute::secret::Secret;
 use mailchute::smtp::client::{Action, Channel, Client, Loss, Task};
-use mailchute::trace::Trace;
 
 use super::{Target, assert_printable};
 use crate::mutate::hash;

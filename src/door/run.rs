@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::report::{self, Report};
 use super::signals;
+use crate::attempt::HandOver;
 use crate::caller::{self, Caller};
 use crate::cli::invocation::{Errand, Invocation};
 use crate::config::relay::Relay;
@@ -18,7 +19,6 @@ use crate::journal::{self, Record};
 use crate::message::Message;
 use crate::plan::Plan;
 use crate::submit::Submission;
-use crate::trace::HandOver;
 
 /// What is known so far. Shared with the signal watcher, so never locked while anything is waited for.
 #[derive(Clone)]

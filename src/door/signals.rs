@@ -11,8 +11,8 @@ use std::thread;
 
 use nix::sys::signal::{SigSet, Signal};
 
+use crate::attempt::HandOver;
 use crate::failure::{Failure, Kind};
-use crate::trace::HandOver;
 
 const WATCHED: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGXCPU];
 

@@ -2,9 +2,9 @@
 
 use std::io::{self, Read};
 
+use crate::attempt::HandOver;
 use crate::message::{Chunks, Message};
 use crate::providers::api::Piece;
-use crate::trace::HandOver;
 
 /// A body read piece by piece. Where it submits a message, the hand-over begins when its last octet is taken.
 pub(super) struct Outgoing<'a> {

@@ -2,11 +2,11 @@
 
 mod aws;
 
+use crate::attempt::Trace;
 use crate::config::relay::{Interface, Relay};
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::providers::api::{Cloud, Keys};
-use crate::trace::Trace;
 
 /// Adds to `keys` what the configuration leaves to the surroundings.
 ///

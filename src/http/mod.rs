@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 
 use self::body::Outgoing;
 use self::transport::{Handed, Progress};
+use crate::attempt::{HandOver, Trace};
 use crate::config::relay::{Endpoint, Interface, Relay};
 use crate::deadline::Deadline;
 use crate::envelope::Envelope;
@@ -32,7 +33,6 @@ use crate::message::repair::{self, Needs};
 use crate::outcome::{Outcome, Stage};
 use crate::providers::api::{Keys, Mail, Request, Response};
 use crate::reply::{Enhanced, Reply, printable};
-use crate::trace::{HandOver, Trace};
 use crate::wire::Connection;
 
 /// How much of a response's body is read, in octets.

@@ -17,13 +17,13 @@ use jiff::Timestamp;
 use self::endpoint::Client;
 use self::refusal::login_command;
 use self::store::{Granted, Store, Tokens};
+use crate::attempt::Trace;
 use crate::caller::Caller;
 use crate::config::relay::{Grant, OAuth, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 use crate::secret::Secret;
-use crate::trace::Trace;
 
 /// An access token.
 struct Access {

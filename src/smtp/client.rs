@@ -24,13 +24,13 @@ pub use self::dialogue::{End, Loss};
 use self::judge::Next;
 pub(in crate::smtp) use self::opening::{Opening, Progress};
 pub use self::recipients::Recipients;
+use crate::attempt::Trace;
 use crate::config::relay::{Login, Relay};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::message::Facts;
 use crate::message::repair::Needs;
 use crate::outcome::{Outcome, Stage};
-use crate::trace::Trace;
 
 /// A message up to this many octets goes out in one flight with its envelope: refused, it has cost
 /// little.

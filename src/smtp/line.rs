@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::client::{Framing, Loss};
 use super::stuffing::{PIECE, Stuffing};
+use crate::attempt::Trace;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
 use crate::outcome::Stage;
-use crate::trace::Trace;
 use crate::wire::{Connection, WireError};
 
 /// How much is read at a time, in octets.

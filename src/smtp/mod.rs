@@ -19,6 +19,7 @@ use self::client::{Action, Channel, Client, Framing, Loss, Task};
 pub use self::client::{Capabilities, End, Recipients};
 use self::line::{Line, Listener, Span};
 pub use self::session::Session;
+use crate::attempt::{HandOver, Trace};
 use crate::config::relay::{Login, Relay};
 use crate::deadline::Deadline;
 use crate::envelope::Envelope;
@@ -26,7 +27,6 @@ use crate::failure::{Failure, Kind};
 use crate::message::Message;
 use crate::message::repair::{self, Needs};
 use crate::outcome::Outcome;
-use crate::trace::{HandOver, Trace};
 use crate::wire::Connection;
 
 /// Everything one submission needs.

@@ -13,6 +13,7 @@ use super::line::{Line, Listener, Span};
 use super::server::{Mail, Rcpt};
 use super::{PARTING, adapt, channel, passing};
 use crate::address::Address;
+use crate::attempt::{HandOver, Trace};
 use crate::config::relay::{Login, Protocol, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
@@ -20,7 +21,6 @@ use crate::message::Message;
 use crate::message::repair::Needs;
 use crate::outcome::{Outcome, Stage};
 use crate::reply::Reply;
-use crate::trace::{HandOver, Trace};
 use crate::wire::Connection;
 
 /// How many RCPT commands go out before their replies are read.

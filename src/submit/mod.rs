@@ -5,6 +5,7 @@ pub mod stepwise;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::attempt::{HandOver, Sink, Trace};
 use crate::config::relay::{Protocol, Relay};
 use crate::deadline::Deadline;
 use crate::envelope::Envelope;
@@ -13,7 +14,6 @@ use crate::message::Message;
 use crate::outcome::{Outcome, Stage};
 use crate::reply::{Enhanced, Reply};
 use crate::secret::Secret;
-use crate::trace::{HandOver, Sink, Trace};
 use crate::{http, oauth, smtp};
 
 /// A message this large or larger gets a second more for every such part of it, in octets.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 pub use self::names::Name;
 pub use self::upstream::Upstream;
 use crate::address::Address;
+use crate::attempt::{HandOver, Sink, Trace};
 use crate::config::relay::{Protocol, Relay};
 use crate::deadline::Deadline;
 use crate::envelope::{Dsn, Envelope};
@@ -23,7 +24,6 @@ use crate::secret::Secret;
 use crate::smtp::server::{Answer, Mail, Rcpt};
 use crate::smtp::{self, Recipients, Session};
 use crate::submit::{self, Order, Submission, Try, extra_time, is_next_relay_due};
-use crate::trace::{HandOver, Sink, Trace};
 
 /// How long the goodbye to a transaction that was given up may take.
 const RESET: Duration = Duration::from_secs(5);

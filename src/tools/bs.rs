@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags};
 
 use super::send::show_on_stderr;
+use crate::attempt::{HandOver, Sink};
 use crate::caller::Caller;
 use crate::cli::dialect::Sendmail;
 use crate::cli::invocation::Invocation;
@@ -30,7 +31,6 @@ use crate::plan::route;
 use crate::plan::{Choice, Wishes};
 use crate::smtp::server::{Answer, Content, Mail, Rcpt, Request, Server};
 use crate::submit::stepwise::{self, Manner, Name, Transaction, Upstream};
-use crate::trace::{HandOver, Sink};
 use crate::wire::wait;
 
 /// How much is read at a time, in octets.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use crate::attempt::{HandOver, Sink};
 use crate::caller::Caller;
 use crate::cli::dialect::{self, Sendmail};
 use crate::cli::invocation::Invocation;
@@ -16,7 +17,6 @@ use crate::message::{Message, StandardInput};
 use crate::plan;
 use crate::plan::{Choice, Wishes};
 use crate::submit::{self, Order};
-use crate::trace::{HandOver, Sink};
 
 /// Reads the message on standard input and submits it.
 pub(crate) fn deliver(invocation: &Invocation, said: &Sendmail) -> u8 {

@@ -6,6 +6,7 @@ use mail_builder::MessageBuilder;
 use mail_builder::headers::address::{Address, EmailAddress};
 use mail_builder::headers::raw::Raw;
 
+use crate::attempt::Sink;
 use crate::caller::Caller;
 use crate::cli::Test;
 use crate::cli::invocation::Invocation;
@@ -19,7 +20,6 @@ use crate::message::Message;
 use crate::plan::Wishes;
 use crate::tools::send;
 use crate::tools::status;
-use crate::trace::Sink;
 
 /// Sends the test message as `caller`, prints the masked dialogue and the status a caller would get, and
 /// returns that status.

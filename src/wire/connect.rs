@@ -19,11 +19,11 @@ use nix::sys::time::TimeVal;
 use super::names::resolve;
 use super::socket::{Patient, wait};
 use super::{socks, tunnel};
+use crate::attempt::Trace;
 use crate::config::relay::{Place, Proxy, ProxyKind, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
-use crate::trace::Trace;
 
 /// How long one address gets before the next is tried beside it (RFC 8305, section 5).
 const STAGGER: Duration = Duration::from_millis(250);

@@ -9,11 +9,11 @@ use nix::poll::{PollFd, PollFlags};
 use super::connect;
 use super::socket::wait;
 use super::tls::Tls;
+use crate::attempt::Trace;
 use crate::config::relay::{Relay, TlsMode};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
-use crate::trace::Trace;
 
 /// How much input is kept that arrives while we write. Beyond it the server has to wait until it is read.
 const INPUT_LIMIT: usize = 64 << 10;

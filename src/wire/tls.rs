@@ -9,11 +9,11 @@ use rustls::{ClientConnection, ProtocolVersion};
 use super::connection::WireError;
 use super::socket::Patient;
 use super::{tls_failure, trust};
+use crate::attempt::Trace;
 use crate::config::relay::{Place, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
-use crate::trace::Trace;
 
 /// TLS with a server that is verified.
 pub(super) struct Tls(ClientConnection);

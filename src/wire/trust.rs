@@ -191,8 +191,8 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::attempt::Trace;
     use crate::config::relay::TlsMode;
-    use crate::trace::Trace;
     use crate::wire::connection::tests::{listener, patience, relay_of, serve};
     use crate::wire::connection::{Connection, WireError};
 

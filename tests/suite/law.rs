@@ -13,7 +13,7 @@ const ROOMS: &[&str] = &[
     // Words.
     "reply", "hex", "deadline", "host", "spelling", "random", "charset", "encoded_word", "address",
     // Nouns.
-    "outcome", "rule", "failure", "envelope", "trace", "attempt", "exit", "caller", "modes", "secret", "message",
+    "outcome", "rule", "failure", "envelope", "attempt", "exit", "caller", "modes", "secret", "message",
     // What is kept on disk.
     "keep",
     // Facts.

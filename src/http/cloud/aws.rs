@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::attempt::Trace;
 use crate::caller::Caller;
 use crate::config::relay::{Endpoint, Place, Relay, TlsMode};
 use crate::deadline::Deadline;
@@ -15,7 +16,6 @@ use crate::host;
 use crate::http::ask;
 use crate::providers::api::{Keys, Request, Response};
 use crate::secret::{Secret, Source};
-use crate::trace::Trace;
 
 /// The instance's service and the container's.
 const INSTANCE: &str = "http://169.254.169.254";

@@ -8,13 +8,13 @@ use std::time::Duration;
 use lettre::transport::smtp::commands::Quit;
 
 use super::Capabilities;
+use crate::attempt::Trace;
 use crate::config::relay::{Login, Relay};
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 use crate::reply::{Reply, printable};
 use crate::smtp::parse::{Garbage, Parser, Raw};
 use crate::smtp::sasl;
-use crate::trace::Trace;
 
 /// A reply that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

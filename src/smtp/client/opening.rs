@@ -7,13 +7,13 @@ use lettre::transport::smtp::extension::ClientId;
 
 use super::dialogue::{Dialogue, End, Expect, Heard};
 use super::{Capabilities, Channel, login};
+use crate::attempt::Trace;
 use crate::config::relay::{Login, Mechanism, Protocol, Relay, TlsMode};
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 use crate::reply::Reply;
 use crate::smtp::parse::Raw;
 use crate::smtp::sasl::{self, Exchange, Trouble};
-use crate::trace::Trace;
 
 /// Where the opening is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 
 use super::dialogue::Expect;
 use super::{Action, Client, FLIGHT, Framing, Task, adapt, needs, sayable};
+use crate::attempt::Trace;
 use crate::failure::Failure;
 use crate::outcome::Stage;
-use crate::trace::Trace;
 
 impl Client<'_> {
     pub(super) fn envelope(&mut self, trace: &mut Trace) -> Result<(), Failure> {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::attempt::Trace;
 use crate::config::relay::Relay;
 use crate::smtp::Session;
-use crate::trace::Trace;
 
 /// How long a session is kept after it was last used.
 const IDLE: Duration = Duration::from_secs(20);
