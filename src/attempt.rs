@@ -1,9 +1,13 @@
-//! What is seen of one conversation with a relay: the masked dialogue, TLS, and how far it got.
+//! One try at one relay, handed on as one: its deadline, what is seen of the conversation (the masked
+//! dialogue, TLS, how far it got), and whether the message has been handed over.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
+use std::time::Duration;
 
+use crate::deadline::Deadline;
 use crate::outcome::Stage;
 
 /// How much of the end of a dialogue a failure keeps for the log record, in bytes.
@@ -11,6 +15,37 @@ pub const DIALOGUE_LIMIT: usize = 2048;
 
 /// Receives each dialogue line as it happens (`-v`, `mailchute test`).
 pub type Sink = Box<dyn FnMut(&str)>;
+
+/// What everybody needs who takes part in one try at one relay.
+pub struct Attempt {
+    /// The end of every wait.
+    pub deadline: Deadline,
+    /// What is seen of the conversation.
+    pub trace: Trace,
+    /// Whether the message has been handed over.
+    pub hand_over: Arc<HandOver>,
+}
+
+impl Attempt {
+    /// An attempt at which nobody looks and no signal is answered: something is asked, no message submitted.
+    pub fn new(deadline: Deadline) -> Self {
+        Self { deadline, trace: Trace::default(), hand_over: Arc::default() }
+    }
+
+    /// Does `work` under a deadline of `span` from now, or the attempt's own where that is earlier.
+    pub fn within<T>(&mut self, span: Duration, work: impl FnOnce(&mut Self) -> T) -> T {
+        let whole = self.deadline;
+        self.deadline = whole.within(span);
+        let result = work(self);
+        self.deadline = whole;
+        result
+    }
+
+    /// Something the record should name, once.
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        self.trace.warn(warning);
+    }
+}
 
 /// The trace of one try at one relay. Lines given to it are masked by whoever says them: no secret,
 /// no message content.
@@ -50,6 +85,14 @@ impl Trace {
     /// A remark of ours: connected, TLS established, the message's size.
     pub fn note(&mut self, line: &str) {
         self.push(format!("* {line}"));
+    }
+
+    /// Something the record should name, once.
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        let warning = warning.into();
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
     }
 
     fn push(&mut self, line: String) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::deadline::Deadline;
+use crate::attempt::Attempt;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::modes;
@@ -54,20 +54,21 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reads the secret. What is weak about a file's owner or mode is added to `warnings`, or refused
-    /// when `strict` is set (`strict_modes`).
+    /// Reads the secret. What is weak about a file's owner or mode is named in the attempt's warnings, or
+    /// refused when `strict` is set (`strict_modes`).
     ///
     /// # Errors
     /// `NoPermission` when this caller may not read it or the file is world-writable; `Configuration`
     /// when it is missing, empty, too large or not text; `Unavailable` when a command has printed nothing
-    /// by `deadline`. The hint names the next step.
-    pub fn read(&self, strict: bool, deadline: Deadline, warnings: &mut Vec<String>) -> Result<Secret, Failure> {
+    /// by the attempt's deadline. The hint names the next step.
+    pub fn read(&self, strict: bool, attempt: &mut Attempt) -> Result<Secret, Failure> {
+        let warnings = &mut attempt.trace.warnings;
         let secret = match self {
             Self::Inline(secret) => secret.clone(),
             Self::File(path) => read_file(path, strict, warnings)?,
             Self::Credential(name) => read_file(&credential(name)?, strict, warnings)?,
             Self::Env(name) => read_variable(name)?,
-            Self::Command(words) => command::run(words, command::TIME.min(deadline.left()))?,
+            Self::Command(words) => command::run(words, command::TIME.min(attempt.deadline.left()))?,
         };
         let wrong = |why| Err(Failure::new(Kind::Configuration, self.describe(), why));
         match secret.expose() {
@@ -183,6 +184,7 @@ fn credential(name: &str) -> Result<PathBuf, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use crate::deadline::Deadline;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
@@ -195,8 +197,12 @@ mod tests {
         (dir, Source::File(path))
     }
 
+    fn attempt() -> Attempt {
+        Attempt::new(Deadline::after(command::TIME))
+    }
+
     fn read(source: &Source) -> Result<Secret, Failure> {
-        source.read(false, Deadline::after(command::TIME), &mut Vec::new())
+        source.read(false, &mut attempt())
     }
 
     #[test]
@@ -225,8 +231,9 @@ mod tests {
             ("\u{feff}s3cret\n", Some("byte order mark")),
         ] {
             let (_dir, source) = file(content.as_bytes(), 0o600);
-            let mut warnings = Vec::new();
-            let secret = source.read(false, Deadline::after(command::TIME), &mut warnings).unwrap();
+            let mut attempt = attempt();
+            let secret = source.read(false, &mut attempt).unwrap();
+            let warnings = attempt.trace.warnings;
             assert_eq!(secret.expose(), content.strip_suffix('\n').unwrap());
             match odd {
                 None => assert_eq!(warnings, [""; 0]),
@@ -255,13 +262,10 @@ mod tests {
     #[test]
     fn a_world_readable_file_is_a_warning_and_strictly_a_refusal() {
         let (_dir, source) = file(b"x", 0o644);
-        let mut warnings = Vec::new();
-        source.read(false, Deadline::after(command::TIME), &mut warnings).unwrap();
-        assert_eq!(warnings.len(), 1);
-        assert_eq!(
-            source.read(true, Deadline::after(command::TIME), &mut warnings).unwrap_err().kind,
-            Kind::NoPermission
-        );
+        let mut attempt = attempt();
+        source.read(false, &mut attempt).unwrap();
+        assert_eq!(attempt.trace.warnings.len(), 1);
+        assert_eq!(source.read(true, &mut attempt).unwrap_err().kind, Kind::NoPermission);
     }
 
     #[test]

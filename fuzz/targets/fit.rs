@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mailchute::address::read_list;
-use mailchute::config::site::{OtherSender, SenderPattern, Site};
+use mailchute::config::site::{OtherSender, SenderPattern, Site, Terms};
 use mailchute::envelope::ReversePath;
 use mailchute::exit::Scheme;
 use mailchute::message::Message;
@@ -70,10 +70,8 @@ fn site(choice: u8) -> Site {
         domain: (choice & 4 != 0).then(|| "shop.example".to_owned()),
         local_domains: None,
         alias: BTreeMap::from([("root".to_owned(), vec!["admin@shop.example".to_owned(), "ops".to_owned()])]),
-        deliver_partially: false,
-        retry_in_doubt: false,
+        terms: Terms { deliver_partially: false, retry_in_doubt: false, deadline: Duration::from_secs(30) },
         exit_status: Scheme::Reply,
-        deadline: Duration::from_secs(30),
     }
 }
 

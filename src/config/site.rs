@@ -44,13 +44,20 @@ pub struct Site {
     pub local_domains: Option<Vec<String>>,
     /// Aliases, keys in lower case, `*` for every other local name; the site's own before `[alias]`.
     pub alias: BTreeMap<String, Vec<String>>,
+    /// What it wants of each submission.
+    pub terms: Terms,
+    /// The caller's numbers.
+    pub exit_status: Scheme,
+}
+
+/// What a site wants of each submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
     /// `partial = "deliver"`: send to those accepted when others are refused.
     pub deliver_partially: bool,
     /// `in_doubt = "retry"`: try the next relay although somebody may have the message.
     pub retry_in_doubt: bool,
-    /// The caller's numbers.
-    pub exit_status: Scheme,
-    /// Connect and send, all relays together.
+    /// Connect and send, all relays together; large messages get more.
     pub deadline: Duration,
 }
 

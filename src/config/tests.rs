@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::relay::{Mechanism, Place, Protocol, Relay, SecretKind, TlsMode, Username};
 use super::site::{OtherSender, Site};
 use super::{Config, Search};
+use crate::attempt::Attempt;
 use crate::caller::Caller;
 use crate::deadline::Deadline;
 use crate::exit::Scheme;
@@ -20,8 +21,8 @@ use crate::failure::Failure;
 use crate::secret::Source;
 
 /// Longer than any secret here takes.
-fn patience() -> Deadline {
-    Deadline::after(Duration::from_secs(10))
+fn attempt() -> Attempt {
+    Attempt::new(Deadline::after(Duration::from_secs(10)))
 }
 
 /// A host: `etc/` is its `/etc/mailchute`, `home/` the caller's home.
@@ -91,7 +92,7 @@ fn relay(lines: &str) -> Arc<Relay> {
 fn one_relay_and_nothing_else_is_a_whole_configuration() {
     let site = lone_site("[relay.main]\nprovider = \"postmark\"\ntoken = { file = \"secrets/postmark\" }\n");
     assert_eq!((site.name.as_str(), site.other_sender), ("default", OtherSender::Pass));
-    assert_eq!((site.deadline, site.exit_status), (Duration::from_secs(30), Scheme::Reply));
+    assert_eq!((site.terms.deadline, site.exit_status), (Duration::from_secs(30), Scheme::Reply));
     let relay = &site.relays[0];
     assert_eq!(relay.place.to_string(), "smtp.postmarkapp.com:587");
     assert_eq!((relay.tls, relay.chunking), (TlsMode::StartTls, true));
@@ -157,7 +158,7 @@ fn credentials_follow_the_provider() {
         ("provider = 'ses'\naccess_key_id = 'AKID'\npassword = 'derived'", "AKID", "derived", false),
         ("host = 'mx.example'\nauth = 'external'\nclient_cert = 'both.pem'", "", "", false),
     ] {
-        let login = relay(lines).login(None, patience(), &mut Vec::new()).unwrap().unwrap();
+        let login = relay(lines).login(None, &mut attempt()).unwrap().unwrap();
         let read = (login.username.as_str(), login.secret.expose(), login.is_token);
         assert_eq!(read, (username, secret, is_token), "{lines}");
     }
@@ -200,8 +201,8 @@ fn sites_take_what_they_leave_open_from_the_top() {
     let shop = config.site("shop").unwrap();
     assert_eq!(shop.users, [1042, super::site::NOBODY]);
     assert_eq!(shop.from.as_ref().unwrap().spec.local, "alerts");
-    assert_eq!((shop.other_sender, shop.deadline), (OtherSender::Refuse, Duration::from_secs(10)));
-    assert!(shop.deliver_partially);
+    assert_eq!((shop.other_sender, shop.terms.deadline), (OtherSender::Refuse, Duration::from_secs(10)));
+    assert!(shop.terms.deliver_partially);
     assert_eq!(shop.exit_status, Scheme::Sysexits { transient: 75 });
     assert_eq!(shop.alias["root"], ["admin@shop.example"]);
     assert_eq!(shop.alias["*"], ["a@example.com", "b"]);
@@ -209,7 +210,7 @@ fn sites_take_what_they_leave_open_from_the_top() {
     assert_eq!(names(shop), ["alpha"]);
     let rest = config.site("rest").unwrap();
     assert_eq!(names(rest), ["zeta", "alpha"], "file order, not that of the alphabet");
-    assert_eq!((rest.deadline, rest.alias["root"][0].as_str()), (Duration::from_secs(120), "root@example.com"));
+    assert_eq!((rest.terms.deadline, rest.alias["root"][0].as_str()), (Duration::from_secs(120), "root@example.com"));
     assert!(
         config.warnings.iter().any(|w| w.contains("\"no such user\", who does not exist")),
         "{:?}",

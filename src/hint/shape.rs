@@ -1,5 +1,6 @@
 //! What a refused secret looks like, where its look gives away what is wrong with it.
 
+use crate::attempt::Attempt;
 use crate::config::relay::{Relay, Username};
 use crate::deadline::Deadline;
 use crate::secret::Source;
@@ -24,8 +25,8 @@ pub(super) fn of_secret(relay: &Relay) -> Option<String> {
         if matches!(source, Source::Command(_)) {
             return None;
         }
-        let now = Deadline::after(std::time::Duration::ZERO);
-        let secret = source.read(relay.strict_modes, now, &mut Vec::new()).ok()?;
+        let mut aside = Attempt::new(Deadline::after(std::time::Duration::ZERO));
+        let secret = source.read(relay.strict_modes, &mut aside).ok()?;
         let text = secret.expose();
         let wrong = look(text, is_lone_key(relay), source).or_else(|| foreign_key(text, relay))?;
         Some(format!("the secret ({}) {wrong}", place(source)))

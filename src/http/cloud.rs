@@ -2,9 +2,8 @@
 
 mod aws;
 
-use crate::attempt::Trace;
+use crate::attempt::Attempt;
 use crate::config::relay::{Interface, Relay};
-use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::providers::api::{Cloud, Keys};
 
@@ -12,16 +11,10 @@ use crate::providers::api::{Cloud, Keys};
 ///
 /// # Errors
 /// `Configuration`: there is nothing anywhere; otherwise as reading a file or asking a service fails.
-pub fn complete(
-    relay: &Relay,
-    interface: &Interface,
-    keys: &mut Keys,
-    deadline: Deadline,
-    trace: &mut Trace,
-) -> Result<(), Failure> {
+pub fn complete(relay: &Relay, interface: &Interface, keys: &mut Keys, attempt: &mut Attempt) -> Result<(), Failure> {
     match interface.api.cloud() {
         Some(Cloud::Aws { profile }) if keys.find("secret_access_key").is_none() => {
-            aws::find(relay, profile, keys, deadline, trace)
+            aws::find(relay, profile, keys, attempt)
         }
         _ => Ok(()),
     }

@@ -23,13 +23,12 @@ use zeroize::Zeroizing;
 
 use self::body::Outgoing;
 use self::transport::{Handed, Progress};
-use crate::attempt::{HandOver, Trace};
+use crate::attempt::Attempt;
 use crate::config::relay::{Endpoint, Interface, Relay};
-use crate::deadline::Deadline;
-use crate::envelope::Envelope;
+use crate::deadline::{Deadline, seconds};
 use crate::failure::{Failure, Kind};
-use crate::message::Message;
 use crate::message::repair::{self, Needs};
+use crate::message::{MailObject, Message};
 use crate::outcome::{Outcome, Stage};
 use crate::providers::api::{Keys, Mail, Request, Response};
 use crate::reply::{Enhanced, Reply, printable};
@@ -52,10 +51,8 @@ pub struct Job<'a> {
     pub interface: &'a Interface,
     /// Its credentials, already read.
     pub keys: &'a Keys,
-    /// Reverse-path and forward-paths.
-    pub envelope: &'a Envelope,
-    /// The message, made fit.
-    pub message: &'a Message,
+    /// What is submitted.
+    pub mail: MailObject<'a>,
 }
 
 /// Submits one message under one deadline.
@@ -63,22 +60,25 @@ pub struct Job<'a> {
 /// # Errors
 /// No reply was had, or the message cannot go through this API; the kind is `InDoubt` from the moment the
 /// last octet of the request was handed over.
-pub fn submit(job: &Job<'_>, deadline: Deadline, trace: &mut Trace, hand_over: &HandOver) -> Result<Outcome, Failure> {
+pub fn submit(job: &Job<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure> {
     check(job)?;
     let endpoint = &job.interface.endpoint;
     // Fields are UTF-8 in any case; a finished message travels on as mail does.
     let entry = job.interface.entry;
     let needs = Needs { eight_bit: !entry.seven_bit, utf8: !entry.raw };
-    let adapted = repair::adapt(job.message, needs).map_err(|failure| failure.at(Stage::Message))?;
-    let message = adapted.as_ref().unwrap_or(job.message);
-    trace.repairs.extend_from_slice(message.repairs().get(job.message.repairs().len()..).unwrap_or_default());
-    let mail = Mail { envelope: job.envelope, message, endpoint, now: jiff::Timestamp::now() };
+    let adapted = repair::adapt(job.mail.message, needs).map_err(|failure| failure.at(Stage::Message))?;
+    let message = adapted.as_ref().unwrap_or(job.mail.message);
+    attempt
+        .trace
+        .repairs
+        .extend_from_slice(message.repairs().get(job.mail.message.repairs().len()..).unwrap_or_default());
+    let mail = Mail { envelope: job.mail.envelope, message, endpoint, now: jiff::Timestamp::now() };
     let request = job.interface.api.request(&mail, job.keys)?;
-    trace.warnings.extend_from_slice(&request.warnings);
-    let result = exchange(job.relay, endpoint, &request, Some((message, hand_over)), job.keys, deadline, trace)
-        .and_then(|response| job.interface.api.outcome(job.envelope, &response));
+    attempt.trace.warnings.extend_from_slice(&request.warnings);
+    let result = exchange(job.relay, endpoint, &request, Some(message), job.keys, attempt)
+        .and_then(|response| job.interface.api.outcome(job.mail.envelope, &response));
     if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {
-        hand_over.end();
+        attempt.hand_over.end();
     }
     result.map(|outcome| masked(outcome, job.keys)).map_err(|mut failure| {
         failure.why = without(failure.why, job.keys);
@@ -90,12 +90,12 @@ pub fn submit(job: &Job<'_>, deadline: Deadline, trace: &mut Trace, hand_over: &
 fn check(job: &Job<'_>) -> Result<(), Failure> {
     let entry = job.interface.entry;
     let name = job.relay.provider.map_or("this API", |provider| provider.name);
-    let count = job.envelope.forward_paths.len();
+    let count = job.mail.envelope.forward_paths.len();
     if let Some(most) = entry.recipients.filter(|most| count > *most) {
         let text = format!("{name} takes {most} recipients a message, this one has {count}");
         return Err(Failure::refused("message", Reply::new(550, Some(Enhanced::new(5, 5, 3)), &text)));
     }
-    let size = job.message.size();
+    let size = job.mail.message.size();
     if let Some(most) = entry.size.filter(|most| size > *most) {
         let text = format!("{name} takes {most} octets a message, this one has {size}");
         return Err(Failure::refused("message", Reply::new(552, Some(Enhanced::new(5, 3, 4)), &text)));
@@ -123,7 +123,7 @@ pub fn ask(
         client_cert: None,
         ..relay.clone()
     };
-    let answer = exchange(&server, &endpoint.url, request, None, keys, deadline, &mut Trace::default());
+    let answer = exchange(&server, &endpoint.url, request, None, keys, &mut Attempt::new(deadline));
     // No hint about how the relay is configured fits what happens here.
     answer.map_err(|failure| Failure { stage: None, ..failure })
 }
@@ -139,22 +139,21 @@ fn exchange(
     relay: &Relay,
     endpoint: &str,
     request: &Request,
-    submitted: Option<(&Message, &HandOver)>,
+    submitted: Option<&Message>,
     keys: &Keys,
-    deadline: Deadline,
-    trace: &mut Trace,
+    attempt: &mut Attempt,
 ) -> Result<Response, Failure> {
-    let span = deadline.left();
     let proxied = proxy::from_environment(relay)?;
     let relay = proxied.as_ref().unwrap_or(relay);
-    let connection = Connection::open(relay, deadline.within(relay.connect_timeout), trace)?;
+    let connection = attempt.within(relay.connect_timeout, |attempt| Connection::open(relay, attempt))?;
+    let Attempt { deadline, trace, hand_over } = attempt;
     trace.stage = Some(Stage::Message);
-    let mut outgoing = Outgoing::new(&request.body, submitted);
+    let mut outgoing = Outgoing::new(&request.body, submitted.map(|message| (message, &**hand_over)));
     let size = outgoing.size();
     trace.sent(&format!("{} {endpoint}{} ({size} octets)", request.method, shown_path(&request.path)));
 
     let progress = Progress::default();
-    let agent = agent(Handed::new(connection, deadline, progress.clone()));
+    let agent = agent(Handed::new(connection, *deadline, progress.clone()));
     let result = head(endpoint, request, size).and_then(|head| {
         let answer = match size {
             0 => agent.run(head),
@@ -191,21 +190,15 @@ fn exchange(
         Err(failure) if failure.kind != Kind::Protocol => Err(failure),
         Err(failure) => {
             let handed_over = is_submission.then_some(is_handed_over);
-            Err(lost(relay, &progress, &failure.why, handed_over, span))
+            Err(lost(relay, &progress, &failure.why, handed_over, *deadline))
         }
     }
 }
 
 /// Why there is no response, in our words. `handed_over` is `None` where nothing was to be.
-fn lost(
-    relay: &Relay,
-    progress: &Progress,
-    why: &str,
-    handed_over: Option<bool>,
-    span: std::time::Duration,
-) -> Failure {
+fn lost(relay: &Relay, progress: &Progress, why: &str, handed_over: Option<bool>, deadline: Deadline) -> Failure {
     let why = match progress.loss() {
-        Some(loss) if loss.is_timeout => format!("no answer within {} s", (span.as_millis() + 500) / 1000),
+        Some(loss) if loss.is_timeout => format!("no answer within {}", seconds(deadline.span())),
         Some(loss) => loss.text,
         None => format!("the answer is not HTTP ({})", printable(why.as_bytes(), 200)),
     };

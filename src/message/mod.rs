@@ -16,6 +16,7 @@ pub use header::{Field, Header};
 pub use input::StandardInput;
 pub use intake::drain;
 
+use crate::envelope::Envelope;
 use crate::reply::printable;
 
 /// Bodies up to this many octets stay in memory.
@@ -23,6 +24,15 @@ pub const MEMORY_LIMIT: usize = 1 << 20;
 
 /// How much of a body in a file is handed out at a time, in octets.
 const CHUNK: usize = 64 << 10;
+
+/// The mail object (RFC 5321 2.3.1): an envelope, and the content that goes with it.
+#[derive(Clone, Copy, Debug)]
+pub struct MailObject<'a> {
+    /// Reverse-path, forward-paths and DSN wishes.
+    pub envelope: &'a Envelope,
+    /// The message, made fit.
+    pub message: &'a Message,
+}
 
 /// What intake learned in its one pass. Lengths are octets of the CRLF form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use zeroize::Zeroize as _;
 
 use super::store::Granted;
+use crate::attempt::Attempt;
 use crate::config::relay::{Endpoint, OAuth, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
@@ -50,19 +51,14 @@ const SECRET_FIELDS: &[&str] = &["client_secret", "refresh_token", "device_code"
 
 impl<'a> Client<'a> {
     /// The client of `relay`, its secrets read; a refresh token is none of them. What is weak about a file's
-    /// owner or mode is added to `warnings`.
+    /// owner or mode is named in the attempt's warnings.
     ///
     /// # Errors
     /// As [`Source::read`](crate::secret::Source::read).
-    pub fn of(
-        relay: &'a Relay,
-        oauth: &'a OAuth,
-        deadline: Deadline,
-        warnings: &mut Vec<String>,
-    ) -> Result<Self, Failure> {
+    pub fn of(relay: &'a Relay, oauth: &'a OAuth, attempt: &mut Attempt) -> Result<Self, Failure> {
         let mut keys = Keys::default();
         for (key, source) in oauth.secrets().filter(|(key, _)| *key != "refresh_token") {
-            keys.insert(key, source.read(relay.strict_modes, deadline, warnings)?);
+            keys.insert(key, source.read(relay.strict_modes, attempt)?);
         }
         Ok(Self { relay, oauth, keys })
     }

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use self::endpoint::Client;
 use self::refusal::login_command;
 use self::store::{Granted, Store, Tokens};
-use crate::attempt::Trace;
+use crate::attempt::Attempt;
 use crate::caller::Caller;
 use crate::config::relay::{Grant, OAuth, Relay};
 use crate::deadline::Deadline;
@@ -32,7 +32,7 @@ struct Access {
     is_kept: bool,
 }
 
-/// Does `attempt` with the access token of `relay` where it gets one; if that was a kept one and the login
+/// Does `work` with the access token of `relay` where it gets one; if that was a kept one and the login
 /// `is_refused`, does it once more with a new one: the server has ended the token before its time.
 ///
 /// # Errors
@@ -40,18 +40,17 @@ struct Access {
 /// `Configuration` where nobody has logged in; reading a secret or the kept tokens.
 pub fn with_access<T>(
     relay: &Relay,
-    deadline: Deadline,
-    trace: &mut Trace,
-    attempt: impl Fn(Option<&Secret>, &mut Trace) -> T,
+    attempt: &mut Attempt,
+    work: impl Fn(Option<&Secret>, &mut Attempt) -> T,
     is_refused: impl Fn(&T) -> bool,
 ) -> Result<T, Failure> {
-    let Some(access) = access(relay, None, deadline, trace)? else { return Ok(attempt(None, trace)) };
-    let result = attempt(Some(&access.token), trace);
+    let Some(access) = access(relay, None, attempt)? else { return Ok(work(None, attempt)) };
+    let result = work(Some(&access.token), attempt);
     if !access.is_kept || !is_refused(&result) {
         return Ok(result);
     }
-    let access = self::access(relay, Some(&access.token), deadline, trace)?;
-    Ok(attempt(access.as_ref().map(|access| &access.token), trace))
+    let access = self::access(relay, Some(&access.token), attempt)?;
+    Ok(work(access.as_ref().map(|access| &access.token), attempt))
 }
 
 /// The access token that `relay` logs in with; `None`: it gets none. `refused` is one that the relay did not
@@ -60,15 +59,10 @@ pub fn with_access<T>(
 /// # Errors
 /// A refusal, 535 5.7.8 or 454 4.7.0, of the authorization server; `Configuration` where nobody has logged in;
 /// otherwise as reading a secret, the kept tokens or asking the server fails.
-fn access(
-    relay: &Relay,
-    refused: Option<&Secret>,
-    deadline: Deadline,
-    trace: &mut Trace,
-) -> Result<Option<Access>, Failure> {
+fn access(relay: &Relay, refused: Option<&Secret>, attempt: &mut Attempt) -> Result<Option<Access>, Failure> {
     let Some(oauth) = &relay.oauth else { return Ok(None) };
-    trace.stage = Some(Stage::Auth);
-    let given = given(relay, oauth, deadline, &mut trace.warnings)?;
+    attempt.trace.stage = Some(Stage::Auth);
+    let given = given(relay, oauth, attempt)?;
     let needs_login = oauth.needs_person();
     let store = match Store::of(oauth, &Caller::current()) {
         Ok(store) => Some(store),
@@ -77,7 +71,7 @@ fn access(
         Err(_) => None,
     };
     let wanted = Wanted { relay, oauth, given, refused, store: store.as_ref() };
-    let before = wanted.load(&mut trace.warnings)?;
+    let before = wanted.load(attempt)?;
     if needs_login && before.is_none() {
         return Err(not_logged_in(relay, oauth));
     }
@@ -85,11 +79,12 @@ fn access(
     if let Some(kept) = usable(false) {
         return Ok(Some(kept));
     }
-    let Some(last) = usable(true) else { return wanted.renewed(deadline, trace).map(Some) };
+    let Some(last) = usable(true) else { return wanted.renewed(attempt).map(Some) };
     // It has a while to go; whether the server is back by then is another message's concern.
-    match wanted.renewed(deadline.half(), trace) {
+    let half = attempt.deadline.left() / 2;
+    match attempt.within(half, |attempt| wanted.renewed(attempt)) {
         Err(failure) if is_passing(&failure) => {
-            trace.warnings.push(format!("the access token could not be renewed, and ends soon: {failure}"));
+            attempt.warn(format!("the access token could not be renewed, and ends soon: {failure}"));
             Ok(Some(last))
         }
         result => result.map(Some),
@@ -110,15 +105,15 @@ struct Wanted<'a> {
 
 impl Wanted<'_> {
     /// What is kept.
-    fn load(&self, warnings: &mut Vec<String>) -> Result<Option<Tokens>, Failure> {
+    fn load(&self, attempt: &mut Attempt) -> Result<Option<Tokens>, Failure> {
         let Some(store) = self.store else { return Ok(None) };
-        let kept = store.load(self.relay.strict_modes, warnings)?;
+        let kept = store.load(self.relay.strict_modes, &mut attempt.trace.warnings)?;
         Ok(kept.filter(|tokens| tokens.are_of(self.given.as_ref())))
     }
 
     /// What is kept, or the beginning of it.
-    fn tokens(&self, warnings: &mut Vec<String>) -> Result<Tokens, Failure> {
-        Ok(self.load(warnings)?.unwrap_or_else(|| Tokens::of(self.oauth)))
+    fn tokens(&self, attempt: &mut Attempt) -> Result<Tokens, Failure> {
+        Ok(self.load(attempt)?.unwrap_or_else(|| Tokens::of(self.oauth)))
     }
 
     /// The one in `tokens`.
@@ -128,25 +123,25 @@ impl Wanted<'_> {
     }
 
     /// A new one, kept for those who come next.
-    fn renewed(&self, deadline: Deadline, trace: &mut Trace) -> Result<Access, Failure> {
+    fn renewed(&self, attempt: &mut Attempt) -> Result<Access, Failure> {
         let Self { relay, oauth, given, store, .. } = self;
-        let lock = match store.map(|store| store.lock(deadline)) {
+        let lock = match store.map(|store| store.lock(attempt.deadline)) {
             None => None,
             Some(Ok(lock)) => Some(lock),
             Some(Err(failure)) if failure.kind == Kind::CannotCreate => {
-                trace.warnings.push(format!("the access token cannot be kept: {failure}"));
+                attempt.warn(format!("the access token cannot be kept: {failure}"));
                 None
             }
             Some(Err(failure)) => return Err(failure),
         };
-        let mut tokens = self.tokens(&mut trace.warnings)?;
+        let mut tokens = self.tokens(attempt)?;
         // Whoever had the lock before us may have renewed it.
         if let Some(kept) = self.usable(&tokens, false) {
             return Ok(kept);
         }
-        let client = Client::of(relay, oauth, deadline, &mut trace.warnings)?;
-        let granted = ask(&client, relay, &tokens, given.as_ref(), deadline)?;
-        trace.note(&format!("access token from {}, for {} s", oauth.token_endpoint.place, granted.expires_in));
+        let client = Client::of(relay, oauth, attempt)?;
+        let granted = ask(&client, relay, &tokens, given.as_ref(), attempt.deadline)?;
+        attempt.trace.note(&format!("access token from {}, for {} s", oauth.token_endpoint.place, granted.expires_in));
         let token = granted.access_token.clone();
         let is_rotated = granted.refresh_token.is_some();
         tokens.take(&oauth.scope, granted, given.as_ref(), Timestamp::now());
@@ -156,21 +151,16 @@ impl Wanted<'_> {
         };
         if let Some(trouble) = trouble {
             let rest = if is_rotated { "; the server gave a new refresh token, and the old one may end" } else { "" };
-            trace.warnings.push(format!("the tokens cannot be kept: {trouble}{rest}"));
+            attempt.warn(format!("the tokens cannot be kept: {trouble}{rest}"));
         }
         Ok(Access { token, is_kept: false })
     }
 }
 
 /// The configured refresh token.
-fn given(
-    relay: &Relay,
-    oauth: &OAuth,
-    deadline: Deadline,
-    warnings: &mut Vec<String>,
-) -> Result<Option<Secret>, Failure> {
+fn given(relay: &Relay, oauth: &OAuth, attempt: &mut Attempt) -> Result<Option<Secret>, Failure> {
     match &oauth.grant {
-        Grant::RefreshToken(Some(source)) => source.read(relay.strict_modes, deadline, warnings).map(Some),
+        Grant::RefreshToken(Some(source)) => source.read(relay.strict_modes, attempt).map(Some),
         _ => Ok(None),
     }
 }
@@ -179,20 +169,14 @@ fn given(
 ///
 /// # Errors
 /// As [`with_access`], and where it cannot be kept.
-pub fn renew(
-    relay: &Relay,
-    oauth: &OAuth,
-    store: &Store,
-    deadline: Deadline,
-    warnings: &mut Vec<String>,
-) -> Result<Tokens, Failure> {
-    let given = given(relay, oauth, deadline, warnings)?;
+pub fn renew(relay: &Relay, oauth: &OAuth, store: &Store, attempt: &mut Attempt) -> Result<Tokens, Failure> {
+    let given = given(relay, oauth, attempt)?;
     let wanted = Wanted { relay, oauth, given, refused: None, store: Some(store) };
-    let client = Client::of(relay, oauth, deadline, warnings)?;
-    let _lock = store.lock(deadline)?;
-    let mut tokens = wanted.tokens(warnings)?;
+    let client = Client::of(relay, oauth, attempt)?;
+    let _lock = store.lock(attempt.deadline)?;
+    let mut tokens = wanted.tokens(attempt)?;
     let given = wanted.given.as_ref();
-    let granted = ask(&client, relay, &tokens, given, deadline)?;
+    let granted = ask(&client, relay, &tokens, given, attempt.deadline)?;
     tokens.take(&oauth.scope, granted, given, Timestamp::now());
     store.save(&tokens)?;
     Ok(tokens)

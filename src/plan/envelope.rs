@@ -178,7 +178,7 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::site::{OtherSender, Site};
+    use crate::config::site::{OtherSender, Site, Terms};
     use crate::exit::Scheme;
     use crate::message::Message;
 
@@ -197,10 +197,8 @@ pub(crate) mod tests {
             domain: None,
             local_domains: None,
             alias: BTreeMap::new(),
-            deliver_partially: false,
-            retry_in_doubt: false,
+            terms: Terms { deliver_partially: false, retry_in_doubt: false, deadline: Duration::from_secs(30) },
             exit_status: Scheme::Reply,
-            deadline: Duration::from_secs(30),
         }
     }
 

@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
 use super::{LIMIT, Secret};
+use crate::deadline::seconds;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::reply;
@@ -45,7 +46,7 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
     let Ok(output) = wait.recv_timeout(time) else {
         // Nobody has waited for it yet, so the number is still its own.
         let _ = killpg(group, Signal::SIGKILL);
-        return Err(failed(Kind::Unavailable, format!("printed no secret within {:.1} s", time.as_secs_f32())));
+        return Err(failed(Kind::Unavailable, format!("printed no secret within {}", seconds(time))));
     };
     let (status, stdout, stderr) = output.map_err(|e| failed(Kind::Io, e.to_string()))?;
     if !status.success() {

@@ -1,12 +1,9 @@
 //! One connection and whoever listens to the server at its other end: what both a single submission and
 //! a kept session do with octets.
 
-use std::time::Duration;
-
 use super::client::{Framing, Loss};
 use super::stuffing::{PIECE, Stuffing};
-use crate::attempt::Trace;
-use crate::deadline::Deadline;
+use crate::attempt::{Attempt, Trace};
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
 use crate::outcome::Stage;
@@ -14,9 +11,6 @@ use crate::wire::{Connection, WireError};
 
 /// How much is read at a time, in octets.
 const READ: usize = 16 << 10;
-
-/// A deadline, and how long it was when the step began.
-pub(super) type Span = (Deadline, Duration);
 
 /// Whoever understands what the server says.
 pub(super) trait Listener {
@@ -30,20 +24,19 @@ pub(super) trait Listener {
     fn is_done(&self) -> bool;
 }
 
-/// A connection, the one who listens, and how long both wait.
+/// A connection, the one who listens, and the attempt they are part of.
 pub(super) struct Line<'a, L> {
     pub(super) connection: &'a mut Connection,
     pub(super) listener: &'a mut L,
-    pub(super) trace: &'a mut Trace,
-    pub(super) span: Span,
+    pub(super) attempt: &'a mut Attempt,
 }
 
 impl<L: Listener> Line<'_, L> {
     /// Writes what waits, and hears what the server says next.
     pub(super) fn read(&mut self) {
         let mut buffer = [0; READ];
-        match self.connection.read(&mut buffer, self.span.0) {
-            Ok(count) => self.listener.receive(&buffer[..count], self.trace),
+        match self.connection.read(&mut buffer, self.attempt.deadline) {
+            Ok(count) => self.listener.receive(&buffer[..count], &mut self.attempt.trace),
             Err(error) => {
                 if self.connection.is_flight_unsent() {
                     self.listener.message_withheld();
@@ -88,23 +81,23 @@ impl<L: Listener> Line<'_, L> {
     fn lost(&mut self, error: WireError) {
         let mut buffer = [0; READ];
         while self.connection.has_input()
-            && let Ok(count) = self.connection.read(&mut buffer, self.span.0)
+            && let Ok(count) = self.connection.read(&mut buffer, self.attempt.deadline)
         {
-            self.listener.receive(&buffer[..count], self.trace);
+            self.listener.receive(&buffer[..count], &mut self.attempt.trace);
         }
         let loss = match error {
             WireError::Closed => Loss::Closed,
-            WireError::TimedOut => Loss::TimedOut(self.span.1),
+            WireError::TimedOut => Loss::TimedOut(self.attempt.deadline.span()),
             WireError::Tls(reason) => Loss::Tls(reason),
             WireError::Io(error) => Loss::Broken(error.to_string()),
         };
-        self.listener.lost(&loss, self.trace);
+        self.listener.lost(&loss, &mut self.attempt.trace);
     }
 
     /// Writes what is queued of the message, or hears what the server has to say against it; whether
     /// there is nothing more to write.
     fn press_on(&mut self) -> bool {
-        let is_written = match self.connection.flush_or_hear(self.span.0) {
+        let is_written = match self.connection.flush_or_hear(self.attempt.deadline) {
             Ok(is_written) => is_written,
             Err(error) => {
                 self.lost(error);

@@ -17,15 +17,15 @@ use std::time::Duration;
 
 use self::client::{Action, Channel, Client, Framing, Loss, Task};
 pub use self::client::{Capabilities, End, Recipients};
-use self::line::{Line, Listener, Span};
+use self::line::{Line, Listener};
 pub use self::session::Session;
-use crate::attempt::{HandOver, Trace};
+use crate::attempt::{Attempt, Trace};
 use crate::config::relay::{Login, Relay};
+use crate::config::site::Terms;
 use crate::deadline::Deadline;
-use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
-use crate::message::Message;
 use crate::message::repair::{self, Needs};
+use crate::message::{MailObject, Message};
 use crate::outcome::Outcome;
 use crate::wire::Connection;
 
@@ -35,12 +35,10 @@ pub struct Job<'a> {
     pub relay: &'a Relay,
     /// Its credentials, already read.
     pub login: Option<&'a Login>,
-    /// Reverse-path, forward-paths and DSN wishes.
-    pub envelope: &'a Envelope,
-    /// The message, made fit.
-    pub message: &'a Message,
-    /// Send to the accepted recipients when others are refused.
-    pub deliver_partially: bool,
+    /// What is submitted.
+    pub mail: MailObject<'a>,
+    /// What the site wants.
+    pub terms: &'a Terms,
     /// The EHLO argument when the relay names none: this host's name.
     pub host_name: &'a str,
 }
@@ -50,11 +48,11 @@ impl Job<'_> {
         Task {
             relay: self.relay,
             login: self.login,
-            envelope: self.envelope,
-            size: self.message.size(),
-            facts: self.message.facts(),
-            utf8_header: repair::needs_utf8(self.message),
-            deliver_partially: self.deliver_partially,
+            envelope: self.mail.envelope,
+            size: self.mail.message.size(),
+            facts: self.mail.message.facts(),
+            utf8_header: repair::needs_utf8(self.mail.message),
+            deliver_partially: self.terms.deliver_partially,
             host_name: self.host_name,
         }
     }
@@ -68,14 +66,14 @@ const PARTING: Duration = Duration::from_millis(500);
 /// # Errors
 /// No reply was had, or the message cannot go through this relay as it is; the kind is `InDoubt` from
 /// the moment the last octet was handed over.
-pub fn submit(job: &Job<'_>, deadline: Deadline, trace: &mut Trace, hand_over: &HandOver) -> Result<Outcome, Failure> {
-    let login_deadline = deadline.within(job.relay.connect_timeout);
-    let spans = [login_deadline, deadline].map(|deadline| (deadline, deadline.left()));
-    let connection = Connection::open(job.relay, login_deadline, trace)?;
+pub fn submit(job: &Job<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure> {
+    let whole = attempt.deadline;
+    attempt.deadline = whole.within(job.relay.connect_timeout);
+    let connection = Connection::open(job.relay, attempt)?;
     let client = Client::new(job.task(), channel(&connection));
-    let result = Driver { job, connection, client, adapted: None, spans, trace, hand_over }.run();
+    let result = Driver { job, connection, client, adapted: None, whole, attempt }.run();
     if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {
-        hand_over.end();
+        attempt.hand_over.end();
     }
     result
 }
@@ -109,59 +107,55 @@ struct Driver<'a, 'j> {
     client: Client<'a>,
     /// The message as this server needs it, where that is another one.
     adapted: Option<Message>,
-    /// Until the login is done, and for everything.
-    spans: [Span; 2],
-    trace: &'a mut Trace,
-    hand_over: &'a HandOver,
+    /// The deadline from the login on.
+    whole: Deadline,
+    attempt: &'a mut Attempt,
 }
 
 impl<'a> Driver<'a, '_> {
     fn run(mut self) -> Result<Outcome, Failure> {
         loop {
+            if !self.client.is_logging_in() {
+                self.attempt.deadline = self.whole;
+            }
             match self.client.next_action() {
                 Action::Send(bytes) => self.connection.queue(&bytes),
                 Action::StartTls => {
-                    self.connection.start_tls(self.job.relay, self.span().0, self.trace)?;
-                    self.client.tls_started(channel(&self.connection), self.trace);
+                    self.connection.start_tls(self.job.relay, self.attempt)?;
+                    self.client.tls_started(channel(&self.connection), &mut self.attempt.trace);
                 }
                 Action::Adapt(needs) => self.adapt(needs),
                 Action::SendMessage(framing) => self.send_message(framing)?,
                 Action::Read => self.line().read(),
                 Action::Done(result) => {
                     // Nobody waits for the answer to QUIT, or minds when it cannot be said.
-                    let _ = self.connection.flush(self.span().0.within(PARTING));
+                    let _ = self.connection.flush(self.attempt.deadline.within(PARTING));
                     return result;
                 }
             }
         }
     }
 
-    /// The span of the present phase.
-    fn span(&self) -> Span {
-        self.spans[usize::from(!self.client.is_logging_in())]
-    }
-
     fn line(&mut self) -> Line<'_, Client<'a>> {
-        let span = self.span();
-        Line { connection: &mut self.connection, listener: &mut self.client, trace: self.trace, span }
+        Line { connection: &mut self.connection, listener: &mut self.client, attempt: self.attempt }
     }
 
     fn adapt(&mut self, needs: Needs) {
-        let fit = adapt(self.job.message, needs, self.trace).map(|adapted| {
-            let now = adapted.as_ref().unwrap_or(self.job.message);
+        let fit = adapt(self.job.mail.message, needs, &mut self.attempt.trace).map(|adapted| {
+            let now = adapted.as_ref().unwrap_or(self.job.mail.message);
             let measure = (now.size(), now.facts());
             self.adapted = adapted;
             measure
         });
-        self.client.adapted(fit, self.trace);
+        self.client.adapted(fit, &mut self.attempt.trace);
     }
 
     fn send_message(&mut self, framing: Framing) -> Result<(), Failure> {
         let adapted = self.adapted.take();
-        let message = adapted.as_ref().unwrap_or(self.job.message);
+        let message = adapted.as_ref().unwrap_or(self.job.mail.message);
         if self.line().send(message, framing)? {
-            self.hand_over.begin();
-            self.client.message_sent(self.trace);
+            self.attempt.hand_over.begin();
+            self.client.message_sent(&mut self.attempt.trace);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use lettre::transport::smtp::extension::{MailBodyParameter, MailParameter, RcptP
 use super::client::{Capabilities, is_sayable};
 use super::server::{Mail, Rcpt};
 use crate::address::Address;
+use crate::attempt::Trace;
 use crate::failure::{Failure, Kind};
 use crate::message::repair::Needs;
 use crate::outcome::Stage;
@@ -19,7 +20,7 @@ pub(super) fn mail(
     reverse_path: Option<&Address>,
     mail: &Mail,
     offered: &Capabilities,
-    warnings: &mut Vec<String>,
+    trace: &mut Trace,
 ) -> Result<Vec<MailParameter>, Failure> {
     let mut parameters = Vec::new();
     if let Some(path) = reverse_path {
@@ -49,7 +50,7 @@ pub(super) fn mail(
             true => {
                 parameters.push(MailParameter::Other { keyword: keyword.to_owned(), value: Some(value.clone()) });
             }
-            false => note(warnings, keyword),
+            false => note(trace, keyword),
         }
     }
     Ok(parameters)
@@ -68,7 +69,7 @@ pub(super) fn rcpt(
     forward_path: &Address,
     rcpt: &Rcpt,
     offered: &Capabilities,
-    warnings: &mut Vec<String>,
+    trace: &mut Trace,
 ) -> Result<Vec<RcptParameter>, Failure> {
     check(forward_path, offered, Stage::RcptTo)?;
     let mut parameters = Vec::new();
@@ -78,7 +79,7 @@ pub(super) fn rcpt(
             true => {
                 parameters.push(RcptParameter::Other { keyword: keyword.to_owned(), value: Some(value.clone()) });
             }
-            false => note(warnings, keyword),
+            false => note(trace, keyword),
         }
     }
     Ok(parameters)
@@ -95,10 +96,6 @@ fn check(address: &Address, offered: &Capabilities, stage: Stage) -> Result<(), 
     Err(Failure::new(Kind::Data, printable(address.to_string().as_bytes(), 256), why).at(stage))
 }
 
-/// Notes once what is not carried.
-fn note(warnings: &mut Vec<String>, keyword: &str) {
-    let text = format!("{keyword} not carried: the relay does not offer DSN");
-    if !warnings.contains(&text) {
-        warnings.push(text);
-    }
+fn note(trace: &mut Trace, keyword: &str) {
+    trace.warn(format!("{keyword} not carried: the relay does not offer DSN"));
 }

@@ -9,11 +9,11 @@ use lettre::transport::smtp::commands;
 use super::client::{
     Capabilities, Dialogue, End, Expect, Framing, Heard, Loss, Opening, Progress, Recipients, Upload, sayable,
 };
-use super::line::{Line, Listener, Span};
+use super::line::{Line, Listener};
 use super::server::{Mail, Rcpt};
 use super::{PARTING, adapt, channel, passing};
 use crate::address::Address;
-use crate::attempt::{HandOver, Trace};
+use crate::attempt::{Attempt, Trace};
 use crate::config::relay::{Login, Protocol, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
@@ -77,40 +77,46 @@ impl Session {
         relay: &Arc<Relay>,
         login: Option<&Login>,
         host_name: &str,
-        deadline: Deadline,
-        trace: &mut Trace,
+        attempt: &mut Attempt,
     ) -> Result<Self, End> {
-        let deadline = deadline.within(relay.connect_timeout);
-        let span = (deadline, deadline.left());
-        let connection = Connection::open(relay, deadline, trace)?;
+        attempt.within(relay.connect_timeout, |attempt| Self::open_in_time(relay, login, host_name, attempt))
+    }
+
+    fn open_in_time(
+        relay: &Arc<Relay>,
+        login: Option<&Login>,
+        host_name: &str,
+        attempt: &mut Attempt,
+    ) -> Result<Self, End> {
+        let connection = Connection::open(relay, attempt)?;
         let mut opening = Opening::new(relay, login, host_name, channel(&connection));
         let dialogue = Dialogue::new(relay, login);
         let mut session =
             Self { relay: Arc::clone(relay), connection, dialogue, needs: Needs::default(), peer: None, tls: None };
-        match session.log_in(&mut opening, span, trace) {
+        match session.log_in(&mut opening, attempt) {
             Ok(()) => {
-                session.peer.clone_from(&trace.peer);
-                session.tls.clone_from(&trace.tls);
+                session.peer.clone_from(&attempt.trace.peer);
+                session.tls.clone_from(&attempt.trace.tls);
                 Ok(session)
             }
             Err(end) => {
                 if matches!(end, End::Refused(..)) {
-                    session.quit(trace);
+                    session.quit(&mut attempt.trace);
                 }
                 Err(end)
             }
         }
     }
 
-    fn log_in(&mut self, opening: &mut Opening<'_>, span: Span, trace: &mut Trace) -> Result<(), End> {
+    fn log_in(&mut self, opening: &mut Opening<'_>, attempt: &mut Attempt) -> Result<(), End> {
         loop {
-            let heard = self.hear(span, trace)?;
-            match opening.hear(&heard, &mut self.dialogue, trace)? {
+            let heard = self.hear(attempt)?;
+            match opening.hear(&heard, &mut self.dialogue, &mut attempt.trace)? {
                 Progress::Waiting => {}
                 Progress::Ready => return Ok(()),
                 Progress::Handshake => {
-                    self.connection.start_tls(&self.relay, span.0, trace)?;
-                    opening.tls_started(channel(&self.connection), &mut self.dialogue, trace)?;
+                    self.connection.start_tls(&self.relay, attempt)?;
+                    opening.tls_started(channel(&self.connection), &mut self.dialogue, &mut attempt.trace)?;
                 }
             }
         }
@@ -142,44 +148,34 @@ impl Session {
     ///
     /// # Errors
     /// The relay cannot carry it, or no reply was had.
-    pub fn mail(
-        &mut self,
-        reverse_path: Option<&Address>,
-        mail: &Mail,
-        deadline: Deadline,
-        trace: &mut Trace,
-    ) -> Result<Reply, End> {
-        let parameters = passing::mail(reverse_path, mail, self.capabilities(), &mut trace.warnings)?;
+    pub fn mail(&mut self, reverse_path: Option<&Address>, mail: &Mail, attempt: &mut Attempt) -> Result<Reply, End> {
+        let parameters = passing::mail(reverse_path, mail, self.capabilities(), &mut attempt.trace)?;
         self.needs = passing::needs(mail, self.capabilities());
         let reverse_path = reverse_path.map(sayable).transpose()?;
-        self.command(commands::Mail::new(reverse_path, parameters), Expect::Mail, deadline, trace)
+        self.command(commands::Mail::new(reverse_path, parameters), Expect::Mail, attempt)
     }
 
     /// Says RCPT for each of `recipients` as the caller did, as far as the relay can carry it; in one flight
     /// where it offers PIPELINING (RFC 2920). What came of each, in order, or why nothing did, as for
     /// [`Session::mail`]; nothing for those behind the end of the session.
-    pub fn rcpt(
-        &mut self,
-        recipients: &[(&Address, &Rcpt)],
-        deadline: Deadline,
-        trace: &mut Trace,
-    ) -> Vec<Result<Reply, End>> {
-        let span = (deadline, deadline.left());
+    pub fn rcpt(&mut self, recipients: &[(&Address, &Rcpt)], attempt: &mut Attempt) -> Vec<Result<Reply, End>> {
         let mut results = Vec::with_capacity(recipients.len());
         for flight in recipients.chunks(if self.capabilities().pipelining { FLIGHT } else { 1 }) {
             if !self.is_open() {
                 break;
             }
-            if let Err(end) = self.dialogue.check_silence(false, trace) {
+            if let Err(end) = self.dialogue.check_silence(false, &mut attempt.trace) {
                 self.dialogue.may_quit = false;
                 results.push(Err(end));
                 break;
             }
-            let said: Vec<_> =
-                flight.iter().map(|(forward_path, rcpt)| self.say_rcpt(forward_path, rcpt, trace)).collect();
+            let said: Vec<_> = flight
+                .iter()
+                .map(|(forward_path, rcpt)| self.say_rcpt(forward_path, rcpt, &mut attempt.trace))
+                .collect();
             for said in said {
                 let result = match said {
-                    Ok(()) if self.is_open() => self.answer(Expect::Rcpt, span, trace),
+                    Ok(()) if self.is_open() => self.answer(Expect::Rcpt, attempt),
                     Ok(()) => break,
                     Err(failure) => Err(failure.into()),
                 };
@@ -190,7 +186,7 @@ impl Session {
     }
 
     fn say_rcpt(&mut self, forward_path: &Address, rcpt: &Rcpt, trace: &mut Trace) -> Result<(), Failure> {
-        let parameters = passing::rcpt(forward_path, rcpt, self.capabilities(), &mut trace.warnings)?;
+        let parameters = passing::rcpt(forward_path, rcpt, self.capabilities(), trace)?;
         self.dialogue.say(commands::Rcpt::new(sayable(forward_path)?, parameters), Some(Expect::Rcpt), trace)
     }
 
@@ -198,8 +194,8 @@ impl Session {
     ///
     /// # Errors
     /// No reply was had.
-    pub fn reset(&mut self, deadline: Deadline, trace: &mut Trace) -> Result<Reply, End> {
-        self.command("RSET", Expect::Reset, deadline, trace)
+    pub fn reset(&mut self, attempt: &mut Attempt) -> Result<Reply, End> {
+        self.command("RSET", Expect::Reset, attempt)
     }
 
     /// Hands the message over to the accepted ones of `recipients`.
@@ -210,13 +206,11 @@ impl Session {
         &mut self,
         message: &Message,
         recipients: &mut Recipients<'_>,
-        deadline: Deadline,
-        trace: &mut Trace,
-        hand_over: &HandOver,
+        attempt: &mut Attempt,
     ) -> Result<Outcome, Failure> {
-        let result = self.hand_over(message, recipients, (deadline, deadline.left()), trace, hand_over);
+        let result = self.hand_over(message, recipients, attempt);
         if !matches!(&result, Err(End::Failed(failure)) if failure.kind == Kind::InDoubt) {
-            hand_over.end();
+            attempt.hand_over.end();
         }
         self.dialogue.upload = Upload::Ahead;
         // Whom the caller saw refused it chose to do without.
@@ -235,25 +229,23 @@ impl Session {
         &mut self,
         message: &Message,
         recipients: &mut Recipients<'_>,
-        span: Span,
-        trace: &mut Trace,
-        hand_over: &HandOver,
+        attempt: &mut Attempt,
     ) -> Result<(), End> {
-        let adapted = adapt(message, self.needs, trace).map_err(|failure| failure.at(Stage::Message))?;
+        let adapted = adapt(message, self.needs, &mut attempt.trace).map_err(|failure| failure.at(Stage::Message))?;
         let message = adapted.as_ref().unwrap_or(message);
         let chunked = self.dialogue.capabilities.chunking && self.relay.chunking;
         if !chunked {
-            let reply = self.command(commands::Data, Expect::Data, span.0, trace)?;
+            let reply = self.command(commands::Data, Expect::Data, attempt)?;
             if !reply.is_intermediate() {
                 return Err(End::Refused(reply, Stage::Data));
             }
         }
-        self.dialogue.upload(message.size(), chunked, trace)?;
+        self.dialogue.upload(message.size(), chunked, &mut attempt.trace)?;
         let output = self.dialogue.take_output();
         self.connection.queue(&output);
-        self.upload(message, if chunked { Framing::Chunk } else { Framing::Dots }, span, trace, hand_over)?;
+        self.upload(message, if chunked { Framing::Chunk } else { Framing::Dots }, attempt)?;
         loop {
-            let reply = self.hear(span, trace)?.reply;
+            let reply = self.hear(attempt)?.reply;
             if reply.code() == 421 {
                 return Err(End::Refused(reply, Stage::Message));
             }
@@ -272,18 +264,11 @@ impl Session {
     }
 
     /// Sends the message's octets. A final reply that comes early is believed when it is a refusal.
-    fn upload(
-        &mut self,
-        message: &Message,
-        framing: Framing,
-        span: Span,
-        trace: &mut Trace,
-        hand_over: &HandOver,
-    ) -> Result<(), End> {
+    fn upload(&mut self, message: &Message, framing: Framing, attempt: &mut Attempt) -> Result<(), End> {
         let mut waiting = Waiting { dialogue: &mut self.dialogue, heard: None };
-        let mut line = Line { connection: &mut self.connection, listener: &mut waiting, trace, span };
+        let mut line = Line { connection: &mut self.connection, listener: &mut waiting, attempt };
         if line.send(message, framing)? {
-            hand_over.begin();
+            attempt.hand_over.begin();
             self.dialogue.uploaded();
             return Ok(());
         }
@@ -305,25 +290,18 @@ impl Session {
     }
 
     /// Says `command` and waits for its reply; an intermediate one is an answer to DATA only.
-    fn command(
-        &mut self,
-        command: impl Display,
-        expect: Expect,
-        deadline: Deadline,
-        trace: &mut Trace,
-    ) -> Result<Reply, End> {
-        let span = (deadline, deadline.left());
-        let said = self.dialogue.check_silence(false, trace).and_then(|()| {
-            self.dialogue.say(command, Some(expect), trace)?;
+    fn command(&mut self, command: impl Display, expect: Expect, attempt: &mut Attempt) -> Result<Reply, End> {
+        let said = self.dialogue.check_silence(false, &mut attempt.trace).and_then(|()| {
+            self.dialogue.say(command, Some(expect), &mut attempt.trace)?;
             Ok(())
         });
         self.dialogue.may_quit &= said.is_ok();
-        said.and_then(|()| self.answer(expect, span, trace))
+        said.and_then(|()| self.answer(expect, attempt))
     }
 
     /// Waits for the reply to the command that was said as `expect`.
-    fn answer(&mut self, expect: Expect, span: Span, trace: &mut Trace) -> Result<Reply, End> {
-        let result = self.hear(span, trace).and_then(|heard| {
+    fn answer(&mut self, expect: Expect, attempt: &mut Attempt) -> Result<Reply, End> {
+        let result = self.hear(attempt).and_then(|heard| {
             let is_intermediate = heard.reply.is_intermediate();
             match is_negative(&heard.reply) || is_intermediate == (expect == Expect::Data) {
                 true => Ok(heard.reply),
@@ -335,16 +313,16 @@ impl Session {
     }
 
     /// Waits for the reply that is due.
-    fn hear(&mut self, span: Span, trace: &mut Trace) -> Result<Heard, Failure> {
+    fn hear(&mut self, attempt: &mut Attempt) -> Result<Heard, Failure> {
         let output = self.dialogue.take_output();
         self.connection.queue(&output);
-        let heard = self.dialogue.hear(trace).transpose();
+        let heard = self.dialogue.hear(&mut attempt.trace).transpose();
         let mut waiting = Waiting { dialogue: &mut self.dialogue, heard };
         loop {
             if let Some(heard) = waiting.heard.take() {
                 return heard;
             }
-            Line { connection: &mut self.connection, listener: &mut waiting, trace, span }.read();
+            Line { connection: &mut self.connection, listener: &mut waiting, attempt }.read();
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::relay::TlsMode;
-use crate::envelope::Dsn;
+use crate::envelope::{Dsn, Envelope};
 use crate::outcome::Stage;
 use crate::reply::Reply;
 use crate::wire::connection::tests::{listener, patience, relay_of, serve};
@@ -43,14 +43,13 @@ fn submitted<T: Send + 'static>(
     let job = Job {
         relay: &relay,
         login: None,
-        envelope: &envelope,
-        message,
-        deliver_partially: false,
+        mail: MailObject { envelope: &envelope, message },
+        terms: &Terms { deliver_partially: false, retry_in_doubt: false, deadline: deadline.span() },
         host_name: "web.example.org",
     };
-    let hand_over = HandOver::default();
-    let result = submit(&job, deadline, &mut Trace::default(), &hand_over);
-    (result, hand_over.is_open(), served.join().unwrap())
+    let mut attempt = Attempt::new(deadline);
+    let result = submit(&job, &mut attempt);
+    (result, attempt.hand_over.is_open(), served.join().unwrap())
 }
 
 fn say(server: &mut BufReader<TcpStream>, reply: &str) {

@@ -2,15 +2,16 @@
 
 pub mod stepwise;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::attempt::{HandOver, Sink, Trace};
+use crate::attempt::{Attempt, HandOver, Sink, Trace};
 use crate::config::relay::{Protocol, Relay};
+use crate::config::site::Terms;
 use crate::deadline::Deadline;
-use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
-use crate::message::Message;
+use crate::message::MailObject;
 use crate::outcome::{Outcome, Stage};
 use crate::reply::{Enhanced, Reply};
 use crate::secret::Secret;
@@ -19,22 +20,26 @@ use crate::{http, oauth, smtp};
 /// A message this large or larger gets a second more for every such part of it, in octets.
 const DEADLINE_STEP: u64 = 256 << 10;
 
-/// What to submit, and how the site wants it done.
-pub struct Order<'a> {
+/// How one site's messages are submitted.
+pub struct Manner<'a> {
     /// The relays to try, in order; never empty.
-    pub route: &'a [Arc<Relay>],
-    /// Reverse-path, forward-paths and DSN wishes.
-    pub envelope: &'a Envelope,
-    /// The message, made fit.
-    pub message: &'a Message,
-    /// `partial = "deliver"`.
-    pub deliver_partially: bool,
-    /// `in_doubt = "retry"`.
-    pub retry_in_doubt: bool,
-    /// Connect and send, all relays together; large messages get more.
-    pub deadline: Duration,
+    pub route: Cow<'a, [Arc<Relay>]>,
+    /// What the site wants.
+    pub terms: Terms,
     /// This host's name, for EHLO.
     pub host_name: &'a str,
+    /// Hears of each try and gives it a place to show its dialogue.
+    pub begin: &'a dyn Fn(&Relay) -> Option<Sink>,
+    /// What signals are answered by.
+    pub hand_over: &'a Arc<HandOver>,
+}
+
+impl Manner<'_> {
+    /// Begins a try at `relay`, which ends at `deadline`.
+    fn begin(&self, relay: &Relay, deadline: Deadline) -> Attempt {
+        let trace = Trace::new((self.begin)(relay));
+        Attempt { deadline, trace, hand_over: Arc::clone(self.hand_over) }
+    }
 }
 
 /// One try at one relay.
@@ -99,22 +104,21 @@ impl Submission {
 /// Submits through the first relay of the route that settles the matter.
 ///
 /// A relay's secrets are read when it is tried. The next relay is tried when nobody has the message and
-/// the trouble may be this relay's own; `begin` hears of each
-/// try and gives it a place to show its dialogue.
-pub fn submit(order: &Order<'_>, hand_over: &HandOver, mut begin: impl FnMut(&Relay) -> Option<Sink>) -> Submission {
-    let deadline = Deadline::after(order.deadline.saturating_add(extra_time(order.message.size())));
+/// the trouble may be this relay's own.
+pub fn submit(mail: MailObject<'_>, manner: &Manner<'_>) -> Submission {
+    let deadline = Deadline::after(manner.terms.deadline.saturating_add(extra_time(mail.message.size())));
     let mut tries = Vec::with_capacity(1);
-    for (index, relay) in order.route.iter().enumerate() {
+    for (index, relay) in manner.route.iter().enumerate() {
         if index > 0 {
-            hand_over.again();
+            manner.hand_over.again();
         }
-        let is_last = index + 1 == order.route.len();
+        let is_last = index + 1 == manner.route.len();
         let share = if is_last { deadline } else { deadline.half() };
         let started = Instant::now();
-        let mut trace = Trace::new(begin(relay));
-        let result = submit_through(relay, order, share, &mut trace, hand_over);
-        let is_settled = !is_next_relay_due(&result, order.retry_in_doubt);
-        tries.push(Try { relay: Arc::clone(relay), result, trace, took: started.elapsed() });
+        let mut attempt = manner.begin(relay, share);
+        let result = submit_through(relay, mail, manner, &mut attempt);
+        let is_settled = !is_next_relay_due(&result, manner.terms.retry_in_doubt);
+        tries.push(Try { relay: Arc::clone(relay), result, trace: attempt.trace, took: started.elapsed() });
         if is_settled {
             break;
         }
@@ -129,51 +133,41 @@ pub(crate) fn extra_time(size: u64) -> Duration {
 
 fn submit_through(
     relay: &Relay,
-    order: &Order<'_>,
-    deadline: Deadline,
-    trace: &mut Trace,
-    hand_over: &HandOver,
+    mail: MailObject<'_>,
+    manner: &Manner<'_>,
+    attempt: &mut Attempt,
 ) -> Result<Outcome, Failure> {
     if relay.protocol == Protocol::Null {
         let reply = Reply::new(250, Some(Enhanced::new(2, 0, 0)), "discarded: this relay is null://");
-        return Ok(Outcome::same_for_all(&order.envelope.forward_paths, &reply, Stage::Message));
+        return Ok(Outcome::same_for_all(&mail.envelope.forward_paths, &reply, Stage::Message));
     }
-    trace.warnings.extend(relay.expiry());
-    let attempt = |token: Option<&Secret>, trace: &mut Trace| {
-        hand_over.again();
-        submit_with(token, relay, order, deadline, trace, hand_over)
+    attempt.trace.warnings.extend(relay.expiry());
+    let work = |token: Option<&Secret>, attempt: &mut Attempt| {
+        attempt.hand_over.again();
+        submit_with(token, relay, mail, manner, attempt)
     };
-    oauth::with_access(relay, deadline, trace, attempt, is_login_refused)?
+    oauth::with_access(relay, attempt, work, is_login_refused)?
 }
 
 /// Submits with `token`, the access token, where one is got.
 fn submit_with(
     token: Option<&Secret>,
     relay: &Relay,
-    order: &Order<'_>,
-    deadline: Deadline,
-    trace: &mut Trace,
-    hand_over: &HandOver,
+    mail: MailObject<'_>,
+    manner: &Manner<'_>,
+    attempt: &mut Attempt,
 ) -> Result<Outcome, Failure> {
     if let Some(interface) = &relay.api {
-        let mut keys = interface.keys(relay.strict_modes, deadline, &mut trace.warnings)?;
+        let mut keys = interface.keys(relay.strict_modes, attempt)?;
         if let Some(token) = token {
             keys.insert("token", token.clone());
         }
-        http::cloud::complete(relay, interface, &mut keys, deadline, trace)?;
-        let job = http::Job { relay, interface, keys: &keys, envelope: order.envelope, message: order.message };
-        return http::submit(&job, deadline, trace, hand_over);
+        http::cloud::complete(relay, interface, &mut keys, attempt)?;
+        return http::submit(&http::Job { relay, interface, keys: &keys, mail }, attempt);
     }
-    let login = relay.login(token, deadline, &mut trace.warnings)?;
-    let job = smtp::Job {
-        relay,
-        login: login.as_ref(),
-        envelope: order.envelope,
-        message: order.message,
-        deliver_partially: order.deliver_partially,
-        host_name: order.host_name,
-    };
-    smtp::submit(&job, deadline, trace, hand_over)
+    let login = relay.login(token, attempt)?;
+    let job = smtp::Job { relay, login: login.as_ref(), mail, terms: &manner.terms, host_name: manner.host_name };
+    smtp::submit(&job, attempt)
 }
 
 /// Whether the login was refused, and for good.

@@ -10,38 +10,24 @@ use std::time::{Duration, Instant};
 pub use self::names::Name;
 pub use self::upstream::Upstream;
 use crate::address::Address;
-use crate::attempt::{HandOver, Sink, Trace};
+use crate::attempt::Attempt;
 use crate::config::relay::{Protocol, Relay};
+use crate::config::site::Terms;
 use crate::deadline::Deadline;
 use crate::envelope::{Dsn, Envelope};
 use crate::failure::{Failure, Kind};
 use crate::hint;
-use crate::message::Message;
+use crate::message::{MailObject, Message};
 use crate::oauth;
 use crate::outcome::{Outcome, Stage};
 use crate::reply::{Enhanced, Reply};
 use crate::secret::Secret;
 use crate::smtp::server::{Answer, Mail, Rcpt};
 use crate::smtp::{self, Recipients, Session};
-use crate::submit::{self, Order, Submission, Try, extra_time, is_next_relay_due};
+use crate::submit::{self, Manner, Submission, Try, extra_time, is_next_relay_due};
 
 /// How long the goodbye to a transaction that was given up may take.
 const RESET: Duration = Duration::from_secs(5);
-
-/// How one site's messages are passed on.
-pub struct Manner<'a> {
-    /// The relays to try, in order; never empty.
-    pub route: Vec<Arc<Relay>>,
-    /// Waiting for relays, all of one message together; large messages get more. The caller's time does
-    /// not count.
-    pub deadline: Duration,
-    /// `partial = "deliver"`, for a relay that takes everything at once.
-    pub deliver_partially: bool,
-    /// This host's name, for EHLO.
-    pub host_name: &'a str,
-    /// Hears of each try and gives it a place to show its dialogue.
-    pub begin: &'a dyn Fn(&Relay) -> Option<Sink>,
-}
 
 /// What became of one message.
 pub struct End {
@@ -67,10 +53,11 @@ pub struct Transaction<'a> {
     relay: usize,
     /// The tries before it.
     tries: Vec<Try>,
-    trace: Trace,
+    /// The one under way.
+    attempt: Attempt,
     /// Spent on this relay.
     took: Duration,
-    /// What is left of the deadline.
+    /// What is left of the deadline: the caller's time does not count.
     left: Duration,
     /// Why the relay can be asked nothing more.
     broken: Option<Failure>,
@@ -90,8 +77,9 @@ impl<'a> Transaction<'a> {
         mail: Mail,
         upstream: &mut Upstream,
     ) -> Result<(Self, Reply), Box<End>> {
-        let left = manner.deadline;
+        let left = manner.terms.deadline;
         let mut this = Self {
+            attempt: Attempt::new(Deadline::after(left)),
             manner,
             reverse_path,
             mail,
@@ -100,7 +88,6 @@ impl<'a> Transaction<'a> {
             notify: None,
             relay: 0,
             tries: Vec::new(),
-            trace: Trace::default(),
             took: Duration::ZERO,
             left,
             broken: None,
@@ -108,11 +95,11 @@ impl<'a> Transaction<'a> {
         };
         loop {
             let relay = Arc::clone(this.current());
-            this.trace = Trace::new((this.manner.begin)(&relay));
-            this.took = Duration::ZERO;
             let is_last = this.relay + 1 == this.manner.route.len();
             let share = if is_last { this.left } else { this.left / 2 };
-            let result = match this.timed(|this| this.open(&relay, upstream, Deadline::after(share))) {
+            this.attempt = this.manner.begin(&relay, Deadline::after(share));
+            this.took = Duration::ZERO;
+            let result = match this.timed(share, |this| this.open(&relay, upstream)) {
                 Ok(reply) if reply.is_positive() => return Ok((this, reply)),
                 Ok(reply) | Err(smtp::End::Refused(reply, Stage::MailFrom)) => {
                     Ok(this.refusal_of_all(&reply, Stage::MailFrom))
@@ -138,48 +125,47 @@ impl<'a> Transaction<'a> {
         self.current().api.is_none() && self.current().protocol != Protocol::Null
     }
 
-    fn open(&mut self, relay: &Arc<Relay>, upstream: &mut Upstream, deadline: Deadline) -> Result<Reply, smtp::End> {
+    fn open(&mut self, relay: &Arc<Relay>, upstream: &mut Upstream) -> Result<Reply, smtp::End> {
         if !self.is_stepwise() {
             return Ok(accepted(0, "sender ok"));
         }
         if let Some(mut session) = upstream.take(relay) {
-            session.describe(&mut self.trace);
-            let result = session.mail(self.reverse_path.as_ref(), &self.mail, deadline, &mut self.trace);
+            session.describe(&mut self.attempt.trace);
+            let result = session.mail(self.reverse_path.as_ref(), &self.mail, &mut self.attempt);
             if session.is_open() {
                 upstream.keep(session);
                 return result;
             }
             // It had gone while nothing was said. Nobody has anything yet, so a new one is asked.
         }
-        self.trace.warnings.extend(relay.expiry());
-        let open = |token: Option<&Secret>, trace: &mut Trace| {
-            let login = relay.login(token, deadline, &mut trace.warnings)?;
-            Session::open(relay, login.as_ref(), self.manner.host_name, deadline, trace)
+        self.attempt.trace.warnings.extend(relay.expiry());
+        let open = |token: Option<&Secret>, attempt: &mut Attempt| {
+            let login = relay.login(token, attempt)?;
+            Session::open(relay, login.as_ref(), self.manner.host_name, attempt)
         };
         let is_refused = |opened: &Result<_, _>| match opened {
             Err(smtp::End::Refused(reply, Stage::Auth)) => reply.is_authentication(),
             _ => false,
         };
-        let mut session = oauth::with_access(relay, deadline, &mut self.trace, open, is_refused)??;
-        let result = session.mail(self.reverse_path.as_ref(), &self.mail, deadline, &mut self.trace);
+        let mut session = oauth::with_access(relay, &mut self.attempt, open, is_refused)??;
+        let result = session.mail(self.reverse_path.as_ref(), &self.mail, &mut self.attempt);
         upstream.keep(session);
         result
     }
 
     /// Hands over the message: what came of it, with the envelope it had.
-    pub fn send(mut self, message: &Message, upstream: &mut Upstream, hand_over: &HandOver) -> End {
+    pub fn send(mut self, message: &Message, upstream: &mut Upstream) -> End {
         self.left = self.left.saturating_add(extra_time(message.size()));
         if !self.is_stepwise() {
-            return self.send_at_once(message, hand_over);
+            return self.send_at_once(message);
         }
         let result = match (self.broken.take(), upstream.take(&Arc::clone(self.current()))) {
             (Some(failure), _) => Err(failure),
             (None, Some(mut session)) => {
-                let deadline = Deadline::after(self.left);
-                let result = self
-                    .timed(|this| session.message(message, &mut this.recipients, deadline, &mut this.trace, hand_over));
+                let result =
+                    self.timed(self.left, |this| session.message(message, &mut this.recipients, &mut this.attempt));
                 if result.is_err() && session.is_open() {
-                    session.quit(&mut self.trace);
+                    session.quit(&mut self.attempt.trace);
                 } else {
                     upstream.keep(session);
                 }
@@ -195,18 +181,14 @@ impl<'a> Transaction<'a> {
     }
 
     /// The rest of the route, as for any message.
-    fn send_at_once(mut self, message: &Message, hand_over: &HandOver) -> End {
+    fn send_at_once(mut self, message: &Message) -> End {
         let envelope = self.envelope();
-        let order = Order {
-            route: &self.manner.route[self.relay..],
-            envelope: &envelope,
-            message,
-            deliver_partially: self.manner.deliver_partially,
-            retry_in_doubt: false,
-            deadline: self.manner.deadline,
-            host_name: self.manner.host_name,
+        let manner = Manner {
+            route: self.manner.route[self.relay..].into(),
+            terms: Terms { retry_in_doubt: false, ..self.manner.terms },
+            ..self.manner
         };
-        let submission = submit::submit(&order, hand_over, self.manner.begin);
+        let submission = submit::submit(MailObject { envelope: &envelope, message }, &manner);
         self.tries.extend(submission.into_tries());
         self.end()
     }
@@ -216,10 +198,11 @@ impl<'a> Transaction<'a> {
         if self.is_stepwise()
             && let Some(mut session) = upstream.take(&Arc::clone(self.current()))
         {
-            if session.reset(Deadline::after(RESET), &mut self.trace).is_ok_and(|reply| reply.is_positive()) {
+            self.attempt.deadline = Deadline::after(RESET);
+            if session.reset(&mut self.attempt).is_ok_and(|reply| reply.is_positive()) {
                 upstream.keep(session);
             } else {
-                session.quit(&mut self.trace);
+                session.quit(&mut self.attempt.trace);
             }
         }
         let result = match self.broken.take() {
@@ -257,8 +240,9 @@ impl<'a> Transaction<'a> {
         Failure::new(Kind::Unavailable, self.current().place.to_string(), why).at(Stage::RcptTo)
     }
 
-    /// Counts the time of `work` against the deadline.
-    fn timed<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+    /// Does `work` within `span`, and counts its time against the deadline.
+    fn timed<T>(&mut self, span: Duration, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.attempt.deadline = Deadline::after(span);
         let begun = Instant::now();
         let result = work(self);
         let took = begun.elapsed();
@@ -269,7 +253,7 @@ impl<'a> Transaction<'a> {
 
     fn close_try(&mut self, result: Result<Outcome, Failure>) {
         let relay = Arc::clone(self.current());
-        let trace = std::mem::take(&mut self.trace);
+        let trace = std::mem::take(&mut self.attempt.trace);
         self.tries.push(Try { relay, result, trace, took: self.took });
     }
 

@@ -30,7 +30,8 @@ use crate::plan;
 use crate::plan::route;
 use crate::plan::{Choice, Wishes};
 use crate::smtp::server::{Answer, Content, Mail, Rcpt, Request, Server};
-use crate::submit::stepwise::{self, Manner, Name, Transaction, Upstream};
+use crate::submit::Manner;
+use crate::submit::stepwise::{self, Name, Transaction, Upstream};
 use crate::wire::wait;
 
 /// How much is read at a time, in octets.
@@ -94,7 +95,7 @@ struct House<'a> {
     search: Search<'static>,
     /// Read at the first MAIL, and again until it can be read.
     config: OnceCell<Config>,
-    hand_over: &'a HandOver,
+    hand_over: &'a Arc<HandOver>,
     run: &'a Run,
     /// Hears of each try at a relay.
     begin: &'a dyn Fn(&Relay) -> Option<Sink>,
@@ -196,11 +197,11 @@ impl Desk<'_> {
             house.run.set_site(config, site);
             let (reverse_path, repairs) = plan::reverse_path(site, house.caller, house.host_name, said)?;
             let manner = Manner {
-                deliver_partially: site.deliver_partially,
-                route: route::choose(site, house.choice.relay.as_deref())?,
-                deadline: site.deadline,
+                route: route::choose(site, house.choice.relay.as_deref())?.into(),
+                terms: site.terms,
                 host_name: host::ehlo_argument(house.host_name),
                 begin: house.begin,
+                hand_over: house.hand_over,
             };
             house.run.warn(&repairs);
             Ok((site, manner, reverse_path))
@@ -265,7 +266,7 @@ impl Desk<'_> {
         });
         Some(match fitted {
             Ok(message) => {
-                let end = transaction.send(&message, &mut self.upstream, house.hand_over);
+                let end = transaction.send(&message, &mut self.upstream);
                 self.conclude(&end)
             }
             Err(failure) => {

@@ -8,6 +8,7 @@ use crate::cli::dialect::Sendmail;
 use crate::config::relay::{Grant, OAuth, Protocol, Relay, TlsMode, Username};
 use crate::config::site::Site;
 use crate::config::{Config, Search};
+use crate::deadline::seconds;
 use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
@@ -122,7 +123,7 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     };
     page.row(&format!("relay {number}"), &format!("{}{provider}: {how}", relay.name));
     if number == 1 {
-        page.row("", &format!("deadline {} s for all relays together", site.deadline.as_secs_f32()));
+        page.row("", &format!("deadline {} for all relays together", seconds(site.terms.deadline)));
     }
     if let Some(warning) = relay.expiry() {
         page.row("", &warning);

@@ -12,6 +12,7 @@ use nix::poll::{PollFd, PollFlags};
 use zeroize::Zeroizing;
 
 use self::choice::Candidate;
+use crate::attempt::Attempt;
 use crate::caller::Caller;
 use crate::cli::Login;
 use crate::config::relay::{OAuth, Relay};
@@ -91,8 +92,9 @@ fn log_in(chosen: &Choice, login: &Login, caller: &Caller) -> Result<(), Failure
     let relay = &*candidate.relay;
     let store = Store::of(oauth, caller)?;
     let mut warnings = config.warnings;
+    let mut attempt = Attempt::new(Deadline::after(ANSWER));
     let tokens = if oauth.needs_person() {
-        let client = Client::of(relay, oauth, Deadline::after(ANSWER), &mut warnings)?;
+        let client = Client::of(relay, oauth, &mut attempt)?;
         let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| host::variable(name).is_some());
         let flow = login::flow(oauth, login.flow(), std::io::stdin().is_terminal(), has_display)?;
         let sharing = choice::sharing(&candidates, caller, &store);
@@ -113,8 +115,9 @@ fn log_in(chosen: &Choice, login: &Login, caller: &Caller) -> Result<(), Failure
             return Err(Failure::new(Kind::Usage, format!("relay {}", relay.name), why)
                 .hint(format!("`mailchute login {}` checks it", relay.name)));
         }
-        oauth::renew(relay, oauth, &store, Deadline::after(ANSWER), &mut warnings)?
+        oauth::renew(relay, oauth, &store, &mut attempt)?
     };
+    warnings.append(&mut attempt.trace.warnings);
     warnings.extend(warning_of(oauth, &tokens));
     warnings.iter().for_each(|warning| door::complain(warning));
     say(&summary(candidate, oauth, caller, &store, &tokens))

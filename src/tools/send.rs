@@ -9,14 +9,15 @@ use crate::caller::Caller;
 use crate::cli::dialect::{self, Sendmail};
 use crate::cli::invocation::Invocation;
 use crate::config::Search;
+use crate::config::relay::Relay;
 use crate::door;
 use crate::door::run::Run;
 use crate::failure::Failure;
 use crate::host;
-use crate::message::{Message, StandardInput};
+use crate::message::{MailObject, Message, StandardInput};
 use crate::plan;
 use crate::plan::{Choice, Wishes};
-use crate::submit::{self, Order};
+use crate::submit::{self, Manner};
 
 /// Reads the message on standard input and submits it.
 pub(crate) fn deliver(invocation: &Invocation, said: &Sendmail) -> u8 {
@@ -67,7 +68,7 @@ pub(crate) fn submit(
     wishes: &Wishes,
     caller: &Caller,
     run: &Run,
-    hand_over: &HandOver,
+    hand_over: &Arc<HandOver>,
     mut message: Message,
     show: Option<fn() -> Sink>,
 ) -> Result<u8, Failure> {
@@ -83,19 +84,18 @@ pub(crate) fn submit(
     run.set_message(&message);
     let plan = plan?;
     run.set_plan(&plan);
-    let order = Order {
-        route: &plan.route,
-        envelope: &plan.envelope,
-        message: &message,
-        deliver_partially: site.deliver_partially,
-        retry_in_doubt: site.retry_in_doubt,
-        deadline: site.deadline,
-        host_name: host::ehlo_argument(&host_name),
-    };
-    let submission = submit::submit(&order, hand_over, |relay| {
+    let begin = |relay: &Relay| {
         run.set_relay(relay);
         show.map(|sink| sink())
-    });
+    };
+    let manner = Manner {
+        route: plan.route.as_slice().into(),
+        terms: site.terms,
+        host_name: host::ehlo_argument(&host_name),
+        begin: &begin,
+        hand_over,
+    };
+    let submission = submit::submit(MailObject { envelope: &plan.envelope, message: &message }, &manner);
     Ok(run.finish(&submission, &plan.envelope))
 }
 

@@ -19,9 +19,9 @@ use nix::sys::time::TimeVal;
 use super::names::resolve;
 use super::socket::{Patient, wait};
 use super::{socks, tunnel};
-use crate::attempt::Trace;
+use crate::attempt::{Attempt, Trace};
 use crate::config::relay::{Place, Proxy, ProxyKind, Relay};
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, seconds};
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 
@@ -43,13 +43,14 @@ pub(super) struct Link {
 /// # Errors
 /// At stage connect: the name does not exist (`NoHost`), nobody answers (`Unavailable`), the source
 /// address or the proxy's credentials cannot be used (`Configuration`).
-pub(super) fn open(relay: &Relay, deadline: Deadline, trace: &mut Trace) -> Result<Link, Failure> {
-    trace.stage = Some(Stage::Connect);
+pub(super) fn open(relay: &Relay, attempt: &mut Attempt) -> Result<Link, Failure> {
+    attempt.trace.stage = Some(Stage::Connect);
     let link = match (&relay.place, &relay.proxy) {
-        (Place::Unix(path), _) => to_path(path, deadline)?,
-        (Place::Tcp { host, port }, None) => to_host(host, *port, relay.source, deadline, trace)?,
-        (Place::Tcp { host, port }, Some(proxy)) => through(proxy, (host, *port), relay, deadline, trace)?,
+        (Place::Unix(path), _) => to_path(path, attempt.deadline)?,
+        (Place::Tcp { host, port }, None) => to_host(host, *port, relay.source, attempt)?,
+        (Place::Tcp { host, port }, Some(proxy)) => through(proxy, (host, *port), relay, attempt)?,
     };
+    let trace = &mut attempt.trace;
     if let Some(peer) = &trace.peer {
         let line = format!("connected to {peer}");
         trace.note(&line);
@@ -60,14 +61,9 @@ pub(super) fn open(relay: &Relay, deadline: Deadline, trace: &mut Trace) -> Resu
     Ok(link)
 }
 
-fn to_host(
-    host: &str,
-    port: u16,
-    source: Option<IpAddr>,
-    deadline: Deadline,
-    trace: &mut Trace,
-) -> Result<Link, Failure> {
-    let span = deadline.left();
+fn to_host(host: &str, port: u16, source: Option<IpAddr>, attempt: &mut Attempt) -> Result<Link, Failure> {
+    let Attempt { deadline, trace, .. } = attempt;
+    let deadline = *deadline;
     let place = Place::Tcp { host: host.to_owned(), port };
     let mut addresses = resolve(host, port, deadline)?;
     if let Some(source) = source {
@@ -84,7 +80,7 @@ fn to_host(
             let is_local = address.ip().to_canonical().is_loopback();
             Ok(Link { socket: File::from(socket), is_local })
         }
-        Err(error) => Err(unreachable(&place, &error, source, span)),
+        Err(error) => Err(unreachable(&place, &error, source, deadline)),
     }
 }
 
@@ -172,34 +168,25 @@ fn to_path(path: &Path, deadline: Deadline) -> Result<Link, Failure> {
         fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         Ok(File::from(socket))
     };
-    let span = deadline.left();
     match dial() {
         Ok(socket) => Ok(Link { socket, is_local: true }),
-        Err(error) => Err(unreachable(&Place::Unix(path.to_owned()), &error, None, span)),
+        Err(error) => Err(unreachable(&Place::Unix(path.to_owned()), &error, None, deadline)),
     }
 }
 
-fn through(
-    proxy: &Proxy,
-    (host, port): (&str, u16),
-    relay: &Relay,
-    deadline: Deadline,
-    trace: &mut Trace,
-) -> Result<Link, Failure> {
+fn through(proxy: &Proxy, (host, port): (&str, u16), relay: &Relay, attempt: &mut Attempt) -> Result<Link, Failure> {
     let in_proxy = |mut failure: Failure| {
         failure.what = format!("proxy {}", failure.what);
         failure
     };
     let login = match &proxy.login {
-        Some((username, source)) => {
-            Some((username.as_str(), source.read(relay.strict_modes, deadline, &mut trace.warnings)?))
-        }
+        Some((username, source)) => Some((username.as_str(), source.read(relay.strict_modes, attempt)?)),
         None => None,
     };
-    let span = deadline.left();
-    let link = to_host(&proxy.host, proxy.port, relay.source, deadline, trace).map_err(in_proxy)?;
+    let link = to_host(&proxy.host, proxy.port, relay.source, attempt).map_err(in_proxy)?;
+    let Attempt { deadline, trace, .. } = attempt;
     let login = login.as_ref().map(|(username, secret)| (*username, secret));
-    let mut stream = Patient { socket: &link.socket, deadline };
+    let mut stream = Patient { socket: &link.socket, deadline: *deadline };
     let result = match proxy.kind {
         ProxyKind::Socks5 => socks::negotiate(&mut stream, host, port, login),
         ProxyKind::Http => tunnel::negotiate(&mut stream, host, port, login),
@@ -207,7 +194,7 @@ fn through(
     result.map_err(|error| {
         let place = Place::Tcp { host: proxy.host.clone(), port: proxy.port };
         in_proxy(match error {
-            socks::Refusal::Io(error) => unreachable(&place, &error, None, span),
+            socks::Refusal::Io(error) => unreachable(&place, &error, None, *deadline),
             socks::Refusal::Login(why) => Failure::new(Kind::Configuration, place.to_string(), why).at(Stage::Connect),
             socks::Refusal::Said(why) => Failure::new(Kind::Unavailable, place.to_string(), why).at(Stage::Connect),
         })
@@ -241,16 +228,7 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// `span` as users read it: `5 s`, `250 ms`.
-pub(super) fn seconds(span: Duration) -> String {
-    let milliseconds = span.as_micros().div_ceil(1000);
-    match milliseconds {
-        0..1000 => format!("{milliseconds} ms"),
-        _ => format!("{} s", (milliseconds + 500) / 1000),
-    }
-}
-
-fn unreachable(place: &Place, error: &io::Error, source: Option<IpAddr>, span: Duration) -> Failure {
+fn unreachable(place: &Place, error: &io::Error, source: Option<IpAddr>, deadline: Deadline) -> Failure {
     let port = match place {
         Place::Tcp { port, .. } => Some(*port),
         Place::Unix(_) => None,
@@ -259,7 +237,7 @@ fn unreachable(place: &Place, error: &io::Error, source: Option<IpAddr>, span: D
     match (error.kind(), port, source) {
         // The send timeout of a unix socket ends as EAGAIN.
         (io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock, _, _) => {
-            let failure = failure(Kind::Unavailable, format!("no answer within {}", seconds(span)));
+            let failure = failure(Kind::Unavailable, format!("no answer within {}", seconds(deadline.span())));
             match port {
                 Some(port @ (25 | 465 | 587)) => failure.hint(format!(
                     "the host may block outgoing port {port}; try {} or the provider's HTTP API",
@@ -294,7 +272,7 @@ mod tests {
     use testkit::Port;
 
     use super::*;
-    use crate::wire::connection::tests::{listener, patience};
+    use crate::wire::connection::tests::{attempt, listener, patience};
 
     /// The address of a port that nobody listens on.
     fn address(port: &Port) -> SocketAddr {
@@ -342,14 +320,14 @@ mod tests {
 
     #[test]
     fn failures_name_the_place_and_the_next_step() {
-        let mut trace = Trace::default();
         let nobody = Port::reserve();
-        let refused = to_host("127.0.0.1", nobody.number(), None, patience(), &mut trace).err().unwrap();
+        let refused = to_host("127.0.0.1", nobody.number(), None, &mut attempt()).err().unwrap();
         assert_eq!((refused.kind, refused.why.as_str()), (Kind::Unavailable, "connection refused"));
         assert!(refused.hint.unwrap().starts_with("nothing listens on port"));
 
         let place = Place::Tcp { host: "smtp.example.net".into(), port: 587 };
-        let blocked = unreachable(&place, &io::ErrorKind::TimedOut.into(), None, Duration::from_secs(5));
+        let blocked =
+            unreachable(&place, &io::ErrorKind::TimedOut.into(), None, Deadline::after(Duration::from_secs(5)));
         assert_eq!(blocked.to_string(), "smtp.example.net:587: no answer within 5 s");
         assert!(blocked.hint.unwrap().contains("block outgoing port 587; try 2525"));
 
@@ -361,8 +339,7 @@ mod tests {
     fn the_source_address_is_used_and_must_be_ours() {
         let good = listener();
         let port = good.local_addr().unwrap().port();
-        let dial =
-            |source: &str| to_host("127.0.0.1", port, Some(source.parse().unwrap()), patience(), &mut Trace::default());
+        let dial = |source: &str| to_host("127.0.0.1", port, Some(source.parse().unwrap()), &mut attempt());
         dial("127.0.0.2").unwrap();
         assert_eq!(good.accept().unwrap().1.ip().to_string(), "127.0.0.2");
         let foreign = dial("192.0.2.1").err().unwrap();

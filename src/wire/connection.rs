@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags};
 use super::connect;
 use super::socket::wait;
 use super::tls::Tls;
-use crate::attempt::Trace;
+use crate::attempt::Attempt;
 use crate::config::relay::{Relay, TlsMode};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
@@ -88,8 +88,8 @@ impl Connection {
     /// # Errors
     /// With stage, reason and hint: the name does not exist (`NoHost`), nobody answers (`Unavailable`),
     /// TLS failed (`Protocol`), a local file or setting is no good (`Configuration`, `NoPermission`, `Io`).
-    pub fn open(relay: &Relay, deadline: Deadline, trace: &mut Trace) -> Result<Self, Failure> {
-        let link = connect::open(relay, deadline, trace)?;
+    pub fn open(relay: &Relay, attempt: &mut Attempt) -> Result<Self, Failure> {
+        let link = connect::open(relay, attempt)?;
         let mut connection = Self {
             socket: link.socket,
             tls: None,
@@ -101,7 +101,7 @@ impl Connection {
             is_local: link.is_local,
         };
         if relay.tls == TlsMode::Implicit {
-            connection.start_tls(relay, deadline, trace)?;
+            connection.start_tls(relay, attempt)?;
         }
         Ok(connection)
     }
@@ -111,13 +111,13 @@ impl Connection {
     ///
     /// # Errors
     /// At stage TLS; as for [`Connection::open`].
-    pub fn start_tls(&mut self, relay: &Relay, deadline: Deadline, trace: &mut Trace) -> Result<(), Failure> {
-        trace.stage = Some(Stage::Tls);
+    pub fn start_tls(&mut self, relay: &Relay, attempt: &mut Attempt) -> Result<(), Failure> {
+        attempt.trace.stage = Some(Stage::Tls);
         if !self.input.is_empty() {
             let why = "the server sent something between its STARTTLS reply and the TLS handshake";
             return Err(Failure::new(Kind::Protocol, relay.place.to_string(), why).at(Stage::Tls));
         }
-        let tls = Tls::start(relay, &self.socket, deadline, trace)?;
+        let tls = Tls::start(relay, &self.socket, attempt)?;
         // The greeting may have come along with the end of the handshake.
         let tls = self.tls.insert(Box::new(tls));
         tls.take_plaintext(&mut self.input);
@@ -343,6 +343,11 @@ pub(crate) mod tests {
         Deadline::after(Duration::from_secs(60))
     }
 
+    /// An attempt that ends when [`patience`] does.
+    pub(crate) fn attempt() -> Attempt {
+        Attempt::new(patience())
+    }
+
     pub(crate) fn listener() -> TcpListener {
         TcpListener::bind("127.0.0.1:0").unwrap()
     }
@@ -386,7 +391,7 @@ pub(crate) mod tests {
     }
 
     fn open(relay: &Relay) -> Connection {
-        Connection::open(relay, patience(), &mut Trace::default()).unwrap()
+        Connection::open(relay, &mut attempt()).unwrap()
     }
 
     fn read_all(connection: &mut Connection) -> (String, WireError) {
@@ -423,10 +428,10 @@ pub(crate) mod tests {
             stream.write_all(b"250 ").unwrap();
             line
         });
-        let mut trace = Trace::default();
-        let mut connection = Connection::open(&relay, patience(), &mut trace).unwrap();
-        assert_eq!(trace.peer, Some(relay.place.to_string()));
-        assert_eq!(trace.dialogue().collect::<Vec<_>>(), [format!("* connected to {}", relay.place)]);
+        let mut attempt = attempt();
+        let mut connection = Connection::open(&relay, &mut attempt).unwrap();
+        assert_eq!(attempt.trace.peer, Some(relay.place.to_string()));
+        assert_eq!(attempt.trace.dialogue().collect::<Vec<_>>(), [format!("* connected to {}", relay.place)]);
         assert!(connection.is_local() && !connection.is_tls());
         connection.queue(b"NOOP\r\n");
         connection.queue(b"QUIT\r\n");
@@ -521,9 +526,9 @@ pub(crate) mod tests {
             stream.write_all(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00220 hello\r\n").unwrap();
             told
         });
-        let mut trace = Trace::default();
-        let mut connection = Connection::open(&relay, patience(), &mut trace).unwrap();
-        assert_eq!(trace.peer, Some(format!("smtp.example.net:25 through {peer}")));
+        let mut attempt = attempt();
+        let mut connection = Connection::open(&relay, &mut attempt).unwrap();
+        assert_eq!(attempt.trace.peer, Some(format!("smtp.example.net:25 through {peer}")));
         assert!(!connection.is_local(), "the loopback address is the proxy's");
         assert_eq!(read_all(&mut connection).0, "220 hello\r\n");
         let told = server.join().unwrap();
@@ -539,7 +544,7 @@ pub(crate) mod tests {
         server.join().unwrap();
         let mut reply = [0; 8];
         assert_eq!(connection.read(&mut reply, patience()).unwrap(), 8);
-        let failure = connection.start_tls(&relay, patience(), &mut Trace::default()).unwrap_err();
+        let failure = connection.start_tls(&relay, &mut attempt()).unwrap_err();
         assert_eq!((failure.kind, failure.stage), (Kind::Protocol, Some(Stage::Tls)));
     }
 }

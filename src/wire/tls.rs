@@ -9,9 +9,8 @@ use rustls::{ClientConnection, ProtocolVersion};
 use super::connection::WireError;
 use super::socket::Patient;
 use super::{tls_failure, trust};
-use crate::attempt::Trace;
+use crate::attempt::Attempt;
 use crate::config::relay::{Place, Relay};
-use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 
@@ -19,16 +18,16 @@ use crate::outcome::Stage;
 pub(super) struct Tls(ClientConnection);
 
 impl Tls {
-    /// Shakes hands over `socket`; `trace` learns version and cipher suite.
+    /// Shakes hands over `socket`; the trace learns version and cipher suite.
     ///
     /// # Errors
     /// At stage TLS, as for [`Connection::open`](super::connection::Connection::open).
-    pub(super) fn start(relay: &Relay, socket: &File, deadline: Deadline, trace: &mut Trace) -> Result<Self, Failure> {
-        let mut tls = client(relay, trace)?;
-        let span = deadline.left();
-        let mut stream = Overheard { inner: Patient { socket, deadline }, first: Vec::new() };
+    pub(super) fn start(relay: &Relay, socket: &File, attempt: &mut Attempt) -> Result<Self, Failure> {
+        let mut tls = client(relay, attempt)?;
+        let Attempt { deadline, trace, .. } = attempt;
+        let mut stream = Overheard { inner: Patient { socket, deadline: *deadline }, first: Vec::new() };
         if let Err(error) = tls.complete_io(&mut stream) {
-            return Err(tls_failure::failure(relay, &error, &stream.first, span));
+            return Err(tls_failure::failure(relay, &error, &stream.first, *deadline));
         }
         // Whoever seals bounds what is queued, by writing it.
         tls.set_buffer_limit(None);
@@ -94,8 +93,8 @@ impl Tls {
     }
 }
 
-fn client(relay: &Relay, trace: &mut Trace) -> Result<ClientConnection, Failure> {
-    let config = trust::config(relay, &mut trace.warnings)?;
+fn client(relay: &Relay, attempt: &mut Attempt) -> Result<ClientConnection, Failure> {
+    let config = trust::config(relay, &mut attempt.trace.warnings)?;
     let host = match &relay.place {
         Place::Tcp { host, .. } => host.as_str(),
         Place::Unix(_) => "localhost",

@@ -1,19 +1,18 @@
 //! Why a TLS handshake failed, in a sentence and with the next step.
 
 use std::io;
-use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible};
 
-use super::connect::seconds;
 use super::verdict::Verdict;
 use crate::config::relay::{Relay, TlsMode};
+use crate::deadline::{Deadline, seconds};
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 
 /// The failure of a handshake with `relay` that ended with `error`, after the server had begun with the
-/// octets `first`; `span` is what the handshake was given.
-pub(super) fn failure(relay: &Relay, error: &io::Error, first: &[u8], span: Duration) -> Failure {
+/// octets `first`; `deadline` was the end of every wait.
+pub(super) fn failure(relay: &Relay, error: &io::Error, first: &[u8], deadline: Deadline) -> Failure {
     let about = |kind, why: String| Failure::new(kind, relay.place.to_string(), why).at(Stage::Tls);
     if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         let (why, hint) = sentence(relay, error, first);
@@ -25,7 +24,7 @@ pub(super) fn failure(relay: &Relay, error: &io::Error, first: &[u8], span: Dura
     }
     match error.kind() {
         io::ErrorKind::TimedOut => {
-            about(Kind::Unavailable, format!("no answer to the TLS handshake within {}", seconds(span)))
+            about(Kind::Unavailable, format!("no answer to the TLS handshake within {}", seconds(deadline.span())))
         }
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
             about(Kind::Unavailable, "connection closed during the TLS handshake".into())

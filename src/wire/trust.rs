@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use crate::attempt::Trace;
     use crate::config::relay::TlsMode;
-    use crate::wire::connection::tests::{listener, patience, relay_of, serve};
+    use crate::wire::connection::tests::{attempt, listener, patience, relay_of, serve};
     use crate::wire::connection::{Connection, WireError};
 
     /// A CA, and a scratch directory with its certificate in `ca.pem`.
@@ -276,9 +276,9 @@ mod tests {
             host.clone_into(name);
         }
         change(&mut relay);
-        let mut trace = Trace::default();
+        let mut attempt = attempt();
         let server = serve_tls(listener, identity);
-        (Connection::open(&relay, patience(), &mut trace), server, trace)
+        (Connection::open(&relay, &mut attempt), server, attempt.trace)
     }
 
     /// The sentence and the hint of a handshake that must fail at the certificate.
@@ -413,7 +413,7 @@ mod tests {
             // Until we hang up, lest our answer meets a reset.
             let _ = stream.read_to_end(&mut Vec::new());
         });
-        let failure = Connection::open(&relay, patience(), &mut Trace::default()).err().unwrap();
+        let failure = Connection::open(&relay, &mut attempt()).err().unwrap();
         server.join().unwrap();
         failure
     }
@@ -454,9 +454,9 @@ mod tests {
             let mut stream = StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), stream);
             stream.write_all(b"421 bye\r\n").unwrap();
         });
-        let mut trace = Trace::default();
-        let mut connection = Connection::open(&relay, patience(), &mut trace).unwrap();
-        assert_eq!(trace.tls.as_deref(), Some("TLSv1.2 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"));
+        let mut attempt = attempt();
+        let mut connection = Connection::open(&relay, &mut attempt).unwrap();
+        assert_eq!(attempt.trace.tls.as_deref(), Some("TLSv1.2 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"));
         let mut buffer = [0; 100];
         assert_eq!(connection.read(&mut buffer, patience()).unwrap(), 9);
         server.join().unwrap();

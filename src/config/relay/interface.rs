@@ -5,8 +5,8 @@ use super::endpoint::endpoint;
 use super::oauth;
 use super::reached::reached;
 use super::{Endpoint, Interface, Relay};
+use crate::attempt::Attempt;
 use crate::config::document::Section;
-use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::providers::Provider;
 use crate::providers::api::{Credential, Entry, Keys};
@@ -131,15 +131,15 @@ fn refuse_smtp(section: &Section<'_>, provider: &'static Provider, entry: &Entry
 }
 
 impl Interface {
-    /// Reads the credentials. What is weak about a file's owner or mode is added to `warnings`, or refused
-    /// with `strict_modes`.
+    /// Reads the credentials. What is weak about a file's owner or mode is named in the attempt's warnings, or
+    /// refused with `strict_modes`.
     ///
     /// # Errors
     /// As [`Source::read`](crate::secret::Source::read); nothing has been sent then.
-    pub fn keys(&self, strict_modes: bool, deadline: Deadline, warnings: &mut Vec<String>) -> Result<Keys, Failure> {
+    pub fn keys(&self, strict_modes: bool, attempt: &mut Attempt) -> Result<Keys, Failure> {
         let mut keys = Keys::default();
         for (key, source) in &self.credentials {
-            keys.insert(key, source.read(strict_modes, deadline, warnings)?);
+            keys.insert(key, source.read(strict_modes, attempt)?);
         }
         Ok(keys)
     }

@@ -1,7 +1,7 @@
 //! A relay's credentials, read at the moment the relay is tried.
 
 use super::{Login, Mechanism, Relay, SecretKind, Username};
-use crate::deadline::Deadline;
+use crate::attempt::Attempt;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::secret::Secret;
@@ -53,26 +53,21 @@ impl Relay {
     }
 
     /// Reads user name and secret; `token` is the access token where one is got ([`Relay::oauth`]). `None`: no
-    /// credentials are configured. What is weak about a file's
-    /// owner or mode is added to `warnings`, or refused with `strict_modes`.
+    /// credentials are configured. What is weak about a file's owner or mode is named in the attempt's
+    /// warnings, or refused with `strict_modes`.
     ///
     /// # Errors
     /// As [`Source::read`](crate::secret::Source::read); nothing has been sent then.
-    pub fn login(
-        &self,
-        token: Option<&Secret>,
-        deadline: Deadline,
-        warnings: &mut Vec<String>,
-    ) -> Result<Option<Login>, Failure> {
+    pub fn login(&self, token: Option<&Secret>, attempt: &mut Attempt) -> Result<Option<Login>, Failure> {
         let Some(source) = &self.login else { return Ok(None) };
         let secret = match &source.secret {
-            Some(place) => place.read(self.strict_modes, deadline, warnings)?,
+            Some(place) => place.read(self.strict_modes, attempt)?,
             None => token.cloned().unwrap_or_else(|| Secret::new(String::new())),
         };
         let username = match &source.username {
             Username::Given(name) => name.clone(),
             Username::Secret => secret.expose().to_owned(),
-            Username::Read(place) => place.read(self.strict_modes, deadline, warnings)?.expose().to_owned(),
+            Username::Read(place) => place.read(self.strict_modes, attempt)?.expose().to_owned(),
         };
         if username.contains(char::is_control) {
             let what = format!("user name of relay {}", self.name);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{OtherSender, SenderPattern};
+use super::{OtherSender, SenderPattern, Terms};
 use crate::address::Mailbox;
 use crate::config::document::Section;
 use crate::config::value;
@@ -34,8 +34,8 @@ pub(in crate::config) struct Policy {
     pub(super) from: Option<Mailbox>,
     pub(super) sender: Option<Vec<SenderPattern>>,
     pub(super) other_sender: Option<OtherSender>,
-    pub(super) deliver_partially: Option<bool>,
-    pub(super) retry_in_doubt: Option<bool>,
+    deliver_partially: Option<bool>,
+    retry_in_doubt: Option<bool>,
     sysexits: Option<bool>,
     transient: Option<u8>,
     pub(super) domain: Option<String>,
@@ -93,8 +93,12 @@ impl Policy {
         }
     }
 
-    pub(super) fn deadline(&self) -> Duration {
-        self.deadline.unwrap_or(DEADLINE)
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            deliver_partially: self.deliver_partially.unwrap_or(false),
+            retry_in_doubt: self.retry_in_doubt.unwrap_or(false),
+            deadline: self.deadline.unwrap_or(DEADLINE),
+        }
     }
 }
 

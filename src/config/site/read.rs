@@ -96,10 +96,8 @@ impl Shared<'_> {
             domain: policy.domain.clone(),
             local_domains: policy.local_domains.clone(),
             alias: BTreeMap::new(),
-            deliver_partially: policy.deliver_partially.unwrap_or(false),
-            retry_in_doubt: policy.retry_in_doubt.unwrap_or(false),
+            terms: policy.terms(),
             exit_status: policy.exit_status(),
-            deadline: policy.deadline(),
         })
     }
 

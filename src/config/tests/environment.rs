@@ -1,6 +1,6 @@
 //! Environment variables and `MAILER_DSN`, and the same as a file.
 
-use super::{Host, patience};
+use super::{Host, attempt};
 use crate::config::relay::{Protocol, Relay, TlsMode};
 use crate::config::{Config, Origin, init_from_environment};
 use crate::failure::{Failure, Kind};
@@ -23,7 +23,7 @@ fn told(relay: &Relay) -> String {
         TlsMode::StartTls => "starttls",
         TlsMode::None => "none",
     };
-    match relay.login(None, patience(), &mut Vec::new()).unwrap() {
+    match relay.login(None, &mut attempt()).unwrap() {
         Some(login) => format!("{} {tls} {} {}", relay.place, login.username, login.secret.expose()),
         None => format!("{} {tls}", relay.place),
     }
@@ -93,7 +93,7 @@ fn told_of_api(relay: &Relay) -> String {
     let interface = relay.api.as_ref().unwrap();
     let secret = |source: &Source| match source {
         Source::Env(name) => format!("${name}"),
-        source => source.read(false, patience(), &mut Vec::new()).unwrap().expose().to_owned(),
+        source => source.read(false, &mut attempt()).unwrap().expose().to_owned(),
     };
     let keys = interface.credentials.iter().map(|(key, source)| format!(" {key}={}", secret(source)));
     format!("{}{}", interface.endpoint, keys.collect::<String>())
@@ -247,7 +247,7 @@ fn variables_are_taken_literally_and_written_out_for_a_file() {
     let host = Host::new();
     let text = init_from_environment(&lookup, &host.caller()).unwrap().unwrap();
     let config = host.file("etc/config.toml", &text).load().unwrap();
-    let login = relays(&config)[0].login(None, patience(), &mut Vec::new()).unwrap().unwrap();
+    let login = relays(&config)[0].login(None, &mut attempt()).unwrap().unwrap();
     assert_eq!((login.username.as_str(), login.secret.expose()), ("u", password));
     let direct = load(&variables).unwrap();
     let secret = relays(&direct)[0].login.as_ref().unwrap().secret.as_ref();

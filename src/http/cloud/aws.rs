@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::attempt::Trace;
+use crate::attempt::Attempt;
 use crate::caller::Caller;
 use crate::config::relay::{Endpoint, Place, Relay, TlsMode};
-use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::http::ask;
@@ -38,8 +37,7 @@ pub(super) fn find(
     relay: &Relay,
     profile: Option<&str>,
     keys: &mut Keys,
-    deadline: Deadline,
-    trace: &mut Trace,
+    attempt: &mut Attempt,
 ) -> Result<(), Failure> {
     let nowhere = || {
         Failure::new(Kind::Configuration, format!("relay {}", relay.name), "no AWS keys are found").hint(
@@ -53,20 +51,24 @@ pub(super) fn find(
     if profile.is_none() && from_environment(keys) {
         return Ok(());
     }
-    if from_file(relay, profile, keys, deadline, &mut trace.warnings)? {
+    if from_file(relay, profile, keys, attempt)? {
         return Ok(());
     }
     if let Some(profile) = profile {
         let why = format!("the shared credentials file has no profile {profile:?} with keys");
         return Err(Failure::new(Kind::Configuration, format!("relay {}", relay.name), why));
     }
-    let mut service = Service { relay, deadline: deadline.within(PATIENCE), trace };
-    let found = match container() {
-        Some((endpoint, path)) => service.container(&endpoint, &path)?,
-        None if variable("AWS_EC2_METADATA_DISABLED").is_some_and(|said| said.eq_ignore_ascii_case("true")) => None,
-        None => service.instance()?,
-    };
-    let found = found.ok_or_else(nowhere)?;
+    let found = attempt.within(PATIENCE, |attempt| {
+        let mut service = Service { relay, attempt };
+        match container() {
+            Some((endpoint, path)) => service.container(&endpoint, &path),
+            None if variable("AWS_EC2_METADATA_DISABLED").is_some_and(|said| said.eq_ignore_ascii_case("true")) => {
+                Ok(None)
+            }
+            None => service.instance(),
+        }
+    });
+    let found = found?.ok_or_else(nowhere)?;
     insert(keys, found.access_key_id, found.secret_access_key, Some(found.token));
     Ok(())
 }
@@ -92,13 +94,7 @@ fn from_environment(keys: &mut Keys) -> bool {
 }
 
 /// Reads the profile of the shared credentials file, if both are there.
-fn from_file(
-    relay: &Relay,
-    profile: Option<&str>,
-    keys: &mut Keys,
-    deadline: Deadline,
-    warnings: &mut Vec<String>,
-) -> Result<bool, Failure> {
+fn from_file(relay: &Relay, profile: Option<&str>, keys: &mut Keys, attempt: &mut Attempt) -> Result<bool, Failure> {
     let named = variable("AWS_PROFILE");
     let profile = profile.or(named.as_deref()).unwrap_or("default");
     let path = match variable("AWS_SHARED_CREDENTIALS_FILE") {
@@ -111,7 +107,7 @@ fn from_file(
     if fs::metadata(&path).is_err() {
         return Ok(false);
     }
-    let text = Source::File(path).read(relay.strict_modes, deadline, warnings)?;
+    let text = Source::File(path).read(relay.strict_modes, attempt)?;
     let (id, secret, token) = keys_of(text.expose(), profile);
     match (id, secret) {
         (Some(id), Some(secret)) => {
@@ -155,20 +151,16 @@ fn container() -> Option<(String, String)> {
 /// The services at addresses that never leave the host.
 struct Service<'a> {
     relay: &'a Relay,
-    deadline: Deadline,
-    trace: &'a mut Trace,
+    attempt: &'a mut Attempt,
 }
 
 impl Service<'_> {
     fn container(&mut self, endpoint: &str, path: &str) -> Result<Option<Temporary>, Failure> {
         let mut request = get(path);
         let token = match variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
-            Some(file) => Some(
-                Source::File(file.into())
-                    .read(self.relay.strict_modes, self.deadline, &mut self.trace.warnings)?
-                    .expose()
-                    .to_owned(),
-            ),
+            Some(file) => {
+                Some(Source::File(file.into()).read(self.relay.strict_modes, self.attempt)?.expose().to_owned())
+            }
             None => variable("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
         };
         if let Some(token) = token {
@@ -211,7 +203,7 @@ impl Service<'_> {
         let tls = if is_tls { TlsMode::Implicit } else { TlsMode::None };
         let endpoint = Endpoint { url: endpoint.to_owned(), place, tls };
         let relay = Relay { proxy: None, ..self.relay.clone() };
-        ask(&relay, &endpoint, request, &Keys::default(), self.deadline)
+        ask(&relay, &endpoint, request, &Keys::default(), self.attempt.deadline)
     }
 }
 

@@ -10,6 +10,7 @@ use lettre::transport::smtp::commands::Quit;
 use super::Capabilities;
 use crate::attempt::Trace;
 use crate::config::relay::{Login, Relay};
+use crate::deadline::seconds;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 use crate::reply::{Reply, printable};
@@ -283,10 +284,7 @@ impl Dialogue {
         let sending = self.upload == Upload::Running;
         let why = match loss {
             Loss::TimedOut(span) => {
-                let span = match span.as_secs() {
-                    0 => format!("{} ms", span.as_millis()),
-                    _ => format!("{:.0} s", span.as_secs_f64()),
-                };
+                let span = seconds(*span);
                 match stage {
                     _ if sending => format!("did not take the message within the deadline ({span})"),
                     Stage::Greeting => format!("no greeting within the deadline ({span})"),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::{Transaction, Upstream, accepted};
 use crate::address::Address;
-use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 use crate::reply::{Enhanced, Reply};
@@ -68,8 +67,7 @@ impl Transaction<'_> {
             return Vec::new();
         }
         let Some(mut session) = upstream.take(&Arc::clone(self.current())) else { return Vec::new() };
-        let deadline = Deadline::after(self.left);
-        let results = self.timed(|this| session.rcpt(recipients, deadline, &mut this.trace));
+        let results = self.timed(self.left, |this| session.rcpt(recipients, &mut this.attempt));
         upstream.keep(session);
         let heard = results.into_iter().map(|result| match result {
             Ok(reply) | Err(smtp::End::Refused(reply, _)) => {
@@ -96,8 +94,7 @@ impl Transaction<'_> {
     fn begin_again(&mut self, upstream: &mut Upstream) -> Result<(), Failure> {
         // Where the session is over nobody gets anything.
         let Some(mut session) = upstream.take(&Arc::clone(self.current())) else { return Ok(()) };
-        let deadline = Deadline::after(self.left);
-        let result = self.timed(|this| this.say_again(&mut session, deadline));
+        let result = self.timed(self.left, |this| this.say_again(&mut session));
         upstream.keep(session);
         let refusal = match result {
             Ok(()) => return Ok(()),
@@ -108,19 +105,19 @@ impl Transaction<'_> {
         Err(Failure::new(Kind::Unavailable, self.current().place.to_string(), why).at(Stage::RcptTo))
     }
 
-    fn say_again(&mut self, session: &mut Session, deadline: Deadline) -> Result<(), smtp::End> {
-        let trace = &mut self.trace;
+    fn say_again(&mut self, session: &mut Session) -> Result<(), smtp::End> {
+        let attempt = &mut self.attempt;
         let accepted: Vec<_> =
             self.recipients.accepted().map(|(place, address)| (address, &self.said[place])).collect();
-        let reset = session.reset(deadline, trace)?;
+        let reset = session.reset(attempt)?;
         let mail = match reset.is_positive() {
-            true => session.mail(self.reverse_path.as_ref(), &self.mail, deadline, trace)?,
+            true => session.mail(self.reverse_path.as_ref(), &self.mail, attempt)?,
             false => reset,
         };
         if !mail.is_positive() {
             return Err(smtp::End::Refused(mail, Stage::MailFrom));
         }
-        for result in session.rcpt(&accepted, deadline, trace) {
+        for result in session.rcpt(&accepted, attempt) {
             let reply = result?;
             if !reply.is_positive() {
                 return Err(smtp::End::Refused(reply, Stage::RcptTo));
