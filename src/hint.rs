@@ -12,6 +12,7 @@ use crate::config::relay::{Place, Relay, TlsMode};
 use crate::failure::{Failure, Kind};
 use crate::oauth::refusal::login_command;
 use crate::outcome::Stage;
+use crate::providers::{self, Provider, When};
 use crate::reply::Reply;
 use crate::rule::Rule;
 
@@ -25,14 +26,28 @@ struct Said<'a> {
 }
 
 impl Said<'_> {
-    /// Whether this relay is `provider`'s.
-    fn is_of(&self, provider: &str) -> bool {
-        self.relay.provider.is_some_and(|known| known.id == provider)
+    /// Whether this relay is `provider`'s: as configured, or by the name of its host.
+    fn is_of(&self, provider: &Provider) -> bool {
+        let is_at = |ending: &str| matches!(&self.relay.place, Place::Tcp { host, .. } if host.ends_with(ending));
+        let is_configured = self.relay.provider.is_some_and(|known| known.id == provider.id);
+        is_configured || provider.servers.iter().any(|ending| is_at(ending))
     }
 
-    /// Whether the relay's host name ends so.
-    fn is_at(&self, suffix: &str) -> bool {
-        matches!(&self.relay.place, Place::Tcp { host, .. } if host.ends_with(suffix))
+    /// What the providers' own hints say of a refusal that is not a login's.
+    fn of_provider(&self) -> Option<String> {
+        self.among(|provider, when| match when {
+            When::Login => false,
+            When::Refusal => self.is_of(provider),
+            When::Anywhere => true,
+        })
+    }
+
+    /// What the first of the providers' hints says that is meant here and fits.
+    fn among(&self, is_meant: impl Fn(&Provider, When) -> bool) -> Option<String> {
+        let hints = providers::all().flat_map(|provider| provider.hints.iter().map(move |hint| (provider, hint)));
+        let mut meant = hints.filter(|(provider, hint)| is_meant(provider, hint.when)).map(|(_, hint)| &hint.rule);
+        let rule = meant.find(|rule| rule.is_about(self.reply, &self.text, self.stage))?;
+        Some(filled(rule.hint, self.relay))
     }
 }
 
@@ -121,6 +136,10 @@ fn filled(hint: &str, relay: &Relay) -> String {
     };
     put("{provider}", provider_name);
     put("{username}", username);
+    put("{own}", own);
+    put("{scope}", |relay| {
+        relay.oauth.as_ref().map_or_else(|| "the scope to send".to_owned(), |oauth| oauth.scope.clone())
+    });
     put("{login}", login_command);
     text
 }
@@ -138,5 +157,69 @@ fn username(relay: &Relay) -> String {
     match relay.username() {
         Some(name) => format!("`{name}`"),
         None => "of the login".to_owned(),
+    }
+}
+
+/// The address that logs in, as far as it is known.
+fn own(relay: &Relay) -> String {
+    relay.username().map_or_else(|| "its own address".to_owned(), |name| format!("`{name}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::relay::{LoginSource, SecretKind, Username};
+    use crate::reply::Enhanced;
+
+    /// A relay that logs in by password at `provider`.
+    fn relay(provider: &'static Provider) -> Relay {
+        let place = Place::Tcp { host: "mail.example.org".into(), port: 465 };
+        let username = Username::Given("ann@example.org".into());
+        let secret = Some(crate::secret::Source::Inline(crate::secret::Secret::new("s3cret".into())));
+        Relay {
+            provider: Some(provider),
+            login: Some(LoginSource { username, kind: SecretKind::Password, secret }),
+            ..Relay::new("main", place, TlsMode::Implicit)
+        }
+    }
+
+    /// What every provider has to say of its refusals is said, and no general rule comes before it.
+    #[test]
+    fn every_hint_of_a_provider_is_given() {
+        let mut count = 0;
+        for provider in providers::all() {
+            for hint in provider.hints {
+                let rule = &hint.rule;
+                assert!(rule.words.iter().all(|word| *word == word.to_lowercase()), "{}: {rule:?}", provider.id);
+                let is_login = hint.when == When::Login;
+                let usual = if is_login { Enhanced::new(5, 7, 8) } else { Enhanced::new(5, 0, 0) };
+                let enhanced = rule.enhanced.first().copied().unwrap_or(usual);
+                let code = rule.codes.first().copied().unwrap_or(if is_login { 535 } else { 550 });
+                let reply = Reply::new(code, Some(enhanced), rule.words.first().unwrap_or(&"no"));
+                let usual = if is_login { Stage::Auth } else { Stage::MailFrom };
+                let stage = rule.stages.first().copied().unwrap_or(usual);
+                let relay = relay(provider);
+                let told = for_reply(&reply, stage, &relay);
+                assert_eq!(told.as_deref(), Some(filled(rule.hint, &relay).as_str()), "{}: {rule:?}", provider.id);
+                count += 1;
+            }
+        }
+        assert!(count > 15, "{count}");
+    }
+
+    #[test]
+    fn a_server_is_known_by_its_name() {
+        let reply = Reply::new(535, Some(Enhanced::new(5, 7, 8)), "no");
+        for (host, told) in [
+            ("smtp.gmail.com", "Google refuses"),
+            ("smtp.office365.com", "check the mailbox address"),
+            ("email-smtp.eu-west-1.amazonaws.com", "SES wants an SMTP password"),
+            ("gmail.com.example.org", "check the user name"),
+        ] {
+            let mut relay = relay(Provider::find("smtp").unwrap());
+            relay.place = Place::Tcp { host: host.into(), port: 465 };
+            let hint = for_reply(&reply, Stage::Auth, &relay).unwrap_or_default();
+            assert!(hint.starts_with(told), "{host}: {hint}");
+        }
     }
 }

@@ -14,8 +14,9 @@ pub struct Rule {
     pub enhanced: &'static [Enhanced],
     /// Words of the text, in lower case, of which one is there; empty: any text.
     pub words: &'static [&'static str],
-    /// The next step. `{provider}`, `{username}` and `{login}` stand for the provider's name or the host, the
-    /// user name and the command that logs in. Empty: nothing can be done about it here.
+    /// The next step. `{provider}`, `{username}`, `{own}`, `{scope}` and `{login}` stand for the provider's name or the
+    /// host, the user name, the address that logs in, what the token is for, and the command that logs in. Empty:
+    /// nothing can be done about it here.
     pub hint: &'static str,
 }
 

@@ -47,63 +47,14 @@ pub(super) static TABLE: &[Line] = &[
         Rule { stages: &[Auth], hint: "{provider} did not check the password and asks you to wait", ..ANY },
     ),
     made(|said| said.stage == Auth || said.reply.is_authentication(), ANY, login::refused),
-    made(|_| true, Rule { enhanced: &[x(5, 7, 30)], ..ANY }, |said| Some(login::no_passwords(said.relay))),
-    // What Graph and Gmail say of a token without the permission to send.
-    made(
-        |said| said.relay.provider.is_some_and(|provider| provider.authorization.is_some()),
-        Rule { words: &["erroraccessdenied", "insufficient authentication scopes", "insufficientpermissions"], ..ANY },
-        |said| Some(login::for_permission(said.relay)),
-    ),
-    // Accounts that may write to a few addresses only.
-    only(
-        |said| said.is_of("amazon-ses") || said.is_at(".amazonaws.com"),
-        Rule {
-            words: &["identities failed the check", "address is not verified"],
-            hint: "verify the address that the reply names; while the account is in the SES sandbox that includes \
-                   recipients, so ask AWS for production access",
-            ..ANY
-        },
-    ),
-    only(
-        |said| said.is_of("mailgun") || said.is_at(".mailgun.org"),
-        Rule {
-            words: &["authorized recipient", "sandbox", "test purposes only"],
-            hint: "a Mailgun sandbox domain writes to authorized recipients only: authorize this one, or use a domain \
-                   of your own",
-            ..ANY
-        },
-    ),
-    rule(Rule {
-        words: &["only send testing emails to your own", "testing emails to your own email"],
-        hint: "this account is in test mode and reaches its owner only: verify a domain at {provider} and write as an \
-               address of it",
-        ..ANY
-    }),
+    made(lacks_permission, ANY, |said| Some(login::for_permission(said.relay))),
+    made(|said| of_provider(said).is_some(), ANY, of_provider),
     // Accounts that write as themselves only.
-    made(
-        |_| true,
-        Rule { words: &["sendasdenied", "not allowed to send as", "does not have permissions to send as"], ..ANY },
-        |said| Some(login::send_as(said.relay)),
-    ),
-    made(|_| true, Rule { enhanced: &[x(5, 7, 60), x(5, 2, 252)], ..ANY }, |said| Some(login::send_as(said.relay))),
     made(
         |_| true,
         Rule { words: &["sender address is not allowed", "relaying disallowed", "not owned by user"], ..ANY },
         |said| Some(login::own_address(said.relay)),
     ),
-    // This host or this account, and not the sender.
-    rule(Rule {
-        enhanced: &[x(5, 7, 708), x(5, 7, 705), x(5, 7, 750)],
-        hint: "Microsoft does not accept mail from this tenant at present: its domain has to be verified, or its \
-               support has to lift the block",
-        ..ANY
-    }),
-    rule(Rule {
-        words: &["invalid credentials for relay", "ip address you've registered"],
-        hint: "register this host's address under SMTP relay service in the Google Admin console, or log in with \
-               username and app_password",
-        ..ANY
-    }),
     rule(Rule {
         words: &["greylist", "graylist", "grey-list"],
         hint: "the server asks to come back later: send the message again in a few minutes",
@@ -155,11 +106,6 @@ pub(super) static TABLE: &[Line] = &[
         Rule { words: &[" rate", "too many", "limit", "quota"], hint: LIMITED, ..ANY },
     ),
     rule(Rule { enhanced: &[x(4, 7, 1)], hint: LIMITED, ..ANY }),
-    rule(Rule {
-        words: &["/me request is only valid"],
-        hint: "an application's token has no mailbox of its own: set `mailbox` to the address that sends",
-        ..ANY
-    }),
     rule(Rule {
         words: &[
             "not verified",
@@ -254,6 +200,17 @@ const NO_MAILBOX: &str = "check how the recipient's address is spelt: there is n
 
 const NO_RELAYING: &[&str] =
     &["relay access denied", "relaying denied", "relay not permitted", "not permitted to relay", "unable to relay"];
+
+/// What the provider's own hints say.
+fn of_provider(said: &Said<'_>) -> Option<String> {
+    said.of_provider()
+}
+
+/// Whether the reply is what the API says of a token that may not send.
+fn lacks_permission(said: &Said<'_>) -> bool {
+    let server = said.relay.provider.and_then(|provider| provider.authorization);
+    server.is_some_and(|server| server.no_permission.iter().any(|word| said.text.contains(word)))
+}
 
 /// Whether it is the size of the message that is refused.
 fn is_about_size(said: &Said<'_>) -> bool {

@@ -3,19 +3,8 @@
 use crate::attempt::Attempt;
 use crate::config::relay::{Relay, Username};
 use crate::deadline::Deadline;
+use crate::providers;
 use crate::secret::Source;
-
-/// How a provider's keys begin, and whether SMTP takes them and whether its API does.
-static KEYS: &[(&str, &str, bool, bool)] = &[
-    ("SG.", "sendgrid", true, true),
-    ("re_", "resend", true, true),
-    ("xkeysib-", "brevo", false, true),
-    ("xsmtpsib-", "brevo", true, false),
-    ("key-", "mailgun", false, true),
-    ("mlsn.", "mailersend", false, true),
-    ("api-", "smtp2go", false, true),
-    ("md-", "mandrill", true, true),
-];
 
 /// The next step where the secret of `relay` looks like a mistake. It is read once more for this, a command's apart.
 pub(super) fn of_secret(relay: &Relay) -> Option<String> {
@@ -89,14 +78,14 @@ fn is_assignment(text: &str) -> bool {
 /// What to do about a key that is not for this provider, or not for the way it is spoken to.
 fn foreign_key(text: &str, relay: &Relay) -> Option<String> {
     let provider = relay.provider?;
-    let (_, owner, smtp, api) = KEYS.iter().find(|(prefix, ..)| text.starts_with(prefix))?;
-    if *owner != provider.id {
+    let mut forms = providers::all().flat_map(|owner| owner.keys.iter().map(move |form| (owner, form)));
+    let (owner, form) = forms.find(|(_, form)| text.starts_with(form.prefix))?;
+    if owner.id != provider.id {
         // Other providers may begin theirs alike, if it is not a telling word.
-        let known = KEYS.iter().any(|(_, id, ..)| *id == provider.id);
-        let name = crate::providers::Provider::find(owner)?.name;
-        return known.then(|| format!("is a key of {name}, and this relay is {}", provider.name));
+        let known = !provider.keys.is_empty();
+        return known.then(|| format!("is a key of {}, and this relay is {}", owner.name, provider.name));
     }
-    match (relay.api.is_some(), smtp, api) {
+    match (relay.api.is_some(), form.smtp, form.api) {
         (false, false, _) => Some(format!(
             "is an API key, and SMTP wants {}: make one at {}, or use the API with api_key or token",
             provider.credentials(),

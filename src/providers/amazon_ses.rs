@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use self::signature::Signer;
 use super::api::{Api, Cloud, Credential, Entry, Keys, Mail, Piece, Request, Response};
-use super::preset::{Derived, Provider, UserName, implicit, starttls};
+use super::preset::{Derived, Hint, Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
+use crate::rule::{ANY, Rule};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "amazon-ses",
@@ -28,8 +29,12 @@ pub(super) static PROVIDER: Provider = Provider {
         from: "secret_access_key",
         make: password::smtp_password,
         is_made: password::is_smtp_password,
+        hint: "check the key id, the secret key and the region: SES passwords count in one region only, and temporary \
+               keys cannot log in by SMTP",
     }),
     api: Some(&ENTRY),
+    servers: &[".amazonaws.com"],
+    hints: HINTS,
     notes: &[
         "secret_access_key is a long-term IAM key; the SMTP password of the region is derived from it",
         "password takes an SMTP password made in the console",
@@ -39,6 +44,20 @@ pub(super) static PROVIDER: Provider = Provider {
     unverified: &["which regions offer SMTP"],
     ..Provider::PRESET
 };
+
+static HINTS: &[Hint] = &[
+    Hint::login(Rule {
+        hint: "SES wants an SMTP password, not the secret key: give secret_access_key and the password is derived \
+               from it, or make SMTP credentials in the same region",
+        ..ANY
+    }),
+    Hint::refusal(Rule {
+        words: &["identities failed the check", "address is not verified"],
+        hint: "verify the address that the reply names; while the account is in the SES sandbox that includes \
+               recipients, so ask AWS for production access",
+        ..ANY
+    }),
+];
 
 static ENTRY: Entry = Entry {
     credentials: &[

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Mailbox, Parts, Person};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
-use super::preset::{Provider, implicit, starttls};
+use super::preset::{KeyForm, Provider, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -22,6 +22,10 @@ pub(super) static PROVIDER: Provider = Provider {
     ports: &[implicit(465), starttls(587), starttls(2525)],
     secrets: &["smtp_key", "password"],
     api: Some(&ENTRY),
+    keys: &[
+        KeyForm { prefix: "xkeysib-", smtp: false, api: true },
+        KeyForm { prefix: "xsmtpsib-", smtp: true, api: false },
+    ],
     notes: &[
         "the SMTP key is not the API key",
         "by API: 99 recipients a message, one Reply-To address, and no images inside the text",

@@ -6,10 +6,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
-use super::preset::{AuthorizationServer, Provider, Scopes, at, implicit, starttls};
+use super::preset::{AuthorizationServer, Hint, Provider, Scopes, TokenHints, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
+use crate::reply::Enhanced;
+use crate::rule::{ANY, Rule};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "google",
@@ -23,6 +25,9 @@ pub(super) static PROVIDER: Provider = Provider {
     authorization: Some(&AUTHORIZATION),
     auth: &["XOAUTH2", "PLAIN", "LOGIN"],
     api: Some(&ENTRY),
+    servers: &[".gmail.com"],
+    marks: &["gsmtp", "support.google.com"],
+    hints: HINTS,
     notes: &[
         "username is the full address, the secret an app password (16 letters)",
         "access tokens: `mailchute login` (client_id, client_secret), a service account's key, `token`",
@@ -51,7 +56,33 @@ static AUTHORIZATION: AuthorizationServer = AuthorizationServer {
     // "Supports a limited set of scopes", says its page, and mail is none of them.
     device_flow: false,
     service_accounts: true,
+    no_permission: &["insufficient authentication scopes", "insufficientpermissions"],
+    hints: TokenHints {
+        person_by_smtp: "",
+        application_by_smtp: "",
+        application: "",
+        service_account: "the service account lacks the scope {scope}: delegate it domain-wide, and enable the Gmail API",
+    },
 };
+
+static HINTS: &[Hint] = &[
+    Hint::login(Rule { words: &["application-specific"], hint: APP_PASSWORD, ..ANY }),
+    Hint::login(Rule { enhanced: &[Enhanced::new(5, 7, 9)], hint: APP_PASSWORD, ..ANY }),
+    Hint::login(Rule {
+        hint: "Google refuses the account's own password: use an app password (two-step verification must be on) or \
+               `{login}`",
+        ..ANY
+    }),
+    Hint::anywhere(Rule {
+        words: &["invalid credentials for relay", "ip address you've registered"],
+        hint: "register this host's address under SMTP relay service in the Google Admin console, or log in with \
+               username and app_password",
+        ..ANY
+    }),
+];
+
+const APP_PASSWORD: &str =
+    "Google wants an app password here: make one at myaccount.google.com/apppasswords and use its 16 letters";
 
 static ENTRY: Entry =
     Entry { credentials: &[Credential::needed("token")], raw: true, size: Some(35 << 20), ..Entry::of::<Google>() };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Attachment, Mailbox, Parts, Person};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
-use super::preset::{Provider, starttls};
+use super::preset::{KeyForm, Provider, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -20,6 +20,7 @@ pub(super) static PROVIDER: Provider = Provider {
     host: "smtp.mailersend.net",
     ports: &[starttls(587)],
     api: Some(&ENTRY),
+    keys: &[KeyForm { prefix: "mlsn.", smtp: false, api: true }],
     notes: &[
         "invalid messages are answered with 450, and never succeed when sent again",
         "by API: header fields of one's own need a plan that has them (custom_headers = true)",

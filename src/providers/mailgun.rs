@@ -8,11 +8,12 @@ use serde::Deserialize;
 
 use super::api::request::segment;
 use super::api::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
-use super::preset::{Provider, at, implicit, starttls};
+use super::preset::{Hint, KeyForm, Provider, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::hex;
 use crate::outcome::Outcome;
+use crate::rule::{ANY, Rule};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "mailgun",
@@ -22,6 +23,14 @@ pub(super) static PROVIDER: Provider = Provider {
     regions: &[at("us", "smtp.mailgun.org"), at("eu", "smtp.eu.mailgun.org")],
     ports: &[starttls(587), implicit(465), starttls(2525), starttls(25)],
     api: Some(&ENTRY),
+    keys: &[KeyForm { prefix: "key-", smtp: false, api: true }],
+    servers: &[".mailgun.org"],
+    hints: &[Hint::refusal(Rule {
+        words: &["authorized recipient", "sandbox", "test purposes only"],
+        hint: "a Mailgun sandbox domain writes to authorized recipients only: authorize this one, or use a domain of \
+               your own",
+        ..ANY
+    })],
     notes: &["username is the domain's SMTP login (postmaster@mg.example.com)", "1000 recipients, 25 MB a message"],
     ..Provider::PRESET
 };

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
-use super::preset::{Provider, UserName, starttls};
+use super::preset::{KeyForm, Provider, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -21,6 +21,7 @@ pub(super) static PROVIDER: Provider = Provider {
     username: UserName::Word("mailchute"),
     secrets: &["api_key", "password"],
     api: Some(&ENTRY),
+    keys: &[KeyForm { prefix: "md-", smtp: true, api: true }],
     notes: &[
         "without X-MC-PreserveRecipients the account's default decides whether recipients see one another",
         "by API, a message to more than 10 recipients is only queued: refusals come later",

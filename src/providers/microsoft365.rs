@@ -5,10 +5,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::api::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
-use super::preset::{AuthorizationServer, Provider, Scopes, at, starttls};
+use super::preset::{AuthorizationServer, Hint, Provider, Scopes, TokenHints, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Outcome;
+use crate::reply::Enhanced;
+use crate::rule::{ANY, Rule};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "microsoft365",
@@ -21,6 +23,8 @@ pub(super) static PROVIDER: Provider = Provider {
     authorization: Some(&AUTHORIZATION),
     auth: &["XOAUTH2", "LOGIN"],
     api: Some(&ENTRY),
+    servers: &[".office365.com", ".outlook.com"],
+    hints: HINTS,
     notes: &[
         "username is the mailbox's address; tokens by `mailchute login`, an application (client_secret), `token`",
         "password logins are being switched off and answered with 550 5.7.30",
@@ -53,7 +57,58 @@ static AUTHORIZATION: AuthorizationServer = AuthorizationServer {
     loopback: "localhost",
     device_flow: true,
     service_accounts: false,
+    no_permission: &["erroraccessdenied"],
+    hints: TokenHints {
+        person_by_smtp: "the token is new: {username} must be the mailbox it is for, and SMTP AUTH must be on for it",
+        application_by_smtp: "the token is new: give the application the permission SMTP.SendAsApp, register its service \
+                              principal in Exchange Online and give that the mailbox",
+        application: "the application lacks the permission Mail.Send or an administrator's consent to it, or a policy \
+                      keeps it from this mailbox",
+        service_account: "",
+    },
 };
+
+static HINTS: &[Hint] = &[
+    Hint::login(Rule { enhanced: &[x(5, 7, 30)], hint: NO_PASSWORDS, ..ANY }),
+    Hint::login(Rule { words: &["basic authentication is disabled"], hint: NO_PASSWORDS, ..ANY }),
+    Hint::login(Rule { enhanced: &[x(5, 7, 139)], hint: SMTP_AUTH_IS_OFF, ..ANY }),
+    Hint::login(Rule { words: &["smtpclientauthentication is disabled"], hint: SMTP_AUTH_IS_OFF, ..ANY }),
+    Hint::login(Rule {
+        hint: "check the mailbox address and password; Microsoft is ending password logins: set client_id instead \
+               and run `{login}`",
+        ..ANY
+    }),
+    Hint::anywhere(Rule { enhanced: &[x(5, 7, 30)], hint: NO_PASSWORDS, ..ANY }),
+    Hint::anywhere(Rule {
+        words: &["sendasdenied", "not allowed to send as", "does not have permissions to send as"],
+        hint: SEND_AS,
+        ..ANY
+    }),
+    Hint::anywhere(Rule { enhanced: &[x(5, 7, 60), x(5, 2, 252)], hint: SEND_AS, ..ANY }),
+    Hint::anywhere(Rule {
+        enhanced: &[x(5, 7, 708), x(5, 7, 705), x(5, 7, 750)],
+        hint: "Microsoft does not accept mail from this tenant at present: its domain has to be verified, or its \
+               support has to lift the block",
+        ..ANY
+    }),
+    Hint::refusal(Rule {
+        words: &["/me request is only valid"],
+        hint: "an application's token has no mailbox of its own: set `mailbox` to the address that sends",
+        ..ANY
+    }),
+];
+
+const fn x(class: u8, subject: u16, detail: u16) -> Enhanced {
+    Enhanced::new(class, subject, detail)
+}
+
+const NO_PASSWORDS: &str = "this tenant no longer takes passwords for SMTP: set client_id instead of the password and run \
+                            `{login}`, or use another provider";
+
+const SMTP_AUTH_IS_OFF: &str =
+    "SMTP AUTH is switched off for this tenant or mailbox: Set-CASMailbox -SmtpClientAuthenticationDisabled $false";
+
+const SEND_AS: &str = "the mailbox that logs in may not write as this sender: set `from` to {own}, or grant it Send As";
 
 static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], raw: true, ..Entry::of::<Microsoft365>() };
 

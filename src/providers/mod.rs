@@ -8,7 +8,9 @@
 pub mod api;
 mod preset;
 
-pub use preset::{AuthorizationServer, Derived, Port, Provider, Region, Scopes, TlsMode, UserName};
+pub use preset::{
+    AuthorizationServer, Derived, Hint, KeyForm, Port, Provider, Region, Scopes, TlsMode, TokenHints, UserName, When,
+};
 
 /// A line is a module and the provider that its file describes.
 macro_rules! providers {

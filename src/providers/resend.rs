@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Attachment, Parts, Person, at_most};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
-use super::preset::{Provider, UserName, implicit, starttls};
+use super::preset::{Hint, KeyForm, Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
+use crate::rule::{ANY, Rule};
 
 /// Types with the extensions of their file names. Where the two contradict one another, Resend drops the
 /// message and says nothing.
@@ -50,6 +51,13 @@ pub(super) static PROVIDER: Provider = Provider {
     username: UserName::Word("resend"),
     secrets: &["api_key", "password"],
     api: Some(&ENTRY),
+    keys: &[KeyForm { prefix: "re_", smtp: true, api: true }],
+    hints: &[Hint::anywhere(Rule {
+        words: &["only send testing emails to your own", "testing emails to your own email"],
+        hint: "this account is in test mode and reaches its owner only: verify a domain at {provider} and write as an \
+               address of it",
+        ..ANY
+    })],
     notes: &[
         "50 recipients in To",
         "an attachment whose name does not fit its type drops the mail silently; by API the name decides",

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Parts, Person};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
-use super::preset::{Provider, UserName, at, implicit, starttls};
+use super::preset::{KeyForm, Provider, UserName, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -21,6 +21,7 @@ pub(super) static PROVIDER: Provider = Provider {
     username: UserName::Word("apikey"),
     secrets: &["api_key", "password"],
     api: Some(&ENTRY),
+    keys: &[KeyForm { prefix: "SG.", smtp: true, api: true }],
     notes: &["1000 recipients a message", "10 connections at a time from one host"],
     unverified: &["smtp.eu.sendgrid.net", "30 MB"],
     ..Provider::PRESET

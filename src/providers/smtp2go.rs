@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::api::parts::{Attachment, Parts, Person, joined};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
-use super::preset::{Provider, at, implicit, starttls};
+use super::preset::{KeyForm, Provider, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -31,6 +31,7 @@ pub(super) static PROVIDER: Provider = Provider {
         starttls(25),
     ],
     api: Some(&ENTRY),
+    keys: &[KeyForm { prefix: "api-", smtp: false, api: true }],
     unverified: &["AUTH mechanisms", "50 MB and 100 recipients a message", "the API's answers about senders"],
     ..Provider::PRESET
 };

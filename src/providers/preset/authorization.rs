@@ -27,6 +27,10 @@ pub struct AuthorizationServer {
     pub device_flow: bool,
     /// Whether a service account's key may stand for a person (RFC 7523).
     pub service_accounts: bool,
+    /// What the API says, in lower case, of a token that may not send.
+    pub no_permission: &'static [&'static str],
+    /// The next steps after a new token was refused.
+    pub hints: TokenHints,
 }
 
 /// The scope of each way.
@@ -36,4 +40,18 @@ pub struct Scopes {
     pub smtp: &'static str,
     /// The HTTP API.
     pub api: &'static str,
+}
+
+/// The next steps after a token that was just got is refused; `{username}`, `{scope}` and `{login}` in them are replaced.
+/// Empty: what is said of everybody's tokens.
+#[derive(Debug)]
+pub struct TokenHints {
+    /// SMTP refuses a person's, or that of a service account.
+    pub person_by_smtp: &'static str,
+    /// SMTP refuses that of an application of its own.
+    pub application_by_smtp: &'static str,
+    /// That of an application lacks the permission to send.
+    pub application: &'static str,
+    /// That of a service account lacks it.
+    pub service_account: &'static str,
 }

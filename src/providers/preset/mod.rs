@@ -1,8 +1,10 @@
 //! What is known of a provider before it is configured: the facts its preset, its hints and its page are made of.
 
 mod authorization;
+mod hint;
 
-pub use authorization::{AuthorizationServer, Scopes};
+pub use authorization::{AuthorizationServer, Scopes, TokenHints};
+pub use hint::{Hint, When};
 
 use super::api::Entry;
 use crate::secret::Secret;
@@ -40,6 +42,14 @@ pub struct Provider {
     pub api_keys: &'static [&'static str],
     /// Mechanisms it is known to offer, the vendor's preferred one first; shown, never a restriction.
     pub auth: &'static [&'static str],
+    /// How its keys and tokens begin, where they begin alike.
+    pub keys: &'static [KeyForm],
+    /// What the names of its SMTP servers end in, where it is told by them without `provider`.
+    pub servers: &'static [&'static str],
+    /// Words of a refused login, in lower case, that only it says.
+    pub marks: &'static [&'static str],
+    /// What its refusals mean. The first that fits counts, so what is special comes before what is general.
+    pub hints: &'static [Hint],
     /// What to know before choosing it: limits, peculiar replies.
     pub notes: &'static [&'static str],
     /// What no source confirms: configurable, and not to be taken as fact.
@@ -84,6 +94,19 @@ pub struct Derived {
     pub make: fn(secret: &Secret, region: &str) -> Secret,
     /// Whether this looks like a password that was made already.
     pub is_made: fn(text: &str) -> bool,
+    /// The next step where the password that was made is refused.
+    pub hint: &'static str,
+}
+
+/// How one kind of a provider's keys begins.
+#[derive(Debug)]
+pub struct KeyForm {
+    /// Its first letters.
+    pub prefix: &'static str,
+    /// Whether SMTP takes it.
+    pub smtp: bool,
+    /// Whether the HTTP API takes it.
+    pub api: bool,
 }
 
 /// How the SMTP user name is come by. `username` in the configuration always goes first.
@@ -117,6 +140,10 @@ impl Provider {
         auth: &["PLAIN", "LOGIN"],
         api: None,
         api_keys: &[],
+        keys: &[],
+        servers: &[],
+        marks: &[],
+        hints: &[],
         notes: &[],
         unverified: &[],
     };
