@@ -4,7 +4,8 @@
 //! the user's file; the environment. The files of `sites.d/` beside a file are scopes of their own that
 //! belong to it. Errors name file, line and key, never the value of anything that could be a secret.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 mod document;
 mod dsn;
@@ -24,6 +25,8 @@ mod tests;
 pub use environment::init_from_environment;
 pub use search::Search;
 use site::Site;
+
+use crate::caller::Caller;
 
 /// The configuration that applies to one caller.
 #[derive(Clone, Debug)]
@@ -71,8 +74,12 @@ pub struct PassedOver {
 pub struct Skipped {
     /// The file.
     pub file: PathBuf,
-    /// Why.
+    /// Why; with the line where there is a mistake in it.
     pub why: String,
+    /// The next step, where one is known.
+    pub hint: Option<String>,
+    /// There is a mistake in it; otherwise it is merely somebody else's.
+    pub is_mistake: bool,
 }
 
 /// Who speaks when no site fits (section "Sites").
@@ -95,6 +102,23 @@ pub enum LogTarget {
     Stderr,
     /// A file; `{user}` and `{site}` in it are to be replaced.
     File(String),
+}
+
+impl Skipped {
+    /// File and reason in one, the file named once.
+    pub fn told(&self) -> String {
+        let file = self.file.display().to_string();
+        if self.why.starts_with(&file) { self.why.clone() } else { format!("{file}: {}", self.why) }
+    }
+}
+
+/// Whether `file` looks like `caller`'s own: it is called like the user, is the user's, or is of the user's group.
+pub fn is_named_for(file: &Path, caller: &Caller) -> bool {
+    let is_called_so =
+        file.file_stem().and_then(|stem| stem.to_str()) == Some(caller.user.as_deref().unwrap_or_default());
+    is_called_so
+        || caller.uid != 0
+            && file.metadata().is_ok_and(|of| of.uid() == caller.uid || (caller.gid != 0 && of.gid() == caller.gid))
 }
 
 /// As a warning.

@@ -201,7 +201,7 @@ impl Gathered {
             false => failure.to_string(),
         };
         self.hidden |= failure.kind == Kind::NoPermission;
-        let skipped = Skipped { file, why };
+        let skipped = Skipped { file, why, hint: failure.hint.clone(), is_mistake };
         if is_mistake {
             self.config.warnings.push(skipped.to_string());
         }
@@ -331,7 +331,9 @@ fn read_site(file: &Path, caller: &Caller) -> Result<(Zeroizing<String>, Modes),
         }
         _ => return Ok((source, modes)),
     };
-    Err(Failure::new(Kind::NoPermission, file.display().to_string(), why))
+    let file = file.display().to_string();
+    let hint = format!("as root: chown root {file}");
+    Err(Failure::new(Kind::NoPermission, file, why).hint(hint))
 }
 
 fn nothing_found(places: &[PassedOver]) -> Failure {

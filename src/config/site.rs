@@ -26,6 +26,8 @@ pub struct Site {
     pub file: Option<PathBuf>,
     /// The uids that may use it; empty: every uid.
     pub users: Vec<u32>,
+    /// The names under `user` that nobody has; each stands as [`NOBODY`] among the users.
+    pub unknown_users: Vec<String>,
     /// Working directories it covers, links resolved; empty: any.
     pub paths: Vec<PathBuf>,
     /// Addresses it may write as; empty: any.

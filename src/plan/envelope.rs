@@ -188,6 +188,7 @@ pub(crate) mod tests {
             name: "shop".into(),
             file: None,
             users: Vec::new(),
+            unknown_users: Vec::new(),
             paths: Vec::new(),
             sender: Vec::new(),
             other_sender: OtherSender::Pass,

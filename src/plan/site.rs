@@ -1,5 +1,8 @@
 //! Which site is speaking: a pure function of the configuration, the caller and the sender.
 
+mod nobodys;
+
+use self::nobodys::refused;
 use crate::address::Address;
 use crate::caller::Caller;
 use crate::config::site::Site;
@@ -24,7 +27,7 @@ pub struct Selection<'c> {
 /// file. A sender that no site lists does not turn a listed caller away: `other_sender` answers it.
 ///
 /// # Errors
-/// `NoPermission` when no site is this caller's; the hint names the files that were skipped.
+/// `NoPermission` when no site is this caller's; the reason names the file that looks like the caller's own.
 pub fn select<'c>(
     config: &'c Config,
     caller: &Caller,
@@ -120,11 +123,12 @@ fn told(caller: &Caller) -> String {
 
 /// No site is called `name`, as far as this caller can see.
 fn unknown(config: &Config, caller: &Caller, name: &str) -> Failure {
-    let failure = refused(config, caller, &format!("may use no site {name:?}"));
     let own: Vec<_> = config.sites.iter().filter(|site| site.is_open_to(caller.uid)).collect();
-    if own.is_empty() || !config.skipped.is_empty() {
-        return failure;
+    if own.is_empty() {
+        return refused(config, caller, &format!("may use no site {name:?}"));
     }
+    let failure =
+        Failure::new(Kind::NoPermission, told(caller), format!("may use no site {name:?} in {}", config.origin));
     let names: Vec<_> = own.iter().map(|site| site.name.as_str()).collect();
     failure.hint(format!("it may use {}", names.join(", ")))
 }
@@ -133,21 +137,10 @@ fn unknown(config: &Config, caller: &Caller, name: &str) -> Failure {
 fn elsewhere(config: &Config, caller: &Caller, listed: &[&Site]) -> Failure {
     let cwd = caller.cwd.as_ref().map_or("no directory".to_owned(), |cwd| cwd.display().to_string());
     let names: Vec<_> = listed.iter().map(|site| site.name.as_str()).collect();
-    let why = format!("works in {cwd}, which is below no path of its sites ({}),", names.join(", "));
-    let failure = refused(config, caller, &why);
-    match config.skipped.is_empty() {
-        true => failure.hint("add the directory to a site's path, or give the user a site without path"),
-        false => failure,
-    }
-}
-
-fn refused(config: &Config, caller: &Caller, why: &str) -> Failure {
-    let failure = Failure::new(Kind::NoPermission, told(caller), format!("{why} in {}", config.origin));
-    if config.skipped.is_empty() {
-        return failure.hint("list the user in a site, or name a site without \"user\" as default_site");
-    }
-    let skipped: Vec<_> = config.skipped.iter().map(|s| format!("{} ({})", s.file.display(), s.why)).collect();
-    failure.hint(format!("skipped: {}", skipped.join(", ")))
+    let why =
+        format!("working directory {cwd} is outside its sites' paths ({}) in {}", names.join(", "), config.origin);
+    Failure::new(Kind::NoPermission, told(caller), why)
+        .hint("add the directory to a site's `path`, or give the user a site without `path`")
 }
 
 #[cfg(test)]
@@ -222,9 +215,9 @@ mod tests {
         assert_eq!(failure.kind, Kind::NoPermission);
         assert_eq!(
             failure.to_string(),
-            "uid 7: works in /tmp, which is below no path of its sites (a, b), in /config.toml"
+            "uid 7: working directory /tmp is outside its sites' paths (a, b) in /config.toml"
         );
-        assert!(failure.hint.unwrap().contains("site without path"));
+        assert!(failure.hint.unwrap().contains("site without `path`"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::caller::Caller;
 use crate::cli::dialect::Sendmail;
 use crate::config::relay::{Grant, OAuth, Protocol, Relay, TlsMode, Username};
 use crate::config::site::Site;
-use crate::config::{Config, Search};
+use crate::config::{Config, Search, is_named_for};
 use crate::deadline::seconds;
 use crate::door;
 use crate::exit::{self, Scheme};
@@ -38,7 +38,7 @@ fn walk(wanted: &Choice, of: &Sendmail, caller: &Caller, scheme: &mut Scheme, pa
     page.row("caller", &caller_line(caller));
     let search = Search::new(wanted.config.clone());
     let config = search.load(caller)?;
-    source_rows(&config, page);
+    source_rows(&config, caller, page);
     let mut message = message()?;
     let wishes = &of.wishes;
     let name = search.wanted_site(wanted.site.as_deref());
@@ -78,14 +78,24 @@ fn caller_line(caller: &Caller) -> String {
     format!("uid {}{user}, in {cwd}", caller.uid)
 }
 
-fn source_rows(config: &Config, page: &mut Page) {
+fn source_rows(config: &Config, caller: &Caller, page: &mut Page) {
     page.row("source", &config.origin.to_string());
     for passed in &config.passed_over {
         page.row("passed over", &format!("{}: {}", passed.place, passed.why));
     }
-    // Those with a mistake in them are among the warnings.
-    for skipped in config.skipped.iter().filter(|skipped| !config.warnings.contains(&skipped.to_string())) {
-        page.row("skipped", &format!("{}: {}", skipped.file.display(), skipped.why));
+    // Those with a mistake in them are among the warnings, and every other site's file is like another.
+    let (own, others): (Vec<_>, Vec<_>) = config
+        .skipped
+        .iter()
+        .filter(|skipped| !skipped.is_mistake)
+        .partition(|skipped| is_named_for(&skipped.file, caller));
+    for skipped in own {
+        page.row("skipped", &skipped.told());
+    }
+    match others.len() {
+        0 => {}
+        1 => page.row("skipped", "one file that belongs to another user"),
+        count => page.row("skipped", &format!("{count} files that belong to other users")),
     }
     for warning in &config.warnings {
         page.row("warning", warning);

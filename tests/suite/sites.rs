@@ -110,3 +110,115 @@ fn another_ones_secret_cannot_be_read() {
     assert!(run.stderr.lines().any(|line| line.contains("hint: ") && line.contains("ch")), "{}", run.report());
     assert!(host.server.finish().iter().all(|session| session.deliveries.is_empty()));
 }
+
+/// Every host has these two, with groups of their own.
+const DAEMON: u32 = 1;
+const BIN: u32 = 2;
+
+#[test]
+fn who_has_no_site_is_told_of_the_file_that_is_his_and_of_no_other() {
+    if !testkit::need_root() {
+        return;
+    }
+    let site = |name: &str, user: &str| {
+        format!("[relay.main]\nhost = \"127.0.0.1\"\nport = 1\ntls = \"none\"\n[site.{name}]\n{user}\n")
+    };
+    let right = site("daemon", "user = [\"daemon\"]");
+    for (what, text, owner, group, mode, cause, hint) in [
+        (
+            "missing",
+            "",
+            0,
+            0,
+            0,
+            "has no site in */config.toml",
+            "write */sites.d/daemon.toml (root:daemon 0640) with user = [\"daemon\"] in its [site.daemon]; 39 files belong to other users",
+        ),
+        (
+            "wrong group",
+            &right,
+            0,
+            0,
+            0o640,
+            "has no site: */sites.d/daemon.toml: permission denied",
+            "as root: chgrp daemon */sites.d/daemon.toml && chmod 0640 *",
+        ),
+        (
+            "mistake",
+            &format!("{right}prot = 1\n"),
+            0,
+            DAEMON,
+            0o640,
+            "has no site: */sites.d/daemon.toml:7: unknown key \"prot\" in [site.daemon]",
+            "*",
+        ),
+        (
+            "owned by the site",
+            &right,
+            DAEMON,
+            DAEMON,
+            0o640,
+            "has no site: */sites.d/daemon.toml:6: \"user\" in [site.daemon] may not be set in a file that root does not own",
+            "leave it out: the file speaks for its owner; *",
+        ),
+        (
+            "owned by another",
+            &right,
+            BIN,
+            DAEMON,
+            0o640,
+            "has no site: */sites.d/daemon.toml: is owned by uid 2, neither root nor the caller",
+            "as root: chown root */sites.d/daemon.toml",
+        ),
+        (
+            "user forgotten",
+            &site("daemon", ""),
+            0,
+            DAEMON,
+            0o640,
+            "has no site: site daemon in */sites.d/daemon.toml has no \"user\"",
+            "add user = [\"daemon\"] to [site.daemon]",
+        ),
+        (
+            "user misspelt",
+            &site("shop", "user = [\"deamon\"]"),
+            0,
+            DAEMON,
+            0o640,
+            "has no site: site shop in */sites.d/daemon.toml names the user \"deamon\", who does not exist",
+            "write user = [\"daemon\"] there",
+        ),
+        (
+            "user of another",
+            &site("daemon", "user = [\"bin\"]"),
+            0,
+            DAEMON,
+            0o640,
+            "has no site: site daemon in */sites.d/daemon.toml is for other users",
+            "add \"daemon\" to its \"user\"",
+        ),
+    ] {
+        let scratch = Scratch::new();
+        let config = scratch.write("config.toml", "default_site = \"refuse\"\n", 0o644);
+        for number in 0..39 {
+            scratch.write(&format!("sites.d/neighbour{number}.toml"), site("n", "user = [\"bin\"]"), 0o640);
+        }
+        if !text.is_empty() {
+            let file = scratch.write("sites.d/daemon.toml", text, mode);
+            std::os::unix::fs::chown(&file, Some(owner), Some(group)).unwrap();
+        }
+        let call = || mailchute().config(&config).uid(DAEMON).directory(scratch.path());
+        let run = call().args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+        run.expect_status(77);
+        let lines: Vec<&str> = run.stderr.lines().collect();
+        let first = format!("mailchute: uid 1 (daemon): {cause} (mailchute)");
+        assert!(testkit::matches(&first, lines[0]), "{what}: {first}\n{}", run.report());
+        let last = format!("hint: {hint}");
+        assert!(lines.len() == 2 && testkit::matches(&last, lines[1]), "{what}: {last}\n{}", run.report());
+        let run = call().args(["explain", "-i", "bob@example.net"]).stdin(MESSAGE).run();
+        run.expect_status(77);
+        assert!(run.stderr.contains(lines[0].trim_end_matches(" (mailchute)")), "{what}\n{}", run.report());
+        assert!(run.stdout.contains("39 files that belong to other users"), "{what}\n{}", run.report());
+        assert!(!run.stdout.contains("neighbour") && !run.stderr.contains("neighbour"), "{what}\n{}", run.report());
+    }
+}

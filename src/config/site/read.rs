@@ -58,15 +58,18 @@ impl Shared<'_> {
         let policy = Policy::read(section)?.over(&self.policy);
         let mut alias = self.alias.clone();
         alias.extend(aliases(section)?);
-        let users = match self.owner {
+        let (users, unknown_users) = match self.owner {
             Some(_) if section.has("user") => {
-                return Err(section.wrong("user", "may not be set in a file that root does not own"));
+                return Err(section
+                    .wrong("user", "may not be set in a file that root does not own")
+                    .hint("leave it out: the file speaks for its owner; or make it root's with chown root"));
             }
-            Some(owner) => vec![owner],
+            Some(owner) => (vec![owner], Vec::new()),
             None => self.users(section, warnings)?,
         };
         Ok(Site {
             users,
+            unknown_users,
             paths: paths(section)?,
             relays: self.route(section)?,
             disabled: section.string("disabled")?.map(str::to_owned),
@@ -87,6 +90,7 @@ impl Shared<'_> {
             name: name.to_owned(),
             file: self.file.clone(),
             users: self.owner.into_iter().collect(),
+            unknown_users: Vec::new(),
             paths: Vec::new(),
             sender,
             other_sender,
@@ -101,9 +105,10 @@ impl Shared<'_> {
         })
     }
 
-    fn users(&self, section: &Section<'_>, warnings: &mut Vec<String>) -> Result<Vec<u32>, Failure> {
-        let mut users = Vec::new();
-        let Some(names) = section.names("user")? else { return Ok(users) };
+    /// The uids under `user`, and the names there that nobody has.
+    fn users(&self, section: &Section<'_>, warnings: &mut Vec<String>) -> Result<(Vec<u32>, Vec<String>), Failure> {
+        let (mut users, mut unknown) = (Vec::new(), Vec::new());
+        let Some(names) = section.names("user")? else { return Ok((users, unknown)) };
         if names.is_empty() {
             return Err(section.wrong("user", "is empty").hint("leave it out to open the site to every user"));
         }
@@ -119,12 +124,13 @@ impl Shared<'_> {
                         let why = if digits { "; a uid has no quotes" } else { "" };
                         let why = format!("names {word:?}, who does not exist{why}");
                         warnings.push(section.wrong("user", why).to_string());
+                        unknown.push(word.to_owned());
                         NOBODY
                     }
                 },
             });
         }
-        Ok(users)
+        Ok((users, unknown))
     }
 
     fn route(&self, section: &Section<'_>) -> Result<Vec<Arc<Relay>>, Failure> {

@@ -169,5 +169,7 @@ fn files_of_other_owners_bind_or_are_skipped() {
     let config = host.load().unwrap();
     assert!(config.skipped.iter().all(|s| s.why.contains("neither root nor the caller")), "root follows nobody's file");
     assert_eq!(config.default_site, DefaultSite::Refuse);
-    assert!(select(&config, &host.caller(), None, &[]).unwrap_err().hint.unwrap().contains("bound.toml"));
+    assert!(
+        select(&config, &host.caller(), None, &[]).unwrap_err().hint.unwrap().contains("3 files belong to other users")
+    );
 }
