@@ -37,7 +37,7 @@ pub(super) fn refused(config: &Config, caller: &Caller, why: &str) -> Failure {
         (Some(directory), Some(name)) => format!(
             "write {}/{name}.toml (root:{} 0640) with user = [{user}] in its [site.{name}]{others}",
             directory.display(),
-            crate::modes::group_name(caller.reading_gid()),
+            crate::modes::group_name(nix::unistd::getegid().as_raw()),
         ),
         (Some(directory), None) => {
             format!("list the user, user = [{user}], in a site of {}{others}", directory.display())
