@@ -61,6 +61,7 @@ fn site(choice: u8) -> Site {
         name: "shop".to_owned(),
         file: None,
         users: Vec::new(),
+        unknown_users: Vec::new(),
         paths: Vec::new(),
         sender: vec![SenderPattern { local: None, domain, subdomains: false }],
         other_sender: [OtherSender::Refuse, OtherSender::Rewrite, OtherSender::Pass][usize::from(choice % 4).min(2)],
