@@ -76,11 +76,15 @@ doc=$PREFIX/share/doc/mailchute
 tmpfiles=$PREFIX/lib/tmpfiles.d/mailchute.conf
 
 # put FILE PATH MODE: the new file takes the old one's place in one step, so a sender never meets half a binary.
+# It is made under a name that nobody can have laid a link at.
 put() {
     mkdir -p "$DESTDIR$(dirname "$2")"
-    cp "$1" "$DESTDIR$2.new"
-    chmod "$3" "$DESTDIR$2.new"
-    mv -f "$DESTDIR$2.new" "$DESTDIR$2"
+    [ ! -d "$DESTDIR$2" ] || die "$2: is a directory"
+    new=$(mktemp "$DESTDIR$2.XXXXXX")
+    { cp "$1" "$new" && chmod "$3" "$new" && mv -f "$new" "$DESTDIR$2"; } || {
+        rm -f "$new"
+        die "$2: cannot be written"
+    }
 }
 
 # directory PATH MODE: one that exists is left as the administrator made it.
@@ -176,9 +180,7 @@ install_all() {
     directory /var/lib/mailchute/state 1733
     directory /var/spool/mailchute 1733
     if [ -d "$DESTDIR/usr/lib/tmpfiles.d" ]; then
-        mkdir -p "$DESTDIR$(dirname "$tmpfiles")"
-        echo 'd /run/mailchute 1733 root root -' >"$DESTDIR$tmpfiles"
-        chmod 644 "$DESTDIR$tmpfiles"
+        echo 'd /run/mailchute 1733 root root -' | put /dev/stdin "$tmpfiles" 644
     fi
 
     if [ "$links" = yes ]; then

@@ -4,10 +4,12 @@
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, Group, Uid, User, getegid};
+use nix::libc;
+use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Kind};
@@ -116,10 +118,21 @@ pub fn probe(path: &Path) -> io::Result<Modes> {
 /// # Errors
 /// Whatever opening says; `InvalidInput` for what is no regular file (a FIFO is not waited for).
 pub fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path)?;
-    match file.metadata()?.is_file() {
+    let regular = |file: File| match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+    };
+    let mut readable = OpenOptions::new();
+    readable.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    if !geteuid().is_root() {
+        return regular(readable.open(path)?);
+    }
+    // To open a device makes it act, and root may open every one, behind a link that a site laid as well. So its type
+    // is asked for before, and what was asked is what is opened.
+    let place = regular(OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?)?;
+    match readable.open(format!("/proc/self/fd/{}", place.as_raw_fd())) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => regular(readable.open(path)?),
+        opened => opened,
     }
 }
 
@@ -181,5 +194,35 @@ mod tests {
         std::fs::write(&file, b"12345678901").unwrap();
         assert_eq!(read(&file, 10).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(read(&file, 11).unwrap().0.len(), 11);
+    }
+
+    #[test]
+    fn root_opens_nothing_before_its_type_is_known() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (fifo, link) = (dir.path().join("fifo"), dir.path().join("link"));
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink(&fifo, &link).unwrap();
+        // Whoever opens it for writing waits until somebody opens it for reading.
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let writer = std::thread::spawn({
+            let fifo = fifo.clone();
+            move || {
+                sender.send(nix::unistd::gettid()).unwrap();
+                let opened = OpenOptions::new().write(true).open(fifo);
+                sender.send(nix::unistd::gettid()).unwrap();
+                opened.map(drop)
+            }
+        });
+        let stat = format!("/proc/self/task/{}/stat", receiver.recv().unwrap());
+        while !std::fs::read_to_string(&stat).unwrap().contains(") S ") {
+            std::thread::yield_now();
+        }
+        assert_eq!(open(&link).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert!(receiver.recv_timeout(std::time::Duration::from_millis(100)).is_err(), "it was opened");
+        drop(File::open(&fifo).unwrap());
+        writer.join().unwrap().unwrap();
     }
 }

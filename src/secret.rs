@@ -116,6 +116,11 @@ impl Source {
     }
 }
 
+/// Ends the program that prints a secret, if one runs, with all it started: for whoever ends this process meanwhile.
+pub fn stop_command() {
+    command::stop();
+}
+
 /// What an editor or a shell is likely to have added to a secret. It is sent all the same: a password may hold
 /// anything.
 fn oddity(text: &str) -> Option<&'static str> {

@@ -13,6 +13,7 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::attempt::HandOver;
 use crate::failure::{Failure, Kind};
+use crate::secret;
 
 const WATCHED: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGXCPU];
 
@@ -36,6 +37,7 @@ pub fn watch(hand_over: Arc<HandOver>, end: impl FnOnce(&Failure) -> u8 + Send +
                 continue;
             }
             if let Some(failure) = answer(signal, &hand_over) {
+                secret::stop_command();
                 std::process::exit(i32::from(end(&failure)));
             }
         }

@@ -21,8 +21,8 @@ const HEAD_LIMIT: usize = 32 << 10;
 /// How long a visitor may take to say what it wants. Browsers open connections they may not need.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How many visitors are heard at once; others wait.
-const VISITORS: usize = 16;
+/// How many visitors are heard at once; for one more, the one that has been silent longest goes.
+const VISITORS: usize = 64;
 
 /// A visitor whose request is not complete yet.
 struct Visitor {
@@ -92,9 +92,8 @@ impl Loopback {
                 return Err(Failure::new(Kind::Unavailable, "login", "no browser came back in time"));
             }
             visitors.retain(|visitor| !visitor.until.is_over());
-            let heard: &[_] = if visitors.len() < VISITORS { &self.listeners } else { &[] };
             let mut polled: Vec<_> = visitors.iter().map(|visitor| visitor.stream.as_fd()).collect();
-            polled.extend(heard.iter().map(|listener| listener.as_fd()));
+            polled.extend(self.listeners.iter().map(|listener| listener.as_fd()));
             let mut polled: Vec<_> = polled.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
             let first = visitors.iter().map(|visitor| visitor.until.left()).min();
             wait(&mut polled, first.map_or(deadline, |first| deadline.within(first)))
@@ -109,7 +108,14 @@ impl Loopback {
                     Answer::Foreign => {}
                 }
             }
-            visitors.extend(heard.iter().filter_map(|listener| Visitor::accept(listener).ok()));
+            for listener in &self.listeners {
+                let Ok(visitor) = Visitor::accept(listener) else { continue };
+                if visitors.len() == VISITORS {
+                    // A browser says at once what it wants: whoever only holds a place keeps nobody waiting.
+                    drop(visitors.remove(0));
+                }
+                visitors.push(visitor);
+            }
         }
     }
 }
@@ -222,6 +228,23 @@ mod tests {
         });
         let code = loopback.wait(&authorization(), Deadline::after(Duration::from_secs(20)));
         browser.join().expect("every page");
+        assert_eq!(code.expect("a code").expose(), "x");
+    }
+
+    #[test]
+    fn idle_connections_keep_no_browser_waiting() {
+        let loopback = Loopback::open("127.0.0.1").expect("a port");
+        let uri = loopback.uri().to_owned();
+        let browser = thread::spawn(move || {
+            let place = uri.strip_prefix("http://").expect("http");
+            let idle: Vec<_> = (0..3 * VISITORS).map(|_| TcpStream::connect(place).expect("a connection")).collect();
+            let said = get(&uri, b"GET /?code=x&state=the+state HTTP/1.1\r\n\r\n");
+            assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+            drop(idle);
+        });
+        // Less than a visitor's patience.
+        let code = loopback.wait(&authorization(), Deadline::after(PATIENCE / 2));
+        browser.join().expect("the page");
         assert_eq!(code.expect("a code").expose(), "x");
     }
 

@@ -1,18 +1,25 @@
 //! A secret that a program prints.
+//!
+//! One thread does all of it, and whatever needs memory is made before the program starts: what runs out of threads
+//! or memory meanwhile would leave the program behind.
 
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::panic::{self, AssertUnwindSafe};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
 use super::{LIMIT, Secret};
-use crate::deadline::seconds;
+use crate::deadline::{Deadline, seconds};
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::reply;
@@ -20,10 +27,30 @@ use crate::reply;
 /// How long the program may take where the deadline leaves more.
 pub(super) const TIME: Duration = Duration::from_secs(10);
 
-/// What the program left behind: exit status, standard output, standard error.
-type Output = (ExitStatus, Zeroizing<Vec<u8>>, Vec<u8>);
+/// How much of standard error is kept, in octets.
+const SAID: usize = 4096;
 
-/// Runs `words` without a shell, with nothing to read, and takes the first line it prints.
+/// How long the first and the longest wait before it is asked again whether the program has ended.
+const PAUSES: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(20));
+
+/// How many reads empty a pipe that nobody fills any more: the system's are of 64 KB.
+const PIPE_READS: usize = 17;
+
+/// The process group of the program that runs; 0 where none does.
+static RUNNING: AtomicI32 = AtomicI32::new(0);
+
+/// Ends the program that runs, if one does, with all it started: for whoever ends this process meanwhile.
+pub(super) fn stop() {
+    let group = RUNNING.swap(0, Ordering::SeqCst);
+    if group != 0 {
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+}
+
+/// Runs `words` without a shell, with nothing to read, and takes the first line it prints. It is done when that line
+/// is there and it has exited; what it started may live on, and hold its pipes.
+///
+/// Where the caller has SIGCHLD ignored, the system keeps no exit status: then what is printed counts.
 ///
 /// # Errors
 /// `Configuration` when it cannot be run, fails or prints no text (the first line of its standard error
@@ -36,20 +63,22 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
     if host::is_privileged() {
         command.gid(nix::unistd::getgid().as_raw());
     }
+    let mut output = Output::new();
     let child = spawn(&mut command).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => failed(Kind::Configuration, "cannot be run: no such program".into()),
         _ => failed(Kind::Configuration, format!("cannot be run: {error}")),
     })?;
-    let group = Pid::from_raw(child.id().cast_signed());
-    let (done, wait) = mpsc::channel();
-    thread::spawn(move || done.send(collect(child)));
-    let Ok(output) = wait.recv_timeout(time) else {
-        // Nobody has waited for it yet, so the number is still its own.
-        let _ = killpg(group, Signal::SIGKILL);
-        return Err(failed(Kind::Unavailable, format!("printed no secret within {}", seconds(time))));
+    let status = match Running::new(child).wait(&mut output, Deadline::after(time)) {
+        Ok(Some(ended)) => ended,
+        Ok(None) => {
+            return Err(failed(Kind::Unavailable, format!("printed no secret within {}", seconds(time))));
+        }
+        Err(error) => return Err(failed(Kind::Io, error.to_string())),
     };
-    let (status, stdout, stderr) = output.map_err(|e| failed(Kind::Io, e.to_string()))?;
-    if !status.success() {
+    let Output { stdout, stderr } = output;
+    if let Ended::With(status) = status
+        && !status.success()
+    {
         let said = stderr.split(|b| *b == b'\n').next().unwrap_or_default();
         let why = match reply::printable(said, 200) {
             said if said.trim().is_empty() => format!("failed ({status}) and said nothing on standard error"),
@@ -69,27 +98,148 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
 fn spawn(command: &mut Command) -> io::Result<Child> {
     let ours = SigSet::thread_get_mask()?;
     SigSet::empty().thread_set_mask()?;
-    let child = command.spawn();
+    // std waits for a child that could not become the program, and insists on a status that nobody keeps where the
+    // caller has SIGCHLD ignored.
+    let child = panic::catch_unwind(AssertUnwindSafe(|| command.spawn()));
     ours.thread_set_mask()?;
-    child
+    child.unwrap_or_else(|_| Err(io::Error::other("it did not start")))
 }
 
-fn collect(mut child: Child) -> io::Result<Output> {
-    let stderr = child.stderr.take();
-    let errors = thread::spawn(move || bounded(stderr, 4096));
-    let stdout = Zeroizing::new(bounded(child.stdout.take(), LIMIT + 1)?);
-    let status = child.wait()?;
-    let errors = errors.join().unwrap_or_else(|_| Ok(Vec::new()))?;
-    Ok((status, stdout, errors))
+/// What the program has printed so far.
+struct Output {
+    /// Standard output, one octet more than a secret may have.
+    stdout: Zeroizing<Vec<u8>>,
+    stderr: Vec<u8>,
 }
 
-/// The first `limit` octets; then the pipe is closed.
-fn bounded(pipe: Option<impl Read>, limit: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(limit);
-    if let Some(pipe) = pipe {
-        pipe.take(limit as u64).read_to_end(&mut bytes)?;
+impl Output {
+    fn new() -> Self {
+        Self { stdout: Zeroizing::new(Vec::with_capacity(LIMIT + 1)), stderr: Vec::with_capacity(SAID) }
     }
-    Ok(bytes)
+}
+
+/// How the program ended.
+enum Ended {
+    With(ExitStatus),
+    /// Nobody kept the status.
+    Somehow,
+}
+
+/// The program while it runs. Killed when dropped before its end.
+struct Running {
+    child: Child,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    has_ended: bool,
+}
+
+impl Running {
+    fn new(mut child: Child) -> Self {
+        RUNNING.store(child.id().cast_signed(), Ordering::SeqCst);
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        Self { child, stdout, stderr, has_ended: false }
+    }
+
+    /// Reads what it prints until it has exited and its first line is there; `None`: not by `deadline`.
+    fn wait(mut self, output: &mut Output, deadline: Deadline) -> io::Result<Option<Ended>> {
+        let (mut pause, longest) = PAUSES;
+        let mut ended = None;
+        loop {
+            // In this order: nothing is printed after the exit but by what it left behind.
+            if ended.is_none() {
+                ended = self.has_exited()?;
+            }
+            for _ in 0..PIPE_READS {
+                if !self.read(output, Duration::ZERO)? {
+                    break;
+                }
+            }
+            match ended {
+                Some(Ended::With(status)) if !status.success() => return Ok(ended),
+                Some(_) if self.stdout.is_none() || !output.stdout.is_empty() => return Ok(ended),
+                _ if deadline.is_over() => return Ok(None),
+                _ => {}
+            }
+            self.read(output, pause.min(deadline.left()))?;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    fn has_exited(&mut self) -> io::Result<Option<Ended>> {
+        let ended = match self.child.try_wait() {
+            Ok(status) => status.map(Ended::With),
+            Err(error) if error.raw_os_error() == Some(Errno::ECHILD as i32) => Some(Ended::Somehow),
+            Err(error) => return Err(error),
+        };
+        if ended.is_some() {
+            RUNNING.store(0, Ordering::SeqCst);
+            self.has_ended = true;
+        }
+        Ok(ended)
+    }
+
+    /// Takes what is printed within `time`; `false`: nothing was.
+    fn read(&mut self, output: &mut Output, time: Duration) -> io::Result<bool> {
+        let pipes = [self.stdout.as_ref().map(AsFd::as_fd), self.stderr.as_ref().map(AsFd::as_fd)];
+        let is_ready = match pipes.map(|pipe| pipe.map(|pipe| PollFd::new(pipe, PollFlags::POLLIN))) {
+            [Some(stdout), Some(stderr)] => {
+                let mut both = [stdout, stderr];
+                wait(&mut both, time)?;
+                both.map(|polled| polled.any().unwrap_or(true))
+            }
+            [Some(stdout), None] => [wait(&mut [stdout], time)?, false],
+            [None, Some(stderr)] => [false, wait(&mut [stderr], time)?],
+            [None, None] => {
+                thread::sleep(time);
+                [false, false]
+            }
+        };
+        if is_ready[0] {
+            take(&mut self.stdout, &mut output.stdout, LIMIT + 1)?;
+            if output.stdout.len() > LIMIT {
+                // It may never end.
+                self.stdout = None;
+            }
+        }
+        if is_ready[1] {
+            take(&mut self.stderr, &mut output.stderr, SAID)?;
+        }
+        Ok(is_ready != [false, false])
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            // Nobody has waited for it yet, so the number is still its own.
+            stop();
+        }
+    }
+}
+
+/// Whether there is something to read, or an end, within `time`.
+fn wait(polled: &mut [PollFd<'_>], time: Duration) -> io::Result<bool> {
+    let milliseconds = time.as_micros().div_ceil(1000);
+    match poll(polled, PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::EINTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads once and keeps what `bytes` has room for up to `limit`; at its end the pipe is closed.
+fn take(pipe: &mut Option<impl Read>, bytes: &mut Vec<u8>, limit: usize) -> io::Result<()> {
+    let Some(open) = pipe else { return Ok(()) };
+    let mut octets = Zeroizing::new([0; 4096]);
+    let count = match open.read(&mut octets[..]) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+        read => read?,
+    };
+    bytes.extend_from_slice(&octets[..count.min(limit - bytes.len())]);
+    if count == 0 {
+        *pipe = None;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -123,8 +273,30 @@ mod tests {
     }
 
     #[test]
+    fn what_it_leaves_behind_may_hold_its_pipes() {
+        // More than the limit of either pipe is read and left aside.
+        for script in [
+            "echo s; sleep 60 & exit 0",
+            "printf s; sleep 60 & exit 0",
+            "sleep 60 >&- & echo s",
+            "sleep 60 2>&- & echo s",
+            "exec 2>&-; echo s; sleep 60 &",
+            "(sleep 0.05; echo s; sleep 60) & exit 0",
+            "head -c 9000 /dev/zero >&2; echo s",
+        ] {
+            let begun = std::time::Instant::now();
+            assert_eq!(shell(script, TIME).expect(script).expose(), "s", "{script}");
+            assert!(begun.elapsed() < TIME, "{script}");
+        }
+        let failure = shell("echo s; echo no >&2; sleep 60 & exit 3", TIME).unwrap_err();
+        assert_eq!(failure.why, "failed (exit status: 3): no");
+    }
+
+    #[test]
     fn a_program_that_hangs_is_killed_with_its_children() {
-        let failure = shell("exec 3>&1; cat /dev/zero >/dev/null & wait", Duration::from_millis(50)).unwrap_err();
-        assert_eq!(failure.kind, Kind::Unavailable);
+        for script in ["exec 3>&1; cat /dev/zero >/dev/null & wait", "echo s; exec >&- 2>&-; sleep 60", "sleep 60 &"] {
+            let failure = shell(script, Duration::from_millis(50)).unwrap_err();
+            assert_eq!(failure.kind, Kind::Unavailable, "{script}");
+        }
     }
 }

@@ -299,6 +299,16 @@ fn the_installer_takes_nothing_away_and_gives_everything_back() {
     symlink("../sbin/sendmail", destination.join("usr/lib/sendmail")).expect("a link");
 
     let binary = scratch.write("binary", "the binary", 0o755);
+    // A link that somebody laid where a new file might be made, and one in the place of a file.
+    scratch.write("victim", "untouched", 0o600);
+    for name in ["opt/mailchute/bin/mailchute.new", "opt/mailchute/share/doc/mailchute/README.md"] {
+        fs::create_dir_all(destination.join(name).parent().expect("a directory")).expect("a directory");
+        symlink(scratch.join("victim"), destination.join(name)).expect("a link");
+    }
+    fs::create_dir_all(destination.join("usr/lib/tmpfiles.d")).expect("a directory");
+    fs::create_dir_all(destination.join("opt/mailchute/lib/tmpfiles.d")).expect("a directory");
+    let runtime = destination.join("opt/mailchute/lib/tmpfiles.d/mailchute.conf");
+    symlink(scratch.join("victim"), &runtime).expect("a link");
     // Twice: the second time changes nothing.
     for _ in 0..2 {
         install(&destination, &["--links", "--binary", &binary.display().to_string()]);
@@ -309,6 +319,8 @@ fn the_installer_takes_nothing_away_and_gives_everything_back() {
         }
         assert_eq!(scratch.read("root/usr/sbin/sendmail.mailchute-saved"), "another program");
         assert_eq!(scratch.read("root/etc/mailchute/config.toml"), "mine");
+        assert_eq!(scratch.read("victim"), "untouched");
+        assert_eq!(fs::read_to_string(&runtime).expect("a file"), "d /run/mailchute 1733 root root -\n");
     }
     for (name, mode) in [
         ("opt/mailchute/bin/mailchute", 0o755),

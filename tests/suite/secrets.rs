@@ -168,3 +168,79 @@ fn a_command_that_hangs_costs_its_share_of_the_deadline() {
 }
 
 const SAFE: &str = "hunter22";
+
+#[test]
+fn a_command_is_run_for_a_caller_that_ignores_its_children() {
+    let bench = Bench::new();
+    bench.scratch.write("secrets/relay", format!("{SECRET}\n"), 0o600);
+    let cases = [
+        ("[\"cat\", \"{scratch}/secrets/relay\"]", 0, ""),
+        // What it leaves behind holds both pipes.
+        ("[\"sh\", \"-c\", \"cat {scratch}/secrets/relay; sleep 600 &\"]", 0, ""),
+        ("[\"sh\", \"-c\", \"echo locked >&2; exit 2\"]", 78, "command sh: is empty"),
+        ("[\"/nonexistent/pass\"]", 78, "command /nonexistent/pass: cannot be run: no such program"),
+    ];
+    let mut runs = Vec::new();
+    for (words, status, line) in cases {
+        let call = bench.call(&format!("{{ command = {words} }}"));
+        // A shell's `trap '' CHLD` ignores nothing: it has children of its own.
+        let run = call.under("perl", &["-e", "$SIG{CHLD} = 'IGNORE'; exec @ARGV"]).run();
+        assert_eq!(run.status, status, "{words}\n{}", run.report());
+        if status != 0 {
+            run.expect_stderr(&format!("mailchute: {line} (relay main, site default)"));
+        }
+        run.expect_at_once();
+        runs.push(run);
+    }
+    bench.check(2, &runs);
+}
+
+#[test]
+fn a_signal_ends_the_command_as_well() {
+    let bench = Bench::new();
+    let pid = bench.scratch.join("pid");
+    let script = format!("echo $$ >{0}.new; mv {0}.new {0}; exec sleep 600", pid.display());
+    let running = bench.call(&format!("{{ command = [\"sh\", \"-c\", \"{script}\"] }}")).spawn();
+    let begun = Instant::now();
+    while !pid.exists() {
+        assert!(begun.elapsed() < PATIENCE, "the command does not start");
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").arg(running.id().to_string()).status().unwrap().success());
+    let run = running.finish();
+    run.expect_status(71);
+    let stat = format!("/proc/{}/stat", bench.scratch.read("pid").trim());
+    // Gone, or a zombie that its new parent has not looked at.
+    let lives = || fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+    while lives() {
+        assert!(begun.elapsed() < PATIENCE, "the command lives on");
+        std::thread::yield_now();
+    }
+    bench.check(0, &[run]);
+}
+
+#[test]
+fn no_core_file_holds_a_secret() {
+    if !testkit::need_root() {
+        return;
+    }
+    let bench = Bench::new();
+    bench.scratch.write("secrets/relay", SECRET, 0o644);
+    let script =
+        "awk '/^PPid:/{print $2}' /proc/self/status >{scratch}/parent.new; mv {scratch}/parent.new {scratch}/parent; \
+                  exec sleep 600"
+            .replace("{scratch}", &bench.scratch.path().display().to_string());
+    fs::set_permissions(bench.scratch.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let running = bench.call(&format!("{{ command = [\"sh\", \"-c\", \"{script}\"] }}")).uid(USER).spawn();
+    let begun = Instant::now();
+    while !bench.scratch.join("parent").exists() {
+        assert!(begun.elapsed() < PATIENCE, "the command does not start");
+        std::thread::yield_now();
+    }
+    // What leaves no core belongs to root in procfs, whoever runs it; what it started is as it would be.
+    let owner = |pid: u32| std::os::unix::fs::MetadataExt::uid(&fs::metadata(format!("/proc/{pid}/environ")).unwrap());
+    assert_eq!(owner(running.id()), 0);
+    assert!(Command::new("kill").arg(running.id().to_string()).status().unwrap().success());
+    let run = running.finish();
+    bench.check(0, &[run]);
+}

@@ -173,6 +173,11 @@ fn a_command_runs_without_the_group() {
         let run = send(&binary);
         run.expect_status(78);
         assert!(run.stderr.contains("ermission denied"), "{}", run.report());
+        host.write_as(MAIN, &relay(&server, "{ command = [\"/nonexistent/pass\"] }"), 0o640, (0, GROUP));
+        let ignoring = ["-e", "$SIG{CHLD} = 'IGNORE'; exec @ARGV"];
+        let run = call(&binary).args(["-i", "bob@example.net"]).under("perl", &ignoring).run();
+        run.expect_status(78);
+        run.expect_stderr("mailchute: command /nonexistent/pass: cannot be run: it did not start *");
     });
 }
 

@@ -80,6 +80,14 @@ impl Mailchute {
         self
     }
 
+    /// Started by `program` with `words` before the call's own, the binary's path first.
+    pub fn under(mut self, program: &str, words: &[&str]) -> Self {
+        let binary = std::mem::replace(&mut self.binary, program.into());
+        let words = words.iter().map(OsString::from).chain([binary.into_os_string()]);
+        self.args.splice(..0, words);
+        self
+    }
+
     /// One environment variable.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
