@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Read};
 
 use memchr::{memchr, memchr2};
 
+use super::commands::Watch;
 use super::header::{Header, begins_field};
 use super::store::Store;
 use super::{Facts, MEMORY_LIMIT, Message, note};
@@ -87,6 +88,8 @@ pub(super) struct Intake {
     body: Store,
     /// Length of the body line that is being read.
     column: usize,
+    /// Its beginning.
+    watch: Watch,
     facts: Facts,
     repairs: Vec<String>,
     converted: bool,
@@ -104,6 +107,7 @@ impl Intake {
             cr_ends_fields: false,
             body: Store::new(limits.memory),
             column: 0,
+            watch: Watch::default(),
             facts: Facts::default(),
             repairs: Vec::new(),
             converted: false,
@@ -268,6 +272,7 @@ impl Intake {
             self.body_octets(&chunk[at..end.at]);
             self.facts.longest_line = self.facts.longest_line.max(self.column);
             self.column = 0;
+            self.watch.restart();
             if !end.is_crlf {
                 self.converted = true;
                 self.body.put(&chunk[copied..end.at]);
@@ -283,6 +288,7 @@ impl Intake {
 
     fn body_octets(&mut self, octets: &[u8]) {
         self.facts.leading_dot |= self.column == 0 && octets.first() == Some(&b'.');
+        self.facts.command |= self.watch.take(octets);
         self.column += octets.len();
     }
 
@@ -560,6 +566,7 @@ mod tests {
             (b"A: long line of header\n\nabc", plain),
             (b"A: \xe9\n\nabc\n", Facts { eight_bit_header: true, ..plain }),
             (b"A: 1\n\nab\xe9\n", Facts { eight_bit_body: true, ..plain }),
+            (b"A: 1\n\n\tmail a\n", Facts { longest_line: 7, command: true, ..plain }),
             (b"A: \0\n\na\0c\n", Facts { nul: true, ..plain }),
             (b"A: 1\n\nabc\n.\n", Facts { leading_dot: true, ..plain }),
             (b"A: 1\n\na.c\n", plain),

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+mod commands;
 mod doubts;
 pub mod header;
 mod input;
@@ -47,6 +48,8 @@ pub struct Facts {
     pub longest_line: usize,
     /// A line begins with a dot (a header field may, too), so DATA has to stuff.
     pub leading_dot: bool,
+    /// A line of the body begins with MAIL or RCPT and a blank, in any case and behind any blanks.
+    pub command: bool,
 }
 
 /// One message in CRLF form: the header section in memory, the body in memory up to
@@ -79,6 +82,12 @@ impl Message {
     /// What intake learned.
     pub fn facts(&self) -> Facts {
         self.facts
+    }
+
+    /// Whether a server that took the message for commands could find one in it that leads to mail: a line
+    /// that begins with MAIL or RCPT and a blank.
+    pub fn holds_commands(&self) -> bool {
+        self.facts.command || commands::are_in(self.header.as_bytes())
     }
 
     /// The header section.
