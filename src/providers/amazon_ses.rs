@@ -91,15 +91,11 @@ struct AmazonSes {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Body<'a> {
-    #[serde(skip_serializing_if = "str::is_empty")]
-    from_email_address: &'a str,
+    from_email_address: Option<&'a str>,
     destination: Destination<'a>,
     content: Content,
-    #[serde(skip_serializing_if = "Option::is_none")]
     configuration_set_name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     email_tags: Vec<Tag<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     feedback_forwarding_email_address: Option<&'a str>,
 }
 
@@ -154,7 +150,7 @@ impl Api for AmazonSes {
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
         let author = mail.author();
         let body = Body {
-            from_email_address: author.as_ref().map_or("", AsRef::as_ref),
+            from_email_address: author.as_ref().map(AsRef::as_ref),
             destination: Destination { to_addresses: mail.recipients().collect() },
             content: Content { raw: Raw { data: mail.base64()? } },
             configuration_set_name: self.configuration_set.as_deref(),

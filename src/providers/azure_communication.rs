@@ -11,8 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use ring::{digest, hmac};
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Parts, Person};
-use super::api::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
+use super::api::parts::{Fact, File, FileForm, Parts, Person};
+use super::api::{Api, Credential, Entry, Kept, Keys, Mail, Piece, Request, Response};
 use super::preset::{Provider, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -59,22 +59,17 @@ struct Azure {
 struct Body<'a> {
     sender_address: &'a str,
     recipients: Recipients<'a>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     reply_to: Vec<Mailbox<'a>>,
-    headers: BTreeMap<&'a str, &'a str>,
+    headers: Kept<BTreeMap<&'a str, &'a str>>,
     content: Content<'a>,
-    attachments: Vec<File<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    attachments: Kept<Vec<File<'a>>>,
     user_engagement_tracking_disabled: Option<bool>,
 }
 
 #[derive(Serialize)]
 struct Recipients<'a> {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     to: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     cc: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     bcc: Vec<Mailbox<'a>>,
 }
 
@@ -82,7 +77,6 @@ struct Recipients<'a> {
 #[serde(rename_all = "camelCase")]
 struct Mailbox<'a> {
     address: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     display_name: Option<&'a str>,
 }
 
@@ -90,21 +84,17 @@ struct Mailbox<'a> {
 #[serde(rename_all = "camelCase")]
 struct Content<'a> {
     subject: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     plain_text: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     html: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct File<'a> {
-    name: &'a str,
-    content_type: &'a str,
-    content_in_base64: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_id: Option<&'a str>,
-}
+/// How a file is written.
+const FILE: &FileForm = &[
+    ("name", Fact::Name),
+    ("contentType", Fact::ContentType),
+    ("contentInBase64", Fact::Base64),
+    ("contentId", Fact::ContentId),
+];
 
 /// The operation, or why there is none.
 #[derive(Deserialize)]
@@ -167,22 +157,13 @@ impl Azure {
             sender_address: &parts.from.address,
             recipients: Recipients { to: list(&parts.to), cc: list(&parts.cc), bcc: list(&parts.bcc) },
             reply_to: list(&parts.reply_to),
-            headers: parts.header_map()?,
+            headers: Kept(parts.header_map()?),
             content: Content {
                 subject: &parts.subject,
                 plain_text: parts.text.as_deref(),
                 html: parts.html.as_deref(),
             },
-            attachments: parts
-                .attachments
-                .iter()
-                .map(|file| File {
-                    name: &file.name,
-                    content_type: &file.content_type,
-                    content_in_base64: file.base64(),
-                    content_id: file.content_id.as_deref(),
-                })
-                .collect(),
+            attachments: Kept(parts.files(FILE)),
             user_engagement_tracking_disabled: self.tracking.map(|is_on| !is_on),
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Mailbox, Parts, Person};
+use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
 use super::preset::{KeyForm, Provider, implicit, starttls};
 use crate::envelope::Envelope;
@@ -63,29 +63,19 @@ enum InlineImages {
 struct Body<'a> {
     sender: Mailbox<'a>,
     to: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     cc: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     bcc: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<Mailbox<'a>>,
     subject: &'a str,
     html_content: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     text_content: Option<&'a str>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<&'a str, &'a str>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
     tags: &'a [String],
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     attachment: Vec<File<'a>>,
 }
 
-#[derive(Serialize)]
-struct File<'a> {
-    name: &'a str,
-    content: String,
-}
+/// How a file is written.
+const FILE: &FileForm = &[("name", Fact::Name), ("content", Fact::Base64)];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -174,11 +164,7 @@ impl Brevo {
             text_content: parts.text.as_deref(),
             headers: parts.header_map()?,
             tags: &self.tags,
-            attachment: parts
-                .attachments
-                .iter()
-                .map(|file| File { name: &file.name, content: file.base64() })
-                .collect(),
+            attachment: parts.files(FILE),
         })
     }
 }

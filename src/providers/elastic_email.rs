@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Parts, Person};
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
+use super::api::parts::{Fact, File, FileForm, Parts, Person};
+use super::api::{Api, Credential, Entry, Kept, Keys, Mail, Request, Response, cannot};
 use super::preset::{Provider, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -40,9 +40,9 @@ struct Body<'a> {
 struct Recipients {
     #[serde(rename = "To")]
     to: Vec<String>,
-    #[serde(rename = "CC", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "CC")]
     cc: Vec<String>,
-    #[serde(rename = "BCC", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "BCC")]
     bcc: Vec<String>,
 }
 
@@ -50,12 +50,11 @@ struct Recipients {
 #[serde(rename_all = "PascalCase")]
 struct Content<'a> {
     from: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<String>,
     subject: &'a str,
-    headers: BTreeMap<&'a str, &'a str>,
-    body: Vec<Text<'a>>,
-    attachments: Vec<File<'a>>,
+    headers: Kept<BTreeMap<&'a str, &'a str>>,
+    body: Kept<Vec<Text<'a>>>,
+    attachments: Kept<Vec<File<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -66,13 +65,8 @@ struct Text<'a> {
     charset: &'static str,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct File<'a> {
-    binary_content: String,
-    name: &'a str,
-    content_type: &'a str,
-}
+/// How a file is written.
+const FILE: &FileForm = &[("BinaryContent", Fact::Base64), ("Name", Fact::Name), ("ContentType", Fact::ContentType)];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -120,23 +114,19 @@ impl Api for ElasticEmail {
 
 fn body(parts: &Parts) -> Result<Body<'_>, Failure> {
     let list = |people: &[Person]| people.iter().map(ToString::to_string).collect();
+    let texts = [("PlainText", &parts.text), ("HTML", &parts.html)]
+        .into_iter()
+        .filter_map(|(kind, text)| text.as_deref().map(|text| (kind, text)))
+        .map(|(content_type, content)| Text { content_type, content, charset: "utf-8" });
     Ok(Body {
         recipients: Recipients { to: list(&parts.to), cc: list(&parts.cc), bcc: list(&parts.bcc) },
         content: Content {
             from: parts.from.to_string(),
             reply_to: parts.one_reply_to()?.map(ToString::to_string),
             subject: &parts.subject,
-            headers: parts.header_map()?,
-            body: [("PlainText", &parts.text), ("HTML", &parts.html)]
-                .into_iter()
-                .filter_map(|(kind, text)| text.as_deref().map(|text| (kind, text)))
-                .map(|(content_type, content)| Text { content_type, content, charset: "utf-8" })
-                .collect(),
-            attachments: parts
-                .attachments
-                .iter()
-                .map(|file| File { binary_content: file.base64(), name: &file.name, content_type: &file.content_type })
-                .collect(),
+            headers: Kept(parts.header_map()?),
+            body: Kept(texts.collect()),
+            attachments: Kept(parts.files(FILE)),
         },
     })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Attachment, Mailbox, Parts, Person};
+use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
 use super::preset::{KeyForm, Provider, starttls};
 use crate::envelope::Envelope;
@@ -46,20 +46,13 @@ struct MailerSend {
 struct Body<'a> {
     from: Mailbox<'a>,
     to: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     cc: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     bcc: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<Mailbox<'a>>,
     subject: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     html: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<File<'a>>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
     tags: &'a [String],
     #[serde(flatten)]
     own: &'a Own,
@@ -68,11 +61,8 @@ struct Body<'a> {
 /// What has become of the header fields.
 #[derive(Default, Serialize)]
 struct Own {
-    #[serde(skip_serializing_if = "Option::is_none")]
     in_reply_to: Option<String>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    precedence_bulk: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    precedence_bulk: Option<bool>,
     headers: Vec<Field>,
 }
 
@@ -82,14 +72,9 @@ struct Field {
     value: String,
 }
 
-#[derive(Serialize)]
-struct File<'a> {
-    content: String,
-    filename: &'a str,
-    disposition: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-}
+/// How a file is written.
+const FILE: &FileForm =
+    &[("content", Fact::Base64), ("filename", Fact::Name), ("disposition", Fact::Disposition), ("id", Fact::InlineId)];
 
 /// With 202; often there is no body at all.
 #[derive(Default, Deserialize)]
@@ -181,7 +166,7 @@ impl MailerSend {
         for (name, value) in std::mem::take(&mut parts.headers) {
             match name.to_ascii_lowercase().as_str() {
                 "in-reply-to" if own.in_reply_to.is_none() => own.in_reply_to = Some(value),
-                "precedence" if value.eq_ignore_ascii_case("bulk") => own.precedence_bulk = true,
+                "precedence" if value.eq_ignore_ascii_case("bulk") => own.precedence_bulk = Some(true),
                 _ if self.custom_headers => own.headers.push(Field { name, value }),
                 lower if OF_THE_WRITER.contains(&lower) => parts.not_carried.push(name),
                 _ => {
@@ -204,21 +189,10 @@ impl MailerSend {
             subject: &parts.subject,
             text: parts.text.as_deref(),
             html: parts.html.as_deref(),
-            attachments: parts.attachments.iter().map(File::from).collect(),
+            attachments: parts.files(FILE),
             tags: &self.tags,
             own,
         })
-    }
-}
-
-impl<'a> From<&'a Attachment> for File<'a> {
-    fn from(file: &'a Attachment) -> Self {
-        Self {
-            content: file.base64(),
-            filename: &file.name,
-            disposition: if file.is_inline { "inline" } else { "attachment" },
-            id: file.content_id.as_deref().filter(|_| file.is_inline),
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Attachment, Parts, Person};
+use super::api::parts::{Fact, File, FileForm, Parts, Person};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
 use super::preset::{Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
@@ -44,8 +44,7 @@ struct Mailjet {
 #[serde(rename_all = "PascalCase")]
 struct Body<'a> {
     messages: [Item<'a>; 1],
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    sandbox_mode: bool,
+    sandbox_mode: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -53,26 +52,18 @@ struct Body<'a> {
 struct Item<'a> {
     from: Mailbox<'a>,
     to: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     cc: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     bcc: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<Mailbox<'a>>,
     subject: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     text_part: Option<&'a str>,
-    #[serde(rename = "HTMLPart", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "HTMLPart")]
     html_part: Option<&'a str>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<&'a str, &'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     inlined_attachments: Vec<File<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<File<'a>>,
-    #[serde(rename = "CustomID", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "CustomID")]
     custom_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     custom_campaign: Option<&'a str>,
 }
 
@@ -80,7 +71,6 @@ struct Item<'a> {
 #[serde(rename_all = "PascalCase")]
 struct Mailbox<'a> {
     email: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
 }
 
@@ -90,15 +80,13 @@ impl<'a> From<&'a Person> for Mailbox<'a> {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct File<'a> {
-    content_type: &'a str,
-    filename: &'a str,
-    #[serde(rename = "ContentID", skip_serializing_if = "Option::is_none")]
-    content_id: Option<&'a str>,
-    base64_content: String,
-}
+/// How a file is written.
+const FILE: &FileForm = &[
+    ("ContentType", Fact::MediaType),
+    ("Filename", Fact::Name),
+    ("ContentID", Fact::InlineId),
+    ("Base64Content", Fact::Base64),
+];
 
 /// With 200, and with the 400 that may be a partial success.
 #[derive(Deserialize)]
@@ -154,7 +142,7 @@ impl Api for Mailjet {
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
         let mut parts = Parts::of(mail)?;
         parts.need_to()?;
-        let body = Body { messages: [self.item(&parts)?], sandbox_mode: self.sandbox };
+        let body = Body { messages: [self.item(&parts)?], sandbox_mode: self.sandbox.then_some(true) };
         let login = STANDARD.encode(format!("{}:{}", keys.get("api_key")?, keys.get("secret_key")?));
         let request = Request::json("/v3.1/send", &body)?;
         Ok(request.header("Authorization", format!("Basic {login}")).warn(parts.warnings()))
@@ -203,10 +191,6 @@ fn refusal(envelope: &Envelope, response: &Response, fault: &Fault) -> Result<Ou
 impl Mailjet {
     fn item<'a>(&'a self, parts: &'a Parts) -> Result<Item<'a>, Failure> {
         let mailboxes = |people: &'a [Person]| people.iter().map(Mailbox::from).collect::<Vec<_>>();
-        let files = |is_inline| {
-            let files = parts.attachments.iter().filter(move |file| file.is_inline == is_inline);
-            files.map(File::from).collect::<Vec<_>>()
-        };
         Ok(Item {
             from: Mailbox::from(&parts.from),
             to: mailboxes(&parts.to),
@@ -217,21 +201,10 @@ impl Mailjet {
             text_part: parts.text.as_deref(),
             html_part: parts.html.as_deref(),
             headers: parts.header_map()?,
-            inlined_attachments: files(true),
-            attachments: files(false),
+            inlined_attachments: parts.files_inline(true, FILE),
+            attachments: parts.files_inline(false, FILE),
             custom_id: self.custom_id.as_deref(),
             custom_campaign: self.campaign.as_deref(),
         })
-    }
-}
-
-impl<'a> From<&'a Attachment> for File<'a> {
-    fn from(file: &'a Attachment) -> Self {
-        Self {
-            content_type: file.media_type(),
-            filename: &file.name,
-            content_id: file.content_id.as_deref().filter(|_| file.is_inline),
-            base64_content: file.base64(),
-        }
     }
 }

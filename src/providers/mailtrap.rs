@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Attachment, Mailbox, Parts};
+use super::api::parts::{Fact, File, FileForm, Mailbox, Parts};
 use super::api::request::segment;
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::api::{Api, Credential, Entry, Kept, Keys, Mail, Request, Response};
 use super::preset::{Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -50,35 +50,26 @@ enum Region {
 #[derive(Serialize)]
 struct Body<'a> {
     from: Mailbox<'a>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     to: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     cc: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     bcc: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<Mailbox<'a>>,
     subject: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     html: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     category: Option<&'a str>,
-    headers: BTreeMap<&'a str, &'a str>,
-    attachments: Vec<File<'a>>,
+    headers: Kept<BTreeMap<&'a str, &'a str>>,
+    attachments: Kept<Vec<File<'a>>>,
 }
 
-#[derive(Serialize)]
-struct File<'a> {
-    filename: &'a str,
-    content: String,
-    #[serde(rename = "type")]
-    content_type: &'a str,
-    disposition: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_id: Option<&'a str>,
-}
+/// How a file is written.
+const FILE: &FileForm = &[
+    ("filename", Fact::Name),
+    ("content", Fact::Base64),
+    ("type", Fact::ContentType),
+    ("disposition", Fact::Disposition),
+    ("content_id", Fact::ContentId),
+];
 
 #[derive(Deserialize)]
 struct Accepted {
@@ -145,13 +136,6 @@ impl Mailtrap {
     }
 
     fn body<'a>(&'a self, parts: &'a Parts) -> Result<Body<'a>, Failure> {
-        let file = |file: &'a Attachment| File {
-            filename: &file.name,
-            content: file.base64(),
-            content_type: &file.content_type,
-            disposition: if file.is_inline { "inline" } else { "attachment" },
-            content_id: file.content_id.as_deref(),
-        };
         Ok(Body {
             from: Mailbox::from(&parts.from),
             to: parts.to.iter().map(Mailbox::from).collect(),
@@ -162,8 +146,8 @@ impl Mailtrap {
             text: parts.text.as_deref(),
             html: parts.html.as_deref(),
             category: self.category.as_deref(),
-            headers: parts.header_map()?,
-            attachments: parts.attachments.iter().map(file).collect(),
+            headers: Kept(parts.header_map()?),
+            attachments: Kept(parts.files(FILE)),
         })
     }
 }

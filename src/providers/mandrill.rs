@@ -47,9 +47,7 @@ struct Body<'a> {
     key: &'a str,
     raw_message: String,
     to: Vec<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     ip_pool: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     return_path_domain: Option<&'a str>,
 }
 

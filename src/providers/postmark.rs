@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Parts, joined};
+use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
 use super::api::response::names;
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::api::{Api, Credential, Entry, Kept, Keys, Mail, Request, Response};
 use super::preset::{Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -46,23 +46,16 @@ struct Postmark {
 struct Body<'a> {
     from: String,
     to: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    cc: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    bcc: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    reply_to: String,
+    cc: Option<String>,
+    bcc: Option<String>,
+    reply_to: Option<String>,
     subject: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     text_body: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     html_body: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     message_stream: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     tag: Option<&'a str>,
-    headers: Vec<Field<'a>>,
-    attachments: Vec<File<'a>>,
+    headers: Kept<Vec<Field<'a>>>,
+    attachments: Kept<Vec<File<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -72,15 +65,13 @@ struct Field<'a> {
     value: &'a str,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct File<'a> {
-    name: &'a str,
-    content: String,
-    content_type: &'a str,
-    #[serde(rename = "ContentID", skip_serializing_if = "Option::is_none")]
-    content_id: Option<String>,
-}
+/// How a file is written.
+const FILE: &FileForm = &[
+    ("Name", Fact::Name),
+    ("Content", Fact::Base64),
+    ("ContentType", Fact::ContentType),
+    ("ContentID", Fact::Own(|file| file.content_id.as_ref().map(|id| format!("cid:{id}")))),
+];
 
 /// What every answer holds, whatever the status.
 #[derive(Deserialize)]
@@ -139,28 +130,20 @@ impl Api for Postmark {
 
 impl Postmark {
     fn body<'a>(&'a self, parts: &'a Parts) -> Body<'a> {
+        let list = |people: &[Person]| Some(joined(people)).filter(|list| !list.is_empty());
         Body {
             from: parts.from.to_string(),
             to: joined(&parts.to),
-            cc: joined(&parts.cc),
-            bcc: joined(&parts.bcc),
-            reply_to: joined(&parts.reply_to),
+            cc: list(&parts.cc),
+            bcc: list(&parts.bcc),
+            reply_to: list(&parts.reply_to),
             subject: &parts.subject,
             text_body: parts.text.as_deref(),
             html_body: parts.html.as_deref(),
             message_stream: self.message_stream.as_deref(),
             tag: self.tag.as_deref(),
-            headers: parts.headers.iter().map(|(name, value)| Field { name, value }).collect(),
-            attachments: parts
-                .attachments
-                .iter()
-                .map(|file| File {
-                    name: &file.name,
-                    content: file.base64(),
-                    content_type: &file.content_type,
-                    content_id: file.content_id.as_ref().map(|id| format!("cid:{id}")),
-                })
-                .collect(),
+            headers: Kept(parts.headers.iter().map(|(name, value)| Field { name, value }).collect()),
+            attachments: Kept(parts.files(FILE)),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Attachment, Parts, Person, at_most};
+use super::api::parts::{Attachment, Fact, File, FileForm, Parts, Person, at_most};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
 use super::preset::{Hint, KeyForm, Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
@@ -81,34 +81,24 @@ struct Resend {
 struct Body<'a> {
     from: String,
     to: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     cc: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     bcc: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     reply_to: Vec<String>,
     subject: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     html: Option<&'a str>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<&'a str, &'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<File<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<Tag<'a>>,
 }
 
-#[derive(Serialize)]
-struct File<'a> {
-    content: String,
-    filename: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_id: Option<&'a str>,
-}
+/// How a file is written.
+const FILE: &FileForm = &[
+    ("content", Fact::Base64),
+    ("filename", Fact::Name),
+    ("content_type", Fact::Own(|file| fitting_type(file).map(str::to_owned))),
+    ("content_id", Fact::InlineId),
+];
 
 #[derive(Serialize)]
 struct Tag<'a> {
@@ -186,20 +176,9 @@ impl Resend {
             text: parts.text.as_deref(),
             html: parts.html.as_deref(),
             headers: parts.header_map()?,
-            attachments: parts.attachments.iter().map(File::from).collect(),
+            attachments: parts.files(FILE),
             tags: self.tags.iter().map(|(name, value)| Tag { name, value }).collect(),
         })
-    }
-}
-
-impl<'a> From<&'a Attachment> for File<'a> {
-    fn from(file: &'a Attachment) -> Self {
-        Self {
-            content: file.base64(),
-            filename: &file.name,
-            content_type: fitting_type(file),
-            content_id: file.content_id.as_deref().filter(|_| file.is_inline),
-        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Mailbox, Parts, joined};
+use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, joined};
 use super::api::request::segment;
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
+use super::api::{Api, Credential, Entry, Kept, Keys, Mail, Request, Response, cannot};
 use super::preset::{Provider, UserName, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -46,19 +46,14 @@ fn paris() -> String {
 struct Body<'a> {
     project_id: &'a str,
     from: Mailbox<'a>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     to: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     cc: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     bcc: Vec<Mailbox<'a>>,
     subject: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     html: Option<&'a str>,
-    additional_headers: Vec<Field<'a>>,
-    attachments: Vec<File<'a>>,
+    additional_headers: Kept<Vec<Field<'a>>>,
+    attachments: Kept<Vec<File<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -67,13 +62,8 @@ struct Field<'a> {
     value: String,
 }
 
-#[derive(Serialize)]
-struct File<'a> {
-    name: &'a str,
-    #[serde(rename = "type")]
-    content_type: &'a str,
-    content: String,
-}
+/// How a file is written.
+const FILE: &FileForm = &[("name", Fact::Name), ("type", Fact::ContentType), ("content", Fact::Base64)];
 
 #[derive(Deserialize)]
 struct Accepted {
@@ -152,12 +142,8 @@ impl Scaleway {
             subject: &parts.subject,
             text: parts.text.as_deref(),
             html: parts.html.as_deref(),
-            additional_headers: reply_to.into_iter().chain(fields).collect(),
-            attachments: parts
-                .attachments
-                .iter()
-                .map(|file| File { name: &file.name, content_type: &file.content_type, content: file.base64() })
-                .collect(),
+            additional_headers: Kept(reply_to.into_iter().chain(fields).collect()),
+            attachments: Kept(parts.files(FILE)),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Parts, Person};
+use super::api::parts::{Fact, File, FileForm, Parts, Person};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
 use super::preset::{KeyForm, Provider, UserName, at, implicit, starttls};
 use crate::envelope::Envelope;
@@ -55,35 +55,26 @@ enum Region {
 struct Body<'a> {
     personalizations: [Recipients<'a>; 1],
     from: Email<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<Email<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     reply_to_list: Vec<Email<'a>>,
     subject: &'a str,
     content: Vec<Content<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<File<'a>>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<&'a str, &'a str>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
     categories: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
     mail_settings: Option<MailSettings>,
 }
 
 #[derive(Serialize)]
 struct Recipients<'a> {
     to: Vec<Email<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     cc: Vec<Email<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     bcc: Vec<Email<'a>>,
 }
 
 #[derive(Serialize)]
 struct Email<'a> {
     email: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
 }
 
@@ -99,15 +90,14 @@ struct Content<'a> {
     value: &'a str,
 }
 
-#[derive(Serialize)]
-struct File<'a> {
-    content: String,
-    r#type: &'a str,
-    filename: &'a str,
-    disposition: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_id: Option<&'a str>,
-}
+/// How a file is written.
+const FILE: &FileForm = &[
+    ("content", Fact::Base64),
+    ("type", Fact::MediaType),
+    ("filename", Fact::Name),
+    ("disposition", Fact::Disposition),
+    ("content_id", Fact::ContentId),
+];
 
 #[derive(Serialize)]
 struct MailSettings {
@@ -184,17 +174,7 @@ impl SendGrid {
             reply_to_list: if one { Vec::new() } else { emails(&parts.reply_to) },
             subject: &parts.subject,
             content: text.into_iter().chain(html).collect(),
-            attachments: parts
-                .attachments
-                .iter()
-                .map(|file| File {
-                    content: file.base64(),
-                    r#type: file.media_type(),
-                    filename: &file.name,
-                    disposition: if file.is_inline { "inline" } else { "attachment" },
-                    content_id: file.content_id.as_deref(),
-                })
-                .collect(),
+            attachments: parts.files(FILE),
             headers: parts.header_map()?,
             categories: &self.tags,
             mail_settings: self.sandbox.then_some(MailSettings { sandbox_mode: Enable { enable: true } }),

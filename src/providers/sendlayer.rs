@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Attachment, Mailbox, Parts, Person, at_most};
+use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person, at_most};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
 use super::preset::{Provider, starttls};
 use crate::envelope::Envelope;
@@ -59,36 +59,30 @@ enum InlineImages {
 struct Body<'a> {
     from: Mailbox<'a>,
     to: Vec<Mailbox<'a>>,
-    #[serde(rename = "CC", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "CC")]
     cc: Vec<Mailbox<'a>>,
-    #[serde(rename = "BCC", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "BCC")]
     bcc: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     reply_to: Vec<Mailbox<'a>>,
     subject: &'a str,
     content_type: &'static str,
-    #[serde(rename = "HTMLContent", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "HTMLContent")]
     html: Option<&'a str>,
-    #[serde(rename = "PlainContent", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "PlainContent")]
     text: Option<&'a str>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<&'a str, &'a str>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
     tags: &'a [String],
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<File<'a>>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct File<'a> {
-    content: String,
-    r#type: &'a str,
-    filename: &'a str,
-    disposition: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_id: Option<&'a str>,
-}
+/// How a file is written.
+const FILE: &FileForm = &[
+    ("Content", Fact::Base64),
+    ("Type", Fact::MediaType),
+    ("Filename", Fact::Name),
+    ("Disposition", Fact::Disposition),
+    ("ContentId", Fact::InlineId),
+];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -167,20 +161,8 @@ impl SendLayer {
             text: parts.text.as_deref().or(html.is_none().then_some("")),
             headers: parts.header_map()?,
             tags: &self.tags,
-            attachments: parts.attachments.iter().map(File::from).collect(),
+            attachments: parts.files(FILE),
         })
-    }
-}
-
-impl<'a> From<&'a Attachment> for File<'a> {
-    fn from(file: &'a Attachment) -> Self {
-        Self {
-            content: file.base64(),
-            r#type: file.media_type(),
-            filename: &file.name,
-            disposition: if file.is_inline { "inline" } else { "attachment" },
-            content_id: file.content_id.as_deref().filter(|_| file.is_inline),
-        }
     }
 }
 

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::api::parts::{Attachment, Parts, Person, joined};
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
+use super::api::{Api, Credential, Entry, Kept, Keys, Mail, Request, Response};
 use super::preset::{KeyForm, Provider, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -57,18 +57,14 @@ enum Region {
 struct Body<'a> {
     sender: String,
     to: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     cc: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     bcc: Vec<String>,
     subject: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     text_body: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     html_body: Option<&'a str>,
-    custom_headers: Vec<Field<'a>>,
-    attachments: Vec<File<'a>>,
-    inlines: Vec<File<'a>>,
+    custom_headers: Kept<Vec<Field<'a>>>,
+    attachments: Kept<Vec<File<'a>>>,
+    inlines: Kept<Vec<File<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -77,12 +73,15 @@ struct Field<'a> {
     value: String,
 }
 
-#[derive(Serialize)]
-struct File<'a> {
-    filename: &'a str,
-    fileblob: String,
-    mimetype: &'a str,
-}
+/// How a file is written.
+const FILE: &FileForm = &[("filename", Fact::Name), ("fileblob", Fact::Base64), ("mimetype", Fact::ContentType)];
+
+/// The text refers to an inline file by the name it is sent under.
+const INLINE: &FileForm = &[
+    ("filename", Fact::Own(|file| Some(file.content_id.as_ref().unwrap_or(&file.name).clone()))),
+    ("fileblob", Fact::Base64),
+    ("mimetype", Fact::ContentType),
+];
 
 #[derive(Deserialize)]
 struct Accepted {
@@ -188,9 +187,6 @@ fn body<'a>(parts: &'a Parts) -> Body<'a> {
     if !parts.reply_to.is_empty() {
         custom_headers.push(Field { header: "Reply-To", value: joined(&parts.reply_to) });
     }
-    let (inlines, attachments): (Vec<_>, Vec<_>) = parts.attachments.iter().partition(|file| file.is_inline);
-    // The text refers to an inline file by the name it is sent under.
-    let cid = |file: &'a Attachment| file.content_id.as_deref().unwrap_or(&file.name);
     Body {
         sender: parts.from.to_string(),
         to: list(&parts.to),
@@ -199,12 +195,8 @@ fn body<'a>(parts: &'a Parts) -> Body<'a> {
         subject: &parts.subject,
         text_body: parts.text.as_deref(),
         html_body: parts.html.as_deref(),
-        custom_headers,
-        attachments: attachments.into_iter().map(|file| sent(file, &file.name)).collect(),
-        inlines: inlines.into_iter().map(|file| sent(file, cid(file))).collect(),
+        custom_headers: Kept(custom_headers),
+        attachments: Kept(parts.files_inline(false, FILE)),
+        inlines: Kept(parts.files_inline(true, INLINE)),
     }
-}
-
-fn sent<'a>(file: &'a Attachment, filename: &'a str) -> File<'a> {
-    File { filename, fileblob: file.base64(), mimetype: &file.content_type }
 }

@@ -48,11 +48,8 @@ struct Body<'a> {
 
 #[derive(Default, Serialize)]
 struct Recipients<'a> {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     to: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     cc: Vec<Mailbox<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     bcc: Vec<Mailbox<'a>>,
 }
 

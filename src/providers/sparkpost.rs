@@ -62,11 +62,9 @@ enum Region {
 #[derive(Serialize)]
 struct Body<'a> {
     options: Options,
-    #[serde(skip_serializing_if = "Option::is_none")]
     campaign_id: Option<&'a str>,
     recipients: Vec<Recipient<'a>>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    return_path: &'a str,
+    return_path: Option<&'a str>,
     content: Content,
 }
 
@@ -147,7 +145,7 @@ impl Api for SparkPost {
             options: Options { open_tracking: self.open_tracking, click_tracking: self.click_tracking },
             campaign_id: self.campaign.as_deref(),
             recipients: mail.recipients().map(|email| Recipient { address: Address { email } }).collect(),
-            return_path: mail.sender(),
+            return_path: Some(mail.sender()).filter(|path| !path.is_empty()),
             content: Content { email_rfc822 },
         };
         let mut request = Request::json("/api/v1/transmissions", &body)?.header("Authorization", keys.get("api_key")?);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Attachment, Parts, Person};
+use super::api::parts::{Fact, File, FileForm, Parts, Person};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
 use super::preset::{Provider, UserName, at, implicit, starttls};
 use crate::envelope::Envelope;
@@ -61,37 +61,24 @@ enum Region {
 #[derive(Serialize)]
 struct Body<'a> {
     from: Mailbox<'a>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     to: Vec<Recipient<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     cc: Vec<Recipient<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     bcc: Vec<Recipient<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     reply_to: Vec<Mailbox<'a>>,
     subject: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     textbody: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     htmlbody: Option<&'a str>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     mime_headers: BTreeMap<&'a str, &'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     inline_images: Vec<File<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<File<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     client_reference: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     track_opens: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     track_clicks: Option<bool>,
 }
 
 #[derive(Serialize)]
 struct Mailbox<'a> {
     address: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
 }
 
@@ -106,14 +93,9 @@ struct Recipient<'a> {
     email_address: Mailbox<'a>,
 }
 
-#[derive(Serialize)]
-struct File<'a> {
-    content: String,
-    mime_type: &'a str,
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cid: Option<&'a str>,
-}
+/// How a file is written.
+const FILE: &FileForm =
+    &[("content", Fact::Base64), ("mime_type", Fact::MediaType), ("name", Fact::Name), ("cid", Fact::InlineId)];
 
 #[derive(Deserialize)]
 struct Accepted {
@@ -199,10 +181,6 @@ impl ZeptoMail {
         let recipients = |people: &'a [Person]| {
             people.iter().map(|person| Recipient { email_address: Mailbox::from(person) }).collect::<Vec<_>>()
         };
-        let files = |is_inline| {
-            let files = parts.attachments.iter().filter(move |file| file.is_inline == is_inline);
-            files.map(File::from).collect::<Vec<_>>()
-        };
         Ok(Body {
             from: Mailbox::from(&parts.from),
             to: recipients(&parts.to),
@@ -213,23 +191,12 @@ impl ZeptoMail {
             textbody: parts.text.as_deref(),
             htmlbody: parts.html.as_deref(),
             mime_headers: parts.header_map()?,
-            inline_images: files(true),
-            attachments: files(false),
+            inline_images: parts.files_inline(true, FILE),
+            attachments: parts.files_inline(false, FILE),
             client_reference: self.client_reference.as_deref(),
             track_opens: self.open_tracking,
             track_clicks: self.click_tracking,
         })
-    }
-}
-
-impl<'a> From<&'a Attachment> for File<'a> {
-    fn from(file: &'a Attachment) -> Self {
-        Self {
-            content: file.base64(),
-            mime_type: file.media_type(),
-            name: &file.name,
-            cid: file.content_id.as_deref().filter(|_| file.is_inline),
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! beside this folder.
 
 mod keys;
+mod lean;
 mod mail;
 pub mod parts;
 pub(super) mod request;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
 pub use keys::{Credential, Keys};
+pub use lean::Kept;
 pub(crate) use mail::unreadable;
 pub use mail::{Mail, cannot};
 pub use request::{Body, Piece, Request};

@@ -3,6 +3,7 @@
 //! What cannot be carried is refused by name, never left out; what has no field there but does not change
 //! the message (Date, Message-ID, trace fields, the reverse-path) is named in `not_carried`.
 
+mod file;
 mod people;
 mod tree;
 
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mail_parser::{HeaderName, MessageParser};
 
+pub use file::{Attachment, Fact, File, FileForm};
 pub use people::{Mailbox, Person, joined};
 
 use self::people::{decoded, mailboxes};
@@ -45,35 +47,6 @@ pub struct Parts {
     pub headers: Vec<(String, String)>,
     /// What of the message and its envelope has no field, for the log record.
     pub not_carried: Vec<String>,
-}
-
-/// A file inside a message.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Attachment {
-    /// Its name; one is made up where it has none.
-    pub name: String,
-    /// Its media type with a charset where it has one: `text/csv; charset=iso-8859-1`.
-    pub content_type: String,
-    /// Its octets.
-    pub content: Vec<u8>,
-    /// Its Content-ID without angle brackets.
-    pub content_id: Option<String>,
-    /// Whether it is shown inside the text: it has a Content-ID, and is no plain attachment or the HTML text
-    /// refers to it all the same.
-    pub is_inline: bool,
-}
-
-impl Attachment {
-    /// The octets in standard base64, padded.
-    pub fn base64(&self) -> String {
-        use base64::Engine as _;
-        base64::engine::general_purpose::STANDARD.encode(&self.content)
-    }
-
-    /// The media type alone, without parameters.
-    pub fn media_type(&self) -> &str {
-        self.content_type.split(';').next().unwrap_or_default()
-    }
 }
 
 /// Fields that have a place of their own, or that the provider writes anew.
@@ -165,6 +138,17 @@ impl Parts {
             self.headers.push((name, decoded(&field.text())));
         }
         Ok(())
+    }
+
+    /// The files in the form that an API wants.
+    pub fn files(&self, form: &'static FileForm) -> Vec<File<'_>> {
+        self.attachments.iter().map(|file| File::new(file, form)).collect()
+    }
+
+    /// Those that are shown inside the text, or those that are not.
+    pub fn files_inline(&self, is_inline: bool, form: &'static FileForm) -> Vec<File<'_>> {
+        let files = self.attachments.iter().filter(|file| file.is_inline == is_inline);
+        files.map(|file| File::new(file, form)).collect()
     }
 
     /// Everybody who receives: To, Cc, Bcc.

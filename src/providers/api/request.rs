@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::lean::Lean;
 use crate::failure::{Failure, Kind};
 
 /// One HTTP request. There is no `Debug`: its header fields hold credentials.
@@ -42,12 +43,12 @@ pub(in crate::providers) fn segment<'a>(key: &str, value: &'a str) -> Result<&'a
 }
 
 impl Request {
-    /// A POST to `path` of `body` in JSON.
+    /// A POST to `path` of `body` in JSON, without what is empty in it.
     ///
     /// # Errors
     /// `Software`: `body` cannot be JSON.
     pub fn json(path: impl Into<String>, body: &impl Serialize) -> Result<Self, Failure> {
-        let body = serde_json::to_vec(body)
+        let body = serde_json::to_vec(&Lean(body))
             .map_err(|error| Failure::new(Kind::Software, "request", format!("cannot be made: {error}")))?;
         Ok(Self::post(path, "application/json", vec![Piece::Octets(body)]))
     }

@@ -20,7 +20,6 @@ pub struct Person {
 #[derive(Serialize)]
 pub struct Mailbox<'a> {
     email: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
 }
 
