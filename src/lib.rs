@@ -16,7 +16,7 @@
 //! | nouns | `outcome`, `rule`, `failure`, `envelope`, `attempt`, `exit`, `caller`, `modes`, `secret`, `message` | values that decide nothing |
 //! | facts | `providers`, `config` | what is known of providers, and what was configured |
 //! | reach | `wire`, `smtp`, `http`, `oauth` | the only code that opens connections |
-//! | course | `plan`, `hint`, `submit`, `journal` | what is decided, done and told |
+//! | course | `plan`, `hint`, `submit`, `journal`, `conclude` | what is decided, done and told |
 //! | door | `cli`, `door`, `tools`, `program` | command lines; the only code that prints or exits; a file per subcommand |
 //!
 //! A new case is a file of data in `tests/NAME/`; what its keys mean stands at the top of `tests/suite/NAME.rs`.
@@ -26,6 +26,7 @@ pub mod attempt;
 pub mod caller;
 pub mod charset;
 pub mod cli;
+pub mod conclude;
 pub mod config;
 pub mod deadline;
 pub mod door;

@@ -5,14 +5,17 @@
 //! failure. Descriptors 0 to 2 that the caller left closed are `/dev/null`, and SIGPIPE is ignored;
 //! std sees to both before `main`.
 
-pub mod report;
-pub(crate) mod run;
 pub mod signals;
 
 use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::attempt::HandOver;
+use crate::caller::Caller;
+use crate::cli::invocation::{Errand, Invocation};
+use crate::conclude::report::Report;
+use crate::conclude::{Dossier, Words};
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::message::{self, StandardInput};
@@ -43,6 +46,29 @@ pub fn report(failure: &Failure) {
     if let Some(hint) = &failure.hint {
         suggest(hint);
     }
+}
+
+/// Writes what is said about one message, and its next step, to standard error.
+pub fn tell(report: &Report) {
+    for line in &report.lines {
+        complain(line);
+    }
+    if let Some(hint) = &report.hint {
+        suggest(hint);
+    }
+}
+
+/// The dossier of a message that `caller` sends with the command line `invocation`; from now on signals are answered.
+pub fn open(invocation: &Invocation, caller: &Caller, hand_over: &Arc<HandOver>) -> Dossier {
+    let mut words = Words { argv: &invocation.argv, ignored: invocation.ignored.clone(), tag: None };
+    if let Errand::Sendmail(said) = &invocation.errand {
+        words.ignored.extend_from_slice(&said.ignored);
+        words.tag.clone_from(&said.tag);
+    }
+    let dossier = Dossier::open(caller, words, tell);
+    let watched = dossier.clone();
+    signals::watch(Arc::clone(hand_over), move |failure| watched.fail(failure));
+    dossier
 }
 
 /// Reads standard input to its end, so that the caller's write does not meet a closed pipe and its

@@ -1,7 +1,6 @@
 //! `-bs`: SMTP on standard input and output. Everything the caller says goes to the state machine, what
 //! that asks for to a [`Transaction`], and the replies back.
 
-use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
@@ -15,20 +14,17 @@ use crate::attempt::{HandOver, Sink};
 use crate::caller::Caller;
 use crate::cli::dialect::Sendmail;
 use crate::cli::invocation::Invocation;
+use crate::conclude::Dossier;
 use crate::config::relay::Relay;
 use crate::config::site::Site;
-use crate::config::{Config, Search};
 use crate::deadline::Deadline;
-use crate::door::run::Run;
+use crate::door;
 use crate::envelope::ReversePath;
 use crate::exit;
 use crate::failure::{Failure, Kind};
-use crate::host;
 use crate::message::{Header, Message};
 use crate::outcome::Stage;
-use crate::plan;
-use crate::plan::route;
-use crate::plan::{Choice, Wishes};
+use crate::plan::{Course, Wishes};
 use crate::smtp::server::{Answer, Content, Mail, Rcpt, Request, Server};
 use crate::submit::Manner;
 use crate::submit::stepwise::{self, Name, Transaction, Upstream};
@@ -44,38 +40,28 @@ const A_WHILE: Duration = Duration::from_secs(3600);
 pub(crate) fn serve(invocation: &Invocation, said: &Sendmail) -> u8 {
     let caller = Caller::current();
     let hand_over = Arc::default();
-    let run = Run::new(invocation, &caller, &hand_over);
-    let host_name = host::name();
+    let dossier = door::open(invocation, &caller, &hand_over);
+    let course = Course::begin(&caller, &invocation.choice);
     let show = said.verbose;
     let begin = |relay: &Relay| {
-        run.set_relay(relay);
+        dossier.set_relay(relay);
         show.then(show_on_stderr)
     };
-    let house = House {
-        choice: &invocation.choice,
-        said,
-        caller: &caller,
-        host_name: &host_name,
-        search: Search::new(invocation.choice.config.clone()),
-        config: OnceCell::new(),
-        hand_over: &hand_over,
-        run: &run,
-        begin: &begin,
-    };
+    let house = House { course: &course, said, hand_over: &hand_over, dossier: &dossier, begin: &begin };
     let (input, output) = match (io::stdin().as_fd().try_clone_to_owned(), io::stdout().as_fd().try_clone_to_owned()) {
         (Ok(input), Ok(output)) => (File::from(input), File::from(output)),
-        (Err(error), _) | (_, Err(error)) => return run.fail(&unreadable(&error)),
+        (Err(error), _) | (_, Err(error)) => return dossier.fail(&unreadable(&error)),
     };
-    run.rest();
+    dossier.rest();
     let upstream = Upstream::default();
-    let ear = Ear { server: Server::new(host::ehlo_argument(&host_name)), input, output, gone: false };
+    let ear = Ear { server: Server::new(course.ehlo_argument()), input, output, gone: false };
     let mut desk = Desk { house: &house, ear, upstream, transaction: None, status: exit::OK };
     desk.serve();
     if desk.ear.server.heard_no_smtp() {
-        run.begin();
+        dossier.begin();
         // For where the record goes; what is wrong with it matters less now.
-        if let Ok(config) = house.config() {
-            run.set_config(config);
+        if let Ok(config) = course.config() {
+            dossier.set_config(config);
         }
         let failure = Failure::new(Kind::Usage, "standard input", "holds no SMTP command, so nothing was sent");
         desk.refuse(&failure.hint("-bs is for programs that speak SMTP; PHP's mail() and cron want -t -i"));
@@ -88,28 +74,15 @@ pub(crate) fn serve(invocation: &Invocation, said: &Sendmail) -> u8 {
 
 /// What stays the same from one message to the next.
 struct House<'a> {
-    choice: &'a Choice,
+    course: &'a Course<'a>,
     said: &'a Sendmail,
-    caller: &'a Caller,
-    host_name: &'a str,
-    search: Search<'static>,
-    /// Read at the first MAIL, and again until it can be read.
-    config: OnceCell<Config>,
     hand_over: &'a Arc<HandOver>,
-    run: &'a Run,
+    dossier: &'a Dossier,
     /// Hears of each try at a relay.
     begin: &'a dyn Fn(&Relay) -> Option<Sink>,
 }
 
 impl House<'_> {
-    fn config(&self) -> Result<&Config, Failure> {
-        if let Some(config) = self.config.get() {
-            return Ok(config);
-        }
-        let config = self.search.load(self.caller)?;
-        Ok(self.config.get_or_init(|| config))
-    }
-
     /// What the command line says for every message.
     fn wishes(&self) -> Wishes {
         Wishes { keep_fields: true, ..self.said.wishes.clone() }
@@ -138,7 +111,7 @@ impl Desk<'_> {
         loop {
             let request = self.ear.server.next_request();
             if let Some(refusal) = self.ear.server.take_refusal() {
-                self.status = exit::of_kind(&Kind::Refused(refusal), self.house.run.scheme());
+                self.status = exit::of_kind(&Kind::Refused(refusal), self.house.dossier.scheme());
             }
             match request {
                 Request::Read => {
@@ -147,7 +120,7 @@ impl Desk<'_> {
                     }
                 }
                 Request::Mail(mail) => {
-                    self.house.run.begin();
+                    self.house.dossier.begin();
                     let answer = self.mail(mail);
                     self.ear.server.answer(&answer);
                 }
@@ -185,25 +158,24 @@ impl Desk<'_> {
 
     fn mail(&mut self, mail: Mail) -> Answer {
         let house = self.house;
-        let begun = house.config().and_then(|config| {
-            house.run.set_config(config);
+        let begun = house.course.config().and_then(|config| {
+            house.dossier.set_config(config);
             let said = mail.reverse_path.as_ref();
             let wishes = Wishes {
                 reverse_path: Some(said.map_or(ReversePath::Null, |spec| ReversePath::Typed(spec.to_string()))),
                 ..house.wishes()
             };
-            let wanted = house.search.wanted_site(house.choice.site.as_deref());
-            let site = plan::choose_site(config, house.caller, wanted.as_deref(), &wishes, &Header::empty())?.site;
-            house.run.set_site(config, site);
-            let (reverse_path, repairs) = plan::reverse_path(site, house.caller, house.host_name, said)?;
+            let site = house.course.site(&wishes, &Header::empty())?.site;
+            house.dossier.set_site(config, site);
+            let (reverse_path, repairs) = house.course.reverse_path(site, said)?;
             let manner = Manner {
-                route: route::choose(site, house.choice.relay.as_deref())?.into(),
+                route: house.course.route(site)?.into(),
                 terms: site.terms,
-                host_name: host::ehlo_argument(house.host_name),
+                host_name: house.course.ehlo_argument(),
                 begin: house.begin,
                 hand_over: house.hand_over,
             };
-            house.run.warn(&repairs);
+            house.dossier.warn(&repairs);
             Ok((site, manner, reverse_path))
         });
         let (site, manner, reverse_path) = match begun {
@@ -225,7 +197,7 @@ impl Desk<'_> {
         let mut names = Vec::with_capacity(all.len());
         let mut failures = Vec::with_capacity(all.len());
         for rcpt in all {
-            let addresses = plan::forward_paths(site, self.house.host_name, &rcpt.forward_path);
+            let addresses = self.house.course.forward_paths(site, &rcpt.forward_path);
             failures.push(addresses.map(|addresses| names.push(Name { rcpt, addresses })).err());
         }
         let mut replies = transaction.rcpt(&names, &mut self.upstream).into_iter();
@@ -248,7 +220,7 @@ impl Desk<'_> {
         if self.ear.gone {
             let why = "the caller closed it before the lone dot, nothing was sent";
             if let Some(UnderWay { transaction, .. }) = self.transaction.take() {
-                self.house.run.set_envelope(&transaction.envelope());
+                self.house.dossier.set_envelope(&transaction.envelope());
             }
             self.refuse(&Failure::new(Kind::NoInput, "standard input", why));
             return None;
@@ -256,12 +228,12 @@ impl Desk<'_> {
         let UnderWay { site, transaction, .. } = self.transaction.take()?;
         let house = self.house;
         let mut envelope = transaction.envelope();
-        house.run.set_envelope(&envelope);
+        house.dossier.set_envelope(&envelope);
         let fitted = message.and_then(|mut message| {
-            house.run.set_message(&message);
-            let result = plan::fit(site, house.caller, house.host_name, &house.wishes(), &mut envelope, &mut message);
-            house.run.set_message(&message);
-            house.run.warn(&result?);
+            house.dossier.set_message(&message);
+            let result = house.course.fit(site, &house.wishes(), &mut envelope, &mut message);
+            house.dossier.set_message(&message);
+            house.dossier.warn(&result?);
             Ok(message)
         });
         Some(match fitted {
@@ -279,7 +251,7 @@ impl Desk<'_> {
     /// The transaction under way is over without a message.
     fn end_transaction(&mut self) {
         let Some(UnderWay { transaction, refusal, .. }) = self.transaction.take() else { return };
-        self.house.run.set_envelope(&transaction.envelope());
+        self.house.dossier.set_envelope(&transaction.envelope());
         match (transaction.abandon(&mut self.upstream), refusal) {
             (Some(end), _) => {
                 self.conclude(&end);
@@ -293,15 +265,15 @@ impl Desk<'_> {
 
     /// Ends the message under way with what the relays said.
     fn conclude(&mut self, end: &stepwise::End) -> Answer {
-        self.house.run.set_envelope(&end.envelope);
-        let status = self.house.run.finish(&end.submission, &end.envelope);
+        self.house.dossier.set_envelope(&end.envelope);
+        let status = self.house.dossier.finish(&end.submission, &end.envelope);
         self.finished(status);
         end.answer.clone()
     }
 
     /// Ends the message under way with a failure of ours.
     fn refuse(&mut self, failure: &Failure) -> Answer {
-        let status = self.house.run.fail(failure);
+        let status = self.house.dossier.fail(failure);
         self.finished(status);
         failure.into()
     }
@@ -312,7 +284,7 @@ impl Desk<'_> {
             self.status = status;
         }
         self.house.hand_over.again();
-        self.house.run.rest();
+        self.house.dossier.rest();
     }
 }
 

@@ -7,18 +7,17 @@ use crate::caller::Caller;
 use crate::cli::dialect::Sendmail;
 use crate::config::relay::{Grant, OAuth, Protocol, Relay, TlsMode, Username};
 use crate::config::site::Site;
-use crate::config::{Config, Search, is_named_for};
+use crate::config::{Config, is_named_for};
 use crate::deadline::seconds;
 use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
+use crate::modes;
 use crate::oauth::store::Store;
-use crate::plan::route;
-use crate::plan::{self, Choice, Plan};
+use crate::plan::{Choice, Course, Plan};
 use crate::secret::Source;
 use crate::tools::send;
-use crate::{host, modes};
 
 /// Prints every decision about the message `of` would send, on standard input or none, and returns 0, or
 /// the status the message would have been refused with. `wanted` holds our own options.
@@ -36,18 +35,16 @@ pub fn run(wanted: &Choice, of: &Sendmail, caller: &Caller) -> u8 {
 
 fn walk(wanted: &Choice, of: &Sendmail, caller: &Caller, scheme: &mut Scheme, page: &mut Page) -> Result<(), Failure> {
     page.row("caller", &caller_line(caller));
-    let search = Search::new(wanted.config.clone());
-    let config = search.load(caller)?;
-    source_rows(&config, caller, page);
+    let course = Course::begin(caller, wanted);
+    let config = course.config()?;
+    source_rows(config, caller, page);
     let mut message = message()?;
-    let wishes = &of.wishes;
-    let name = search.wanted_site(wanted.site.as_deref());
-    let selection = plan::choose_site(&config, caller, name.as_deref(), wishes, message.header())?;
+    let selection = course.site(&of.wishes, message.header())?;
     let site = selection.site;
     *scheme = site.exit_status;
     page.row("site", &format!("{}: {}", site.name, selection.why));
-    let relays = route::choose(site, wanted.relay.as_deref());
-    let plan = plan::make(site, caller, &host::name(), wishes, wanted.relay.as_deref(), &mut message);
+    let relays = course.route(site);
+    let plan = course.plan(site, &of.wishes, &mut message);
     if let Ok(plan) = &plan {
         plan_rows(plan, &message, page);
     }

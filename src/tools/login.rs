@@ -16,7 +16,6 @@ use crate::attempt::Attempt;
 use crate::caller::Caller;
 use crate::cli::Login;
 use crate::config::relay::{OAuth, Relay};
-use crate::config::{Config, Search};
 use crate::deadline::Deadline;
 use crate::door;
 use crate::door::signals;
@@ -30,7 +29,7 @@ use crate::oauth::endpoint::Client;
 use crate::oauth::login::{self, Flow};
 use crate::oauth::loopback::Loopback;
 use crate::oauth::store::{Granted, Store, Tokens};
-use crate::plan::Choice;
+use crate::plan::{Choice, Course};
 use crate::wire::wait;
 
 /// How long a person may take with the browser.
@@ -72,13 +71,9 @@ fn say(text: &str) -> Result<(), Failure> {
     door::say(text).map_err(|error| Failure::new(Kind::Io, "standard output", error.to_string()))
 }
 
-/// The relays that `caller` may use.
-fn candidates(chosen: &Choice, caller: &Caller) -> Result<(Config, Vec<Candidate>), Failure> {
-    let search = Search::new(chosen.config.clone());
-    let config = search.load(caller)?;
-    let site = search.wanted_site(chosen.site.as_deref());
-    let candidates = choice::candidates(&config, caller, site.as_deref())?;
-    Ok((config, candidates))
+/// The relays that the caller may use.
+fn candidates(course: &Course<'_>) -> Result<Vec<Candidate>, Failure> {
+    choice::candidates(course.config()?, course.caller(), course.wanted_site().as_deref())
 }
 
 /// The relay that was named.
@@ -87,11 +82,12 @@ fn named<'i>(chosen: &'i Choice, login: &'i Login) -> Option<&'i str> {
 }
 
 fn log_in(chosen: &Choice, login: &Login, caller: &Caller) -> Result<(), Failure> {
-    let (config, candidates) = candidates(chosen, caller)?;
+    let course = Course::begin(caller, chosen);
+    let candidates = candidates(&course)?;
     let (candidate, oauth) = choice::choose(&candidates, named(chosen, login))?;
     let relay = &*candidate.relay;
     let store = Store::of(oauth, caller)?;
-    let mut warnings = config.warnings;
+    let mut warnings = course.config()?.warnings.clone();
     let mut attempt = Attempt::new(Deadline::after(ANSWER));
     let tokens = if oauth.needs_person() {
         let client = Client::of(relay, oauth, &mut attempt)?;

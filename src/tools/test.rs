@@ -11,13 +11,12 @@ use crate::caller::Caller;
 use crate::cli::Test;
 use crate::cli::invocation::Invocation;
 use crate::door;
-use crate::door::run::Run;
 use crate::envelope::ReversePath;
 use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::message::Message;
-use crate::plan::Wishes;
+use crate::plan::{Course, Wishes};
 use crate::tools::send;
 use crate::tools::status;
 
@@ -25,14 +24,16 @@ use crate::tools::status;
 /// returns that status.
 pub fn run(invocation: &Invocation, test: &Test, caller: &Caller) -> u8 {
     let hand_over = Arc::default();
-    let run = Run::new(invocation, caller, &hand_over);
+    let dossier = door::open(invocation, caller, &hand_over);
     let reverse_path = test.from.clone().map(ReversePath::Typed);
     let wishes = Wishes { from_header: true, reverse_path, ..Wishes::default() };
     let show = (!host::is_privileged()).then_some(show_on_stdout as fn() -> Sink);
-    let message = compose(test, &run.id())
+    let message = compose(test, &dossier.id())
         .and_then(|octets| Message::read(&mut octets.as_slice(), false))
-        .and_then(|message| send::submit(&invocation.choice, &wishes, caller, &run, &hand_over, message, show));
-    let status = message.unwrap_or_else(|failure| run.fail(&failure));
+        .and_then(|message| {
+            send::submit(&Course::begin(caller, &invocation.choice), &wishes, &dossier, &hand_over, message, show)
+        });
+    let status = message.unwrap_or_else(|failure| dossier.fail(&failure));
     let meaning = status::explain(&status.to_string()).unwrap_or_default();
     let _ = door::say(&meaning);
     // After a refusal its own next step is the one to take.

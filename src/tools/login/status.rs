@@ -12,7 +12,7 @@ use crate::host;
 use crate::modes;
 use crate::oauth::refusal::login_command;
 use crate::oauth::store::{Store, Tokens};
-use crate::plan::Choice;
+use crate::plan::{Choice, Course};
 use crate::reply::printable;
 
 /// Prints the table.
@@ -20,7 +20,7 @@ use crate::reply::printable;
 /// # Errors
 /// `Configuration`: a relay needs somebody's help before it can send; otherwise as finding the relays.
 pub(super) fn show(chosen: &Choice, login: &Login, caller: &Caller) -> Result<(), Failure> {
-    let (_, candidates) = candidates(chosen, caller)?;
+    let candidates = candidates(&Course::begin(caller, chosen))?;
     let one = match named(chosen, login) {
         Some(name) => Some(choice::choose(&candidates, Some(name))?.0),
         None => None,

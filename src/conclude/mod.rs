@@ -1,17 +1,15 @@
-//! One run of the program as its log record and its exit status see it.
+//! The end of every message: log record, what is said, exit status. One value gathers what is known until then.
+
+pub mod report;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::report::{self, Report};
-use super::signals;
-use crate::attempt::HandOver;
+use self::report::Report;
 use crate::caller::{self, Caller};
-use crate::cli::invocation::{Errand, Invocation};
 use crate::config::relay::Relay;
 use crate::config::site::Site;
 use crate::config::{Config, LogTarget};
-use crate::door;
 use crate::envelope::Envelope;
 use crate::exit::{self, Scheme};
 use crate::failure::Failure;
@@ -20,9 +18,19 @@ use crate::message::Message;
 use crate::plan::Plan;
 use crate::submit::Submission;
 
-/// What is known so far. Shared with the signal watcher, so never locked while anything is waited for.
+/// What is known of a message so far. Shared with the signal watcher, so never locked while anything is waited for.
 #[derive(Clone)]
-pub(crate) struct Run(Arc<Mutex<State>>);
+pub struct Dossier(Arc<Mutex<State>>);
+
+/// What the command line has for the record.
+pub struct Words<'a> {
+    /// The command line, printable and bounded.
+    pub argv: &'a [String],
+    /// Options that had no effect.
+    pub ignored: Vec<String>,
+    /// `-L`.
+    pub tag: Option<String>,
+}
 
 struct State {
     started: Instant,
@@ -31,26 +39,21 @@ struct State {
     scheme: Scheme,
     /// No message is under way, so there is nothing to record.
     idle: bool,
+    tell: fn(&Report),
 }
 
-impl Run {
-    /// A run of `invocation` by `caller`; from now on signals are answered.
-    pub(crate) fn new(invocation: &Invocation, caller: &Caller, hand_over: &Arc<HandOver>) -> Self {
+impl Dossier {
+    /// Nothing but the caller and its words; `tell` is how the user hears of the end.
+    pub fn open(caller: &Caller, words: Words<'_>, tell: fn(&Report)) -> Self {
         let mut record = Record::new(caller.uid);
         record.user.clone_from(&caller.user);
         record.cwd = caller.cwd.as_ref().map(|cwd| cwd.display().to_string());
         record.parent = caller::parent();
-        record.argv.clone_from(&invocation.argv);
-        record.ignored.clone_from(&invocation.ignored);
-        if let Errand::Sendmail(said) = &invocation.errand {
-            record.ignored.extend_from_slice(&said.ignored);
-            record.tag.clone_from(&said.tag);
-        }
-        let state = State { started: Instant::now(), record, targets: Vec::new(), scheme: Scheme::Reply, idle: false };
-        let run = Self(Arc::new(Mutex::new(state)));
-        let watched = run.clone();
-        signals::watch(Arc::clone(hand_over), move |failure| watched.fail(failure));
-        run
+        record.argv = words.argv.to_vec();
+        record.ignored = words.ignored;
+        record.tag = words.tag;
+        let (started, scheme) = (Instant::now(), Scheme::Reply);
+        Self(Arc::new(Mutex::new(State { started, record, targets: Vec::new(), scheme, idle: false, tell })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -58,17 +61,17 @@ impl Run {
     }
 
     /// The identifier of the record.
-    pub(crate) fn id(&self) -> String {
+    pub fn id(&self) -> String {
         self.state().record.id.clone()
     }
 
-    /// No message is under way until [`Run::begin`].
-    pub(crate) fn rest(&self) {
+    /// No message is under way until [`Dossier::begin`].
+    pub fn rest(&self) {
         self.state().idle = true;
     }
 
     /// One more message of the same caller begins, with a record of its own.
-    pub(crate) fn begin(&self) {
+    pub fn begin(&self) {
         let mut state = self.state();
         state.started = Instant::now();
         state.record = state.record.another();
@@ -76,24 +79,24 @@ impl Run {
     }
 
     /// The numbers the site's caller knows.
-    pub(crate) fn scheme(&self) -> Scheme {
+    pub fn scheme(&self) -> Scheme {
         self.state().scheme
     }
 
     /// Something the record should name.
-    pub(crate) fn warn(&self, warnings: &[String]) {
+    pub fn warn(&self, warnings: &[String]) {
         self.state().record.warnings.extend_from_slice(warnings);
     }
 
     /// The configuration is known.
-    pub(crate) fn set_config(&self, config: &Config) {
+    pub fn set_config(&self, config: &Config) {
         let mut state = self.state();
         state.targets = config.log(None).to_vec();
         state.record.warnings.extend_from_slice(&config.warnings);
     }
 
     /// The site is known.
-    pub(crate) fn set_site(&self, config: &Config, site: &Site) {
+    pub fn set_site(&self, config: &Config, site: &Site) {
         let mut state = self.state();
         state.targets = config.log(Some(site)).to_vec();
         state.scheme = site.exit_status;
@@ -101,7 +104,7 @@ impl Run {
     }
 
     /// The message has been read.
-    pub(crate) fn set_message(&self, message: &Message) {
+    pub fn set_message(&self, message: &Message) {
         let mut state = self.state();
         let text = |name| message.header().first(name).map(|field| field.text().into_owned());
         state.record.size = Some(message.size());
@@ -111,41 +114,41 @@ impl Run {
     }
 
     /// Everything is decided.
-    pub(crate) fn set_plan(&self, plan: &Plan) {
+    pub fn set_plan(&self, plan: &Plan) {
         self.set_envelope(&plan.envelope);
         self.warn(&plan.warnings);
     }
 
     /// The envelope is known.
-    pub(crate) fn set_envelope(&self, envelope: &Envelope) {
+    pub fn set_envelope(&self, envelope: &Envelope) {
         let mut state = self.state();
         state.record.from = Some(envelope.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default());
         state.record.set_recipients(envelope.forward_paths.iter());
     }
 
     /// A relay is about to be tried.
-    pub(crate) fn set_relay(&self, relay: &Relay) {
+    pub fn set_relay(&self, relay: &Relay) {
         self.state().record.set_relay(relay);
     }
 
-    /// Ends the run without a relay having been spoken to: stderr line, log record, exit status.
+    /// Ends the message without a relay having been spoken to: what is said, log record, exit status.
     /// Where no message is under way, there is nothing to tell but the status.
-    pub(crate) fn fail(&self, failure: &Failure) -> u8 {
-        let (site, idle) = {
+    pub fn fail(&self, failure: &Failure) -> u8 {
+        let (site, tell) = {
             let state = self.state();
-            (state.record.site.clone(), state.idle)
+            (state.record.site.clone(), (!state.idle).then_some(state.tell))
         };
-        if !idle {
-            say(&report::of_failure(failure, None, site.as_deref()));
+        if let Some(tell) = tell {
+            tell(&report::of_failure(failure, None, site.as_deref()));
         }
         self.close(failure)
     }
 
-    /// Ends the run with what the relays said.
-    pub(crate) fn finish(&self, submission: &Submission, envelope: &Envelope) -> u8 {
+    /// Ends the message with what the relays said.
+    pub fn finish(&self, submission: &Submission, envelope: &Envelope) -> u8 {
         let mut state = self.state();
         let site = state.record.site.clone().unwrap_or_default();
-        say(&report::of_submission(submission, envelope, &site));
+        (state.tell)(&report::of_submission(submission, envelope, &site));
         state.record.set_submission(submission);
         let status = exit::status(&submission.decisive().result, state.scheme);
         state.close(status)
@@ -166,18 +169,10 @@ impl State {
             return status;
         }
         self.record.finish(status, self.started.elapsed());
-        for failure in journal::write(&self.record, &self.targets).err().unwrap_or_default() {
-            door::complain(&failure.to_string());
+        let failed = journal::write(&self.record, &self.targets).err().unwrap_or_default();
+        if !failed.is_empty() {
+            (self.tell)(&Report { lines: failed.iter().map(ToString::to_string).collect(), hint: None });
         }
         status
-    }
-}
-
-fn say(report: &Report) {
-    for line in &report.lines {
-        door::complain(line);
-    }
-    if let Some(hint) = &report.hint {
-        door::suggest(hint);
     }
 }

@@ -1,0 +1,160 @@
+//! The one beginning of everything that is asked about a message: who calls, what is configured, what was chosen.
+
+use std::cell::OnceCell;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::alias::{Names, checked};
+use super::envelope::{self, Origin, Wishes};
+use super::site::{self, Selection};
+use super::{Choice, Plan, fit, route, sender};
+use crate::address::{AddrSpec, Address, parse_address};
+use crate::caller::Caller;
+use crate::config::relay::Relay;
+use crate::config::site::Site;
+use crate::config::{Config, Search};
+use crate::envelope::{Envelope, ReversePath};
+use crate::failure::Failure;
+use crate::host;
+use crate::message::header::first_address;
+use crate::message::{Header, Message};
+
+/// The host's alias file.
+const ALIAS_FILE: &str = "/etc/aliases";
+
+/// What a message's course is decided by: the caller, what it chose, and the configuration that applies to it.
+pub struct Course<'a> {
+    caller: &'a Caller,
+    choice: &'a Choice,
+    search: Search<'static>,
+    /// Read when it is first asked for, and again until it can be read.
+    config: OnceCell<Config>,
+    host_name: String,
+    /// The caller's user name, or uid where it has none.
+    user: String,
+}
+
+impl<'a> Course<'a> {
+    /// The course of what `caller` sends. Nothing is read yet.
+    pub fn begin(caller: &'a Caller, choice: &'a Choice) -> Self {
+        let user = caller.user.clone().unwrap_or_else(|| caller.uid.to_string());
+        let search = Search::new(choice.config.clone());
+        Self { caller, choice, search, config: OnceCell::new(), host_name: host::name(), user }
+    }
+
+    /// Who calls.
+    pub fn caller(&self) -> &'a Caller {
+        self.caller
+    }
+
+    /// The argument of EHLO where a relay names none.
+    pub fn ehlo_argument(&self) -> &str {
+        host::ehlo_argument(&self.host_name)
+    }
+
+    /// The configuration that applies to this caller.
+    ///
+    /// # Errors
+    /// As [`Search::load`].
+    pub fn config(&self) -> Result<&Config, Failure> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
+        }
+        let config = self.search.load(self.caller)?;
+        Ok(self.config.get_or_init(|| config))
+    }
+
+    /// The site that was asked for: `--site`, else `MAILCHUTE_SITE`.
+    pub fn wanted_site(&self) -> Option<String> {
+        self.search.wanted_site(self.choice.site.as_deref())
+    }
+
+    /// The site that speaks: the one that was asked for, else the one that fits caller, directory and sender.
+    ///
+    /// # Errors
+    /// `NoPermission`: no site is this caller's. `Configuration`: as [`Course::config`].
+    pub fn site(&self, wishes: &Wishes, header: &Header) -> Result<Selection<'_>, Failure> {
+        let typed = match &wishes.reverse_path {
+            Some(ReversePath::Typed(path)) => parse_address(path).ok().and_then(|spec| spec.address().ok()),
+            _ => None,
+        };
+        let senders: Vec<Address> = typed.into_iter().chain(header.all("From").filter_map(first_address)).collect();
+        let senders: Vec<&Address> = senders.iter().collect();
+        site::select(self.config()?, self.caller, self.wanted_site().as_deref(), &senders)
+    }
+
+    /// Chooses the envelope, makes `message` fit and finds the route.
+    ///
+    /// # Errors
+    /// Our refusal where the site is disabled or may not write as this sender, `Usage` without a recipient,
+    /// `Data` for an address that is none, `Configuration` for a relay that the site has not.
+    pub fn plan(&self, site: &Site, wishes: &Wishes, message: &mut Message) -> Result<Plan, Failure> {
+        site.check_enabled()?;
+        let origin = self.origin(site);
+        let (mut envelope, notes) = envelope::choose(wishes, message.header(), &origin)?;
+        let warnings = fit::make_fit(message, &mut envelope, wishes, &origin, host::now)?;
+        let route = self.route(site)?;
+        Ok(Plan { envelope, notes, route, warnings })
+    }
+
+    /// The relays to try, in order.
+    ///
+    /// # Errors
+    /// `Configuration`: the one that was asked for is not the site's.
+    pub fn route(&self, site: &Site) -> Result<Vec<Arc<Relay>>, Failure> {
+        route::choose(site, self.choice.relay.as_deref())
+    }
+
+    /// The reverse-path of a message that is still to come: what the caller said, held to the site's senders;
+    /// a bare name becomes the site's own address. The strings tell what was changed.
+    ///
+    /// # Errors
+    /// Our refusal where the site is disabled or may not write so, `Data` for an address that is none.
+    pub fn reverse_path(
+        &self,
+        site: &Site,
+        said: Option<&AddrSpec>,
+    ) -> Result<(Option<Address>, Vec<String>), Failure> {
+        site.check_enabled()?;
+        let origin = self.origin(site);
+        let path = match said {
+            None => None,
+            Some(spec) if spec.domain.is_some() => Some(checked(spec)?),
+            Some(_) => Some(origin.own_address()?.0),
+        };
+        let mut repairs = Vec::new();
+        let path = sender::apply_to_path(path, &origin, &mut repairs)?;
+        Ok((path, repairs))
+    }
+
+    /// The addresses that `said`, a forward-path, stands for.
+    ///
+    /// # Errors
+    /// `Data`: a local name that leads nowhere.
+    pub fn forward_paths(&self, site: &Site, said: &AddrSpec) -> Result<Vec<Address>, Failure> {
+        self.names(site).expand(said, &mut Vec::new())
+    }
+
+    /// Makes a message fit whose envelope is settled already. What goes out as it is though it may not arrive
+    /// so is returned.
+    ///
+    /// # Errors
+    /// As [`Course::plan`].
+    pub fn fit(
+        &self,
+        site: &Site,
+        wishes: &Wishes,
+        envelope: &mut Envelope,
+        message: &mut Message,
+    ) -> Result<Vec<String>, Failure> {
+        fit::make_fit(message, envelope, wishes, &self.origin(site), host::now)
+    }
+
+    fn names<'s>(&'s self, site: &'s Site) -> Names<'s> {
+        Names { site, host_name: &self.host_name, alias_file: Path::new(ALIAS_FILE) }
+    }
+
+    fn origin<'s>(&'s self, site: &'s Site) -> Origin<'s> {
+        Origin { names: self.names(site), user: &self.user }
+    }
+}
