@@ -1,8 +1,10 @@
 //! A header section in ASCII: which fields need it, and by which rules each is encoded.
 
+use super::grammar::{self, Grammar};
 use super::mailboxes::{Unsayable, encode_list};
 use super::parameters::{self, ContentType};
 use super::words::{self, Charset, Place};
+use crate::charset::{self, windows_1252};
 use crate::failure::{Failure, Kind};
 use crate::message::header::{Edit, Field, Header};
 use crate::message::note;
@@ -38,7 +40,10 @@ const ADDRESSES: [&str; 16] = [
 /// UTF-8 either.
 pub(super) fn is_raw(field: &Field<'_>, utf8: bool) -> bool {
     let octets = field.octets();
-    let may_stay = octets.is_ascii() || (utf8 && std::str::from_utf8(&octets).is_ok());
+    let may_stay = octets.is_ascii()
+        || (utf8
+            && std::str::from_utf8(&octets).is_ok()
+            && (is_address(field) || !Grammar::of(&field.name()).is_ascii()));
     !may_stay
 }
 
@@ -49,7 +54,13 @@ pub(super) fn is_signed(header: &Header) -> bool {
 
 /// The Content-Type of `header`; empty where there is none.
 pub(super) fn content_type(header: &Header) -> ContentType {
-    header.first("Content-Type").map(|field| ContentType::read(&field.octets())).unwrap_or_default()
+    let Some(field) = header.first("Content-Type") else { return ContentType::default() };
+    let octets = field.octets();
+    match std::str::from_utf8(&octets) {
+        Ok(text) if !octets.is_ascii() => ContentType::read(grammar::with_plain_spaces(text, true).as_bytes()),
+        Ok(_) => ContentType::read(&octets),
+        Err(_) => ContentType::read(grammar::with_plain_spaces(&windows_1252(&octets), true).as_bytes()),
+    }
 }
 
 /// Whether an address field holds a local part outside ASCII, so that the message needs SMTPUTF8.
@@ -102,13 +113,20 @@ fn encoded(field: &Field<'_>, declared: Option<&str>, utf8: bool) -> Result<Opti
     let charset = Charset::of(&octets, declared);
     let name = field.name();
     let taken = name.len() + 2;
-    let has_parameters = field.is("Content-Type") || field.is("Content-Disposition");
-    if has_parameters && let Some(value) = parameters::encode(&octets, &charset) {
-        return Ok(Some((value, format!("{name} encoded (RFC 2231, {})", charset.name()))));
-    }
-    let value = match is_address(field) {
-        true => encode_list(&octets, &charset, utf8, taken)?,
-        false => words::encode(&octets, &charset, Place::Text, taken),
+    let grammar = if is_address(field) { Grammar::Addresses } else { Grammar::of(&name) };
+    let value = match grammar {
+        Grammar::Addresses => encode_list(&octets, &charset, utf8, taken)?,
+        Grammar::Text => words::encode(&octets, &charset, Place::Text, taken),
+        grammar => {
+            let text = charset::decode(&octets, Some(charset.name())).unwrap_or_default().text;
+            if grammar == Grammar::Parameters
+                && let Some((value, rule)) = with_parameters(&octets, &text, &charset)
+            {
+                return Ok(Some((value, format!("{name} encoded ({rule})"))));
+            }
+            let (value, rules) = grammar::encode(&text, grammar, taken);
+            return Ok(Some((value, format!("{name} encoded ({rules})"))));
+        }
     };
     let words = |text: &[u8]| memchr::memmem::find_iter(text, b"=?").count();
     let rule = match words(value.as_bytes()) > words(&octets) {
@@ -117,6 +135,21 @@ fn encoded(field: &Field<'_>, declared: Option<&str>, utf8: bool) -> Result<Opti
         false => "A-labels".to_owned(),
     };
     Ok(Some((value, format!("{name} encoded ({rule})"))))
+}
+
+/// The value of a field with parameters in ASCII, and by what rule; `text` is what `octets` say. `None` where more than
+/// values of parameters is outside ASCII.
+fn with_parameters(octets: &[u8], text: &str, charset: &Charset) -> Option<(String, String)> {
+    let plain = grammar::with_plain_spaces(text, true);
+    if plain == text {
+        let value = parameters::encode(octets, charset)?;
+        return Some((value, format!("RFC 2231, {}", charset.name())));
+    }
+    if plain.is_ascii() {
+        return Some((plain, "no-break space made a space".to_owned()));
+    }
+    let value = parameters::encode(plain.as_bytes(), &Charset::utf_8())?;
+    Some((value, "RFC 2231, utf-8".to_owned()))
 }
 
 /// The value of a field with a line that is too long for a server, and can be folded.
@@ -167,7 +200,28 @@ mod tests {
                 "Content-Disposition: inline; filename*=utf-8''%C3%BC\r\n",
                 "Content-Disposition encoded (RFC 2231, utf-8)",
             ),
-            (b"Date: 1 M\xc3\xa4r 2024\r\n", "Date: 1 =?utf-8?Q?M=C3=A4r?= 2024\r\n", "Date encoded (RFC 2047, utf-8)"),
+            (b"Date: 1 M\xc3\xa4r 2024\r\n", "Date: 1 M%C3%A4r 2024\r\n", "Date encoded (percent-encoding)"),
+            (b"Message-ID: <\xfc@x>\r\n", "Message-ID: <%C3%BC@x>\r\n", "Message-ID encoded (percent-encoding)"),
+            (
+                b"Content-Type: text/html;\xc2\xa0charset=utf-8\r\n",
+                "Content-Type: text/html; charset=utf-8\r\n",
+                "Content-Type encoded (no-break space made a space)",
+            ),
+            (
+                b"Content-Type: text/html;\xa0name=\"a\xa0\xfc\"\r\n",
+                "Content-Type: text/html; name*=utf-8''a%C2%A0%C3%BC\r\n",
+                "Content-Type encoded (RFC 2231, utf-8)",
+            ),
+            (
+                b"Content-Type: t\xc3\xa4xt/html\r\n",
+                "Content-Type: t%C3%A4xt/html\r\n",
+                "Content-Type encoded (percent-encoding)",
+            ),
+            (
+                b"MIME-Version: 1.0\xa0\r\n",
+                "MIME-Version: 1.0\r\n",
+                "MIME-Version encoded (no-break space made a space)",
+            ),
         ] {
             let (text, repairs) = repaired(input, false).unwrap();
             assert_eq!(text, format!("{output}\r\n"));

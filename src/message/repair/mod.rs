@@ -6,6 +6,7 @@
 //! them; neither pass holds more than a few pieces of it.
 
 mod fields;
+mod grammar;
 mod mailboxes;
 mod parameters;
 mod rewrite;
