@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 mod commands;
 mod doubts;
+pub mod encoding;
 pub mod header;
 mod input;
 mod intake;

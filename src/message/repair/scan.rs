@@ -7,6 +7,7 @@ use memchr::memchr;
 
 use super::fields::{content_type, is_signed};
 use crate::failure::{Failure, Kind};
+use crate::message::encoding::Encoding;
 use crate::message::header::{Header, begins_field};
 
 /// Lines up to this many octets are seen whole; a longer one is neither boundary nor field name.
@@ -280,10 +281,9 @@ fn nature(header: &Header, in_digest: bool) -> (Nature, Vec<u8>) {
         return sealed("what a DKIM-Signature vouches for is never re-encoded".to_owned());
     }
     let content_type = content_type(header);
-    let is_encoded = header.first("Content-Transfer-Encoding").is_some_and(|field| {
-        let encoding = field.text();
-        encoding.eq_ignore_ascii_case("base64") || encoding.eq_ignore_ascii_case("quoted-printable")
-    });
+    let is_encoded = header
+        .first("Content-Transfer-Encoding")
+        .is_some_and(|field| matches!(Encoding::read(&field.text()).0, Encoding::Base64 | Encoding::QuotedPrintable));
     let essence = match content_type.essence.as_str() {
         "" if in_digest => "message/rfc822",
         essence => essence,

@@ -5,6 +5,7 @@ use super::scan::{Entity, Nature, Piece, Section, Visitor};
 use super::transfer::Transfer;
 use super::{Needs, seven_bit};
 use crate::failure::{Failure, Kind};
+use crate::message::encoding::Encoding;
 use crate::message::header::Header;
 use crate::message::note;
 
@@ -42,17 +43,6 @@ struct Part {
     has_type: bool,
     /// Its boundary was met.
     is_delimited: bool,
-}
-
-/// How content is encoded already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding {
-    /// Not at all: 7bit, 8bit, binary, nothing, or what is written in the place of these.
-    Plain,
-    QuotedPrintable,
-    Base64,
-    /// In a way that is not known here.
-    Foreign,
 }
 
 /// What a section holds.
@@ -170,7 +160,7 @@ impl Visitor for Survey {
         }
         self.verdicts.push(verdict);
         self.parts.push(Part {
-            encoding: Encoding::read(encoding.as_deref().unwrap_or_default()),
+            encoding: Encoding::read(encoding.as_deref().unwrap_or_default()).0,
             has_type: header.first("Content-Type").is_some(),
             entity,
             is_delimited: false,
@@ -204,19 +194,6 @@ impl Visitor for Survey {
         match self.section.take() {
             Some((owner, section)) => self.judge(owner, section),
             None => Ok(()),
-        }
-    }
-}
-
-impl Encoding {
-    /// Reads a lower-case field value.
-    fn read(value: &str) -> Self {
-        match value.split(['(', ';']).next().unwrap_or_default().trim() {
-            "quoted-printable" => Self::QuotedPrintable,
-            "base64" => Self::Base64,
-            // What programs write when they mean none.
-            "" | "7bit" | "8bit" | "binary" | "7-bit" | "8-bit" | "none" | "utf-8" | "us-ascii" => Self::Plain,
-            _ => Self::Foreign,
         }
     }
 }

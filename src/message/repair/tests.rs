@@ -131,6 +131,24 @@ fn messages_in_messages_out() {
                 "part 2.1 declared as text/plain; charset=utf-8",
             ],
         ),
+        // Encodings as people name them, and a no-break space where a blank was meant.
+        (
+            SEVEN,
+            "MIME-Version: 1.0\nContent-Type: multipart/mixed;\u{a0}boundary=b\n\n--b\n\
+             Content-Transfer-Encoding: 7 bit\nContent-Type: text/plain; charset=utf-8\n\nü\n--b\n\
+             Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: \"8bit\"\n\nü\n--b\n\
+             Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: unknown-8bit\n\nü\n--b--\n",
+            "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\
+             Content-Transfer-Encoding: quoted-printable\nContent-Type: text/plain; charset=utf-8\n\n=C3=BC\n--b\n\
+             Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n=C3=BC\n--b\n\
+             Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n=C3=BC\n--b--\n",
+            &[
+                "Content-Type encoded (no-break space made a space)",
+                "part 1 re-encoded as quoted-printable (8-bit for a relay without 8BITMIME)",
+                "part 2 re-encoded as quoted-printable (8-bit for a relay without 8BITMIME)",
+                "part 3 re-encoded as quoted-printable (8-bit for a relay without 8BITMIME)",
+            ],
+        ),
         // What nobody reads goes.
         (
             SEVEN,

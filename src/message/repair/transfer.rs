@@ -80,8 +80,12 @@ impl Encoder {
         match (self.transfer, held.as_slice()) {
             (_, []) => {}
             (Transfer::QuotedPrintable, &[space]) => self.token(&quoted(space), out),
-            // A soft line break of the content's own.
-            (Transfer::Requote, _) => out.push(b'='),
+            // A soft line break of the content's own, with the white space that mail servers put behind it.
+            (Transfer::Requote, [b'=', rest @ ..]) if rest.iter().all(u8::is_ascii_whitespace) => out.push(b'='),
+            (Transfer::Requote, held) => {
+                self.token(b"=3D", out);
+                held[1..].iter().for_each(|&octet| self.requote(octet, out));
+            }
             (_, group) => {
                 self.break_line(out);
                 out.extend_from_slice(STANDARD.encode(group).as_bytes());
@@ -107,16 +111,27 @@ impl Encoder {
         }
     }
 
-    /// One octet of what is quoted-printable already; `=` is held because it may be a soft line break.
+    /// One octet of what is quoted-printable already. What follows a `=` says whether it quotes an octet, ends the line
+    /// softly, or stands for itself, and is held until then.
     fn requote(&mut self, octet: u8, out: &mut Vec<u8>) {
-        if self.held.pop().is_some() {
-            // Its two digits stay on its line.
-            self.make_room(3, out);
-            self.column += 1;
-            out.push(b'=');
+        match (self.held.as_slice(), octet) {
+            ([], b'=') | ([b'='], b'0'..=b'9' | b'A'..=b'F' | b'a'..=b'f') => return self.held.push(octet),
+            ([], _) => {}
+            ([b'=', rest @ ..], b' ' | b'\t') if rest.len() < LINE && rest.iter().all(u8::is_ascii_whitespace) => {
+                return self.held.push(octet);
+            }
+            (&[b'=', high], b'0'..=b'9' | b'A'..=b'F' | b'a'..=b'f') if !high.is_ascii_whitespace() => {
+                self.held.clear();
+                return self.token(&[b'=', high, octet], out);
+            }
+            _ => {
+                let held = std::mem::take(&mut self.held);
+                self.token(b"=3D", out);
+                held[1..].iter().for_each(|&octet| self.requote(octet, out));
+                return self.requote(octet, out);
+            }
         }
         match octet {
-            b'=' => self.held.push(octet),
             b'\t' | b' '..=b'~' => self.token(&[octet], out),
             _ => self.token(&quoted(octet), out),
         }
@@ -208,6 +223,8 @@ mod tests {
             (Transfer::Requote, "a=3D=\r\nb =20\r\nü", "a=3D=\r\nb =20\r\n=C3=BC".to_owned()),
             (Transfer::Requote, &format!("{}=3D=\r\n", &long[3..]), format!("{}=\r\n=3D=\r\n", &long[3..])),
             (Transfer::Requote, &format!("{}=\r\n", &long[1..]), format!("{}=\r\n", &long[1..])),
+            (Transfer::Requote, "a = b=\r\n=zz= \r\n=3", "a =3D b=\r\n=3Dzz=\r\n=3D3".to_owned()),
+            (Transfer::Requote, "==3D=  x", "=3D=3D=3D  x".to_owned()),
             (Transfer::Rewrap, "YQ 0K\r\nYüg==", "YQ0KYg==".to_owned()),
             (Transfer::Rewrap, &"YWJj".repeat(20), format!("{}\r\nYWJj", "YWJj".repeat(19))),
         ] {
