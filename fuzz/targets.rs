@@ -5,6 +5,7 @@ mod api;
 mod argv;
 mod client;
 mod config;
+mod fields;
 mod fit;
 mod message;
 mod repair;
@@ -29,6 +30,7 @@ pub(crate) static TARGETS: &[Target] = &[
     message::TARGET,
     fit::TARGET,
     repair::TARGET,
+    fields::TARGET,
     address::TARGET,
     argv::TARGET,
     config::TARGET,

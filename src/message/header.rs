@@ -7,6 +7,9 @@ use crate::address::{Address, read_list};
 /// Lines of fields we write are folded at this length, in octets (RFC 5322 2.1.1).
 const LINE: usize = 78;
 
+/// The longest line a server has to take, in octets without CRLF (RFC 5321 4.5.3.1.6).
+pub(super) const LINE_LIMIT: usize = 998;
+
 /// A header section: every field ends in CRLF, and the empty line closes it.
 ///
 /// Only intake makes one, so that no field holds a CR or LF that is not part of folding; what is added
@@ -52,6 +55,14 @@ impl Header {
     /// The section as it goes on the wire, the empty line included.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The longest line, in octets without CRLF; of a section that is shorter than any limit all of it.
+    pub(super) fn longest_line(&self) -> usize {
+        if self.bytes.len() <= LINE_LIMIT {
+            return self.bytes.len();
+        }
+        longest_line(&self.bytes)
     }
 
     /// Every field in order.
@@ -144,7 +155,7 @@ impl<'a> Field<'a> {
 
     /// The longest line it is written in, in octets without CRLF.
     pub(super) fn longest_line(&self) -> usize {
-        self.raw.split(|&octet| octet == b'\n').map(|line| line.trim_ascii_end().len()).max().unwrap_or(0)
+        longest_line(self.raw)
     }
 
     /// The value unfolded and trimmed; what is not UTF-8 is read as ISO 8859-1.
@@ -157,6 +168,17 @@ impl<'a> Field<'a> {
             Err(_) => value.iter().map(|&b| char::from(b)).filter(|c| !matches!(c, '\r' | '\n')).collect(),
         }
     }
+}
+
+/// The longest line of `text`, in octets without CRLF.
+fn longest_line(text: &[u8]) -> usize {
+    let mut start = 0;
+    let mut longest = 0;
+    for end in memchr::memchr_iter(b'\n', text) {
+        longest = longest.max((end - start).saturating_sub(1));
+        start = end + 1;
+    }
+    longest.max(text.len() - start)
 }
 
 /// Whether `line` begins a header field: a name of visible characters, perhaps obsolete white space,

@@ -1,17 +1,15 @@
 //! A header section in ASCII: which fields need it, and by which rules each is encoded.
 
+use super::fold;
 use super::grammar::{self, Grammar};
 use super::mailboxes::{Unsayable, encode_list};
 use super::parameters::{self, ContentType};
 use super::words::{self, Charset, Place};
 use crate::charset::{self, windows_1252};
 use crate::failure::{Failure, Kind};
-use crate::message::header::{Edit, Field, Header};
+use crate::message::header::{Edit, Field, Header, LINE_LIMIT};
 use crate::message::note;
 use crate::reply::printable;
-
-/// The longest line a server has to take, in octets without CRLF (RFC 5321 4.5.3.1.6).
-pub(super) const LINE_LIMIT: usize = 998;
 
 /// How much of a field that cannot be encoded a failure shows, in bytes.
 const SHOWN: usize = 200;
@@ -40,10 +38,7 @@ const ADDRESSES: [&str; 16] = [
 /// UTF-8 either.
 pub(super) fn is_raw(field: &Field<'_>, utf8: bool) -> bool {
     let octets = field.octets();
-    let may_stay = octets.is_ascii()
-        || (utf8
-            && std::str::from_utf8(&octets).is_ok()
-            && (is_address(field) || !Grammar::of(&field.name()).is_ascii()));
+    let may_stay = octets.is_ascii() || (utf8 && std::str::from_utf8(&octets).is_ok() && !grammar_of(field).is_ascii());
     !may_stay
 }
 
@@ -72,35 +67,71 @@ pub(super) fn needs_utf8(header: &Header) -> bool {
     !header.as_bytes().is_ascii() && header.fields().any(is_utf8)
 }
 
-/// Encodes what [`is_raw`], folds lines over [`LINE_LIMIT`], and says what was done.
+/// Encodes what [`is_raw`], folds lines over [`LINE_LIMIT`], splits words that are longer, and says what was done.
 ///
 /// # Errors
-/// An address has no ASCII form; `what` names the field.
+/// An address has no ASCII form, or a word is too long for a line and cannot be split; `what` names the field.
 pub(super) fn repair(header: &mut Header, utf8: bool) -> Result<Vec<String>, Failure> {
     let content_type = content_type(header);
     let mut repairs = Vec::new();
     let mut failure = None;
-    header.edit(|field| {
-        let edited = match is_raw(&field, utf8) {
-            true => encoded(&field, content_type.charset(), utf8),
-            false => Ok(folded(&field)),
-        };
-        match edited {
-            Ok(Some((value, repair))) => {
-                note(&mut repairs, repair);
-                Edit::Value(value)
-            }
-            Ok(None) => Edit::Keep,
-            Err(Unsayable { what, why, .. }) => {
-                failure.get_or_insert_with(|| {
-                    let what = format!("{what} in the {} field", field.name());
-                    Failure::new(Kind::Data, printable(what.as_bytes(), SHOWN), why)
-                });
-                Edit::Keep
-            }
+    header.edit(|field| match repaired(&field, content_type.charset(), utf8, &mut repairs) {
+        Ok(Some(value)) => Edit::Value(value),
+        Ok(None) => Edit::Keep,
+        Err(error) => {
+            failure.get_or_insert(error);
+            Edit::Keep
         }
     });
     failure.map_or(Ok(repairs), Err)
+}
+
+/// The new value of `field`, if it needs one.
+fn repaired(
+    field: &Field<'_>,
+    declared: Option<&str>,
+    utf8: bool,
+    repairs: &mut Vec<String>,
+) -> Result<Option<String>, Failure> {
+    let name = field.name();
+    let encoded = match is_raw(field, utf8) {
+        true => Some(encoded(field, declared, utf8).map_err(|Unsayable { what, why, .. }| {
+            let what = format!("{what} in the {name} field");
+            Failure::new(Kind::Data, printable(what.as_bytes(), SHOWN), why)
+        })?),
+        false => None,
+    };
+    let line = field.longest_line();
+    let value = match encoded {
+        Some((value, repair)) => {
+            note(repairs, repair);
+            value
+        }
+        None if line <= LINE_LIMIT => return Ok(None),
+        // Only spaces are folded at, and those before a word stay with it.
+        None => field.text().replace('\t', " "),
+    };
+    if name.len() + 2 > LINE_LIMIT {
+        let why = format!("has a name of {} octets, and a line may have {LINE_LIMIT}", name.len());
+        return Err(Failure::new(Kind::Data, printable(name.as_bytes(), SHOWN), why));
+    }
+    if !fold::is_needed(&name, &value) {
+        if line > LINE_LIMIT {
+            note(repairs, format!("{name} folded (line of {line} octets)"));
+        }
+        return Ok(Some(value));
+    }
+    let split = fold::split(&name, &value, grammar_of(field)).map_err(|fold::Unsplittable(octets)| {
+        let why = format!("holds a word of {octets} octets, which cannot be split, and a line may have {LINE_LIMIT}");
+        let what = printable(format!("{name} field").as_bytes(), SHOWN);
+        Failure::new(Kind::Data, what, why).hint("write it shorter, or in several words")
+    })?;
+    note(repairs, format!("{name} split (line of {line} octets)"));
+    Ok(Some(split))
+}
+
+fn grammar_of(field: &Field<'_>) -> Grammar {
+    if is_address(field) { Grammar::Addresses } else { Grammar::of(&field.name()) }
 }
 
 fn is_address(field: &Field<'_>) -> bool {
@@ -108,13 +139,12 @@ fn is_address(field: &Field<'_>) -> bool {
 }
 
 /// The value of a raw field in ASCII, and what the record says of it.
-fn encoded(field: &Field<'_>, declared: Option<&str>, utf8: bool) -> Result<Option<(String, String)>, Unsayable> {
+fn encoded(field: &Field<'_>, declared: Option<&str>, utf8: bool) -> Result<(String, String), Unsayable> {
     let octets = field.octets();
     let charset = Charset::of(&octets, declared);
     let name = field.name();
     let taken = name.len() + 2;
-    let grammar = if is_address(field) { Grammar::Addresses } else { Grammar::of(&name) };
-    let value = match grammar {
+    let value = match grammar_of(field) {
         Grammar::Addresses => encode_list(&octets, &charset, utf8, taken)?,
         Grammar::Text => words::encode(&octets, &charset, Place::Text, taken),
         grammar => {
@@ -122,10 +152,10 @@ fn encoded(field: &Field<'_>, declared: Option<&str>, utf8: bool) -> Result<Opti
             if grammar == Grammar::Parameters
                 && let Some((value, rule)) = with_parameters(&octets, &text, &charset)
             {
-                return Ok(Some((value, format!("{name} encoded ({rule})"))));
+                return Ok((value, format!("{name} encoded ({rule})")));
             }
             let (value, rules) = grammar::encode(&text, grammar, taken);
-            return Ok(Some((value, format!("{name} encoded ({rules})"))));
+            return Ok((value, format!("{name} encoded ({rules})")));
         }
     };
     let words = |text: &[u8]| memchr::memmem::find_iter(text, b"=?").count();
@@ -134,7 +164,7 @@ fn encoded(field: &Field<'_>, declared: Option<&str>, utf8: bool) -> Result<Opti
         // Nothing but domains was not ASCII.
         false => "A-labels".to_owned(),
     };
-    Ok(Some((value, format!("{name} encoded ({rule})"))))
+    Ok((value, format!("{name} encoded ({rule})")))
 }
 
 /// The value of a field with parameters in ASCII, and by what rule; `text` is what `octets` say. `None` where more than
@@ -150,19 +180,6 @@ fn with_parameters(octets: &[u8], text: &str, charset: &Charset) -> Option<(Stri
     }
     let value = parameters::encode(plain.as_bytes(), &Charset::utf_8())?;
     Some((value, "RFC 2231, utf-8".to_owned()))
-}
-
-/// The value of a field with a line that is too long for a server, and can be folded.
-fn folded(field: &Field<'_>) -> Option<(String, String)> {
-    let line = field.longest_line();
-    if line <= LINE_LIMIT {
-        return None;
-    }
-    // Only spaces are folded at, and those before a word stay with it.
-    let value = field.text().replace('\t', " ");
-    let longest = words::words(value.as_bytes()).map(|(space, word)| space.len() + word.len()).max().unwrap_or(0);
-    (field.name().len() + longest + 2 <= LINE_LIMIT)
-        .then(|| (value, format!("{} folded (line of {line} octets)", field.name())))
 }
 
 #[cfg(test)]
@@ -264,6 +281,14 @@ mod tests {
         assert!(text.lines().all(|line| line.len() <= 78), "{text}");
         assert_eq!(repairs, ["To folded (line of 1802 octets)"]);
         let blob = format!("X-Blob: {}\r\n", "x".repeat(2000));
-        assert_eq!(repaired(blob.as_bytes(), false).unwrap(), (format!("{blob}\r\n"), vec![]));
+        let (text, repairs) = repaired(blob.as_bytes(), false).unwrap();
+        assert!(text.lines().all(|line| line.len() <= 78), "{text}");
+        assert_eq!(repairs, ["X-Blob split (line of 2008 octets)"]);
+        let id = format!("Message-ID: <{}@x>\r\n", "x".repeat(2000));
+        let failure = repaired(id.as_bytes(), false).unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            "Message-ID field: holds a word of 2004 octets, which cannot be split, and a line may have 998"
+        );
     }
 }

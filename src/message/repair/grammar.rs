@@ -238,7 +238,7 @@ pub(super) fn with_plain_spaces(text: &str, strings_stay: bool) -> String {
 }
 
 /// Octets of the comment that `text` begins with.
-fn comment_length(text: &str) -> usize {
+pub(super) fn comment_length(text: &str) -> usize {
     let (mut depth, mut escaped) = (0_usize, false);
     for (at, octet) in text.bytes().enumerate() {
         match octet {
@@ -251,6 +251,11 @@ fn comment_length(text: &str) -> usize {
         }
     }
     text.len()
+}
+
+/// Octets of the string that `text` begins with, quotes included.
+pub(super) fn string_length(text: &str) -> usize {
+    super::mailboxes::quoted_length(text.as_bytes())
 }
 
 #[cfg(test)]

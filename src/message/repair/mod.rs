@@ -6,6 +6,7 @@
 //! them; neither pass holds more than a few pieces of it.
 
 mod fields;
+mod fold;
 mod grammar;
 mod mailboxes;
 mod parameters;
@@ -15,10 +16,10 @@ mod survey;
 mod transfer;
 mod words;
 
-use self::fields::LINE_LIMIT;
 use self::rewrite::{Rewriter, declare};
 use self::scan::{Scanner, Visitor};
 use self::survey::{Survey, Verdict};
+use super::header::LINE_LIMIT;
 use super::{Header, Message, note};
 use crate::failure::{Failure, Kind};
 
@@ -63,13 +64,14 @@ pub fn needs_utf8(message: &Message) -> bool {
 pub fn plan(message: &Message, needs: Needs) -> Result<Option<Plan>, Failure> {
     let facts = message.facts;
     let is_raw = facts.eight_bit_header && message.header.fields().any(|field| fields::is_raw(&field, needs.utf8));
-    let is_signed = fields::is_signed(&message.header);
-    let is_long = !is_signed && message.header.fields().any(|field| field.longest_line() > LINE_LIMIT);
+    // What a signature covers may be folded as little as encoded; it goes as it is.
+    let is_signed = || fields::is_signed(&message.header);
+    let is_long = message.header.longest_line() > LINE_LIMIT && !is_signed();
     let is_body = facts.longest_line > LINE_LIMIT || (facts.eight_bit_body && !needs.eight_bit);
     if !is_raw && !is_long && !is_body {
         return Ok(None);
     }
-    if is_raw && is_signed {
+    if is_raw && is_signed() {
         let why = "raw 8-bit fields beside a DKIM-Signature are never encoded, and cannot go as they are";
         return Err(Failure::new(Kind::Data, "header section", why).hint("encode them before the message is signed"));
     }

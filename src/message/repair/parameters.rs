@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::mailboxes::{quoted_length, unquoted};
-use super::words::{Charset, push_ascii};
+use super::words::{Charset, push_ascii, words};
 
 /// A Content-Type field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +65,28 @@ pub(super) fn encode(value: &[u8], charset: &Charset) -> Option<String> {
         }
     }
     Some(out)
+}
+
+/// The unfolded value of a field with parameters so that no word of it is longer than `room`, as far as that can be:
+/// a boundary and a charset stay.
+pub(super) fn split(value: &str, room: usize) -> String {
+    let mut out = String::with_capacity(value.len() * 2);
+    for segment in segments(value.as_bytes()).map(<[u8]>::trim_ascii).filter(|segment| !segment.is_empty()) {
+        let is_first = out.is_empty();
+        let longest = words(segment).map(|(space, word)| space.len() + word.len()).max().unwrap_or(0);
+        if longest + 2 > room
+            && !is_first
+            && let Some((name, text)) = name_and_value(segment)
+            && !name.contains(&b'*')
+            && !["boundary", "charset"].iter().any(|kept| name.eq_ignore_ascii_case(kept.as_bytes()))
+        {
+            push_extended(&mut out, name, &text, &Charset::of(&text, None));
+            continue;
+        }
+        out.push_str(if is_first { "" } else { "; " });
+        out.push_str(&String::from_utf8_lossy(segment));
+    }
+    out
 }
 
 /// Writes `; name*=charset''text`, in numbered sections where it is long (RFC 2231 sections 3 and 4).

@@ -1,12 +1,12 @@
 //! What every part of a body needs before a relay can take it: the first of two passes.
 
-use super::fields::{self, LINE_LIMIT, is_signed};
+use super::fields::{self, is_signed};
 use super::scan::{Entity, Nature, Piece, Section, Visitor};
 use super::transfer::Transfer;
 use super::{Needs, seven_bit};
 use crate::failure::{Failure, Kind};
 use crate::message::encoding::Encoding;
-use crate::message::header::Header;
+use crate::message::header::{Header, LINE_LIMIT};
 use crate::message::note;
 
 /// What becomes of one entity.
@@ -144,7 +144,7 @@ impl Visitor for Survey {
         // The fields of the message itself are repaired whatever its body needs.
         if !self.parts.is_empty() {
             let is_raw = !self.needs.eight_bit && !header.as_bytes().is_ascii();
-            let is_long = header.fields().any(|field| field.longest_line() > LINE_LIMIT);
+            let is_long = header.longest_line() > LINE_LIMIT;
             if is_raw && is_signed(&header) {
                 let why = "fields beside a DKIM-Signature are never encoded (8-bit for a relay without 8BITMIME)";
                 return Err(Failure::new(Kind::Data, entity.name, why).hint(seven_bit()));

@@ -1,7 +1,11 @@
 //! Encoded words (RFC 2047) for raw 8-bit text in header fields.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+
+use crate::encoded_word;
 
 /// The longest encoded word (RFC 2047 section 2), and the longest line that holds one.
 const WORD: usize = 75;
@@ -95,10 +99,10 @@ pub(super) fn encode(text: &[u8], charset: &Charset, place: Place, taken: usize)
         // White space between two encoded words is not displayed, so it goes into one of them.
         let mut run = if behind_encoded { space.to_vec() } else { Vec::new() };
         push_space(&mut out, if behind_encoded { b" " } else { space });
-        run.extend_from_slice(word);
+        run.extend_from_slice(&said(word, charset));
         while let Some((space, word)) = words.next_if(|(_, word)| !place.allows(word)) {
             run.extend_from_slice(space);
-            run.extend_from_slice(word);
+            run.extend_from_slice(&said(word, charset));
         }
         if let Some((space, _)) = words.peek().filter(|(_, next)| is_encoded_word(next)) {
             run.extend_from_slice(space);
@@ -108,6 +112,17 @@ pub(super) fn encode(text: &[u8], charset: &Charset, place: Place, taken: usize)
         behind_encoded = true;
     }
     out
+}
+
+/// What `word` says: programs write encoded words with raw octets in them, which readers decode all the same.
+fn said<'a>(word: &'a [u8], charset: &Charset) -> Cow<'a, [u8]> {
+    match std::str::from_utf8(word) {
+        Ok(text) if !word.is_ascii() && charset.name() == "utf-8" => match encoded_word::decode(text) {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        },
+        _ => Cow::Borrowed(word),
+    }
 }
 
 /// Every word of `text` with the white space before it.
@@ -128,7 +143,7 @@ pub(super) fn is_space(octet: u8) -> bool {
 }
 
 /// Writes `run` in encoded words with a space between them: Q where most of it stays legible, else B.
-fn push_encoded(out: &mut String, run: &[u8], charset: &Charset, taken: usize) {
+pub(super) fn push_encoded(out: &mut String, run: &[u8], charset: &Charset, taken: usize) {
     let is_q = run.iter().map(|&b| q_width(b)).sum::<usize>() <= run.len() * 2 + 4;
     let room = WORD - "=??Q??=".len() - charset.name().len();
     // However long the field's name, some octets go on its line: it cannot be folded before them.
@@ -214,6 +229,7 @@ mod tests {
             ("Grüße aus Köln", "=?utf-8?Q?Gr=C3=BC=C3=9Fe?= aus =?utf-8?Q?K=C3=B6ln?="),
             ("zwei Straße  Maß", "zwei =?utf-8?Q?Stra=C3=9Fe__Ma=C3=9F?="),
             ("=?utf-8?Q?a?= ü =?utf-8?Q?b?=", "=?utf-8?Q?a?= =?utf-8?Q?_=C3=BC_?= =?utf-8?Q?b?="),
+            ("=?utf-8?Q?Grüße?= a", "=?utf-8?Q?Gr=C3=BC=C3=9Fe?= a"),
             ("Привет", "=?utf-8?B?0J/RgNC40LLQtdGC?="),
             ("[ü] (a_b?)", "=?utf-8?Q?=5B=C3=BC=5D?= (a_b?)"),
         ] {
