@@ -1,10 +1,13 @@
 //! The one orchestrator: a route and a message in, a submission out, under one deadline.
 
 pub mod stepwise;
+mod walk;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use self::walk::Walk;
 
 use crate::attempt::{Attempt, HandOver, Sink, Trace};
 use crate::config::relay::{Protocol, Relay};
@@ -67,14 +70,9 @@ pub struct Submission {
 
 impl Submission {
     /// The submission that `tries` make; there is at least one.
-    pub(crate) fn of(tries: Vec<Try>) -> Self {
+    fn of(tries: Vec<Try>) -> Self {
         debug_assert!(!tries.is_empty());
         Self { tries }
-    }
-
-    /// All tries, in order, to be part of another submission.
-    pub(crate) fn into_tries(self) -> Vec<Try> {
-        self.tries
     }
 
     /// All tries, in order.
@@ -105,29 +103,26 @@ impl Submission {
 ///
 /// A relay's secrets are read when it is tried. The next relay is tried when nobody has the message and
 /// the trouble may be this relay's own.
-pub fn submit(mail: MailObject<'_>, manner: &Manner<'_>) -> Submission {
-    let deadline = Deadline::after(manner.terms.deadline.saturating_add(extra_time(mail.message.size())));
-    let mut tries = Vec::with_capacity(1);
-    for (index, relay) in manner.route.iter().enumerate() {
-        if index > 0 {
-            manner.hand_over.again();
-        }
-        let is_last = index + 1 == manner.route.len();
-        let share = if is_last { deadline } else { deadline.half() };
-        let started = Instant::now();
-        let mut attempt = manner.begin(relay, share);
-        let result = submit_through(relay, mail, manner, &mut attempt);
-        let is_settled = !is_next_relay_due(&result, manner.terms.retry_in_doubt);
-        tries.push(Try { relay: Arc::clone(relay), result, trace: attempt.trace, took: started.elapsed() });
-        if is_settled {
-            break;
+pub fn submit(mail: MailObject<'_>, manner: Manner<'_>) -> Submission {
+    along(mail, Walk::begin(manner))
+}
+
+/// Submits along the rest of a walk, from the relay on that it is at.
+fn along(mail: MailObject<'_>, mut walk: Walk<'_>) -> Submission {
+    walk.earn(extra_time(mail.message.size()));
+    loop {
+        let relay = Arc::clone(walk.relay());
+        walk.start(walk.share());
+        let result = submit_through(&relay, mail, &walk.manner, &mut walk.attempt);
+        walk.stop();
+        if !walk.close(result) {
+            return walk.end();
         }
     }
-    Submission { tries }
 }
 
 /// What a message of `size` octets gets beyond the deadline.
-pub(crate) fn extra_time(size: u64) -> Duration {
+fn extra_time(size: u64) -> Duration {
     Duration::from_secs(size / DEADLINE_STEP)
 }
 
@@ -178,7 +173,7 @@ fn is_login_refused(result: &Result<Outcome, Failure>) -> bool {
 
 /// Whether another relay may do what this one did not: nobody has the message, and the trouble is the
 /// connection, the login, a transient refusal, or something only this relay lacks.
-pub(crate) fn is_next_relay_due(result: &Result<Outcome, Failure>, retry_in_doubt: bool) -> bool {
+fn is_next_relay_due(result: &Result<Outcome, Failure>, retry_in_doubt: bool) -> bool {
     match result {
         Ok(outcome) => outcome.is_deferred(),
         Err(failure) => match failure.kind {

@@ -5,7 +5,7 @@ mod names;
 mod upstream;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use self::names::Name;
 pub use self::upstream::Upstream;
@@ -24,7 +24,8 @@ use crate::reply::{Enhanced, Reply};
 use crate::secret::Secret;
 use crate::smtp::server::{Answer, Mail, Rcpt};
 use crate::smtp::{self, Recipients, Session};
-use crate::submit::{self, Manner, Submission, Try, extra_time, is_next_relay_due};
+use crate::submit::walk::Walk;
+use crate::submit::{self, Manner, Submission, extra_time};
 
 /// How long the goodbye to a transaction that was given up may take.
 const RESET: Duration = Duration::from_secs(5);
@@ -41,7 +42,7 @@ pub struct End {
 
 /// One message under way: MAIL was accepted.
 pub struct Transaction<'a> {
-    manner: Manner<'a>,
+    walk: Walk<'a>,
     reverse_path: Option<Address>,
     mail: Mail,
     recipients: Recipients<'static>,
@@ -49,16 +50,6 @@ pub struct Transaction<'a> {
     said: Vec<Rcpt>,
     /// NOTIFY of the last recipient, for a relay that takes everything at once.
     notify: Option<String>,
-    /// The relay in use, by its place in the route.
-    relay: usize,
-    /// The tries before it.
-    tries: Vec<Try>,
-    /// The one under way.
-    attempt: Attempt,
-    /// Spent on this relay.
-    took: Duration,
-    /// What is left of the deadline: the caller's time does not count.
-    left: Duration,
     /// Why the relay can be asked nothing more.
     broken: Option<Failure>,
     /// The relay said 421.
@@ -77,29 +68,21 @@ impl<'a> Transaction<'a> {
         mail: Mail,
         upstream: &mut Upstream,
     ) -> Result<(Self, Reply), Box<End>> {
-        let left = manner.terms.deadline;
+        // A message in doubt is the caller's to judge, who sees the reply.
+        let manner = Manner { terms: Terms { retry_in_doubt: false, ..manner.terms }, ..manner };
         let mut this = Self {
-            attempt: Attempt::new(Deadline::after(left)),
-            manner,
+            walk: Walk::begin(manner),
             reverse_path,
             mail,
             recipients: Recipients::default(),
             said: Vec::new(),
             notify: None,
-            relay: 0,
-            tries: Vec::new(),
-            took: Duration::ZERO,
-            left,
             broken: None,
             closing: None,
         };
         loop {
-            let relay = Arc::clone(this.current());
-            let is_last = this.relay + 1 == this.manner.route.len();
-            let share = if is_last { this.left } else { this.left / 2 };
-            this.attempt = this.manner.begin(&relay, Deadline::after(share));
-            this.took = Duration::ZERO;
-            let result = match this.timed(share, |this| this.open(&relay, upstream)) {
+            let relay = Arc::clone(this.walk.relay());
+            let result = match this.timed(this.walk.share(), |this| this.open(&relay, upstream)) {
                 Ok(reply) if reply.is_positive() => return Ok((this, reply)),
                 Ok(reply) | Err(smtp::End::Refused(reply, Stage::MailFrom)) => {
                     Ok(this.refusal_of_all(&reply, Stage::MailFrom))
@@ -107,22 +90,15 @@ impl<'a> Transaction<'a> {
                 Err(smtp::End::Refused(reply, stage)) => Ok(this.refusal_of_all(&reply, stage)),
                 Err(smtp::End::Failed(failure)) => Err(failure),
             };
-            let is_settled = is_last || !is_next_relay_due(&result, false);
-            this.close_try(result);
-            if is_settled {
+            if !this.walk.close(result) {
                 return Err(Box::new(this.end()));
             }
-            this.relay += 1;
         }
-    }
-
-    fn current(&self) -> &Arc<Relay> {
-        &self.manner.route[self.relay]
     }
 
     /// Whether the relay in use is asked step by step; another one gets everything at once at the dot.
     fn is_stepwise(&self) -> bool {
-        self.current().api.is_none() && self.current().protocol != Protocol::Null
+        self.walk.relay().api.is_none() && self.walk.relay().protocol != Protocol::Null
     }
 
     fn open(&mut self, relay: &Arc<Relay>, upstream: &mut Upstream) -> Result<Reply, smtp::End> {
@@ -130,42 +106,44 @@ impl<'a> Transaction<'a> {
             return Ok(accepted(0, "sender ok"));
         }
         if let Some(mut session) = upstream.take(relay) {
-            session.describe(&mut self.attempt.trace);
-            let result = session.mail(self.reverse_path.as_ref(), &self.mail, &mut self.attempt);
+            session.describe(&mut self.walk.attempt.trace);
+            let result = session.mail(self.reverse_path.as_ref(), &self.mail, &mut self.walk.attempt);
             if session.is_open() {
                 upstream.keep(session);
                 return result;
             }
             // It had gone while nothing was said. Nobody has anything yet, so a new one is asked.
         }
-        self.attempt.trace.warnings.extend(relay.expiry());
+        self.walk.attempt.trace.warnings.extend(relay.expiry());
         let open = |token: Option<&Secret>, attempt: &mut Attempt| {
             let login = relay.login(token, attempt)?;
-            Session::open(relay, login.as_ref(), self.manner.host_name, attempt)
+            Session::open(relay, login.as_ref(), self.walk.manner.host_name, attempt)
         };
         let is_refused = |opened: &Result<_, _>| match opened {
             Err(smtp::End::Refused(reply, Stage::Auth)) => reply.is_authentication(),
             _ => false,
         };
-        let mut session = oauth::with_access(relay, &mut self.attempt, open, is_refused)??;
-        let result = session.mail(self.reverse_path.as_ref(), &self.mail, &mut self.attempt);
+        let mut session = oauth::with_access(relay, &mut self.walk.attempt, open, is_refused)??;
+        let result = session.mail(self.reverse_path.as_ref(), &self.mail, &mut self.walk.attempt);
         upstream.keep(session);
         result
     }
 
     /// Hands over the message: what came of it, with the envelope it had.
     pub fn send(mut self, message: &Message, upstream: &mut Upstream) -> End {
-        self.left = self.left.saturating_add(extra_time(message.size()));
+        let envelope = self.envelope();
         if !self.is_stepwise() {
-            return self.send_at_once(message);
+            return ended(submit::along(MailObject { envelope: &envelope, message }, self.walk), envelope);
         }
-        let result = match (self.broken.take(), upstream.take(&Arc::clone(self.current()))) {
+        self.walk.earn(extra_time(message.size()));
+        let result = match (self.broken.take(), upstream.take(&Arc::clone(self.walk.relay()))) {
             (Some(failure), _) => Err(failure),
             (None, Some(mut session)) => {
-                let result =
-                    self.timed(self.left, |this| session.message(message, &mut this.recipients, &mut this.attempt));
+                let result = self.timed(self.walk.left(), |this| {
+                    session.message(message, &mut this.recipients, &mut this.walk.attempt)
+                });
                 if result.is_err() && session.is_open() {
-                    session.quit(&mut self.attempt.trace);
+                    session.quit(&mut self.walk.attempt.trace);
                 } else {
                     upstream.keep(session);
                 }
@@ -176,33 +154,20 @@ impl<'a> Transaction<'a> {
                 None => Err(self.gone()),
             },
         };
-        self.close_try(result.map(told));
-        self.end()
-    }
-
-    /// The rest of the route, as for any message.
-    fn send_at_once(mut self, message: &Message) -> End {
-        let envelope = self.envelope();
-        let manner = Manner {
-            route: self.manner.route[self.relay..].into(),
-            terms: Terms { retry_in_doubt: false, ..self.manner.terms },
-            ..self.manner
-        };
-        let submission = submit::submit(MailObject { envelope: &envelope, message }, &manner);
-        self.tries.extend(submission.into_tries());
+        self.walk.settle(result.map(told));
         self.end()
     }
 
     /// The caller has given up, or goes on to another message: what was refused, if anything was.
     pub fn abandon(mut self, upstream: &mut Upstream) -> Option<End> {
         if self.is_stepwise()
-            && let Some(mut session) = upstream.take(&Arc::clone(self.current()))
+            && let Some(mut session) = upstream.take(&Arc::clone(self.walk.relay()))
         {
-            self.attempt.deadline = Deadline::after(RESET);
-            if session.reset(&mut self.attempt).is_ok_and(|reply| reply.is_positive()) {
+            self.walk.attempt.deadline = Deadline::after(RESET);
+            if session.reset(&mut self.walk.attempt).is_ok_and(|reply| reply.is_positive()) {
                 upstream.keep(session);
             } else {
-                session.quit(&mut self.attempt.trace);
+                session.quit(&mut self.walk.attempt.trace);
             }
         }
         let result = match self.broken.take() {
@@ -215,7 +180,7 @@ impl<'a> Transaction<'a> {
             }
             None => return None,
         };
-        self.close_try(result);
+        self.walk.settle(result);
         Some(self.end())
     }
 
@@ -237,31 +202,20 @@ impl<'a> Transaction<'a> {
             Some(reply) => format!("said \"{reply}\" and closed the session"),
             None => "the session is over".to_owned(),
         };
-        Failure::new(Kind::Unavailable, self.current().place.to_string(), why).at(Stage::RcptTo)
+        Failure::new(Kind::Unavailable, self.walk.relay().place.to_string(), why).at(Stage::RcptTo)
     }
 
     /// Does `work` within `span`, and counts its time against the deadline.
     fn timed<T>(&mut self, span: Duration, work: impl FnOnce(&mut Self) -> T) -> T {
-        self.attempt.deadline = Deadline::after(span);
-        let begun = Instant::now();
+        self.walk.start(span);
         let result = work(self);
-        let took = begun.elapsed();
-        self.took += took;
-        self.left = self.left.saturating_sub(took);
+        self.walk.stop();
         result
-    }
-
-    fn close_try(&mut self, result: Result<Outcome, Failure>) {
-        let relay = Arc::clone(self.current());
-        let trace = std::mem::take(&mut self.attempt.trace);
-        self.tries.push(Try { relay, result, trace, took: self.took });
     }
 
     fn end(self) -> End {
         let envelope = self.envelope();
-        let submission = Submission::of(self.tries);
-        let answer = answer(&submission);
-        End { submission, envelope, answer }
+        ended(self.walk.end(), envelope)
     }
 
     /// The refusal of a message whose recipients are not known yet. An outcome has one answer at least;
@@ -270,6 +224,11 @@ impl<'a> Transaction<'a> {
         let stand_in = self.reverse_path.clone().unwrap_or_else(|| Address::new_dangerous("postmaster", "localhost"));
         Outcome::same_for_all(&[stand_in], reply, stage)
     }
+}
+
+fn ended(submission: Submission, envelope: Envelope) -> End {
+    let answer = answer(&submission);
+    End { submission, envelope, answer }
 }
 
 /// Whom the caller saw refused it chose to do without; of the others each one counts, so a server that took

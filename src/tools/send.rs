@@ -89,7 +89,7 @@ pub(crate) fn submit(
         begin: &begin,
         hand_over,
     };
-    let submission = submit::submit(MailObject { envelope: &plan.envelope, message: &message }, &manner);
+    let submission = submit::submit(MailObject { envelope: &plan.envelope, message: &message }, manner);
     Ok(dossier.finish(&submission, &plan.envelope))
 }
 

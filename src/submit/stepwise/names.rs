@@ -66,8 +66,8 @@ impl Transaction<'_> {
         if self.broken.is_some() {
             return Vec::new();
         }
-        let Some(mut session) = upstream.take(&Arc::clone(self.current())) else { return Vec::new() };
-        let results = self.timed(self.left, |this| session.rcpt(recipients, &mut this.attempt));
+        let Some(mut session) = upstream.take(&Arc::clone(self.walk.relay())) else { return Vec::new() };
+        let results = self.timed(self.walk.left(), |this| session.rcpt(recipients, &mut this.walk.attempt));
         upstream.keep(session);
         let heard = results.into_iter().map(|result| match result {
             Ok(reply) | Err(smtp::End::Refused(reply, _)) => {
@@ -93,8 +93,8 @@ impl Transaction<'_> {
     /// The relay does not take it as it did before.
     fn begin_again(&mut self, upstream: &mut Upstream) -> Result<(), Failure> {
         // Where the session is over nobody gets anything.
-        let Some(mut session) = upstream.take(&Arc::clone(self.current())) else { return Ok(()) };
-        let result = self.timed(self.left, |this| this.say_again(&mut session));
+        let Some(mut session) = upstream.take(&Arc::clone(self.walk.relay())) else { return Ok(()) };
+        let result = self.timed(self.walk.left(), |this| this.say_again(&mut session));
         upstream.keep(session);
         let refusal = match result {
             Ok(()) => return Ok(()),
@@ -102,11 +102,11 @@ impl Transaction<'_> {
             Err(smtp::End::Refused(reply, _)) => reply,
         };
         let why = format!("said \"{refusal}\" when the recipients were named again without those of a refused name");
-        Err(Failure::new(Kind::Unavailable, self.current().place.to_string(), why).at(Stage::RcptTo))
+        Err(Failure::new(Kind::Unavailable, self.walk.relay().place.to_string(), why).at(Stage::RcptTo))
     }
 
     fn say_again(&mut self, session: &mut Session) -> Result<(), smtp::End> {
-        let attempt = &mut self.attempt;
+        let attempt = &mut self.walk.attempt;
         let accepted: Vec<_> =
             self.recipients.accepted().map(|(place, address)| (address, &self.said[place])).collect();
         let reset = session.reset(attempt)?;

@@ -1,0 +1,98 @@
+//! The walk along the route: which relay is asked, how long it may take, and when the next one is due.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Manner, Submission, Try, is_next_relay_due};
+use crate::attempt::Attempt;
+use crate::config::relay::Relay;
+use crate::deadline::Deadline;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+/// A walk under way. Only the time between [`Walk::start`] and [`Walk::stop`] counts against the deadline.
+pub(super) struct Walk<'a> {
+    pub(super) manner: Manner<'a>,
+    /// The relay in use, by its place in the route.
+    relay: usize,
+    /// The tries before it.
+    tries: Vec<Try>,
+    /// The one under way.
+    pub(super) attempt: Attempt,
+    started: Instant,
+    /// Spent on this relay.
+    took: Duration,
+    /// What is left of the deadline.
+    left: Duration,
+}
+
+impl<'a> Walk<'a> {
+    /// Begins a try at the first relay.
+    pub(super) fn begin(manner: Manner<'a>) -> Self {
+        let left = manner.terms.deadline;
+        let attempt = manner.begin(&manner.route[0], Deadline::after(left));
+        let (tries, started) = (Vec::with_capacity(1), Instant::now());
+        Self { manner, relay: 0, tries, attempt, started, took: Duration::ZERO, left }
+    }
+
+    /// The relay in use.
+    pub(super) fn relay(&self) -> &Arc<Relay> {
+        &self.manner.route[self.relay]
+    }
+
+    /// Makes the deadline later.
+    pub(super) fn earn(&mut self, span: Duration) {
+        self.left = self.left.saturating_add(span);
+    }
+
+    /// What is left of the deadline.
+    pub(super) fn left(&self) -> Duration {
+        self.left
+    }
+
+    /// What of it this relay may take while it can still be passed by: half, where another one is behind it.
+    pub(super) fn share(&self) -> Duration {
+        if self.is_last() { self.left } else { self.left / 2 }
+    }
+
+    /// From now on time counts, and what is waited for ends in `span`.
+    pub(super) fn start(&mut self, span: Duration) {
+        self.started = Instant::now();
+        self.attempt.deadline = Deadline::after(span);
+    }
+
+    /// Time counts no longer.
+    pub(super) fn stop(&mut self) {
+        let took = self.started.elapsed();
+        self.took += took;
+        self.left = self.left.saturating_sub(took);
+    }
+
+    /// Ends the try with `result`; true: it left the matter open, and a try at the next relay has begun.
+    pub(super) fn close(&mut self, result: Result<Outcome, Failure>) -> bool {
+        let goes_on = !self.is_last() && is_next_relay_due(&result, self.manner.terms.retry_in_doubt);
+        self.settle(result);
+        if goes_on {
+            self.relay += 1;
+            self.manner.hand_over.again();
+            self.attempt = self.manner.begin(self.relay(), Deadline::after(self.share()));
+        }
+        goes_on
+    }
+
+    /// Ends the try with `result`, whatever it leaves open.
+    pub(super) fn settle(&mut self, result: Result<Outcome, Failure>) {
+        let relay = Arc::clone(self.relay());
+        let trace = std::mem::take(&mut self.attempt.trace);
+        self.tries.push(Try { relay, result, trace, took: std::mem::take(&mut self.took) });
+    }
+
+    /// What all tries come to; one has been ended.
+    pub(super) fn end(self) -> Submission {
+        Submission::of(self.tries)
+    }
+
+    fn is_last(&self) -> bool {
+        self.relay + 1 == self.manner.route.len()
+    }
+}
