@@ -26,7 +26,8 @@ pub struct Modes {
 }
 
 impl Modes {
-    fn of(metadata: &Metadata) -> Self {
+    /// Those of an opened file.
+    pub fn of(metadata: &Metadata) -> Self {
         Self { uid: metadata.uid(), gid: metadata.gid(), mode: metadata.mode() & 0o7777 }
     }
 

@@ -168,15 +168,19 @@ impl fmt::Display for Reply {
     }
 }
 
+/// Whether a reader does not see `c`, or sees other characters moved by it: a control character (C1 included), a line
+/// or bidirectional control, one without width, a byte order mark.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
 /// Foreign bytes as one printable line of at most `limit` bytes.
 ///
-/// Valid UTF-8 stays, other bytes are read as ISO 8859-1; control characters (C1, bidirectional and
-/// line separators included) become `?`, a tab becomes a space.
+/// Valid UTF-8 stays, other bytes are read as ISO 8859-1; what [`is_hidden`] becomes `?`, a tab becomes a space.
 pub fn printable(bytes: &[u8], limit: usize) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
     let mut out = String::with_capacity(bytes.len().min(limit));
     let mut push = |c: char| {
         if out.len() + c.len_utf8() > limit {
@@ -184,7 +188,7 @@ pub fn printable(bytes: &[u8], limit: usize) -> String {
         }
         out.push(match c {
             '\t' => ' ',
-            c if hidden(c) => '?',
+            c if is_hidden(c) => '?',
             c => c,
         });
         true

@@ -85,7 +85,7 @@ pub static LETTERS: &[Letter] = &[
         Effect::BodyType,
         "body type: 7BIT or 8BITMIME; declared as the body really is",
     ),
-    row(b'L', Value::GluedOrApart("tag"), Effect::Tag, "identifier in the system's log"),
+    row(b'L', Value::GluedOrApart("tag"), Effect::Tag, "tag of the log record"),
     row(b'v', Value::None, Effect::Verbose, "show the dialogue with the relay, credentials masked"),
     row(b'U', Value::None, Effect::InitialSubmission, "initial submission, as every message here is"),
     row(b'h', Value::GluedOrApart("count"), Effect::Hops, "hops so far; more than 100 are refused as a loop"),

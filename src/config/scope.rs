@@ -82,6 +82,12 @@ impl Scope {
         };
         let mut sites = Vec::new();
         for (name, section) in root.sections("site")? {
+            if standing.owner.is_some() && !is_named_after(name, standing.lone_site) {
+                // Its records and log files would be taken for those of the site that has the name.
+                let why = "a file that root does not own names its sites after itself";
+                let own = standing.lone_site;
+                return Err(section.error(name, why).hint(format!("write [site.{own}], or [site.\"{own}/{name}\"]")));
+            }
             let mut said = Vec::new();
             let site = shared.read(name, &section, &above, &mut said)?;
             if site.is_shown_to(standing.caller.uid) {
@@ -110,6 +116,11 @@ impl Scope {
             policy: shared.policy,
         })
     }
+}
+
+/// Whether the site `name` is one that only the file called `own` can have.
+fn is_named_after(name: &str, own: &str) -> bool {
+    name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn holds_secret(relay: &Relay) -> bool {

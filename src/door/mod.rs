@@ -19,6 +19,7 @@ use crate::conclude::{Dossier, Words};
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::message::{self, StandardInput};
+use crate::reply::printable;
 
 /// Writes `text` to standard output as it is.
 ///
@@ -30,13 +31,18 @@ pub fn say(text: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// The longest line on standard error, in octets.
+const LINE: usize = 8 << 10;
+
 /// Writes one line to standard error, in one write, and does not mind if it is closed.
 pub fn complain(line: &str) {
+    let line = printable(line.as_bytes(), LINE);
     let _ = io::stderr().write_all(format!("mailchute: {line}\n").as_bytes());
 }
 
 /// Writes the one next step to standard error.
 pub fn suggest(hint: &str) {
+    let hint = printable(hint.as_bytes(), LINE);
     let _ = io::stderr().write_all(format!("hint: {hint}\n").as_bytes());
 }
 

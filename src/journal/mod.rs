@@ -2,6 +2,7 @@
 //!
 //! Metadata only: no body, no subject, no secret.
 
+mod bounds;
 mod sink;
 
 use serde::Serialize;
@@ -20,11 +21,8 @@ use crate::submit::{Submission, Try};
 /// The version of the record's form (`v`).
 const VERSION: u8 = 1;
 
-/// How many recipients the record names at most.
-const RECIPIENTS: usize = 100;
-
 /// One log record. The order of the fields is the order in the line.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Record {
     v: u8,
     /// RFC 3339, UTC, milliseconds.
@@ -52,6 +50,9 @@ pub struct Record {
     pub script: Option<String>,
     /// The command line, bounded.
     pub argv: Vec<String>,
+    /// What the caller calls the message (`-L`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     relay: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,12 +95,9 @@ pub struct Record {
     exit: u8,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dialogue: Vec<String>,
-    /// The identifier in the system's log (`-L`), one printable line; ours where the caller gave none.
-    #[serde(skip)]
-    pub tag: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct TryRecord {
     relay: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,12 +162,12 @@ impl Record {
         }
     }
 
-    /// Names the envelope's recipients, at most a hundred of them.
+    /// Names the envelope's recipients, no more of them than a record holds.
     pub fn set_recipients<'a>(&mut self, recipients: impl ExactSizeIterator<Item = &'a crate::address::Address>) {
-        let more = recipients.len().saturating_sub(RECIPIENTS);
-        self.to = recipients.take(RECIPIENTS).map(ToString::to_string).collect();
+        let more = recipients.len().saturating_sub(bounds::ITEMS);
+        self.to = recipients.take(bounds::ITEMS).map(ToString::to_string).collect();
         if more > 0 {
-            self.to.push(format!("and {more} more"));
+            self.to.push(bounds::more(more));
         }
     }
 
@@ -230,9 +228,10 @@ impl Record {
         self.time = format!("{:.3}", jiff::Timestamp::now());
         self.exit = exit;
         self.ms = millis(took);
+        self.bound(bounds::FULL);
     }
 
-    /// The line, without a line end.
+    /// The line, without a line end. Every string in it is bounded and printable once the record is closed.
     pub fn line(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }

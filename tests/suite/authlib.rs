@@ -84,7 +84,7 @@ fn every_login_is_one_that_sends_and_is_renewed() {
              token_endpoint = \"{url}/token\"\nauthorization_endpoint = \"{url}/authorize\"\n\
              device_authorization_endpoint = \"{url}/device\"\n[log]\nto = [\"/run/log\"]\n"
         );
-        host.write_as("/run/log", "", 0o666, (0, 0));
+        host.write_as("/run/log", "", 0o660, (0, SHOP));
         host.write_as("/etc/mailchute/config.toml", &config, 0o640, (0, SHOP));
         send().run().expect_status(78);
         let login = |way: &str| mailchute().args(["login", way, "--as", "shop"]);

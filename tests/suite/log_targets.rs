@@ -173,3 +173,118 @@ fn log_files_have_their_mode_and_are_not_waited_for() {
         assert_eq!(fs::read_to_string("/run/log/last").unwrap().lines().count(), 1, "the others are written");
     });
 }
+
+#[test]
+fn no_message_hides_its_record() {
+    Host::run(&USERS, |host| {
+        let journal = host.datagrams(JOURNAL);
+        let server = Server::new().reply(Moment::Rcpt, "550 5.1.1 no").start();
+        configure(host, &server, "");
+        let hidden = "\u{9b}31m\u{202e}\u{200b}";
+        let long = |name: &str, size: usize| format!("{name}: <{hidden}{}>\r\n", "x".repeat(size));
+        let send = |message: String| {
+            let call = mailchute().uid(SHOP).args(["-L", "sudo", "-F", hidden, "-i", "bob@example.net"]);
+            call.stdin(message).run()
+        };
+        for field in [long("Message-ID", 300 << 10), long("X-PHP-Originating-Script", 900 << 10)] {
+            let run = send(format!("{field}{MESSAGE}"));
+            // A word that no line can hold is refused by us, and whatever fits by the server.
+            assert!([65, 150].contains(&run.status), "{}", run.report());
+            assert!(!run.stderr.contains(['\u{9b}', '\u{202e}', '\u{200b}']), "{}", run.report());
+            let heard = heard(&journal);
+            assert!(heard.contains("\nSYSLOG_IDENTIFIER=mailchute\n"), "{heard}");
+            assert!(!heard.contains(['\u{9b}', '\u{202e}', '\u{200b}']), "{heard}");
+            let line = heard.lines().find_map(|line| line.strip_prefix("MESSAGE=")).unwrap_or_default();
+            let record: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!((&record["exit"], &record["tag"]), (&run.status.into(), &"sudo".into()), "{record}");
+        }
+        drop(journal);
+        fs::remove_file(JOURNAL).unwrap();
+        let syslog = host.datagrams(SYSLOG);
+        // Recipients are bounded in number and together more than such a daemon takes.
+        let to: Vec<_> = (0..200).map(|number| format!("{}{number}@example.net", "x".repeat(50))).collect();
+        mailchute().uid(SHOP).arg("-i").args(to).stdin(MESSAGE).run().expect_status(150);
+        let heard = heard(&syslog);
+        assert!(heard.len() <= 8 << 10, "{}", heard.len());
+        let record: serde_json::Value = serde_json::from_str(heard.split_once(": ").unwrap().1).unwrap();
+        assert_eq!(record["exit"], 150);
+        assert!(record["to"].as_array().unwrap().last().unwrap().as_str().unwrap().ends_with(" more"), "{record}");
+    });
+}
+
+#[test]
+fn nobody_reads_or_forges_what_another_logs() {
+    Host::run(&USERS, |host| {
+        let server = Server::new().start();
+        fs::create_dir_all("/run/log").unwrap();
+        fs::set_permissions("/run/log", Permissions::from_mode(0o1777)).unwrap();
+        configure(host, &server, "[log]\nto = [\"/run/log/{user}.log\"]");
+        let path = "/run/log/shop.log";
+        const OTHER: u32 = 61043;
+        // Whose file it is, its mode, and whether it is written to.
+        for (owner, mode, is_taken) in [
+            ((OTHER, OTHER), 0o666, false),
+            ((OTHER, OTHER), 0o622, false),
+            ((SHOP, SHOP), 0o640, true),
+            ((SHOP, SHOP), 0o600, true),
+            ((SHOP, SHOP), 0o644, false),
+            ((SHOP, SHOP), 0o660, false),
+            ((0, SHOP), 0o660, true),
+            ((0, SHOP), 0o620, true),
+            ((0, 0), 0o666, false),
+            ((0, SHOP), 0o664, false),
+        ] {
+            host.write_as(path, "", mode, owner);
+            let run = send();
+            run.expect_status(0);
+            assert_eq!(fs::read_to_string(path).unwrap().lines().count(), usize::from(is_taken), "{owner:?} {mode:o}");
+            let why = format!("mailchute: {path}: cannot write the log record: is not this user's or root's alone (");
+            assert_eq!(run.stderr.starts_with(&why), !is_taken, "{owner:?} {mode:o}\n{}", run.report());
+            fs::remove_file(path).unwrap();
+        }
+        host.write_as("/run/log/victim", "", 0o600, (SHOP, SHOP));
+        for symbolic in [false, true] {
+            match symbolic {
+                true => std::os::unix::fs::symlink("/run/log/victim", path).unwrap(),
+                false => fs::hard_link("/run/log/victim", path).unwrap(),
+            }
+            let what = if symbolic { "a link" } else { "another name" };
+            let run = send();
+            run.expect_status(0);
+            assert!(run.stderr.starts_with(&format!("mailchute: {path}: cannot write")), "{what}\n{}", run.report());
+            assert_eq!(fs::read_to_string("/run/log/victim").unwrap(), "", "{what}");
+            fs::remove_file(path).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_site_of_its_own_cannot_speak_under_anothers_name() {
+    Host::run(&USERS, |host| {
+        let server = Server::new().start();
+        fs::create_dir_all("/run/log").unwrap();
+        fs::set_permissions("/run/log", Permissions::from_mode(0o1777)).unwrap();
+        host.write("/etc/mailchute/config.toml", "[log]\nto = [\"/run/log/{site}.log\"]\n", 0o644);
+        let site = |name: &str| {
+            let lines = format!("[relay.main]\nhost = \"127.0.0.1\"\nport = {}\n[site.{name}]\n", server.port());
+            host.write_as("/etc/mailchute/sites.d/shop.toml", &lines, 0o640, (SHOP, SHOP));
+        };
+        for name in ["bank", "shopping", "\"bank/shop\""] {
+            site(name);
+            let run = send();
+            run.expect_status(77);
+            assert!(
+                run.stderr.contains("a file that root does not own names its sites after itself"),
+                "{}",
+                run.report()
+            );
+        }
+        for (name, file) in [("shop", "shop.log"), ("\"shop/bank\"", "shop%2Fbank.log")] {
+            site(name);
+            send().expect_status(0);
+            let record = fs::read_to_string(format!("/run/log/{file}")).unwrap();
+            let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+            assert_eq!(record["site"], name.trim_matches('"'));
+        }
+    });
+}

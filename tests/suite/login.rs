@@ -72,7 +72,7 @@ impl Bench {
         });
         let text = format!("[relay.main]\n{relay}\ntoken_endpoint = \"{{web}}/token\"\n[log]\nto = [\"/run/log\"]\n");
         let text = text.replace("{web}", &format!("http://127.0.0.1:{}", web.port()));
-        host.write_as("/run/log", "", 0o666, (0, 0));
+        host.write_as("/run/log", "", 0o660, (0, SHOP));
         host.write_as("/etc/mailchute/config.toml", &text, 0o640, (0, SHOP));
         Self { web, times }
     }

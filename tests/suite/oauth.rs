@@ -59,7 +59,7 @@ impl<'h> Bench<'h> {
              [log]\nto = [\"/run/log\"]\n"
         );
         let text = text.replace("{api}", &format!("http://127.0.0.1:{port}"));
-        self.host.write_as("/run/log", "", 0o666, (0, 0));
+        self.host.write_as("/run/log", "", 0o660, (0, SHOP));
         self.host.write_as("/etc/mailchute/config.toml", &text, 0o640, (0, SHOP));
     }
 

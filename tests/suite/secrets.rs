@@ -20,7 +20,9 @@ impl Bench {
     fn new() -> Self {
         let server = Server::new().login("alice@example.org", SECRET, &["PLAIN"]).start();
         let bench = Self { scratch: Scratch::new(), server };
-        bench.scratch.write("log", "", 0o666);
+        let log = bench.scratch.write("log", "", 0o660);
+        // The user's as well, where there can be one.
+        let _ = std::os::unix::fs::chown(log, None, Some(USER));
         bench
     }
 
