@@ -77,7 +77,13 @@ fn check(input: &[u8]) -> u64 {
 /// The envelope decides who receives, whatever the message says; nobody receives twice.
 fn parts(message: &[u8], envelope: &Envelope) -> u64 {
     let Ok(message) = Message::read(&mut { message }, false) else { return 1 };
-    let mail = Mail { envelope, message: &message, endpoint: "https://x.example", now: jiff::Timestamp::UNIX_EPOCH };
+    let mail = Mail {
+        envelope,
+        message: &message,
+        endpoint: "https://x.example",
+        now: jiff::Timestamp::UNIX_EPOCH,
+        before: &[],
+    };
     let parts = match Parts::of(&mail) {
         Ok(parts) => parts,
         Err(failure) => {

@@ -30,7 +30,7 @@ use crate::failure::{Failure, Kind};
 use crate::message::repair::{self, Needs};
 use crate::message::{MailObject, Message};
 use crate::outcome::{Outcome, Stage};
-use crate::providers::api::{Keys, Mail, Request, Response};
+use crate::providers::api::{Before, Keys, Mail, Request, Response};
 use crate::reply::{Enhanced, Reply, printable};
 use crate::wire::Connection;
 
@@ -39,6 +39,9 @@ const BODY_LIMIT: u64 = 256 << 10;
 
 /// How large a response's header section may be, in octets.
 const HEADER_LIMIT: usize = 32 << 10;
+
+/// How often an API may ask for something before it is given the message.
+const ROUNDS: usize = 8;
 
 /// How much of a refusal the trace shows, in octets.
 const SHOWN: usize = 400;
@@ -62,7 +65,6 @@ pub struct Job<'a> {
 /// last octet of the request was handed over.
 pub fn submit(job: &Job<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure> {
     check(job)?;
-    let endpoint = &job.interface.endpoint;
     // Fields are UTF-8 in any case; a finished message travels on as mail does.
     let entry = job.interface.entry;
     let needs = Needs { eight_bit: !entry.seven_bit, utf8: !entry.raw };
@@ -72,11 +74,7 @@ pub fn submit(job: &Job<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure> 
         .trace
         .repairs
         .extend_from_slice(message.repairs().get(job.mail.message.repairs().len()..).unwrap_or_default());
-    let mail = Mail { envelope: job.mail.envelope, message, endpoint, now: jiff::Timestamp::now() };
-    let request = job.interface.api.request(&mail, job.keys)?;
-    attempt.trace.warnings.extend_from_slice(&request.warnings);
-    let result = exchange(job.relay, endpoint, &request, Some(message), job.keys, attempt)
-        .and_then(|response| job.interface.api.outcome(job.mail.envelope, &response));
+    let result = walk(job, message, attempt);
     if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {
         attempt.hand_over.end();
     }
@@ -84,6 +82,37 @@ pub fn submit(job: &Job<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure> 
         failure.why = without(failure.why, job.keys);
         failure
     })
+}
+
+/// Makes the requests of one submission: those that come before it, and the one that submits `message`.
+fn walk(job: &Job<'_>, message: &Message, attempt: &mut Attempt) -> Result<Outcome, Failure> {
+    let Job { relay, interface, keys, mail: MailObject { envelope, .. } } = job;
+    let (api, endpoint) = (&interface.api, interface.endpoint.as_str());
+    let now = jiff::Timestamp::now();
+    let mut answers = Vec::new();
+    for _ in 0..ROUNDS {
+        let mail = Mail { envelope, message, endpoint, now, before: &answers };
+        match api.before(&mail, keys)? {
+            Before::Nothing => {
+                let request = api.request(&mail, keys)?;
+                attempt.trace.warnings.extend_from_slice(&request.warnings);
+                let response = exchange(relay, endpoint, &request, Some(message), keys, attempt)?;
+                return api.outcome(envelope, &response);
+            }
+            Before::Refused(outcome) => return Ok(outcome),
+            Before::Ask(requests) => {
+                for request in requests {
+                    let response = exchange(relay, endpoint, &request, None, keys, attempt)?;
+                    let is_success = response.is_success();
+                    answers.push(response);
+                    if !is_success {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    Err(Failure::new(Kind::Software, "message", format!("more than {ROUNDS} rounds of requests come before it")))
 }
 
 /// Refuses before anything is sent what the provider says it never takes.

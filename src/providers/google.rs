@@ -179,7 +179,7 @@ mod tests {
         let request = |lines: usize| {
             let text = format!("To: b@example.net\r\n\r\n{}", "sixteen octets.\r\n".repeat(lines));
             let message = Message::read(&mut text.as_bytes(), false).unwrap();
-            let mail = Mail { envelope: &envelope, message: &message, endpoint: "", now: jiff::Timestamp::UNIX_EPOCH };
+            let mail = Mail { envelope: &envelope, message: &message, endpoint: "", now: jiff::Timestamp::UNIX_EPOCH, before: &[] };
             (Google {}.request(&mail, &keys).unwrap(), text)
         };
         let (small, _) = request(10);

@@ -186,7 +186,7 @@ mod tests {
         let forward_paths = vec!["b@example.net".parse().unwrap()];
         let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
         let message = Message::read(&mut "Subject: x\n\nx\n".as_bytes(), false).unwrap();
-        let mail = Mail { envelope: &envelope, message: &message, endpoint: "", now: jiff::Timestamp::UNIX_EPOCH };
+        let mail = Mail { envelope: &envelope, message: &message, endpoint: "", now: jiff::Timestamp::UNIX_EPOCH, before: &[] };
         let mut keys = Keys::default();
         keys.insert("token", Secret::new("key".to_owned()));
         let path = |mailbox: &str| {

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest;
 
+use super::response::Response;
 use crate::address::{Address, same_mailbox};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -29,6 +30,8 @@ pub struct Mail<'a> {
     pub endpoint: &'a str,
     /// The time, for requests that are signed.
     pub now: jiff::Timestamp,
+    /// What the requests of [`Api::before`](super::Api::before) were answered, in their order.
+    pub before: &'a [Response],
 }
 
 impl Mail<'_> {
@@ -140,7 +143,9 @@ mod tests {
             let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
             let message = Message::read(&mut message.as_bytes(), false).expect("a message");
             let now = jiff::Timestamp::UNIX_EPOCH;
-            Mail { envelope: &envelope, message: &message, endpoint: "", now }.operation_id().expect("an id")
+            Mail { envelope: &envelope, message: &message, endpoint: "", now, before: &[] }
+                .operation_id()
+                .expect("an id")
         };
         let first = id("Message-ID: <1@a.example>\n\nx\n", "b@example.net");
         assert_eq!(first, id("Message-ID: <1@a.example>\n\nx\n", "b@example.net"));

@@ -43,7 +43,16 @@ pub trait Api: Debug + Send + Sync {
         None
     }
 
-    /// The request that submits `mail`.
+    /// What has to be asked before the request that submits `mail`, given what was answered so far
+    /// ([`Mail::before`]): it is called again after each round of requests, until nothing is left to ask.
+    ///
+    /// # Errors
+    /// As [`Api::request`]. Nobody has the message then.
+    fn before(&self, _mail: &Mail<'_>, _keys: &Keys) -> Result<Before, Failure> {
+        Ok(Before::Nothing)
+    }
+
+    /// The request that submits `mail`: the last one, and the only one that leaves doubt.
     ///
     /// # Errors
     /// `Data`: the API cannot carry this message; the sentence names the part.
@@ -54,6 +63,17 @@ pub trait Api: Debug + Send + Sync {
     /// # Errors
     /// `InDoubt`: a 2xx answer that is not what the provider documents.
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure>;
+}
+
+/// What comes before the request that submits a message.
+pub enum Before {
+    /// That is the next request.
+    Nothing,
+    /// These come first, in this order. They submit nothing: an account is looked up, a file uploaded. A failure
+    /// of one, or an answer that is no success, ends the round.
+    Ask(Vec<Request>),
+    /// One of the answers refused what the message needs.
+    Refused(Outcome),
 }
 
 /// Surroundings that give credentials to the programs in them.

@@ -30,7 +30,13 @@ pub(in crate::providers) fn request(
     };
     let message = Message::read(&mut message.as_bytes(), false).unwrap();
     let endpoint = api.endpoint();
-    let mail = Mail { envelope: &envelope, message: &message, endpoint: &endpoint, now: jiff::Timestamp::UNIX_EPOCH };
+    let mail = Mail {
+        envelope: &envelope,
+        message: &message,
+        endpoint: &endpoint,
+        now: jiff::Timestamp::UNIX_EPOCH,
+        before: &[],
+    };
     let request = api.request(&mail, &keys)?;
     let Some(Piece::Octets(octets)) = request.body.first() else { panic!("no body of octets") };
     Ok((serde_json::from_slice(octets).unwrap(), request.warnings))

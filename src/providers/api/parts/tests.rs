@@ -13,7 +13,7 @@ fn parts_for(message: &str, recipients: &[&str]) -> Result<Parts, Failure> {
     };
     let message = Message::read(&mut message.as_bytes(), false).unwrap();
     let now = jiff::Timestamp::UNIX_EPOCH;
-    Parts::of(&Mail { envelope: &envelope, message: &message, endpoint: "", now })
+    Parts::of(&Mail { envelope: &envelope, message: &message, endpoint: "", now, before: &[] })
 }
 
 fn parts(message: &str) -> Result<Parts, Failure> {
