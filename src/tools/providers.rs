@@ -1,4 +1,4 @@
-//! `mailchute providers`: the registry as a table, or everything known about one row.
+//! `mailchute providers`: all of them with what their login takes, or everything known of one and a table to paste.
 
 use std::fmt::Write;
 
@@ -7,7 +7,8 @@ use crate::providers::api::{Entry, Sender};
 use crate::providers::{self, Port, Provider, TlsMode, UserName};
 use crate::reply::printable;
 
-/// The registry as an aligned table, or the provider `id` (an alias will do) in full.
+/// Every provider with its login, or the provider `id` (an alias will do) in full. No line has more than
+/// [`COLUMNS`].
 ///
 /// # Errors
 /// `Usage`: there is no such provider.
@@ -24,41 +25,43 @@ pub fn show(id: Option<&str>) -> Result<String, Failure> {
     })
 }
 
-/// The columns of the table.
-const HEAD: [&str; 8] =
-    ["provider =", "name", "SMTP server", "SMTP login", "API takes", "API login", "API sender", "API limits"];
+/// How wide what is printed may be.
+const COLUMNS: usize = 100;
 
 fn table() -> String {
-    let rows: Vec<[String; 8]> = std::iter::once(HEAD.map(str::to_owned)).chain(providers::all().map(row)).collect();
+    let head = ["provider =", "name", "login"].map(str::to_owned);
+    let row = |provider: &Provider| [provider.id.to_owned(), provider.name.to_owned(), provider.credentials()];
+    let rows: Vec<[String; 3]> = std::iter::once(head).chain(providers::all().map(row)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 8] = std::array::from_fn(width);
+    let (first, second) = (width(0), width(1));
     let mut out = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        let _ = writeln!(out, "{}", line.trim_end());
+    for [id, name, login] in &rows {
+        wrapped(&mut out, &format!("{id:<first$}  {name:<second$}  "), login);
     }
     out.push_str(
-        "\nAPI takes: the finished message, or fields made from it. API sender: whether the reverse-path is carried.\n\
-         * not every fact is confirmed; `mailchute providers ID` says which, with ports, regions and notes\n",
+        "\n`mailchute providers ID` shows the rest: servers, HTTP API, regions, notes, and a relay to paste.\n",
     );
     out
 }
 
-fn row(provider: &Provider) -> [String; 8] {
-    let mark = if provider.unverified.is_empty() { "" } else { "*" };
-    let entry = provider.api;
-    let of_api = |say: fn(&Entry) -> String| entry.map_or_else(|| "-".to_owned(), say);
-    [
-        format!("{}{mark}", provider.id),
-        provider.name.to_owned(),
-        server(provider),
-        provider.credentials(),
-        of_api(|entry| takes(entry).to_owned()),
-        entry.map_or_else(|| "-".to_owned(), |_| provider.api_credentials()),
-        of_api(|entry| carries(entry).to_owned()),
-        of_api(limits),
-    ]
+/// Writes `label` and `text`, which goes on below its own beginning where it is too long for one line.
+fn wrapped(out: &mut String, label: &str, text: &str) {
+    let indent = label.chars().count();
+    let mut line = label.to_owned();
+    let mut is_empty = true;
+    for word in text.split(' ') {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            let _ = writeln!(out, "{}", line.trim_end());
+            line = " ".repeat(indent);
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    let _ = writeln!(out, "{}", line.trim_end());
 }
 
 fn takes(entry: &Entry) -> &'static str {
@@ -83,7 +86,7 @@ fn page(provider: &Provider) -> String {
     let mut out = format!("{}: {}\n", provider.id, provider.name);
     let mut line = |name: &str, text: &str| {
         if !text.is_empty() {
-            let _ = writeln!(out, "  {name:<14}{text}");
+            wrapped(&mut out, &format!("  {name:<14}"), text);
         }
     };
     line("also known as", &provider.aliases.join(", "));
@@ -112,6 +115,30 @@ fn page(provider: &Provider) -> String {
     for fact in provider.unverified {
         line("not confirmed", fact);
     }
+    out.push('\n');
+    out.push_str(&relay(provider));
+    out
+}
+
+/// A table that logs in at `provider` by SMTP, once the dots are filled in and the secret is in its file.
+fn relay(provider: &Provider) -> String {
+    let mut out = format!("[relay.main]\nprovider = \"{}\"\n", provider.id);
+    let mut line = |key: &str, value: &str| {
+        let _ = writeln!(out, "{key} = {value}");
+    };
+    if provider.host.is_empty() {
+        line("host", "\"mail.example.com\"");
+    }
+    if let Some(region) = provider.default_region {
+        line("region", &format!("\"{region}\""));
+    }
+    match provider.username {
+        UserName::Given(key) => line(key, "\"...\""),
+        UserName::Joined(keys) => keys.iter().for_each(|key| line(key, "\"...\"")),
+        UserName::Word(_) | UserName::Secret => {}
+    }
+    let secret = provider.secrets.first().copied().unwrap_or("password");
+    line(secret, &format!("{{ file = \"/etc/mailchute/secrets/{}\" }}", provider.id));
     out
 }
 
@@ -143,18 +170,37 @@ fn user_name(name: &UserName) -> String {
 mod tests {
     use super::*;
 
+    /// What is printed as one line for each fact, however long.
+    fn unwrapped(text: &str) -> String {
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
     fn every_provider_has_a_line_and_a_page() {
         let table = show(None).expect("the table");
         for provider in providers::all() {
-            let of_it = |line: &&str| line.split([' ', '*']).next() == Some(provider.id);
+            let of_it = |line: &&str| line.split(' ').next() == Some(provider.id);
             let line = table.lines().find(of_it).expect(provider.id);
-            assert!(line.contains(provider.name) && line.contains(provider.secrets[0]), "{line}");
+            assert!(line.contains(provider.name), "{line}");
+            assert!(unwrapped(&table).contains(&format!("{} {}", provider.name, provider.credentials())), "{table}");
             for word in provider.words() {
                 let page = show(Some(word)).expect(word);
-                assert!(provider.notes.iter().chain(provider.unverified).all(|fact| page.contains(fact)), "{page}");
+                let facts = unwrapped(&page);
+                assert!(provider.notes.iter().chain(provider.unverified).all(|fact| facts.contains(fact)), "{page}");
+                assert!(page.lines().all(|line| line.chars().count() <= COLUMNS), "{page}");
             }
         }
+        assert!(table.lines().all(|line| line.chars().count() <= COLUMNS), "{table}");
+    }
+
+    #[test]
+    fn a_page_ends_with_a_table_to_paste() {
+        let page = show(Some("postmark")).expect("the page");
+        let (_, table) = page.split_once("\n\n").expect("an empty line");
+        assert_eq!(
+            table,
+            "[relay.main]\nprovider = \"postmark\"\ntoken = { file = \"/etc/mailchute/secrets/postmark\" }\n"
+        );
     }
 
     #[test]

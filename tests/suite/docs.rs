@@ -29,28 +29,81 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// What a document says between two of its lines is made from the program's own tables. With `UPDATE_DOCS=1` in the
+/// environment it is written there, else it has to be there.
+fn is_made(path: &str, first: &str, last: &str, text: &str) {
+    let document = read(path);
+    let (head, rest) = document.split_once(first).unwrap_or_else(|| panic!("{path}: no {first:?}"));
+    let (_, tail) = rest.split_once(last).unwrap_or_else(|| panic!("{path}: no {last:?} behind {first:?}"));
+    let made = format!("{head}{first}{text}{last}{tail}");
+    if made != document && std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(root().join(path), &made).unwrap();
+        return;
+    }
+    assert!(made == document, "{path}: run `UPDATE_DOCS=1 cargo test --test suite -- docs`, or write there:\n{text}");
+}
+
 #[test]
 fn the_readmes_table_of_providers_is_the_registry() {
-    let mut table = "| `provider` | Service | SMTP server | by SMTP | by its API |\n|---|---|---|---|---|\n".to_owned();
-    for provider in providers::all().filter(|provider| !provider.host.is_empty()) {
+    let mut table = String::new();
+    for provider in providers::all().filter(|provider| provider.id != "smtp") {
         let port = &provider.ports[0];
         let tls = if port.tls == TlsMode::StartTls { " STARTTLS" } else { "" };
+        let host = if provider.host.is_empty() { "`host`" } else { provider.host };
         let _ = writeln!(
             table,
-            "| `{}` | {} | {}:{}{tls} | {} | {} |",
+            "| `{}` | {} | {host}:{}{tls} | {} | {} |",
             provider.id,
             provider.name,
-            provider.host,
             port.number,
             credentials(provider),
             by_api(provider),
         );
     }
-    assert!(read("README.md").contains(&table), "the table in README.md should be:\n\n{table}");
+    let head = "| `provider` | Service | SMTP server | by SMTP | by its API |\n|---|---|---|---|---|\n";
+    is_made("README.md", head, "\nThe facts come from", &table);
     let printed = mailchute().arg("providers").run();
     printed.expect_status(0);
     for provider in providers::all() {
         assert!(printed.stdout.contains(provider.id), "{} is not printed:\n{}", provider.id, printed.stdout);
+    }
+}
+
+/// The line of the man page behind which the list of providers begins.
+const MADE: &str = ".\\\" Made from the providers' files.\n";
+
+#[test]
+fn the_man_pages_list_of_providers_is_the_registry() {
+    let mut list = String::new();
+    let line = |what: &str, macro_: &str, words: &[&str]| match words {
+        [] => String::new(),
+        words => format!("{what}:\n.{macro_} {} .\n", words.join(" , ")),
+    };
+    for provider in providers::all() {
+        let _ = write!(list, ".It Cm {}\n{}.\n", provider.words().collect::<Vec<_>>().join(" , "), provider.name);
+        list += &line("By SMTP", "Ic", &credential_keys(provider));
+        if let Some(entry) = provider.api {
+            let settings: Vec<_> = entry.keys().iter().copied().filter(|key| *key != "region").collect();
+            let credentials: Vec<_> = entry.credentials.iter().map(|credential| credential.key).collect();
+            list += &line("By its API", "Ic", &[credentials, settings].concat());
+            for (key, about) in entry.about {
+                let _ = write!(list, ".Ic {key} :\n{about}\n");
+            }
+        }
+        list += &line("Regions", "Cm", &provider.regions.iter().map(|region| region.name).collect::<Vec<_>>());
+    }
+    is_made("man/mailchute.toml.5", MADE, ".El\n", &list);
+}
+
+#[test]
+fn the_tables_that_providers_prints_load() {
+    let scratch = Scratch::new();
+    for provider in providers::all() {
+        let printed = mailchute().args(["providers", provider.id]).run();
+        printed.expect_status(0);
+        let (_, table) = printed.stdout.split_once("\n\n").expect("a table behind an empty line");
+        let config = load(Some(scratch.write("config.toml", table, 0o640)), &BTreeMap::new());
+        assert!(config.warnings.is_empty() && config.sites.len() == 1, "{table}\n{:?}", config.warnings);
     }
 }
 
@@ -62,15 +115,20 @@ fn by_api(provider: &Provider) -> String {
     format!("{or}{keys} ({})", if entry.raw { "message" } else { "fields" })
 }
 
-/// The keys to write for a login.
-fn credentials(provider: &Provider) -> String {
+/// The keys that hold user name and secret.
+fn credential_keys(provider: &Provider) -> Vec<&'static str> {
     let mut keys = match provider.username {
         UserName::Given(key) => vec![key],
         UserName::Joined(keys) => keys.to_vec(),
         UserName::Word(_) | UserName::Secret => Vec::new(),
     };
     keys.push(provider.secrets[0]);
-    let keys = keys.into_iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+    keys
+}
+
+/// The keys to write for a login.
+fn credentials(provider: &Provider) -> String {
+    let keys = credential_keys(provider).into_iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
     match (provider.authorization, provider.bearer) {
         (Some(_), _) => keys + ", `client_id` or `token`",
         (None, true) => keys + " or `token`",
@@ -180,15 +238,19 @@ fn the_other_man_page_has_every_key() {
             assert!(is_table || page.lines().any(entry), "{key} is not in the man page");
         }
     }
+    // The list of providers names every key, and tells of none.
+    let (before, rest) = page.split_once(MADE).expect("the list of providers");
+    let by_hand = format!("{before}{}", rest.split_once(".El\n").expect("its end").1);
     for provider in providers::all() {
         for key in provider.secrets {
-            assert!(page.contains(key), "{key} of {} is not in the man page", provider.id);
+            assert!(by_hand.contains(key), "{key} of {} is not in the man page", provider.id);
         }
     }
     for (provider, entry) in providers::all().filter_map(|provider| Some((provider, provider.api?))) {
         for key in entry.credentials.iter().map(|credential| &credential.key).chain(entry.keys()) {
             let said = |line: &str| line.split([' ', ',', '=']).any(|word| word == *key);
-            assert!(page.lines().any(said), "{key} of {}'s API is not in the man page", provider.id);
+            let is_told = entry.about.iter().any(|(told, _)| told == key);
+            assert!(is_told || by_hand.lines().any(said), "{key} of {}'s API is not in the man page", provider.id);
         }
     }
 }

@@ -98,6 +98,9 @@ pub struct Entry {
     pub raw: bool,
     /// Whether the message goes as a string of text, so that 8-bit content is re-encoded first.
     pub seven_bit: bool,
+    /// What its settings mean, for the man page: those that the page does not tell of for other providers' sake.
+    /// Whole sentences.
+    pub about: &'static [(&'static str, &'static str)],
     /// What becomes of the reverse-path.
     pub sender: Sender,
     /// The most recipients of one message, where the provider documents it.
@@ -127,6 +130,7 @@ impl Entry {
             url: &[],
             raw: false,
             seven_bit: false,
+            about: &[],
             sender: Sender::Replaced,
             recipients: None,
             size: None,
