@@ -5,25 +5,25 @@
 //! [`Client::tls_started`], [`Client::adapted`], [`Client::message_sent`], [`Client::lost`]. Any octets
 //! may be fed at any time; memory stays bounded and nothing panics.
 
-mod adapt;
 mod capabilities;
+mod delivery;
 mod dialogue;
-mod judge;
 mod login;
 mod opening;
+mod parameters;
 mod recipients;
-mod speak;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
-pub(in crate::smtp) use self::adapt::is_sayable;
-pub use self::adapt::{Parameters, adapt, needs, sayable};
 pub use self::capabilities::Capabilities;
 pub(in crate::smtp) use self::dialogue::{Dialogue, Expect, Heard, Upload};
 pub use self::dialogue::{End, Loss};
-use self::judge::Next;
 pub(in crate::smtp) use self::opening::{Opening, Progress};
+pub(in crate::smtp) use self::parameters::is_sayable;
+pub use self::parameters::{Parameters, adapt, needs, sayable};
 pub use self::recipients::Recipients;
+use self::transfer::Next;
 use crate::attempt::Trace;
 use crate::config::relay::{Login, Relay};
 use crate::envelope::Envelope;
