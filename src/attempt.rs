@@ -8,7 +8,6 @@ use std::thread;
 use std::time::Duration;
 
 use crate::deadline::Deadline;
-use crate::outcome::Stage;
 
 /// How much of the end of a dialogue a failure keeps for the log record, in bytes.
 pub const DIALOGUE_LIMIT: usize = 2048;
@@ -54,8 +53,6 @@ pub struct Trace {
     lines: VecDeque<String>,
     bytes: usize,
     sink: Option<Sink>,
-    /// The last stage that was begun.
-    pub stage: Option<Stage>,
     /// TLS version and cipher suite, such as `TLSv1.3 TLS13_AES_256_GCM_SHA384`.
     pub tls: Option<String>,
     /// The address that was connected to, such as `192.0.2.1:465`.

@@ -14,6 +14,13 @@ pub struct Envelope {
     pub dsn: Dsn,
 }
 
+impl Envelope {
+    /// Every address of it.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.reverse_path.iter().chain(&self.forward_paths)
+    }
+}
+
 /// Delivery status notification parameters, each as the caller typed it and already checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dsn {

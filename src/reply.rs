@@ -141,6 +141,11 @@ impl Reply {
         self.code / 100 == 5
     }
 
+    /// No: 4yz or 5yz.
+    pub fn is_negative(&self) -> bool {
+        self.is_transient() || self.is_permanent()
+    }
+
     /// A reply about the login rather than the message: 530, 534, 535 and 538 (RFC 4954 section 6).
     pub fn is_authentication(&self) -> bool {
         (530..540).contains(&self.code)

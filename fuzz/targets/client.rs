@@ -4,12 +4,11 @@
 use mailchute::attempt::Trace;
 use mailchute::config::relay::{Login, LoginSource, Mechanism, Place, Protocol, Relay, SecretKind, TlsMode, Username};
 use mailchute::envelope::{Dsn, Envelope};
-use mailchute::failure::Kind;
-use mailchute::message::Facts;
-use mailchute::outcome::Stage;
+use mailchute::failure::{Failure, Kind};
+use mailchute::outcome::{Outcome, Stage};
 use mailchute::reply::TEXT_LIMIT;
 use mailchute::secret::Secret;
-use mailchute::smtp::client::{Action, Channel, Client, Loss, Task};
+use mailchute::smtp::client::{Action, Channel, Delivery, Dialogue, End, Loss, Measure, Opening, Run, Script, needs};
 
 use super::{Target, assert_printable};
 use crate::mutate::hash;
@@ -107,6 +106,54 @@ fn assert_masked(text: &str, login: Option<&Login>) {
     assert!(!bare, "the password is shown: {text}");
 }
 
+/// A script under way, whichever it is.
+trait Machine {
+    fn next_action(&mut self) -> Action;
+    fn receive(&mut self, octets: &[u8], trace: &mut Trace);
+    fn tls_started(&mut self, channel: Channel, trace: &mut Trace);
+    fn message_sent(&mut self, trace: &mut Trace);
+    fn lost(&mut self, loss: &Loss);
+}
+
+impl<S: Script> Machine for Run<'_, S> {
+    fn next_action(&mut self) -> Action {
+        self.next_action()
+    }
+
+    fn receive(&mut self, octets: &[u8], trace: &mut Trace) {
+        self.receive(octets, trace);
+    }
+
+    fn tls_started(&mut self, channel: Channel, trace: &mut Trace) {
+        self.tls_started(channel, trace);
+    }
+
+    fn message_sent(&mut self, trace: &mut Trace) {
+        self.message_sent(trace);
+    }
+
+    fn lost(&mut self, loss: &Loss) {
+        self.lost(loss);
+    }
+}
+
+fn delivered(
+    envelope: &Envelope,
+    measure: Measure,
+    partial: bool,
+    state: &mut Dialogue,
+    trace: &mut Trace,
+    play: &mut impl FnMut(&mut dyn Machine, &mut Trace) -> Result<(), End>,
+) -> Result<Outcome, Failure> {
+    let needs = needs(envelope, false, state.capabilities())?;
+    let mut delivery = Delivery::new(envelope, measure, needs, partial, state, trace)?;
+    match play(&mut Run::begin(&mut delivery, state, trace), trace) {
+        Ok(()) => Ok(delivery.outcome(None)),
+        Err(End::Refused(reply, stage)) => Ok(delivery.outcome(Some((&reply, stage)))),
+        Err(End::Failed(failure)) => Err(failure),
+    }
+}
+
 fn check(input: &[u8]) -> u64 {
     let [choice, submission, size, dialogue @ ..] = input else { return 0 };
     let relay = relay(*choice);
@@ -117,24 +164,16 @@ fn check(input: &[u8]) -> u64 {
         is_token: false,
     });
     let partial = submission & 4 != 0;
-    let task = Task {
-        relay: &relay,
-        login: login.as_ref(),
-        envelope: &envelope,
-        size: if submission & 32 == 0 { 2000 } else { 10 << 20 },
-        facts: Facts::default(),
-        utf8_header: false,
-        deliver_partially: partial,
-        host_name: "web1.example",
-    };
+    let measure = Measure { size: if submission & 32 == 0 { 2000 } else { 10 << 20 }, ..Measure::default() };
     let mut channel = Channel { tls: relay.tls == TlsMode::Implicit, local: false };
     let mut trace = Trace::default();
-    let mut client = Client::new(task, channel);
+    let mut state = Dialogue::new(&relay, login.as_ref());
+    let mut opening = Opening::new(&relay, login.as_ref(), "web1.example", channel);
     let mut pieces = dialogue.chunks(usize::from(*size) + 1);
     let mut seen = Seen::default();
-    let result = loop {
+    let mut play = |run: &mut dyn Machine, trace: &mut Trace| loop {
         assert!(seen.actions.len() < 2 * input.len() + 64, "the client never comes to an end");
-        match client.next_action() {
+        match run.next_action() {
             Action::Send(octets) => {
                 lines(&octets);
                 let text = String::from_utf8_lossy(&octets);
@@ -150,27 +189,32 @@ fn check(input: &[u8]) -> u64 {
             }
             Action::StartTls => {
                 channel.tls = true;
-                client.tls_started(channel, &mut trace);
+                run.tls_started(channel, trace);
                 seen.actions.push(b't');
             }
-            Action::Adapt(_) => client.adapted(Ok((task.size, task.facts)), &mut trace),
             Action::SendMessage(_) => {
                 assert!(!seen.message, "the message twice");
                 seen.message = true;
-                client.message_sent(&mut trace);
+                run.message_sent(trace);
                 seen.actions.push(b'm');
             }
             Action::Read => {
                 match pieces.next() {
-                    Some(piece) => client.receive(piece, &mut trace),
-                    None => client.lost(&Loss::Closed, &mut trace),
+                    Some(piece) => run.receive(piece, trace),
+                    None => run.lost(&Loss::Closed),
                 }
                 seen.actions.push(b'r');
             }
             Action::Done(result) => break result,
         }
     };
-    assert!(client.is_done());
+    let opened = play(&mut Run::begin(&mut opening, &mut state, &mut trace), &mut trace);
+    let result = match opened {
+        Ok(()) => delivered(&envelope, measure, partial, &mut state, &mut trace, &mut play),
+        Err(End::Refused(reply, stage)) => Ok(Outcome::same_for_all(&envelope.forward_paths, &reply, stage)),
+        Err(End::Failed(failure)) => Err(failure),
+    };
+    state.quit(&mut trace);
     trace.dialogue().for_each(|line| assert_masked(line, login.as_ref()));
     match result {
         Ok(outcome) => {

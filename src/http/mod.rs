@@ -176,7 +176,6 @@ fn exchange(
     let relay = proxied.as_ref().unwrap_or(relay);
     let connection = attempt.within(relay.connect_timeout, |attempt| Connection::open(relay, attempt))?;
     let Attempt { deadline, trace, hand_over } = attempt;
-    trace.stage = Some(Stage::Message);
     let mut outgoing = Outgoing::new(&request.body, submitted.map(|message| (message, &**hand_over)));
     let size = outgoing.size();
     trace.sent(&format!("{} {endpoint}{} ({size} octets)", request.method, shown_path(&request.path)));

@@ -22,7 +22,6 @@ use crate::caller::Caller;
 use crate::config::relay::{Grant, OAuth, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
-use crate::outcome::Stage;
 use crate::secret::Secret;
 
 /// An access token.
@@ -61,7 +60,6 @@ pub fn with_access<T>(
 /// otherwise as reading a secret, the kept tokens or asking the server fails.
 fn access(relay: &Relay, refused: Option<&Secret>, attempt: &mut Attempt) -> Result<Option<Access>, Failure> {
     let Some(oauth) = &relay.oauth else { return Ok(None) };
-    attempt.trace.stage = Some(Stage::Auth);
     let given = given(relay, oauth, attempt)?;
     let needs_login = oauth.needs_person();
     let store = match Store::of(oauth, &Caller::current()) {

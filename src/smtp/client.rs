@@ -1,9 +1,12 @@
-//! The SMTP and LMTP client without I/O: what the server says goes in, actions come out
+//! The one SMTP and LMTP machine, without I/O: what the server says goes in, actions come out
 //! (RFC 5321, RFC 2033, RFC 2920, RFC 3030).
 //!
-//! The driver does what [`Client::next_action`] says and reports what came of it: [`Client::receive`],
-//! [`Client::tls_started`], [`Client::adapted`], [`Client::message_sent`], [`Client::lost`]. Any octets
-//! may be fed at any time; memory stays bounded and nothing panics.
+//! A [`Dialogue`] is the state of one connection. Scripts are carried out over it, one after the other:
+//! [`Opening`], then [`Delivery`] for one message in as few round trips as there can be, or the single steps
+//! of a session that is kept, [`Replies`] and [`Content`].
+//! The driver does what [`Run::next_action`] says and reports what came of it: [`Run::receive`],
+//! [`Run::tls_started`], [`Run::message_sent`], [`Run::lost`]. Any octets may be fed at any time; memory
+//! stays bounded and nothing panics.
 
 mod capabilities;
 mod delivery;
@@ -12,52 +15,28 @@ mod login;
 mod opening;
 mod parameters;
 mod recipients;
+mod replies;
 #[cfg(test)]
 mod tests;
 mod transfer;
 
 pub use self::capabilities::Capabilities;
-pub(in crate::smtp) use self::dialogue::{Dialogue, Expect, Heard, Upload};
-pub use self::dialogue::{End, Loss};
-pub(in crate::smtp) use self::opening::{Opening, Progress};
-pub(in crate::smtp) use self::parameters::is_sayable;
-pub use self::parameters::{Parameters, adapt, needs, sayable};
+pub use self::delivery::{Delivery, Measure};
+pub(in crate::smtp) use self::dialogue::Expect;
+pub use self::dialogue::{Dialogue, End, Heard, Loss};
+pub use self::opening::Opening;
+pub use self::parameters::needs;
+pub(in crate::smtp) use self::parameters::{MailFrom, RcptTo, body};
 pub use self::recipients::Recipients;
-use self::transfer::Next;
+pub(in crate::smtp) use self::replies::Replies;
+pub(in crate::smtp) use self::transfer::Content;
 use crate::attempt::Trace;
-use crate::config::relay::{Login, Relay};
-use crate::envelope::Envelope;
-use crate::failure::{Failure, Kind};
-use crate::message::Facts;
-use crate::message::repair::Needs;
-use crate::outcome::{Outcome, Stage};
 
 /// A message up to this many octets goes out in one flight with its envelope: refused, it has cost
 /// little.
 pub const SMALL: u64 = 64 << 10;
 /// How many RCPT commands go out before their replies are read.
-const FLIGHT: usize = 500;
-
-/// What the client needs to know of one submission.
-#[derive(Clone, Copy)]
-pub struct Task<'a> {
-    /// The relay to submit through.
-    pub relay: &'a Relay,
-    /// Its credentials, already read.
-    pub login: Option<&'a Login>,
-    /// Reverse-path, forward-paths and DSN wishes.
-    pub envelope: &'a Envelope,
-    /// The message's octets, CRLF counted, dot-stuffing not.
-    pub size: u64,
-    /// What intake learned of the message.
-    pub facts: Facts,
-    /// An address field of the message needs SMTPUTF8.
-    pub utf8_header: bool,
-    /// Send to the accepted recipients when others are refused.
-    pub deliver_partially: bool,
-    /// The EHLO argument when the relay names none.
-    pub host_name: &'a str,
-}
+pub const FLIGHT: usize = 500;
 
 /// What the connection is like.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,57 +56,79 @@ pub enum Framing {
     Chunk,
 }
 
+/// What a script does with what it heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// More replies are due.
+    Wait,
+    /// The TLS handshake is due, then [`Script::tls_started`].
+    Handshake,
+    /// The message's octets are due, then [`Script::message_sent`].
+    Message(Framing),
+    /// The script is at its end.
+    Done,
+}
+
+/// Something that is said over a connection, and what each reply leads to.
+pub trait Script {
+    /// Says the first of it.
+    ///
+    /// # Errors
+    /// The server has said something before it was asked, or what is to be said cannot be.
+    fn begin(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End>;
+
+    /// Goes on with the reply that was due.
+    ///
+    /// # Errors
+    /// The server said no, or cannot be believed.
+    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End>;
+
+    /// TLS is on; `channel` says what the connection is like now.
+    ///
+    /// # Errors
+    /// As [`Script::hear`].
+    fn tls_started(&mut self, _: Channel, _: &mut Dialogue, _: &mut Trace) -> Result<Step, End> {
+        Ok(Step::Wait)
+    }
+
+    /// The message is with the system to its last octet.
+    fn message_sent(&mut self, _: &mut Dialogue, _: &mut Trace) {}
+}
+
 /// What the driver does next.
 #[derive(Debug)]
 pub enum Action {
     /// Put these octets behind those already waiting to be written.
     Send(Vec<u8>),
-    /// Shake hands, then call [`Client::tls_started`].
+    /// Shake hands, then call [`Run::tls_started`].
     StartTls,
-    /// Make the message fit for the server, then call [`Client::adapted`].
-    Adapt(Needs),
-    /// Put the message behind those octets, then call [`Client::message_sent`]. What the server says
-    /// meanwhile goes to [`Client::receive`]; once [`Client::is_done`] the rest is not sent.
+    /// Put the message behind those octets, then call [`Run::message_sent`]. What the server says
+    /// meanwhile goes to [`Run::receive`]; once [`Run::is_done`] the rest is not sent.
     SendMessage(Framing),
     /// Write what waits, then read.
     Read,
-    /// Write what waits without insisting, close, and report this.
-    Done(Result<Outcome, Failure>),
+    /// The script has ended like this.
+    Done(Result<(), End>),
 }
 
-/// The state of one submission over one connection.
-pub struct Client<'a> {
-    task: Task<'a>,
-    dialogue: Dialogue,
-    opening: Opening<'a>,
-    needs: Needs,
-    parameters: Parameters,
-    /// [`Action::StartTls`], [`Action::Adapt`] or [`Action::SendMessage`], due once the output is taken.
+/// A script under way.
+pub struct Run<'a, S> {
+    script: &'a mut S,
+    dialogue: &'a mut Dialogue,
+    /// [`Action::StartTls`] or [`Action::SendMessage`], due once the output is taken.
     pending: Option<Action>,
-    result: Option<Result<Outcome, Failure>>,
-    done: bool,
-    logging_in: bool,
-    recipients: Recipients<'a>,
-    /// How many RCPT have been said.
-    asked: usize,
+    result: Option<Result<(), End>>,
+    is_done: bool,
 }
 
-impl<'a> Client<'a> {
-    /// A client that waits for the greeting on a new connection.
-    pub fn new(task: Task<'a>, channel: Channel) -> Self {
-        Self {
-            task,
-            dialogue: Dialogue::new(task.relay, task.login),
-            opening: Opening::new(task.relay, task.login, task.host_name, channel),
-            needs: Needs::default(),
-            parameters: Parameters::default(),
-            pending: None,
-            result: None,
-            done: false,
-            logging_in: true,
-            recipients: Recipients::new(&task.envelope.forward_paths),
-            asked: 0,
-        }
+impl<'a, S: Script> Run<'a, S> {
+    /// Begins `script` over `dialogue`.
+    pub fn begin(script: &'a mut S, dialogue: &'a mut Dialogue, trace: &mut Trace) -> Self {
+        let step = script.begin(dialogue, trace);
+        let mut run = Self { script, dialogue, pending: None, result: None, is_done: false };
+        run.go(step);
+        run.listen(trace);
+        run
     }
 
     /// What to do next.
@@ -142,72 +143,30 @@ impl<'a> Client<'a> {
         self.result.take().map_or(Action::Read, Action::Done)
     }
 
-    /// Whether the result stands; [`Client::next_action`] hands it out.
+    /// Whether the result stands; [`Run::next_action`] hands it out.
     pub fn is_done(&self) -> bool {
-        self.done
-    }
-
-    /// Whether the login is still ahead, and with it the shorter deadline.
-    pub fn is_logging_in(&self) -> bool {
-        self.logging_in
+        self.is_done
     }
 
     /// Octets from the server.
     pub fn receive(&mut self, bytes: &[u8], trace: &mut Trace) {
-        if self.done {
-            return;
-        }
-        self.dialogue.push(bytes);
-        while !self.done {
-            let heard = match self.dialogue.hear(trace) {
-                Ok(None) => return,
-                Ok(Some(heard)) => heard,
-                Err(failure) => return self.finish(Err(failure), trace),
-            };
-            let next = match self.logging_in {
-                true => match self.opening.hear(&heard, &mut self.dialogue, trace) {
-                    Ok(Progress::Waiting) => Next::Wait,
-                    Ok(Progress::Handshake) => {
-                        self.pending = Some(Action::StartTls);
-                        Next::Wait
-                    }
-                    Ok(Progress::Ready) => Next::Envelope,
-                    Err(end) => self.ended(end),
-                },
-                false => self.judge(heard),
-            };
-            self.go(next, trace);
+        if !self.is_done {
+            self.dialogue.push(bytes);
+            self.listen(trace);
         }
     }
 
     /// TLS is on; `channel` says what the connection is like now.
     pub fn tls_started(&mut self, channel: Channel, trace: &mut Trace) {
-        if let Err(end) = self.opening.tls_started(channel, &mut self.dialogue, trace) {
-            let next = self.ended(end);
-            self.go(next, trace);
-        }
-    }
-
-    /// The message is fit: its size and facts now. Or why it cannot be made fit.
-    pub fn adapted(&mut self, fit: Result<(u64, Facts), Failure>, trace: &mut Trace) {
-        let said = fit.and_then(|(size, facts)| {
-            self.task.size = size;
-            self.task.facts = facts;
-            self.mail(trace)
-        });
-        if let Err(failure) = said {
-            self.finish(Err(failure.at(Stage::MailFrom)), trace);
-        }
+        let step = self.script.tls_started(channel, self.dialogue, trace);
+        self.go(step);
     }
 
     /// The message is with the system to its last octet.
     pub fn message_sent(&mut self, trace: &mut Trace) {
-        if self.done {
-            return;
-        }
-        self.dialogue.uploaded();
-        if self.dialogue.capabilities.pipelining {
-            self.dialogue.quit(trace);
+        if !self.is_done {
+            self.dialogue.uploaded();
+            self.script.message_sent(self.dialogue, trace);
         }
     }
 
@@ -217,56 +176,40 @@ impl<'a> Client<'a> {
     }
 
     /// Nothing more will come.
-    pub fn lost(&mut self, loss: &Loss, trace: &mut Trace) {
-        if !self.done {
+    pub fn lost(&mut self, loss: &Loss) {
+        if !self.is_done {
             let failure = self.dialogue.lost(loss);
-            self.finish(Err(failure), trace);
+            self.go(Err(failure.into()));
         }
     }
 
-    /// Does what `next` says.
-    fn go(&mut self, next: Next, trace: &mut Trace) {
-        // What follows 354 is judged as an early final reply.
-        let speaks = matches!(next, Next::Envelope | Next::Recipients | Next::Data);
-        if speaks && let Err(end) = self.dialogue.check_silence(false, trace) {
-            let next = self.ended(end);
-            return self.go(next, trace);
-        }
-        let said = match next {
-            Next::Wait => Ok(()),
-            Next::Envelope => self.envelope(trace),
-            Next::Recipients => self.recipients(trace),
-            Next::Data => self.data(trace),
-            Next::Upload => self.upload(trace),
-            Next::Done(result) => {
-                self.finish(result, trace);
-                Ok(())
+    /// Hears the replies that have come.
+    fn listen(&mut self, trace: &mut Trace) {
+        while !self.is_done {
+            match self.dialogue.hear(trace) {
+                Ok(None) => return,
+                Ok(Some(heard)) => {
+                    let step = self.script.hear(heard, self.dialogue, trace);
+                    self.go(step);
+                }
+                Err(failure) => self.go(Err(failure.into())),
             }
+        }
+    }
+
+    fn go(&mut self, step: Result<Step, End>) {
+        let result = match step {
+            Ok(Step::Wait) => return,
+            Ok(Step::Handshake) => return self.pending = Some(Action::StartTls),
+            Ok(Step::Message(framing)) => return self.pending = Some(Action::SendMessage(framing)),
+            Ok(Step::Done) => Ok(()),
+            Err(end) => Err(end),
         };
-        if let Err(failure) = said {
-            self.finish(Err(failure), trace);
+        if let Err(end) = &result {
+            self.dialogue.break_off(end);
         }
-    }
-
-    /// The result of a dialogue that cannot go on. What was said about a recipient before stays said.
-    fn ended(&self, end: End) -> Next {
-        Next::Done(match end {
-            End::Refused(reply, stage) => {
-                Ok(self.recipients.outcome(Some((&reply, stage)), self.task.deliver_partially))
-            }
-            End::Failed(failure) => Err(failure),
-        })
-    }
-
-    fn finish(&mut self, result: Result<Outcome, Failure>, trace: &mut Trace) {
         self.pending = None;
-        // Whoever broke the protocol or is gone gets no goodbye.
-        let polite = match &result {
-            Ok(_) => true,
-            Err(failure) => matches!(failure.kind, Kind::Data | Kind::Refused(_)),
-        };
-        self.dialogue.close(polite, trace);
-        self.done = true;
+        self.is_done = true;
         self.result = Some(result);
     }
 }

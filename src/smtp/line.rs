@@ -1,9 +1,8 @@
-//! One connection and whoever listens to the server at its other end: what both a single submission and
-//! a kept session do with octets.
+//! One connection and the script that is carried out over it: what is done with octets.
 
-use super::client::{Framing, Loss};
+use super::client::{Framing, Loss, Run, Script};
 use super::stuffing::{PIECE, Stuffing};
-use crate::attempt::{Attempt, Trace};
+use crate::attempt::Attempt;
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
 use crate::outcome::Stage;
@@ -12,34 +11,22 @@ use crate::wire::{Connection, WireError};
 /// How much is read at a time, in octets.
 const READ: usize = 16 << 10;
 
-/// Whoever understands what the server says.
-pub(super) trait Listener {
-    /// Octets from the server.
-    fn receive(&mut self, bytes: &[u8], trace: &mut Trace);
-    /// Nothing more will come.
-    fn lost(&mut self, loss: &Loss, trace: &mut Trace);
-    /// Not one octet of the flight that ends the message could be given to the system after all.
-    fn message_withheld(&mut self);
-    /// Whether enough was heard: nothing more is to be sent.
-    fn is_done(&self) -> bool;
-}
-
-/// A connection, the one who listens, and the attempt they are part of.
-pub(super) struct Line<'a, L> {
+/// A connection, the script that is carried out over it, and the attempt both are part of.
+pub(super) struct Line<'a, 'r, S> {
     pub(super) connection: &'a mut Connection,
-    pub(super) listener: &'a mut L,
+    pub(super) run: &'a mut Run<'r, S>,
     pub(super) attempt: &'a mut Attempt,
 }
 
-impl<L: Listener> Line<'_, L> {
+impl<S: Script> Line<'_, '_, S> {
     /// Writes what waits, and hears what the server says next.
     pub(super) fn read(&mut self) {
         let mut buffer = [0; READ];
         match self.connection.read(&mut buffer, self.attempt.deadline) {
-            Ok(count) => self.listener.receive(&buffer[..count], &mut self.attempt.trace),
+            Ok(count) => self.run.receive(&buffer[..count], &mut self.attempt.trace),
             Err(error) => {
                 if self.connection.is_flight_unsent() {
-                    self.listener.message_withheld();
+                    self.run.message_withheld();
                 }
                 self.lost(error);
             }
@@ -65,7 +52,7 @@ impl<L: Listener> Line<'_, L> {
                 if waiting > PIECE {
                     waiting = 0;
                     while !self.press_on() {}
-                    if self.listener.is_done() {
+                    if self.run.is_done() {
                         return Ok(false);
                     }
                 }
@@ -83,7 +70,7 @@ impl<L: Listener> Line<'_, L> {
         while self.connection.has_input()
             && let Ok(count) = self.connection.read(&mut buffer, self.attempt.deadline)
         {
-            self.listener.receive(&buffer[..count], &mut self.attempt.trace);
+            self.run.receive(&buffer[..count], &mut self.attempt.trace);
         }
         let loss = match error {
             WireError::Closed => Loss::Closed,
@@ -91,7 +78,7 @@ impl<L: Listener> Line<'_, L> {
             WireError::Tls(reason) => Loss::Tls(reason),
             WireError::Io(error) => Loss::Broken(error.to_string()),
         };
-        self.listener.lost(&loss, &mut self.attempt.trace);
+        self.run.lost(&loss);
     }
 
     /// Writes what is queued of the message, or hears what the server has to say against it; whether
@@ -107,7 +94,7 @@ impl<L: Listener> Line<'_, L> {
         if self.connection.has_input() {
             self.read();
         }
-        is_written || self.listener.is_done()
+        is_written || self.run.is_done()
     }
 
     /// Whether the server is still there and has not refused the message. Else the last octets stay here,
@@ -119,7 +106,7 @@ impl<L: Listener> Line<'_, L> {
                 Ok(()) => return true,
                 Err(error) => self.lost(error),
             }
-            if self.listener.is_done() {
+            if self.run.is_done() {
                 self.connection.give_up();
                 return false;
             }

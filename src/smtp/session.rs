@@ -1,30 +1,28 @@
-//! A session with a relay that is kept: opened once, it carries several transactions, each said step by
-//! step while somebody waits for every reply (`-bs`).
+//! A session with a relay: opened once, it carries one message in as few round trips as there can be, or
+//! several transactions, each said step by step while somebody waits for every reply (`-bs`).
 
-use std::fmt::Display;
 use std::sync::Arc;
-
-use lettre::transport::smtp::commands;
+use std::time::Duration;
 
 use super::client::{
-    Capabilities, Dialogue, End, Expect, Framing, Heard, Loss, Opening, Progress, Recipients, Upload, sayable,
+    Action, Capabilities, Channel, Content, Delivery, Dialogue, End, Expect, FLIGHT, MailFrom, Measure, Opening,
+    RcptTo, Recipients, Replies, Run, Script, body, needs,
 };
-use super::line::{Line, Listener};
+use super::line::Line;
 use super::server::{Mail, Rcpt};
-use super::{PARTING, adapt, channel, passing};
 use crate::address::Address;
 use crate::attempt::{Attempt, Trace};
-use crate::config::relay::{Login, Protocol, Relay};
+use crate::config::relay::{Login, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
-use crate::message::Message;
-use crate::message::repair::Needs;
+use crate::message::repair::{self, Needs};
+use crate::message::{MailObject, Message};
 use crate::outcome::{Outcome, Stage};
 use crate::reply::Reply;
 use crate::wire::Connection;
 
-/// How many RCPT commands go out before their replies are read.
-const FLIGHT: usize = 500;
+/// How long the last octets (QUIT) may take to leave once the outcome is known.
+const PARTING: Duration = Duration::from_millis(500);
 
 /// An open session, the login done. Dropping it closes the connection without a word.
 ///
@@ -35,41 +33,11 @@ pub struct Session {
     dialogue: Dialogue,
     /// What the message has to be like, after the last MAIL.
     needs: Needs,
-    peer: Option<String>,
-    tls: Option<String>,
-}
-
-/// Waits for one reply.
-struct Waiting<'a> {
-    dialogue: &'a mut Dialogue,
-    heard: Option<Result<Heard, Failure>>,
-}
-
-impl Listener for Waiting<'_> {
-    fn receive(&mut self, bytes: &[u8], trace: &mut Trace) {
-        self.dialogue.push(bytes);
-        if self.heard.is_none() {
-            self.heard = self.dialogue.hear(trace).transpose();
-        }
-    }
-
-    fn lost(&mut self, loss: &Loss, _: &mut Trace) {
-        if self.heard.is_none() {
-            self.heard = Some(Err(self.dialogue.lost(loss)));
-        }
-    }
-
-    fn message_withheld(&mut self) {
-        self.dialogue.withheld();
-    }
-
-    fn is_done(&self) -> bool {
-        self.heard.is_some()
-    }
 }
 
 impl Session {
-    /// Connects to `relay`, greets and logs in.
+    /// Connects to `relay`, greets and logs in, within its `connect_timeout`. `host_name` is the EHLO argument
+    /// where the relay names none.
     ///
     /// # Errors
     /// Nobody answers, the server will not have us, or it cannot be believed.
@@ -79,47 +47,19 @@ impl Session {
         host_name: &str,
         attempt: &mut Attempt,
     ) -> Result<Self, End> {
-        attempt.within(relay.connect_timeout, |attempt| Self::open_in_time(relay, login, host_name, attempt))
-    }
-
-    fn open_in_time(
-        relay: &Arc<Relay>,
-        login: Option<&Login>,
-        host_name: &str,
-        attempt: &mut Attempt,
-    ) -> Result<Self, End> {
-        let connection = Connection::open(relay, attempt)?;
-        let mut opening = Opening::new(relay, login, host_name, channel(&connection));
-        let dialogue = Dialogue::new(relay, login);
-        let mut session =
-            Self { relay: Arc::clone(relay), connection, dialogue, needs: Needs::default(), peer: None, tls: None };
-        match session.log_in(&mut opening, attempt) {
-            Ok(()) => {
-                session.peer.clone_from(&attempt.trace.peer);
-                session.tls.clone_from(&attempt.trace.tls);
-                Ok(session)
-            }
-            Err(end) => {
-                if matches!(end, End::Refused(..)) {
+        attempt.within(relay.connect_timeout, |attempt| {
+            let connection = Connection::open(relay, attempt)?;
+            let mut opening = Opening::new(relay, login, host_name, channel(&connection));
+            let dialogue = Dialogue::new(relay, login);
+            let mut session = Self { relay: Arc::clone(relay), connection, dialogue, needs: Needs::default() };
+            match session.run(&mut opening, None, attempt) {
+                Ok(()) => Ok(session),
+                Err(end) => {
                     session.quit(&mut attempt.trace);
-                }
-                Err(end)
-            }
-        }
-    }
-
-    fn log_in(&mut self, opening: &mut Opening<'_>, attempt: &mut Attempt) -> Result<(), End> {
-        loop {
-            let heard = self.hear(attempt)?;
-            match opening.hear(&heard, &mut self.dialogue, &mut attempt.trace)? {
-                Progress::Waiting => {}
-                Progress::Ready => return Ok(()),
-                Progress::Handshake => {
-                    self.connection.start_tls(&self.relay, attempt)?;
-                    opening.tls_started(channel(&self.connection), &mut self.dialogue, &mut attempt.trace)?;
+                    Err(end)
                 }
             }
-        }
+        })
     }
 
     /// The relay at the other end.
@@ -127,15 +67,14 @@ impl Session {
         &self.relay
     }
 
-    /// What it offers.
+    /// What it offers, as far as it is to be used.
     pub fn capabilities(&self) -> &Capabilities {
         &self.dialogue.capabilities
     }
 
     /// Enters into the trace of a later transaction what the opening found out.
     pub fn describe(&self, trace: &mut Trace) {
-        trace.peer.clone_from(&self.peer);
-        trace.tls.clone_from(&self.tls);
+        self.connection.describe(trace);
         trace.note("kept connection");
     }
 
@@ -144,15 +83,52 @@ impl Session {
         self.dialogue.may_quit
     }
 
+    /// Submits one message, and with `deliver_partially` also where some of its recipients are refused.
+    /// Nothing but a goodbye is to be said after it.
+    ///
+    /// # Errors
+    /// No reply was had, which is in doubt from the last octet on, or the message cannot go through this relay
+    /// as it is.
+    pub fn submit(
+        &mut self,
+        mail: MailObject<'_>,
+        deliver_partially: bool,
+        attempt: &mut Attempt,
+    ) -> Result<Outcome, Failure> {
+        let MailObject { envelope, message } = mail;
+        self.needs = needs(envelope, repair::needs_utf8(message), self.capabilities())?;
+        let adapted = adapt(message, self.needs, &mut attempt.trace).map_err(|failure| failure.at(Stage::MailFrom))?;
+        let message = adapted.as_ref().unwrap_or(message);
+        let measure = Measure::of(message);
+        let trace = &mut attempt.trace;
+        let mut delivery = Delivery::new(envelope, measure, self.needs, deliver_partially, &self.dialogue, trace)?;
+        match self.run(&mut delivery, Some(message), attempt) {
+            Ok(()) => Ok(delivery.outcome(None)),
+            Err(End::Refused(reply, stage)) => Ok(delivery.outcome(Some((&reply, stage)))),
+            Err(End::Failed(failure)) => Err(failure),
+        }
+    }
+
     /// Says MAIL as the caller did, as far as the relay can carry it.
     ///
     /// # Errors
     /// The relay cannot carry it, or no reply was had.
     pub fn mail(&mut self, reverse_path: Option<&Address>, mail: &Mail, attempt: &mut Attempt) -> Result<Reply, End> {
-        let parameters = passing::mail(reverse_path, mail, self.capabilities(), &mut attempt.trace)?;
-        self.needs = passing::needs(mail, self.capabilities());
-        let reverse_path = reverse_path.map(sayable).transpose()?;
-        self.command(commands::Mail::new(reverse_path, parameters), Expect::Mail, attempt)
+        let offered = self.capabilities();
+        let Mail { ret, envid, .. } = mail;
+        let command = MailFrom {
+            reverse_path,
+            size: mail.size,
+            // The message is still to come and may hold anything; most callers do not know the parameter.
+            body: Some(body(mail.eight_bit != Some(false))),
+            utf8: mail.utf8,
+            ret,
+            envid,
+        };
+        let command = command.command(offered, &mut attempt.trace)?.to_string();
+        self.needs =
+            Needs { eight_bit: offered.eight_bit && mail.eight_bit != Some(false), utf8: offered.utf8 && mail.utf8 };
+        self.ask(command, Expect::Mail, attempt)
     }
 
     /// Says RCPT for each of `recipients` as the caller did, as far as the relay can carry it; in one flight
@@ -164,30 +140,23 @@ impl Session {
             if !self.is_open() {
                 break;
             }
-            if let Err(end) = self.dialogue.check_silence(false, &mut attempt.trace) {
-                self.dialogue.may_quit = false;
-                results.push(Err(end));
-                break;
+            let (mut commands, mut failures) = (Vec::with_capacity(flight.len()), Vec::with_capacity(flight.len()));
+            for (forward_path, Rcpt { notify, original, .. }) in flight {
+                let rcpt = RcptTo { forward_path, notify, original };
+                let command = rcpt.command(self.capabilities(), &mut attempt.trace);
+                failures.push(command.map(|command| commands.push((command.to_string(), Expect::Rcpt))).err());
             }
-            let said: Vec<_> = flight
-                .iter()
-                .map(|(forward_path, rcpt)| self.say_rcpt(forward_path, rcpt, &mut attempt.trace))
-                .collect();
-            for said in said {
-                let result = match said {
-                    Ok(()) if self.is_open() => self.answer(Expect::Rcpt, attempt),
-                    Ok(()) => break,
-                    Err(failure) => Err(failure.into()),
-                };
-                results.push(result);
+            let mut replies = Replies::to(commands);
+            let end = self.run(&mut replies, None, attempt).err();
+            let mut heard = replies.heard.into_iter().map(Ok).chain(end.map(Err));
+            for failure in failures {
+                match failure.map(|failure| Err(failure.into())).or_else(|| heard.next()) {
+                    Some(result) => results.push(result),
+                    None => break,
+                }
             }
         }
         results
-    }
-
-    fn say_rcpt(&mut self, forward_path: &Address, rcpt: &Rcpt, trace: &mut Trace) -> Result<(), Failure> {
-        let parameters = passing::rcpt(forward_path, rcpt, self.capabilities(), trace)?;
-        self.dialogue.say(commands::Rcpt::new(sayable(forward_path)?, parameters), Some(Expect::Rcpt), trace)
     }
 
     /// Says RSET: the transaction under way is forgotten.
@@ -195,7 +164,7 @@ impl Session {
     /// # Errors
     /// No reply was had.
     pub fn reset(&mut self, attempt: &mut Attempt) -> Result<Reply, End> {
-        self.command("RSET", Expect::Reset, attempt)
+        self.ask("RSET".to_owned(), Expect::Reset, attempt)
     }
 
     /// Hands the message over to the accepted ones of `recipients`.
@@ -208,125 +177,84 @@ impl Session {
         recipients: &mut Recipients<'_>,
         attempt: &mut Attempt,
     ) -> Result<Outcome, Failure> {
-        let result = self.hand_over(message, recipients, attempt);
+        let adapted = adapt(message, self.needs, &mut attempt.trace).map_err(|failure| failure.at(Stage::Message))?;
+        let message = adapted.as_ref().unwrap_or(message);
+        let mut content = Content::new(message.size(), message.holds_commands(), recipients, &self.dialogue);
+        let result = self.run(&mut content, Some(message), attempt);
+        self.dialogue.rest();
         if !matches!(&result, Err(End::Failed(failure)) if failure.kind == Kind::InDoubt) {
             attempt.hand_over.end();
         }
-        self.dialogue.upload = Upload::Ahead;
         // Whom the caller saw refused it chose to do without.
         match result {
             Ok(()) => Ok(recipients.outcome(None, true)),
             Err(End::Refused(reply, stage)) => Ok(recipients.outcome(Some((&reply, stage)), true)),
-            Err(End::Failed(failure)) => {
-                // A message that does not fit this server was not begun.
-                self.dialogue.may_quit &= failure.kind == Kind::Data;
-                Err(failure)
-            }
+            Err(End::Failed(failure)) => Err(failure),
         }
     }
 
-    fn hand_over(
-        &mut self,
-        message: &Message,
-        recipients: &mut Recipients<'_>,
-        attempt: &mut Attempt,
-    ) -> Result<(), End> {
-        let adapted = adapt(message, self.needs, &mut attempt.trace).map_err(|failure| failure.at(Stage::Message))?;
-        let message = adapted.as_ref().unwrap_or(message);
-        let chunked = self.dialogue.capabilities.chunking && self.relay.chunking;
-        if !chunked {
-            let reply = self.command(commands::Data, Expect::Data, attempt)?;
-            if !reply.is_intermediate() {
-                return Err(End::Refused(reply, Stage::Data));
-            }
-        }
-        self.dialogue.upload(message.size(), chunked, &mut attempt.trace)?;
-        let output = self.dialogue.take_output();
-        self.connection.queue(&output);
-        self.upload(message, if chunked { Framing::Chunk } else { Framing::Dots }, attempt)?;
-        loop {
-            let reply = self.hear(attempt)?.reply;
-            if reply.code() == 421 {
-                return Err(End::Refused(reply, Stage::Message));
-            }
-            if reply.is_intermediate() {
-                return Err(self.dialogue.breach(Expect::Message, &reply).into());
-            }
-            if self.relay.protocol != Protocol::Lmtp {
-                recipients.message(&reply);
-                return Ok(());
-            }
-            if !recipients.message_for_next(reply) {
-                return Ok(());
-            }
-            self.dialogue.expect_next(Expect::Message);
-        }
-    }
-
-    /// Sends the message's octets. A final reply that comes early is believed when it is a refusal.
-    fn upload(&mut self, message: &Message, framing: Framing, attempt: &mut Attempt) -> Result<(), End> {
-        let mut waiting = Waiting { dialogue: &mut self.dialogue, heard: None };
-        let mut line = Line { connection: &mut self.connection, listener: &mut waiting, attempt };
-        if line.send(message, framing)? {
-            attempt.hand_over.begin();
-            self.dialogue.uploaded();
-            return Ok(());
-        }
-        Err(match waiting.heard {
-            Some(Ok(heard)) if is_negative(&heard.reply) => End::Refused(heard.reply, Stage::Message),
-            Some(Ok(heard)) => self.dialogue.breach(Expect::Message, &heard.reply).into(),
-            Some(Err(failure)) => failure.into(),
-            // Sending stops only because something was heard.
-            None => self.dialogue.lost(&Loss::Closed).into(),
-        })
-    }
-
-    /// Says goodbye and closes; its answer is not waited for.
+    /// Says goodbye where that would be understood, and closes; its answer is not waited for.
     pub fn quit(mut self, trace: &mut Trace) {
-        self.dialogue.close(true, trace);
+        self.dialogue.quit(trace);
         let output = self.dialogue.take_output();
         self.connection.queue(&output);
         let _ = self.connection.flush(Deadline::after(PARTING));
     }
 
-    /// Says `command` and waits for its reply; an intermediate one is an answer to DATA only.
-    fn command(&mut self, command: impl Display, expect: Expect, attempt: &mut Attempt) -> Result<Reply, End> {
-        let said = self.dialogue.check_silence(false, &mut attempt.trace).and_then(|()| {
-            self.dialogue.say(command, Some(expect), &mut attempt.trace)?;
-            Ok(())
-        });
-        self.dialogue.may_quit &= said.is_ok();
-        said.and_then(|()| self.answer(expect, attempt))
+    /// Says one command and waits for its reply.
+    fn ask(&mut self, command: String, expect: Expect, attempt: &mut Attempt) -> Result<Reply, End> {
+        let mut replies = Replies::to(vec![(command, expect)]);
+        self.run(&mut replies, None, attempt)?;
+        // A script that ends well has heard what it waited for.
+        replies
+            .heard
+            .pop()
+            .ok_or_else(|| Failure::new(Kind::Software, self.relay.place.to_string(), "no reply was waited for").into())
     }
 
-    /// Waits for the reply to the command that was said as `expect`.
-    fn answer(&mut self, expect: Expect, attempt: &mut Attempt) -> Result<Reply, End> {
-        let result = self.hear(attempt).and_then(|heard| {
-            let is_intermediate = heard.reply.is_intermediate();
-            match is_negative(&heard.reply) || is_intermediate == (expect == Expect::Data) {
-                true => Ok(heard.reply),
-                false => Err(self.dialogue.breach(expect, &heard.reply)),
-            }
-        });
-        self.dialogue.may_quit &= result.is_ok();
-        Ok(result?)
+    /// Carries out `script`; `message` is what it may want to be sent.
+    fn run(&mut self, script: &mut impl Script, message: Option<&Message>, attempt: &mut Attempt) -> Result<(), End> {
+        // What goes wrong on the way, such as a handshake, breaks the dialogue off as well.
+        self.carry_out(script, message, attempt).inspect_err(|end| self.dialogue.break_off(end))
     }
 
-    /// Waits for the reply that is due.
-    fn hear(&mut self, attempt: &mut Attempt) -> Result<Heard, Failure> {
-        let output = self.dialogue.take_output();
-        self.connection.queue(&output);
-        let heard = self.dialogue.hear(&mut attempt.trace).transpose();
-        let mut waiting = Waiting { dialogue: &mut self.dialogue, heard };
+    fn carry_out(
+        &mut self,
+        script: &mut impl Script,
+        message: Option<&Message>,
+        attempt: &mut Attempt,
+    ) -> Result<(), End> {
+        let Self { relay, connection, dialogue, .. } = self;
+        let mut run = Run::begin(script, dialogue, &mut attempt.trace);
         loop {
-            if let Some(heard) = waiting.heard.take() {
-                return heard;
+            match run.next_action() {
+                Action::Send(bytes) => connection.queue(&bytes),
+                Action::StartTls => {
+                    connection.start_tls(relay, attempt)?;
+                    run.tls_started(channel(connection), &mut attempt.trace);
+                }
+                Action::SendMessage(framing) => {
+                    let Some(message) = message else { continue };
+                    if (Line { connection, run: &mut run, attempt }).send(message, framing)? {
+                        attempt.hand_over.begin();
+                        run.message_sent(&mut attempt.trace);
+                    }
+                }
+                Action::Read => (Line { connection, run: &mut run, attempt }).read(),
+                Action::Done(result) => return result,
             }
-            Line { connection: &mut self.connection, listener: &mut waiting, attempt }.read();
         }
     }
 }
 
-fn is_negative(reply: &Reply) -> bool {
-    reply.is_transient() || reply.is_permanent()
+fn channel(connection: &Connection) -> Channel {
+    Channel { tls: connection.is_tls(), local: connection.is_local() }
+}
+
+/// The message as a server needs it, where that is another one; what is changed is told to the trace.
+fn adapt(message: &Message, needs: Needs, trace: &mut Trace) -> Result<Option<Message>, Failure> {
+    let adapted = repair::adapt(message, needs)?;
+    let repairs = adapted.as_ref().unwrap_or(message).repairs();
+    trace.repairs.extend_from_slice(repairs.get(message.repairs().len()..).unwrap_or_default());
+    Ok(adapted)
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::relay::TlsMode;
+use crate::deadline::Deadline;
 use crate::envelope::{Dsn, Envelope};
+use crate::message::Message;
 use crate::outcome::Stage;
 use crate::reply::Reply;
 use crate::wire::connection::tests::{listener, patience, relay_of, serve};
@@ -36,7 +38,7 @@ fn submitted<T: Send + 'static>(
     server: impl FnOnce(&mut BufReader<TcpStream>) -> T + Send + 'static,
 ) -> (Result<Outcome, Failure>, bool, T) {
     let listener = listener();
-    let relay = relay_of(&listener, TlsMode::None);
+    let relay = Arc::new(relay_of(&listener, TlsMode::None));
     let served = serve(listener, |stream| server(&mut BufReader::new(stream)));
     let envelope =
         Envelope { reverse_path: None, forward_paths: vec!["b@example.org".parse().unwrap()], dsn: Dsn::default() };

@@ -127,7 +127,7 @@ fn extra_time(size: u64) -> Duration {
 }
 
 fn submit_through(
-    relay: &Relay,
+    relay: &Arc<Relay>,
     mail: MailObject<'_>,
     manner: &Manner<'_>,
     attempt: &mut Attempt,
@@ -147,7 +147,7 @@ fn submit_through(
 /// Submits with `token`, the access token, where one is got.
 fn submit_with(
     token: Option<&Secret>,
-    relay: &Relay,
+    relay: &Arc<Relay>,
     mail: MailObject<'_>,
     manner: &Manner<'_>,
     attempt: &mut Attempt,

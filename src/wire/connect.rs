@@ -36,6 +36,8 @@ pub(super) struct Link {
     pub(super) socket: File,
     /// The other end is this host: a loopback address or a unix socket.
     pub(super) is_local: bool,
+    /// Where it leads, such as `192.0.2.1:465`.
+    pub(super) peer: String,
 }
 
 /// Connects to where `relay` listens, through its proxy if it has one.
@@ -44,20 +46,13 @@ pub(super) struct Link {
 /// At stage connect: the name does not exist (`NoHost`), nobody answers (`Unavailable`), the source
 /// address or the proxy's credentials cannot be used (`Configuration`).
 pub(super) fn open(relay: &Relay, attempt: &mut Attempt) -> Result<Link, Failure> {
-    attempt.trace.stage = Some(Stage::Connect);
     let link = match (&relay.place, &relay.proxy) {
         (Place::Unix(path), _) => to_path(path, attempt.deadline)?,
         (Place::Tcp { host, port }, None) => to_host(host, *port, relay.source, attempt)?,
         (Place::Tcp { host, port }, Some(proxy)) => through(proxy, (host, *port), relay, attempt)?,
     };
-    let trace = &mut attempt.trace;
-    if let Some(peer) = &trace.peer {
-        let line = format!("connected to {peer}");
-        trace.note(&line);
-    } else {
-        trace.note(&format!("connected to {}", relay.place));
-        trace.peer = Some(relay.place.to_string());
-    }
+    attempt.trace.note(&format!("connected to {}", link.peer));
+    attempt.trace.peer = Some(link.peer.clone());
     Ok(link)
 }
 
@@ -76,9 +71,10 @@ fn to_host(host: &str, port: u16, source: Option<IpAddr>, attempt: &mut Attempt)
     }
     match race(&addresses, source, deadline, trace) {
         Ok((socket, address)) => {
-            trace.peer = Some(address.to_string());
+            let peer = address.to_string();
+            trace.peer = Some(peer.clone());
             let is_local = address.ip().to_canonical().is_loopback();
-            Ok(Link { socket: File::from(socket), is_local })
+            Ok(Link { socket: File::from(socket), is_local, peer })
         }
         Err(error) => Err(unreachable(&place, &error, source, deadline)),
     }
@@ -169,7 +165,7 @@ fn to_path(path: &Path, deadline: Deadline) -> Result<Link, Failure> {
         Ok(File::from(socket))
     };
     match dial() {
-        Ok(socket) => Ok(Link { socket, is_local: true }),
+        Ok(socket) => Ok(Link { socket, is_local: true, peer: path.display().to_string() }),
         Err(error) => Err(unreachable(&Place::Unix(path.to_owned()), &error, None, deadline)),
     }
 }
@@ -184,9 +180,9 @@ fn through(proxy: &Proxy, (host, port): (&str, u16), relay: &Relay, attempt: &mu
         None => None,
     };
     let link = to_host(&proxy.host, proxy.port, relay.source, attempt).map_err(in_proxy)?;
-    let Attempt { deadline, trace, .. } = attempt;
+    let deadline = attempt.deadline;
     let login = login.as_ref().map(|(username, secret)| (*username, secret));
-    let mut stream = Patient { socket: &link.socket, deadline: *deadline };
+    let mut stream = Patient { socket: &link.socket, deadline };
     let result = match proxy.kind {
         ProxyKind::Socks5 => socks::negotiate(&mut stream, host, port, login),
         ProxyKind::Http => tunnel::negotiate(&mut stream, host, port, login),
@@ -194,18 +190,14 @@ fn through(proxy: &Proxy, (host, port): (&str, u16), relay: &Relay, attempt: &mu
     result.map_err(|error| {
         let place = Place::Tcp { host: proxy.host.clone(), port: proxy.port };
         in_proxy(match error {
-            socks::Refusal::Io(error) => unreachable(&place, &error, None, *deadline),
+            socks::Refusal::Io(error) => unreachable(&place, &error, None, deadline),
             socks::Refusal::Login(why) => Failure::new(Kind::Configuration, place.to_string(), why).at(Stage::Connect),
             socks::Refusal::Said(why) => Failure::new(Kind::Unavailable, place.to_string(), why).at(Stage::Connect),
         })
     })?;
     let relay = Place::Tcp { host: host.to_owned(), port };
-    trace.peer = Some(match &trace.peer {
-        Some(proxy) => format!("{relay} through {proxy}"),
-        None => relay.to_string(),
-    });
     // The loopback end, if it is one, is the proxy's and not the relay's.
-    Ok(Link { is_local: false, ..link })
+    Ok(Link { is_local: false, peer: format!("{relay} through {}", link.peer), ..link })
 }
 
 fn is_unreachable(error: &io::Error) -> bool {

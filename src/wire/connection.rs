@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags};
 use super::connect;
 use super::socket::wait;
 use super::tls::Tls;
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, Trace};
 use crate::config::relay::{Relay, TlsMode};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
@@ -39,6 +39,7 @@ pub struct Connection {
     /// A flight could not be written to its end: nothing else may be.
     is_broken: bool,
     is_local: bool,
+    peer: String,
 }
 
 /// Why octets could not be moved.
@@ -99,6 +100,7 @@ impl Connection {
             is_under_way: false,
             is_broken: false,
             is_local: link.is_local,
+            peer: link.peer,
         };
         if relay.tls == TlsMode::Implicit {
             connection.start_tls(relay, attempt)?;
@@ -112,7 +114,6 @@ impl Connection {
     /// # Errors
     /// At stage TLS; as for [`Connection::open`].
     pub fn start_tls(&mut self, relay: &Relay, attempt: &mut Attempt) -> Result<(), Failure> {
-        attempt.trace.stage = Some(Stage::Tls);
         if !self.input.is_empty() {
             let why = "the server sent something between its STARTTLS reply and the TLS handshake";
             return Err(Failure::new(Kind::Protocol, relay.place.to_string(), why).at(Stage::Tls));
@@ -224,6 +225,12 @@ impl Connection {
     /// Whether input has arrived that is not read yet.
     pub fn has_input(&self) -> bool {
         !self.input.is_empty()
+    }
+
+    /// Tells the trace of a later attempt what this connection is.
+    pub fn describe(&self, trace: &mut Trace) {
+        trace.peer = Some(self.peer.clone());
+        trace.tls = self.tls.as_ref().map(|tls| tls.description().to_owned());
     }
 
     /// Whether verified TLS is on.

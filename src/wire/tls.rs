@@ -15,7 +15,11 @@ use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 
 /// TLS with a server that is verified.
-pub(super) struct Tls(ClientConnection);
+pub(super) struct Tls {
+    session: ClientConnection,
+    /// Version and cipher suite.
+    description: String,
+}
 
 impl Tls {
     /// Shakes hands over `socket`; the trace learns version and cipher suite.
@@ -38,21 +42,26 @@ impl Tls {
         let suite = tls.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
         let line = format!("{version} {}", suite.unwrap_or_default());
         trace.note(&line);
-        trace.tls = Some(line);
-        Ok(Self(tls))
+        trace.tls = Some(line.clone());
+        Ok(Self { session: tls, description: line })
+    }
+
+    /// Version and cipher suite, such as `TLSv1.3 TLS13_AES_256_GCM_SHA384`.
+    pub(super) fn description(&self) -> &str {
+        &self.description
     }
 
     /// Turns plaintext into records, which wait to be written.
     pub(super) fn seal(&mut self, plaintext: &[IoSlice<'_>]) {
         let total: usize = plaintext.iter().map(|slice| slice.len()).sum();
         // Without a buffer limit rustls takes everything and has no error to give.
-        let sealed = self.0.writer().write_vectored(plaintext);
+        let sealed = self.session.writer().write_vectored(plaintext);
         debug_assert_eq!(sealed.ok(), Some(total));
     }
 
     /// Whether records wait to be written.
     pub(super) fn wants_write(&self) -> bool {
-        self.0.wants_write()
+        self.session.wants_write()
     }
 
     /// Writes what the socket takes of the records that wait.
@@ -60,7 +69,7 @@ impl Tls {
     /// # Errors
     /// What the system says.
     pub(super) fn write(&mut self, mut socket: &File) -> io::Result<usize> {
-        self.0.write_tls(&mut socket)
+        self.session.write_tls(&mut socket)
     }
 
     /// Takes octets that came in, and moves the plaintext they make to the end of `input`.
@@ -69,8 +78,8 @@ impl Tls {
     /// The other end broke TLS, or ended it.
     pub(super) fn open(&mut self, mut octets: &[u8], input: &mut Vec<u8>) -> Result<(), WireError> {
         while !octets.is_empty() {
-            self.0.read_tls(&mut octets).map_err(|error| WireError::Tls(error.to_string()))?;
-            let state = self.0.process_new_packets();
+            self.session.read_tls(&mut octets).map_err(|error| WireError::Tls(error.to_string()))?;
+            let state = self.session.process_new_packets();
             // What came before an alert is still the server's word.
             self.take_plaintext(input);
             if state.map_err(|error| WireError::Tls(error.to_string()))?.peer_has_closed() {
@@ -83,12 +92,12 @@ impl Tls {
     /// Moves the plaintext at hand to the end of `input`.
     pub(super) fn take_plaintext(&mut self, input: &mut Vec<u8>) {
         // Ends with WouldBlock or the end of the stream; both are dealt with where the socket is read.
-        let _ = self.0.reader().read_to_end(input);
+        let _ = self.session.reader().read_to_end(input);
     }
 
     /// Says that no more will come, if the socket takes that at once.
     pub(super) fn say_goodbye(&mut self, socket: &File) {
-        self.0.send_close_notify();
+        self.session.send_close_notify();
         let _ = self.write(socket);
     }
 }

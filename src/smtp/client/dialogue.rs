@@ -9,7 +9,7 @@ use lettre::transport::smtp::commands::Quit;
 
 use super::Capabilities;
 use crate::attempt::Trace;
-use crate::config::relay::{Login, Relay};
+use crate::config::relay::{Login, Protocol, Relay};
 use crate::deadline::seconds;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
@@ -48,7 +48,7 @@ impl Expect {
 }
 
 /// A reply that was due and has come.
-pub(in crate::smtp) struct Heard {
+pub struct Heard {
     /// What it answers.
     pub(in crate::smtp) expect: Expect,
     /// As it may be shown.
@@ -87,7 +87,7 @@ pub enum Loss {
 
 /// How far the message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::smtp) enum Upload {
+pub(super) enum Upload {
     /// No message is under way.
     Ahead,
     /// Its octets are being sent.
@@ -97,7 +97,7 @@ pub(in crate::smtp) enum Upload {
 }
 
 /// The state of one connection.
-pub(in crate::smtp) struct Dialogue {
+pub struct Dialogue {
     /// Who the server is, for failures.
     server: String,
     parser: Parser,
@@ -108,14 +108,18 @@ pub(in crate::smtp) struct Dialogue {
     /// What the server offers; nothing before EHLO is answered.
     pub(in crate::smtp) capabilities: Capabilities,
     /// How far the message is.
-    pub(in crate::smtp) upload: Upload,
+    pub(super) upload: Upload,
     /// QUIT would be understood: it is not said yet, and would not be taken for content.
     pub(in crate::smtp) may_quit: bool,
+    /// The last stage that was begun.
+    stage: Stage,
+    /// The message has a reply for each recipient (RFC 2033).
+    pub(super) is_lmtp: bool,
 }
 
 impl Dialogue {
     /// The dialogue of a new connection: the greeting is due.
-    pub(in crate::smtp) fn new(relay: &Relay, login: Option<&Login>) -> Self {
+    pub fn new(relay: &Relay, login: Option<&Login>) -> Self {
         Self {
             server: relay.place.to_string(),
             parser: Parser::default(),
@@ -125,11 +129,18 @@ impl Dialogue {
             capabilities: Capabilities::default(),
             upload: Upload::Ahead,
             may_quit: true,
+            stage: Stage::Greeting,
+            is_lmtp: relay.protocol == Protocol::Lmtp,
         }
     }
 
+    /// What the server offers, as far as it is to be used.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
     /// Octets from the server.
-    pub(in crate::smtp) fn push(&mut self, bytes: &[u8]) {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
         self.parser.push(bytes);
     }
 
@@ -137,7 +148,7 @@ impl Dialogue {
     ///
     /// # Errors
     /// What came is no reply.
-    pub(in crate::smtp) fn hear(&mut self, trace: &mut Trace) -> Result<Option<Heard>, Failure> {
+    pub(super) fn hear(&mut self, trace: &mut Trace) -> Result<Option<Heard>, Failure> {
         let Some(&expect) = self.expected.front() else { return Ok(None) };
         match self.parser.advance() {
             Ok(None) => Ok(None),
@@ -160,22 +171,22 @@ impl Dialogue {
     }
 
     /// The reply that is due next.
-    pub(in crate::smtp) fn due(&self) -> Option<Expect> {
+    pub(super) fn due(&self) -> Option<Expect> {
         self.expected.front().copied()
     }
 
     /// One more reply to the same command is due, before all others (LMTP).
-    pub(in crate::smtp) fn expect_next(&mut self, expect: Expect) {
+    pub(super) fn expect_next(&mut self, expect: Expect) {
         self.expected.push_front(expect);
     }
 
     /// To be asked before something is said: the server must not have spoken first. In front of a
     /// handshake that is an attempt to smuggle; elsewhere a 421 is a goodbye like any other.
-    pub(in crate::smtp) fn check_silence(&mut self, before_handshake: bool, trace: &mut Trace) -> Result<(), End> {
+    pub(super) fn check_silence(&mut self, before_handshake: bool, trace: &mut Trace) -> Result<(), End> {
         if self.parser.is_empty() {
             return Ok(());
         }
-        let stage = trace.stage.unwrap_or(Stage::Greeting);
+        let stage = self.stage;
         let leftover = self.parser.leftover();
         if let Ok(Some(raw)) = self.parser.advance() {
             let reply = self.show(&raw, trace);
@@ -193,7 +204,7 @@ impl Dialogue {
     }
 
     /// What waits to be written.
-    pub(in crate::smtp) fn take_output(&mut self) -> Vec<u8> {
+    pub fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)
     }
 
@@ -201,7 +212,7 @@ impl Dialogue {
     ///
     /// # Errors
     /// `Data`: the command holds a control character.
-    pub(in crate::smtp) fn say(
+    pub(super) fn say(
         &mut self,
         command: impl Display,
         expect: Option<Expect>,
@@ -214,7 +225,7 @@ impl Dialogue {
             return Err(Failure::new(Kind::Data, line, "a control character inside this command"));
         }
         if let Some(expect) = expect {
-            trace.stage = Some(expect.stage());
+            self.stage = expect.stage();
             self.expected.push_back(expect);
         }
         trace.sent(&printable(line.as_bytes(), 1024));
@@ -223,8 +234,13 @@ impl Dialogue {
         Ok(())
     }
 
+    /// Something of `stage` is about to be said.
+    pub(super) fn begin(&mut self, stage: Stage) {
+        self.stage = stage;
+    }
+
     /// Puts a line of AUTH behind the output and keeps it from ever being shown.
-    pub(in crate::smtp) fn say_secret(&mut self, prefix: &str, line: sasl::Line, trace: &mut Trace) {
+    pub(super) fn say_secret(&mut self, prefix: &str, line: sasl::Line, trace: &mut Trace) {
         trace.sent(&format!("{prefix}***"));
         self.output.extend_from_slice(prefix.as_bytes());
         self.output.extend_from_slice(line.as_bytes());
@@ -238,11 +254,11 @@ impl Dialogue {
     ///
     /// # Errors
     /// None that could happen: BDAT holds no foreign text.
-    pub(in crate::smtp) fn upload(&mut self, size: u64, chunked: bool, trace: &mut Trace) -> Result<(), Failure> {
+    pub(super) fn upload(&mut self, size: u64, chunked: bool, trace: &mut Trace) -> Result<(), Failure> {
         if chunked {
             self.say(format_args!("BDAT {size} LAST"), None, trace)?;
         }
-        trace.stage = Some(Stage::Message);
+        self.stage = Stage::Message;
         trace.note(&format!("message, {size} octets"));
         self.may_quit = false;
         self.upload = Upload::Running;
@@ -251,35 +267,43 @@ impl Dialogue {
     }
 
     /// The message is with the system to its last octet.
-    pub(in crate::smtp) fn uploaded(&mut self) {
+    pub(super) fn uploaded(&mut self) {
         self.upload = Upload::Over;
         self.may_quit = true;
     }
 
     /// Not one octet of its last flight is, after all.
-    pub(in crate::smtp) fn withheld(&mut self) {
+    pub(super) fn withheld(&mut self) {
         if self.upload == Upload::Over {
             self.upload = Upload::Running;
         }
     }
 
-    /// The dialogue is ended: nothing that waits goes out any more, but a goodbye where it is due.
-    pub(in crate::smtp) fn close(&mut self, polite: bool, trace: &mut Trace) {
+    /// What was said ended like this: nothing that waits goes out any more. Whoever broke the protocol or is
+    /// gone gets no goodbye either.
+    pub(in crate::smtp) fn break_off(&mut self, end: &End) {
         self.output.clear();
-        if polite && self.may_quit {
-            self.quit(trace);
+        self.may_quit &= match end {
+            End::Refused(..) => true,
+            End::Failed(failure) => matches!(failure.kind, Kind::Data | Kind::Refused(_)),
+        };
+    }
+
+    /// Another message may be said behind this one.
+    pub(in crate::smtp) fn rest(&mut self) {
+        self.upload = Upload::Ahead;
+    }
+
+    /// Says goodbye where that would be understood; its answer is not waited for.
+    pub fn quit(&mut self, trace: &mut Trace) {
+        if std::mem::replace(&mut self.may_quit, false) {
+            // QUIT holds nothing that could be refused.
+            let _ = self.say(Quit, None, trace);
         }
     }
 
-    /// Says goodbye; its answer is not waited for.
-    pub(in crate::smtp) fn quit(&mut self, trace: &mut Trace) {
-        self.may_quit = false;
-        // QUIT holds nothing that could be refused.
-        let _ = self.say(Quit, None, trace);
-    }
-
     /// The failure that nothing more will come.
-    pub(in crate::smtp) fn lost(&self, loss: &Loss) -> Failure {
+    pub(super) fn lost(&self, loss: &Loss) -> Failure {
         let stage = self.expected.front().map_or(Stage::Connect, |expect| expect.stage());
         let sending = self.upload == Upload::Running;
         let why = match loss {
@@ -314,7 +338,7 @@ impl Dialogue {
     }
 
     /// The failure that `expect` was answered with `reply`, which is no answer to it.
-    pub(in crate::smtp) fn breach(&self, expect: Expect, reply: &Reply) -> Failure {
+    pub(super) fn breach(&self, expect: Expect, reply: &Reply) -> Failure {
         let why = match expect {
             Expect::Greeting => format!("greeted with \"{reply}\""),
             Expect::Message if self.upload == Upload::Running => {
@@ -326,7 +350,7 @@ impl Dialogue {
     }
 
     /// A failure in this server's name; in doubt once the message is out.
-    pub(in crate::smtp) fn failure(&self, kind: Kind, stage: Stage, why: impl Into<String>) -> Failure {
+    pub(super) fn failure(&self, kind: Kind, stage: Stage, why: impl Into<String>) -> Failure {
         let (kind, why) = match self.upload {
             Upload::Over => (Kind::InDoubt, format!("{}; the message may have been accepted", why.into())),
             _ => (kind, why.into()),

@@ -6,7 +6,7 @@ use lettre::transport::smtp::commands::{Ehlo, Starttls};
 use lettre::transport::smtp::extension::ClientId;
 
 use super::dialogue::{Dialogue, End, Expect, Heard};
-use super::{Capabilities, Channel, login};
+use super::{Capabilities, Channel, Script, Step, login};
 use crate::attempt::Trace;
 use crate::config::relay::{Login, Mechanism, Protocol, Relay, TlsMode};
 use crate::failure::{Failure, Kind};
@@ -14,17 +14,6 @@ use crate::outcome::Stage;
 use crate::reply::Reply;
 use crate::smtp::parse::Raw;
 use crate::smtp::sasl::{self, Exchange, Trouble};
-
-/// Where the opening is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::smtp) enum Progress {
-    /// More replies are due.
-    Waiting,
-    /// The handshake is due, then [`Opening::tls_started`].
-    Handshake,
-    /// MAIL may be said.
-    Ready,
-}
 
 /// What a reply leads to.
 enum Next {
@@ -38,7 +27,7 @@ enum Next {
 }
 
 /// The opening of one session.
-pub(in crate::smtp) struct Opening<'a> {
+pub struct Opening<'a> {
     relay: &'a Relay,
     login: Option<&'a Login>,
     /// The EHLO argument when the relay names none.
@@ -51,42 +40,13 @@ pub(in crate::smtp) struct Opening<'a> {
 
 impl<'a> Opening<'a> {
     /// The opening of a session over a new connection, whose greeting is due.
-    pub(in crate::smtp) fn new(
-        relay: &'a Relay,
-        login: Option<&'a Login>,
-        host_name: &'a str,
-        channel: Channel,
-    ) -> Self {
+    pub fn new(relay: &'a Relay, login: Option<&'a Login>, host_name: &'a str, channel: Channel) -> Self {
         Self { relay, login, host_name, channel, exchange: None, tried: Vec::new() }
     }
 
-    /// Goes on with the reply that was due.
-    ///
-    /// # Errors
-    /// The server will not have us, or cannot be believed.
-    pub(in crate::smtp) fn hear(
-        &mut self,
-        heard: &Heard,
-        dialogue: &mut Dialogue,
-        trace: &mut Trace,
-    ) -> Result<Progress, End> {
-        let next = self.judge(heard, dialogue)?;
-        self.go(next, dialogue, trace)
-    }
-
-    /// TLS is on; `channel` says what the connection is like now.
-    ///
-    /// # Errors
-    /// As [`Opening::hear`].
-    pub(in crate::smtp) fn tls_started(
-        &mut self,
-        channel: Channel,
-        dialogue: &mut Dialogue,
-        trace: &mut Trace,
-    ) -> Result<(), End> {
-        self.channel = channel;
-        dialogue.capabilities = Capabilities::default();
-        self.go(Next::Hello, dialogue, trace).map(|_| ())
+    /// What is offered, without what the relay is configured to do without.
+    fn usable(&self, offered: Capabilities) -> Capabilities {
+        Capabilities { chunking: offered.chunking && self.relay.chunking, ..offered }
     }
 
     fn judge(&mut self, heard: &Heard, dialogue: &mut Dialogue) -> Result<Next, End> {
@@ -94,14 +54,14 @@ impl<'a> Opening<'a> {
         match expect {
             Expect::Greeting if reply.is_positive() => Ok(Next::Hello),
             Expect::Ehlo if reply.is_positive() => {
-                dialogue.capabilities = Capabilities::of(raw);
+                dialogue.capabilities = self.usable(Capabilities::of(raw));
                 self.after_hello(dialogue)
             }
             Expect::Ehlo if reply.is_permanent() && self.relay.protocol == Protocol::Smtp => Ok(Next::Helo),
             Expect::Helo if reply.is_positive() => self.after_hello(dialogue),
             Expect::StartTls if reply.is_positive() => Ok(Next::Handshake),
             Expect::Auth => self.judge_login(reply, raw, dialogue),
-            _ if reply.is_transient() || reply.is_permanent() => Err(End::Refused(reply.clone(), expect.stage())),
+            _ if reply.is_negative() => Err(End::Refused(reply.clone(), expect.stage())),
             _ => Err(dialogue.breach(*expect, reply).into()),
         }
     }
@@ -159,7 +119,7 @@ impl<'a> Opening<'a> {
             .find(|mechanism| !self.tried.contains(mechanism))
     }
 
-    fn go(&mut self, next: Next, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Progress, End> {
+    fn go(&mut self, next: Next, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
         dialogue.check_silence(matches!(next, Next::Handshake), trace)?;
         match next {
             Next::Hello if self.relay.protocol == Protocol::Lmtp => {
@@ -168,12 +128,12 @@ impl<'a> Opening<'a> {
             Next::Hello => dialogue.say(Ehlo::new(self.client_id()), Some(Expect::Ehlo), trace)?,
             Next::Helo => dialogue.say(format_args!("HELO {}", self.client_id()), Some(Expect::Helo), trace)?,
             Next::StartTls => dialogue.say(Starttls, Some(Expect::StartTls), trace)?,
-            Next::Handshake => return Ok(Progress::Handshake),
+            Next::Handshake => return Ok(Step::Handshake),
             Next::Auth(mechanism) => self.authenticate(mechanism, dialogue, trace)?,
             Next::Response(line) => dialogue.say_secret("", line, trace),
-            Next::Ready => return Ok(Progress::Ready),
+            Next::Ready => return Ok(Step::Done),
         }
-        Ok(Progress::Waiting)
+        Ok(Step::Wait)
     }
 
     fn authenticate(
@@ -183,7 +143,7 @@ impl<'a> Opening<'a> {
         trace: &mut Trace,
     ) -> Result<(), Failure> {
         let Some(login) = self.login else { return Ok(()) };
-        trace.stage = Some(Stage::Auth);
+        dialogue.begin(Stage::Auth);
         let nonce = sasl::nonce().map_err(|trouble| described(&trouble, dialogue))?;
         let mut exchange = Exchange::new(mechanism, login, &self.relay.place, nonce);
         let initial = exchange.initial().map_err(|trouble| described(&trouble, dialogue))?;
@@ -207,6 +167,24 @@ impl<'a> Opening<'a> {
         } else {
             ClientId::Ipv4(Ipv4Addr::LOCALHOST)
         }
+    }
+}
+
+impl Script for Opening<'_> {
+    fn begin(&mut self, _: &mut Dialogue, _: &mut Trace) -> Result<Step, End> {
+        // The server speaks first.
+        Ok(Step::Wait)
+    }
+
+    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+        let next = self.judge(&heard, dialogue)?;
+        self.go(next, dialogue, trace)
+    }
+
+    fn tls_started(&mut self, channel: Channel, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+        self.channel = channel;
+        dialogue.capabilities = Capabilities::default();
+        self.go(Next::Hello, dialogue, trace)
     }
 }
 

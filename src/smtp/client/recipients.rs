@@ -95,7 +95,7 @@ impl<'a> Recipients<'a> {
     }
 
     /// The reply to the message for everybody who was accepted.
-    pub(in crate::smtp) fn message(&mut self, reply: &Reply) {
+    pub(super) fn message(&mut self, reply: &Reply) {
         for standing in &mut self.standings {
             if matches!(standing, Standing::Accepted) {
                 *standing = Standing::Final(reply.clone());
@@ -104,7 +104,7 @@ impl<'a> Recipients<'a> {
     }
 
     /// The reply to the message for the next accepted recipient (LMTP); whether another one is due.
-    pub(in crate::smtp) fn message_for_next(&mut self, reply: Reply) -> bool {
+    pub(super) fn message_for_next(&mut self, reply: Reply) -> bool {
         let mut accepted = self.standings.iter_mut().filter(|standing| matches!(standing, Standing::Accepted));
         if let Some(next) = accepted.next() {
             *next = Standing::Final(reply);

@@ -8,9 +8,10 @@ mod trouble;
 use std::time::Duration;
 
 use super::*;
-use crate::config::relay::{LoginSource, Mechanism, Place, Protocol, SecretKind, TlsMode, Username};
-use crate::envelope::Dsn;
-use crate::outcome::Stage;
+use crate::config::relay::{Login, LoginSource, Mechanism, Place, Protocol, Relay, SecretKind, TlsMode, Username};
+use crate::envelope::{Dsn, Envelope};
+use crate::failure::{Failure, Kind};
+use crate::outcome::{Outcome, Stage};
 use crate::reply::Reply;
 use crate::secret::Secret;
 
@@ -46,22 +47,63 @@ fn envelope(recipients: &[&str]) -> Envelope {
 const TLS: Channel = Channel { tls: true, local: false };
 const CLEAR: Channel = Channel { tls: false, local: false };
 
+/// What one submission is like.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    relay: &'a Relay,
+    login: Option<&'a Login>,
+    envelope: &'a Envelope,
+    measure: Measure,
+    deliver_partially: bool,
+}
+
 fn task<'a>(relay: &'a Relay, login: Option<&'a Login>, envelope: &'a Envelope) -> Task<'a> {
-    Task {
-        relay,
-        login,
-        envelope,
-        size: 2000,
-        facts: Facts::default(),
-        utf8_header: false,
-        deliver_partially: false,
-        host_name: "web.example.org",
+    Task { relay, login, envelope, measure: Measure { size: 2000, ..Measure::default() }, deliver_partially: false }
+}
+
+/// The opening and the delivery of one message, one after the other.
+struct Whole<'a> {
+    task: Task<'a>,
+    opening: Opening<'a>,
+    delivery: Option<Delivery<'a>>,
+}
+
+impl Whole<'_> {
+    fn deliver(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+        let Task { envelope, measure, deliver_partially, .. } = self.task;
+        let needs = needs(envelope, false, &dialogue.capabilities)?;
+        let delivery = Delivery::new(envelope, measure, needs, deliver_partially, dialogue, trace)?;
+        self.delivery.insert(delivery).begin(dialogue, trace)
+    }
+}
+
+impl Script for Whole<'_> {
+    fn begin(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+        self.opening.begin(dialogue, trace)
+    }
+
+    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+        if let Some(delivery) = &mut self.delivery {
+            return delivery.hear(heard, dialogue, trace);
+        }
+        match self.opening.hear(heard, dialogue, trace)? {
+            Step::Done => self.deliver(dialogue, trace),
+            step => Ok(step),
+        }
+    }
+
+    fn tls_started(&mut self, channel: Channel, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+        self.opening.tls_started(channel, dialogue, trace)
+    }
+
+    fn message_sent(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) {
+        self.delivery.as_mut().unwrap().message_sent(dialogue, trace);
     }
 }
 
 /// A client on one end of a script.
 struct Talk<'a> {
-    client: Client<'a>,
+    run: Run<'a, Whole<'a>>,
     trace: Trace,
     result: Option<Result<Outcome, Failure>>,
     /// The driver stands still inside the message.
@@ -70,39 +112,65 @@ struct Talk<'a> {
 
 impl<'a> Talk<'a> {
     fn new(task: Task<'a>, channel: Channel) -> Self {
-        Self { client: Client::new(task, channel), trace: Trace::default(), result: None, stall: false }
+        let Task { relay, login, .. } = task;
+        let opening = Opening::new(relay, login, "web.example.org", channel);
+        // Both live as long as the test.
+        let script = Box::leak(Box::new(Whole { task, opening, delivery: None }));
+        let dialogue = Box::leak(Box::new(Dialogue::new(relay, login)));
+        let mut trace = Trace::default();
+        Self { run: Run::begin(script, dialogue, &mut trace), trace, result: None, stall: false }
+    }
+
+    fn is_logging_in(&self) -> bool {
+        self.run.script.delivery.is_none()
     }
 
     /// The server says `bytes`; what the client does about it until it waits again. `<tls>` and
     /// `<chunk>` or `<dots>` stand for the handshake and the message.
     fn says(&mut self, bytes: impl AsRef<[u8]>) -> String {
-        self.client.receive(bytes.as_ref(), &mut self.trace);
+        self.run.receive(bytes.as_ref(), &mut self.trace);
         let mut done = String::new();
         loop {
-            match self.client.next_action() {
+            match self.run.next_action() {
                 Action::Send(bytes) => done.push_str(std::str::from_utf8(&bytes).unwrap()),
                 Action::StartTls => {
                     done.push_str("<tls>");
-                    self.client.tls_started(TLS, &mut self.trace);
-                }
-                Action::Adapt(_) => {
-                    let Task { size, facts, .. } = self.client.task;
-                    self.client.adapted(Ok((size, facts)), &mut self.trace);
+                    self.run.tls_started(TLS, &mut self.trace);
                 }
                 Action::SendMessage(framing) => {
                     done.push_str(if framing == Framing::Chunk { "<chunk>" } else { "<dots>" });
                     if self.stall {
                         return done;
                     }
-                    self.client.message_sent(&mut self.trace);
+                    self.run.message_sent(&mut self.trace);
                 }
                 Action::Read => return done,
                 Action::Done(result) => {
-                    self.result = Some(result);
-                    return done;
+                    self.end(result);
+                    return done + std::str::from_utf8(&self.run.dialogue.take_output()).unwrap();
                 }
             }
         }
+    }
+
+    /// What a session makes of how the script ended.
+    fn end(&mut self, result: Result<(), End>) {
+        let rest = match result {
+            Ok(()) => None,
+            Err(End::Refused(reply, stage)) => Some((reply, stage)),
+            Err(End::Failed(failure)) => {
+                self.result = Some(Err(failure));
+                return self.run.dialogue.quit(&mut self.trace);
+            }
+        };
+        let rest = rest.as_ref().map(|(reply, stage)| (reply, *stage));
+        let everybody = &self.run.script.task.envelope.forward_paths;
+        self.result = Some(Ok(match (&self.run.script.delivery, rest) {
+            (Some(delivery), rest) => delivery.outcome(rest),
+            (None, Some((reply, stage))) => Outcome::same_for_all(everybody, reply, stage),
+            (None, None) => panic!("the opening is no delivery"),
+        }));
+        self.run.dialogue.quit(&mut self.trace);
     }
 
     /// Plays a script of (server, client).
@@ -119,7 +187,7 @@ impl<'a> Talk<'a> {
     }
 
     fn lost(&mut self, loss: &Loss) -> Failure {
-        self.client.lost(loss, &mut self.trace);
+        self.run.lost(loss);
         self.says("");
         self.failure()
     }

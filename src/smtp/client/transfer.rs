@@ -1,101 +1,104 @@
-//! What each reply leads to once the session is open.
+//! The message itself: DATA or BDAT, its octets, and the final reply, of which LMTP has one for each
+//! accepted recipient.
 
-use super::dialogue::{Expect, Heard, Upload};
-use super::{Client, FLIGHT, SMALL};
-use crate::config::relay::Protocol;
+use lettre::transport::smtp::commands::Data;
+
+use super::dialogue::{Dialogue, End, Expect, Heard, Upload};
+use super::{Framing, Recipients, Script, Step};
+use crate::attempt::Trace;
 use crate::failure::Failure;
-use crate::outcome::{Outcome, Stage};
-use crate::reply::Reply;
+use crate::outcome::Stage;
 
-/// What a reply leads to.
-pub(super) enum Next {
-    /// More replies are due.
-    Wait,
-    Envelope,
-    Recipients,
-    Data,
-    Upload,
-    Done(Result<Outcome, Failure>),
+/// How one message goes over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transfer {
+    /// The message's octets, CRLF counted, dot-stuffing not.
+    size: u64,
+    /// In one chunk, else with DATA.
+    pub(super) is_chunked: bool,
 }
 
-impl Client<'_> {
-    /// What a reply to the envelope or the message leads to.
-    pub(super) fn judge(&mut self, Heard { expect, reply, .. }: Heard) -> Next {
-        let closing = reply.code() == 421;
-        let negative = reply.is_transient() || reply.is_permanent();
-        let upload = self.dialogue.upload;
-        match expect {
-            Expect::Mail if reply.is_positive() => match self.dialogue.due() {
-                None => Next::Recipients,
-                Some(_) => Next::Wait,
-            },
-            Expect::Rcpt if closing => self.conclude(Some((&reply, Stage::RcptTo))),
-            Expect::Rcpt if !reply.is_intermediate() => {
-                self.recipients.rcpt(reply);
-                self.after_recipient()
-            }
-            Expect::Data if reply.is_intermediate() => Next::Upload,
-            Expect::Data if negative => {
+impl Transfer {
+    /// The transfer of `size` octets. A message that `holds_commands` waits for 354: a server, or something on
+    /// the way to it, that does not know BDAT after all would do what its lines say.
+    pub(super) fn new(size: u64, holds_commands: bool, dialogue: &Dialogue) -> Self {
+        Self { size, is_chunked: dialogue.capabilities.chunking && !holds_commands }
+    }
+
+    /// Says DATA, or announces the chunk.
+    pub(super) fn begin(self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Failure> {
+        if self.is_chunked {
+            return self.upload(dialogue, trace);
+        }
+        // Behind 354 a command would be content.
+        dialogue.may_quit = false;
+        dialogue.say(Data, Some(Expect::Data), trace)?;
+        Ok(Step::Wait)
+    }
+
+    fn upload(self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Failure> {
+        dialogue.upload(self.size, self.is_chunked, trace)?;
+        Ok(Step::Message(if self.is_chunked { Framing::Chunk } else { Framing::Dots }))
+    }
+
+    /// What a reply to DATA or to the message leads to.
+    pub(super) fn hear(
+        self,
+        Heard { expect, reply, .. }: Heard,
+        recipients: &mut Recipients<'_>,
+        dialogue: &mut Dialogue,
+        trace: &mut Trace,
+    ) -> Result<Step, End> {
+        let is_closing = reply.code() == 421;
+        match (expect, dialogue.upload) {
+            (Expect::Data, _) if reply.is_intermediate() => Ok(self.upload(dialogue, trace)?),
+            (Expect::Data, _) if reply.is_negative() => {
                 // The server is not in the message, so a command is a command again.
-                self.dialogue.may_quit = !closing;
-                self.conclude(Some((&reply, Stage::Data)))
+                dialogue.may_quit = !is_closing;
+                Err(End::Refused(reply, Stage::Data))
             }
             // A final reply that comes early is believed when it is a refusal.
-            Expect::Message if upload == Upload::Running && negative => self.conclude(Some((&reply, Stage::Message))),
-            Expect::Message if upload == Upload::Over && closing => self.conclude(Some((&reply, Stage::Message))),
-            Expect::Message if upload == Upload::Over && !reply.is_intermediate() => {
-                if self.task.relay.protocol == Protocol::Lmtp {
-                    if self.recipients.message_for_next(reply) {
-                        self.dialogue.expect_next(Expect::Message);
-                        return Next::Wait;
-                    }
-                } else {
-                    self.recipients.message(&reply);
+            (Expect::Message, Upload::Running) if reply.is_negative() => Err(End::Refused(reply, Stage::Message)),
+            (Expect::Message, Upload::Over) if is_closing => Err(End::Refused(reply, Stage::Message)),
+            (Expect::Message, Upload::Over) if !reply.is_intermediate() => {
+                if !dialogue.is_lmtp {
+                    recipients.message(&reply);
+                } else if recipients.message_for_next(reply) {
+                    dialogue.expect_next(Expect::Message);
+                    return Ok(Step::Wait);
                 }
-                self.conclude(None)
+                Ok(Step::Done)
             }
-            _ if negative => self.refused(&reply, expect.stage()),
-            _ => Next::Done(Err(self.dialogue.breach(expect, &reply))),
+            _ => Err(dialogue.breach(expect, &reply).into()),
         }
     }
+}
 
-    fn after_recipient(&self) -> Next {
-        match (self.recipients.are_complete(), self.dialogue.due()) {
-            (false, None) => Next::Recipients,
-            (false, Some(_)) => Next::Wait,
-            (true, _) if !self.may_proceed() => self.conclude(None),
-            // One flight, or DATA is said already.
-            (true, Some(_)) => Next::Wait,
-            (true, None) if self.chunking() => Next::Upload,
-            (true, None) => Next::Data,
-        }
+/// The message alone, for recipients whose RCPT is answered: the session goes on behind it.
+pub(in crate::smtp) struct Content<'r, 'a> {
+    transfer: Transfer,
+    recipients: &'r mut Recipients<'a>,
+}
+
+impl<'r, 'a> Content<'r, 'a> {
+    /// The hand-over of `size` octets to the accepted ones of `recipients`.
+    pub(in crate::smtp) fn new(
+        size: u64,
+        holds_commands: bool,
+        recipients: &'r mut Recipients<'a>,
+        dialogue: &Dialogue,
+    ) -> Self {
+        Self { transfer: Transfer::new(size, holds_commands, dialogue), recipients }
+    }
+}
+
+impl Script for Content<'_, '_> {
+    fn begin(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+        dialogue.check_silence(false, trace)?;
+        Ok(self.transfer.begin(dialogue, trace)?)
     }
 
-    /// Nobody or everybody, unless the site wants it otherwise; in any case somebody.
-    fn may_proceed(&self) -> bool {
-        self.recipients.any_accepted() && (self.task.deliver_partially || !self.recipients.any_refused())
-    }
-
-    pub(super) fn chunking(&self) -> bool {
-        self.dialogue.capabilities.chunking && self.task.relay.chunking
-    }
-
-    /// Whether the message goes out with its envelope, before any of it is answered.
-    pub(super) fn in_one_flight(&self) -> bool {
-        let recipients = self.task.envelope.forward_paths.len();
-        self.dialogue.capabilities.pipelining
-            && self.chunking()
-            && self.task.size <= SMALL
-            && (recipients == 1 || self.task.deliver_partially && recipients <= FLIGHT)
-    }
-
-    /// The outcome as it stands is the result.
-    fn conclude(&self, rest: Option<(&Reply, Stage)>) -> Next {
-        Next::Done(Ok(self.recipients.outcome(rest, self.task.deliver_partially)))
-    }
-
-    /// A refusal that concerns everybody.
-    pub(super) fn refused(&self, reply: &Reply, stage: Stage) -> Next {
-        Next::Done(Ok(Outcome::same_for_all(&self.task.envelope.forward_paths, reply, stage)))
+    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+        self.transfer.hear(heard, self.recipients, dialogue, trace)
     }
 }

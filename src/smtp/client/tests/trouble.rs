@@ -162,7 +162,7 @@ fn any_octets_are_survived() {
             let parts = ["220 ", "250-", "250 ", "334 ", "354 ", "235", "\r\n", "\n", "\0", "AUTH PLAIN", "421", "x"];
             talk.says(parts[(seed >> 16) as usize % parts.len()]);
         }
-        talk.client.lost(&Loss::Closed, &mut talk.trace);
-        assert!(talk.client.is_done());
+        talk.run.lost(&Loss::Closed);
+        assert!(talk.run.is_done());
     }
 }

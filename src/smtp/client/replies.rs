@@ -1,0 +1,38 @@
+//! A few commands in one flight, and the reply to each.
+
+use super::dialogue::{Dialogue, End, Expect, Heard};
+use super::{Script, Step};
+use crate::attempt::Trace;
+use crate::reply::Reply;
+
+/// Commands that are said together; whatever the replies are, they are all heard, up to a 421.
+pub(in crate::smtp) struct Replies {
+    commands: Vec<(String, Expect)>,
+    /// What came so far, in order.
+    pub(in crate::smtp) heard: Vec<Reply>,
+}
+
+impl Replies {
+    pub(in crate::smtp) fn to(commands: Vec<(String, Expect)>) -> Self {
+        Self { heard: Vec::with_capacity(commands.len()), commands }
+    }
+}
+
+impl Script for Replies {
+    fn begin(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+        dialogue.check_silence(false, trace)?;
+        for (command, expect) in &self.commands {
+            dialogue.say(command, Some(*expect), trace)?;
+        }
+        Ok(if self.commands.is_empty() { Step::Done } else { Step::Wait })
+    }
+
+    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, _: &mut Trace) -> Result<Step, End> {
+        if heard.reply.is_intermediate() {
+            return Err(dialogue.breach(heard.expect, &heard.reply).into());
+        }
+        let is_closing = heard.reply.code() == 421;
+        self.heard.push(heard.reply);
+        Ok(if is_closing || dialogue.due().is_none() { Step::Done } else { Step::Wait })
+    }
+}
