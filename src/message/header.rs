@@ -47,6 +47,26 @@ impl Header {
         Self { bytes: fields, ends }
     }
 
+    /// The section that was written down as `bytes`, the empty line included; `None`: it is none, and so nothing that
+    /// intake made.
+    pub(super) fn read_back(bytes: Vec<u8>) -> Option<Self> {
+        let mut ends = Vec::new();
+        let mut start = 0;
+        for at in memchr::memchr_iter(b'\n', &bytes) {
+            let line = bytes[start..at].strip_suffix(b"\r")?;
+            start = at + 1;
+            let is_folded = matches!(line.first(), Some(b' ' | b'\t'));
+            match ends.last_mut() {
+                _ if line.is_empty() => break,
+                _ if memchr::memchr2(b'\r', 0, line).is_some() => return None,
+                Some(end) if is_folded => *end = start,
+                _ if begins_field(line) && !is_folded => ends.push(start),
+                _ => return None,
+            }
+        }
+        (start == bytes.len() && bytes.ends_with(b"\r\n")).then_some(Self { bytes, ends })
+    }
+
     /// The section of a message that is still to come.
     pub(crate) fn empty() -> Self {
         Self::new(Vec::new(), Vec::new())

@@ -11,12 +11,16 @@ pub mod encoding;
 pub mod header;
 mod input;
 mod intake;
+mod named;
 pub mod repair;
 mod store;
 
 pub use header::{Field, Header};
 pub use input::StandardInput;
 pub use intake::drain;
+pub use named::Extent;
+
+use serde::{Deserialize, Serialize};
 
 use crate::envelope::Envelope;
 use crate::reply::printable;
@@ -37,7 +41,7 @@ pub struct MailObject<'a> {
 }
 
 /// What intake learned in its one pass. Lengths are octets of the CRLF form.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// Octets above 127 in the header section.
     pub eight_bit_header: bool,
@@ -54,7 +58,7 @@ pub struct Facts {
 }
 
 /// One message in CRLF form: the header section in memory, the body in memory up to
-/// [`MEMORY_LIMIT`] and in an unlinked temporary file beyond it.
+/// [`MEMORY_LIMIT`] and in an unlinked temporary file beyond it, or in the file it was kept in.
 #[derive(Debug)]
 pub struct Message {
     header: Header,
@@ -67,7 +71,12 @@ pub struct Message {
 #[derive(Clone, Debug)]
 enum Body {
     Memory(Arc<Vec<u8>>),
-    File { file: Arc<File>, length: u64 },
+    /// `length` octets of a file, from `start` on.
+    File {
+        file: Arc<File>,
+        start: u64,
+        length: u64,
+    },
 }
 
 impl Message {
@@ -138,7 +147,7 @@ impl Chunks<'_> {
                 self.next = None;
                 Ok((!bytes.is_empty()).then_some(bytes.as_slice()))
             }
-            Body::File { file, length } => {
+            Body::File { file, start, length } => {
                 let offset = next - 1;
                 let size = (CHUNK as u64).min(length - offset) as usize;
                 if size == 0 {
@@ -146,7 +155,7 @@ impl Chunks<'_> {
                     return Ok(None);
                 }
                 self.buffer.resize(size, 0);
-                file.read_exact_at(&mut self.buffer, offset)?;
+                file.read_exact_at(&mut self.buffer, start + offset)?;
                 self.next = Some(next + size as u64);
                 Ok(Some(&self.buffer))
             }

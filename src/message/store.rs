@@ -98,7 +98,7 @@ impl Store {
     pub(super) fn finish(self) -> Body {
         match self.file {
             None => Body::Memory(Arc::new(self.buffer)),
-            Some(file) => Body::File { file: Arc::new(file), length: self.written },
+            Some(file) => Body::File { file: Arc::new(file), start: 0, length: self.written },
         }
     }
 }
@@ -137,7 +137,7 @@ mod tests {
                 store.put(octets.as_bytes());
                 store.settle()?;
             }
-            let Body::File { file, length } = store.finish() else { panic!("in memory") };
+            let Body::File { file, length, .. } = store.finish() else { panic!("in memory") };
             let mut octets = vec![0; length as usize];
             file.read_exact_at(&mut octets, 0).unwrap();
             Ok::<_, Failure>(octets)
