@@ -61,6 +61,7 @@ pub fn decode(octets: &[u8], label: Option<&str>) -> Option<Decoded> {
         let flaw = match strays {
             0 if is_open || octets.is_ascii() => None,
             0 => Some(format!("the charset {} is not known, read as utf-8", shown(&label))),
+            _ if !is_open => Some(format!("the charset {} is not known, read as windows-1252", shown(&label))),
             strays => Some(format!("{strays} octet{} not utf-8 read as windows-1252", plural(strays))),
         };
         return Some(Decoded { text, flaw });
@@ -125,6 +126,7 @@ mod tests {
             (b"\xc3\xbc \x92", Some("utf-8"), "ü ’", Some("1 octet that is not utf-8 read as windows-1252")),
             (b"\xfc\xfc", None, "üü", Some("2 octets that are not utf-8 read as windows-1252")),
             (b"\xc3\xbc", Some("x-unheard-of"), "ü", Some("the charset x-unheard-of is not known, read as utf-8")),
+            (b"\xfc", Some("x-unheard-of"), "ü", Some("the charset x-unheard-of is not known, read as windows-1252")),
             (b"plain", Some("x-unheard-of"), "plain", None),
             (
                 b"\x93\xfa\x80!",

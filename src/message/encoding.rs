@@ -49,6 +49,16 @@ impl Encoding {
         (encoding, is_standard && (value.trim().len() == name.len() || value.contains('(')))
     }
 
+    /// Its name, for a record.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "none",
+            Self::QuotedPrintable => "quoted-printable",
+            Self::Base64 => "base64",
+            Self::Foreign => "an unknown one",
+        }
+    }
+
     /// The octets that `content`, with line ends of CRLF, stands for.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 mod commands;
+pub(crate) mod content_type;
 mod doubts;
 pub mod encoding;
 pub mod header;
@@ -13,7 +14,9 @@ mod input;
 mod intake;
 mod named;
 pub mod repair;
+mod scan;
 mod store;
+pub(crate) mod tree;
 
 pub use header::{Field, Header};
 pub use input::StandardInput;

@@ -3,10 +3,11 @@
 use super::fold;
 use super::grammar::{self, Grammar};
 use super::mailboxes::{Unsayable, encode_list};
-use super::parameters::{self, ContentType};
+use super::parameters;
 use super::words::{self, Charset, Place};
-use crate::charset::{self, windows_1252};
+use crate::charset;
 use crate::failure::{Failure, Kind};
+use crate::message::content_type::{ContentType, with_plain_spaces};
 use crate::message::header::{Edit, Field, Header, LINE_LIMIT};
 use crate::message::note;
 use crate::reply::printable;
@@ -42,22 +43,6 @@ pub(super) fn is_raw(field: &Field<'_>, utf8: bool) -> bool {
     !may_stay
 }
 
-/// Whether `header` is that of a message whose content and fields a DKIM-Signature vouches for.
-pub(super) fn is_signed(header: &Header) -> bool {
-    header.first("DKIM-Signature").is_some()
-}
-
-/// The Content-Type of `header`; empty where there is none.
-pub(super) fn content_type(header: &Header) -> ContentType {
-    let Some(field) = header.first("Content-Type") else { return ContentType::default() };
-    let octets = field.octets();
-    match std::str::from_utf8(&octets) {
-        Ok(text) if !octets.is_ascii() => ContentType::read(grammar::with_plain_spaces(text, true).as_bytes()),
-        Ok(_) => ContentType::read(&octets),
-        Err(_) => ContentType::read(grammar::with_plain_spaces(&windows_1252(&octets), true).as_bytes()),
-    }
-}
-
 /// Whether an address field holds a local part outside ASCII, so that the message needs SMTPUTF8.
 pub(super) fn needs_utf8(header: &Header) -> bool {
     let is_utf8 = |field: Field<'_>| {
@@ -72,7 +57,7 @@ pub(super) fn needs_utf8(header: &Header) -> bool {
 /// # Errors
 /// An address has no ASCII form, or a word is too long for a line and cannot be split; `what` names the field.
 pub(super) fn repair(header: &mut Header, utf8: bool) -> Result<Vec<String>, Failure> {
-    let content_type = content_type(header);
+    let content_type = ContentType::of(header);
     let mut repairs = Vec::new();
     let mut failure = None;
     header.edit(|field| match repaired(&field, content_type.charset(), utf8, &mut repairs) {
@@ -170,7 +155,7 @@ fn encoded(field: &Field<'_>, declared: Option<&str>, utf8: bool) -> Result<(Str
 /// The value of a field with parameters in ASCII, and by what rule; `text` is what `octets` say. `None` where more than
 /// values of parameters is outside ASCII.
 fn with_parameters(octets: &[u8], text: &str, charset: &Charset) -> Option<(String, String)> {
-    let plain = grammar::with_plain_spaces(text, true);
+    let plain = with_plain_spaces(text, true);
     if plain == text {
         let value = parameters::encode(octets, charset)?;
         return Some((value, format!("RFC 2231, {}", charset.name())));

@@ -6,6 +6,7 @@
 
 use super::words::{self, Charset, Place};
 use crate::address::ascii_domain;
+use crate::message::content_type::with_plain_spaces;
 
 /// What the value of a field is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,23 +221,6 @@ impl Writer {
     }
 }
 
-/// `text` with the spaces of editors and of other scripts as plain ones, and without those that have no width; where
-/// `strings_stay`, quoted strings keep theirs.
-pub(super) fn with_plain_spaces(text: &str, strings_stay: bool) -> String {
-    let mut is_quoted = false;
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        is_quoted ^= c == '"' && strings_stay;
-        match c {
-            c if is_quoted => out.push(c),
-            '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' => {}
-            c if c.is_whitespace() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 /// Octets of the comment that `text` begins with.
 pub(super) fn comment_length(text: &str) -> usize {
     let (mut depth, mut escaped) = (0_usize, false);
@@ -255,7 +239,7 @@ pub(super) fn comment_length(text: &str) -> usize {
 
 /// Octets of the string that `text` begins with, quotes included.
 pub(super) fn string_length(text: &str) -> usize {
-    super::mailboxes::quoted_length(text.as_bytes())
+    crate::message::content_type::quoted_length(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use super::words::{Charset, Place, encode, is_space, push_ascii, push_space};
 use crate::address::ascii_domain;
+use crate::message::content_type::{quoted_length, unescaped, unquoted};
 
 /// Why an address cannot be written in ASCII: the address, and the reason.
 #[derive(Debug, PartialEq, Eq)]
@@ -231,20 +232,6 @@ fn tokens(value: &[u8]) -> Vec<Token<'_>> {
     tokens
 }
 
-/// Octets of the quoted string that `text` begins with, quotes included.
-pub(super) fn quoted_length(text: &[u8]) -> usize {
-    let mut escaped = false;
-    for (at, &octet) in text.iter().enumerate().skip(1) {
-        match octet {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
 /// Octets of the comment that `text` begins with, and whether it is closed.
 fn comment_length(text: &[u8]) -> (usize, bool) {
     let (mut depth, mut escaped) = (0_usize, false);
@@ -259,20 +246,6 @@ fn comment_length(text: &[u8]) -> (usize, bool) {
         }
     }
     (text.len(), false)
-}
-
-/// What a quoted string says.
-pub(super) fn unquoted(quoted: &[u8]) -> impl Iterator<Item = u8> {
-    let inner = quoted.strip_prefix(b"\"").unwrap_or(quoted);
-    unescaped(inner.strip_suffix(b"\"").unwrap_or(inner))
-}
-
-fn unescaped(text: &[u8]) -> impl Iterator<Item = u8> {
-    let mut octets = text.iter().copied();
-    std::iter::from_fn(move || match octets.next() {
-        Some(b'\\') => octets.next(),
-        other => other,
-    })
 }
 
 /// `octets` as text, read like every field: what is not UTF-8 as ISO 8859-1.

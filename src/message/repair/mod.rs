@@ -11,15 +11,14 @@ mod grammar;
 mod mailboxes;
 mod parameters;
 mod rewrite;
-mod scan;
 mod survey;
 mod transfer;
 mod words;
 
 use self::rewrite::{Rewriter, declare};
-use self::scan::{Scanner, Visitor};
 use self::survey::{Survey, Verdict};
 use super::header::LINE_LIMIT;
+use super::scan::visit;
 use super::{Header, Message, note};
 use crate::failure::{Failure, Kind};
 
@@ -65,7 +64,7 @@ pub fn plan(message: &Message, needs: Needs) -> Result<Option<Plan>, Failure> {
     let facts = message.facts;
     let is_raw = facts.eight_bit_header && message.header.fields().any(|field| fields::is_raw(&field, needs.utf8));
     // What a signature covers may be folded as little as encoded; it goes as it is.
-    let is_signed = || fields::is_signed(&message.header);
+    let is_signed = || message.header.is_signed();
     let is_long = message.header.longest_line() > LINE_LIMIT && !is_signed();
     let is_body = facts.longest_line > LINE_LIMIT || (facts.eight_bit_body && !needs.eight_bit);
     if !is_raw && !is_long && !is_body {
@@ -122,24 +121,6 @@ impl Plan {
         let mut rewriter = Rewriter::new(verdicts, self.needs.eight_bit);
         visit(message, &mut rewriter)?;
         Ok(rewriter.finish()?.under(self.header, repairs))
-    }
-}
-
-/// Shows the body of `message` to `visitor`.
-fn visit(message: &Message, visitor: &mut impl Visitor) -> Result<(), Failure> {
-    let mut scanner = Scanner::new(&message.header, visitor)?;
-    let mut chunks = message.chunks();
-    let mut is_header = true;
-    loop {
-        let chunk = chunks.advance().map_err(|error| {
-            Failure::new(Kind::Io, "message", format!("cannot be read back from its temporary file: {error}"))
-        })?;
-        match chunk {
-            None => return scanner.finish(),
-            // The first chunk is the header section.
-            Some(_) if is_header => is_header = false,
-            Some(chunk) => scanner.take(chunk)?,
-        }
     }
 }
 

@@ -1,43 +1,9 @@
-//! Content-Type and Content-Disposition (RFC 2045 5.1, RFC 2183): read, and written in ASCII by
-//! RFC 2231.
+//! Content-Type and Content-Disposition (RFC 2045 5.1, RFC 2183) written in ASCII by RFC 2231.
 
 use std::collections::HashSet;
 
-use super::mailboxes::{quoted_length, unquoted};
 use super::words::{Charset, push_ascii, words};
-
-/// A Content-Type field.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ContentType {
-    /// `text/plain`, lower-case; empty where the field has none that can be read.
-    pub(super) essence: String,
-    parameters: Vec<(String, Vec<u8>)>,
-}
-
-impl ContentType {
-    /// Reads the unfolded value of the field.
-    pub(super) fn read(value: &[u8]) -> Self {
-        let mut segments = segments(value);
-        let first = segments.next().unwrap_or_default();
-        let first = first.split(|&b| b == b'(').next().unwrap_or_default();
-        let essence: Vec<u8> = first.iter().filter(|b| !b.is_ascii_whitespace()).map(u8::to_ascii_lowercase).collect();
-        let parameters = segments.filter_map(|segment| {
-            let (name, value) = name_and_value(segment)?;
-            Some((String::from_utf8_lossy(name).to_ascii_lowercase(), value))
-        });
-        Self { essence: String::from_utf8(essence).unwrap_or_default(), parameters: parameters.collect() }
-    }
-
-    /// The parameter called `name` (lower-case).
-    pub(super) fn parameter(&self, name: &str) -> Option<&[u8]> {
-        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
-    }
-
-    /// The charset parameter as text.
-    pub(super) fn charset(&self) -> Option<&str> {
-        self.parameter("charset").and_then(|value| std::str::from_utf8(value).ok())
-    }
-}
+use crate::message::content_type::{name_and_value, segments};
 
 /// The unfolded value of a field with parameters in ASCII; `None` where something else than a
 /// parameter's value is not ASCII.
@@ -121,56 +87,9 @@ fn percent(octet: u8) -> String {
     }
 }
 
-/// What stands between semicolons outside of quoted strings.
-fn segments(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(value);
-    std::iter::from_fn(move || {
-        let text = rest?;
-        let mut at = 0;
-        while at < text.len() {
-            match text[at] {
-                b';' => break,
-                b'"' => at += quoted_length(&text[at..]),
-                _ => at += 1,
-            }
-        }
-        rest = text.get(at + 1..);
-        Some(&text[..at.min(text.len())])
-    })
-}
-
-/// `name=value` taken apart, the value without its quotes.
-fn name_and_value(segment: &[u8]) -> Option<(&[u8], Vec<u8>)> {
-    let at = segment.iter().position(|&b| b == b'=')?;
-    let value = segment[at + 1..].trim_ascii();
-    let value = match value.first() {
-        Some(b'"') => unquoted(&value[..quoted_length(value)]).collect(),
-        _ => value.split(|&b| b == b'(').next().unwrap_or_default().trim_ascii_end().to_vec(),
-    };
-    Some((segment[..at].trim_ascii(), value))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn types_are_read() {
-        for (value, essence, boundary) in [
-            ("text/plain", "text/plain", None),
-            ("Multipart / Mixed ; boundary=abc", "multipart/mixed", Some("abc")),
-            ("multipart/mixed; Boundary = \"a;b \\\"c\"; x=y", "multipart/mixed", Some("a;b \"c")),
-            ("multipart/mixed (x); boundary=abc (y)", "multipart/mixed", Some("abc")),
-            ("multipart/mixed; boundary=\"open", "multipart/mixed", Some("open")),
-            ("; boundary", "", None),
-            ("", "", None),
-        ] {
-            let read = ContentType::read(value.as_bytes());
-            assert_eq!(read.essence, essence, "{value}");
-            assert_eq!(read.parameter("boundary"), boundary.map(str::as_bytes), "{value}");
-        }
-        assert_eq!(ContentType::read(b"a/b; CHARSET=\"UTF-8\"").charset(), Some("UTF-8"));
-    }
 
     #[test]
     fn values_outside_ascii_go_by_rfc_2231() {

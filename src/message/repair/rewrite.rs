@@ -1,12 +1,12 @@
 //! Writes a body as [`Verdict`]s have it: the second of two passes.
 
 use super::fields;
-use super::scan::{Entity, Piece, Section, Visitor};
 use super::survey::Verdict;
 use super::transfer::{Encoder, Transfer};
 use crate::failure::Failure;
 use crate::message::header::{Edit, Header};
 use crate::message::intake::Intake;
+use crate::message::scan::{Entity, Piece, Section, Visitor};
 
 /// How much is written at a time, in octets.
 const CHUNK: usize = 64 << 10;

@@ -1,13 +1,13 @@
 //! What every part of a body needs before a relay can take it: the first of two passes.
 
-use super::fields::{self, is_signed};
-use super::scan::{Entity, Nature, Piece, Section, Visitor};
+use super::fields;
 use super::transfer::Transfer;
 use super::{Needs, seven_bit};
 use crate::failure::{Failure, Kind};
 use crate::message::encoding::Encoding;
 use crate::message::header::{Header, LINE_LIMIT};
 use crate::message::note;
+use crate::message::scan::{Entity, Nature, Piece, Section, Visitor};
 
 /// What becomes of one entity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,11 +145,11 @@ impl Visitor for Survey {
         if !self.parts.is_empty() {
             let is_raw = !self.needs.eight_bit && !header.as_bytes().is_ascii();
             let is_long = header.longest_line() > LINE_LIMIT;
-            if is_raw && is_signed(&header) {
+            if is_raw && header.is_signed() {
                 let why = "fields beside a DKIM-Signature are never encoded (8-bit for a relay without 8BITMIME)";
                 return Err(Failure::new(Kind::Data, entity.name, why).hint(seven_bit()));
             }
-            verdict.fields = is_raw || (is_long && !is_signed(&header));
+            verdict.fields = is_raw || (is_long && !header.is_signed());
             if verdict.fields {
                 let repairs = fields::repair(&mut header.clone(), self.needs.eight_bit).map_err(|mut failure| {
                     failure.what = format!("{}: {}", entity.name, failure.what);

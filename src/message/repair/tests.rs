@@ -3,6 +3,7 @@
 use mail_parser::{MessageParser, MimeHeaders, PartType};
 
 use super::*;
+use crate::message::scan::Scanner;
 
 const SEVEN: Needs = Needs { eight_bit: false, utf8: false };
 const EIGHT: Needs = Needs { eight_bit: true, utf8: false };

@@ -5,10 +5,11 @@
 
 use memchr::memchr;
 
-use super::fields::{content_type, is_signed};
+use super::Message;
+use super::content_type::ContentType;
+use super::encoding::Encoding;
+use super::header::{Header, begins_field};
 use crate::failure::{Failure, Kind};
-use crate::message::encoding::Encoding;
-use crate::message::header::{Header, begins_field};
 
 /// Lines up to this many octets are seen whole; a longer one is neither boundary nor field name.
 const HELD: usize = 1024;
@@ -250,7 +251,7 @@ impl<'v, V: Visitor> Scanner<'v, V> {
         let parent = &mut self.frames[depth];
         parent.children += 1;
         let (nature, boundary) = nature(&header, parent.is_digest);
-        let is_digest = nature == Nature::Multipart && content_type(&header).essence == "multipart/digest";
+        let is_digest = nature == Nature::Multipart && ContentType::of(&header).essence == "multipart/digest";
         let path = match (nature == Nature::Multipart && parent.boundary.is_empty(), parent.path.as_str()) {
             (true, path) => path.to_owned(),
             (false, "") => parent.children.to_string(),
@@ -277,10 +278,10 @@ impl<'v, V: Visitor> Scanner<'v, V> {
 /// What the entity under `header` is, and its boundary if it is a multipart.
 fn nature(header: &Header, in_digest: bool) -> (Nature, Vec<u8>) {
     let sealed = |reason: String| (Nature::Sealed(reason), Vec::new());
-    if is_signed(header) {
+    if header.is_signed() {
         return sealed("what a DKIM-Signature vouches for is never re-encoded".to_owned());
     }
-    let content_type = content_type(header);
+    let content_type = ContentType::of(header);
     let is_encoded = header
         .first("Content-Transfer-Encoding")
         .is_some_and(|field| matches!(Encoding::read(&field.text()).0, Encoding::Base64 | Encoding::QuotedPrintable));
@@ -314,6 +315,27 @@ fn nature(header: &Header, in_digest: bool) -> (Nature, Vec<u8>) {
 
 fn unfollowable(why: &str) -> Failure {
     Failure::new(Kind::Data, "message", format!("{why}, so its parts cannot be re-encoded"))
+}
+
+/// Shows the body of `message` to `visitor`.
+///
+/// # Errors
+/// As [`Scanner::take`], and `Io` where the temporary file cannot be read.
+pub(super) fn visit(message: &Message, visitor: &mut impl Visitor) -> Result<(), Failure> {
+    let mut scanner = Scanner::new(&message.header, visitor)?;
+    let mut chunks = message.chunks();
+    let mut is_header = true;
+    loop {
+        let chunk = chunks.advance().map_err(|error| {
+            Failure::new(Kind::Io, "message", format!("cannot be read back from its temporary file: {error}"))
+        })?;
+        match chunk {
+            None => return scanner.finish(),
+            // The first chunk is the header section.
+            Some(_) if is_header => is_header = false,
+            Some(chunk) => scanner.take(chunk)?,
+        }
+    }
 }
 
 #[cfg(test)]
