@@ -14,11 +14,12 @@ use mail_parser::{HeaderName, MessageParser};
 pub use file::{Attachment, Fact, File, FileForm};
 pub use people::{Mailbox, Person, joined};
 
-use self::people::{decoded, mailboxes};
+use self::people::{mailboxes, one_line};
 use self::tree::Tree;
 use super::mail::{Mail, cannot};
+use crate::encoded_word;
 use crate::failure::Failure;
-use crate::message::Header;
+use crate::message::{Header, note};
 use crate::outcome::Stage;
 use crate::reply::{Enhanced, Reply};
 
@@ -47,6 +48,8 @@ pub struct Parts {
     pub headers: Vec<(String, String)>,
     /// What of the message and its envelope has no field, for the log record.
     pub not_carried: Vec<String>,
+    /// What was read otherwise than it is written, as mail readers read it, for the log record.
+    pub flaws: Vec<String>,
 }
 
 /// Fields that have a place of their own, or that the provider writes anew.
@@ -76,7 +79,7 @@ impl Parts {
         let octets = mail.octets()?;
         // Intake has made sure of a header section, so there always is a message.
         let message = MessageParser::default().parse(&octets).ok_or_else(|| cannot("nothing that can be read"))?;
-        let mut parts = Self { subject: message.subject().unwrap_or_default().to_owned(), ..Self::default() };
+        let mut parts = Self::default();
         let mut from = mailboxes(message.header_values(HeaderName::From));
         parts.from = match from.len() {
             1 => from.remove(0),
@@ -91,7 +94,8 @@ impl Parts {
         if !sender.eq_ignore_ascii_case(&parts.from.address) {
             parts.not_carried.insert(0, format!("reverse-path <{sender}>"));
         }
-        let Tree { text, html, attachments } = Tree::of(&message)?;
+        let Tree { text, html, attachments, flaws } = Tree::of(mail.message)?;
+        flaws.into_iter().for_each(|flaw| note(&mut parts.flaws, flaw));
         Ok(Self { text, html, attachments, ..parts })
     }
 
@@ -126,6 +130,9 @@ impl Parts {
             if lower == "dkim-signature" {
                 return Err(cannot("a DKIM signature"));
             }
+            if lower == "subject" && self.subject.is_empty() {
+                self.subject = self.said(&name, &field.text());
+            }
             if OWN.contains(&lower.as_str()) || lower.starts_with("content-") {
                 continue;
             }
@@ -135,9 +142,19 @@ impl Parts {
                 }
                 continue;
             }
-            self.headers.push((name, decoded(&field.text())));
+            let value = self.said(&name, &field.text());
+            self.headers.push((name, value));
         }
         Ok(())
+    }
+
+    /// The value of a field with its encoded words decoded, in one line: nothing that was encoded in it can begin another.
+    fn said(&mut self, name: &str, value: &str) -> String {
+        let decoded = encoded_word::decode_with_flaw(value);
+        if let Some(flaw) = decoded.flaw {
+            note(&mut self.flaws, format!("{name}: {flaw}"));
+        }
+        one_line(&decoded.text)
     }
 
     /// The files in the form that an API wants.
@@ -206,12 +223,13 @@ impl Parts {
         }
     }
 
-    /// What has no field, as a warning for the log record; none where everything has one.
+    /// What has no field, and what was read otherwise than it is written, as warnings for the log record.
     pub fn warnings(&self) -> Vec<String> {
-        match self.not_carried.as_slice() {
-            [] => Vec::new(),
-            list => vec![format!("not carried by the API: {}", list.join(", "))],
-        }
+        let not_carried = match self.not_carried.as_slice() {
+            [] => None,
+            list => Some(format!("not carried by the API: {}", list.join(", "))),
+        };
+        not_carried.into_iter().chain(self.flaws.iter().cloned()).collect()
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use mail_parser::parsers::MessageStream;
 use mail_parser::{Address, HeaderValue};
 use serde::Serialize;
 
@@ -69,17 +68,8 @@ pub(super) fn mailboxes<'a>(fields: impl Iterator<Item = &'a HeaderValue<'a>>) -
     people
 }
 
-/// Text with its encoded words (RFC 2047) decoded.
-pub(super) fn decoded(text: &str) -> String {
-    if !text.contains("=?") {
-        return one_line(text);
-    }
-    let line = format!("{text}\n");
-    let decoded = MessageStream::new(line.as_bytes()).parse_unstructured();
-    one_line(decoded.as_text().unwrap_or(text))
-}
-
 /// No decoded character can begin another line.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+pub(super) fn one_line(text: &str) -> String {
+    let ends_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    text.chars().map(|c| if ends_line(c) { ' ' } else { c }).collect()
 }

@@ -55,6 +55,40 @@ fn fields_are_decoded_and_every_one_is_carried_or_named() {
 }
 
 #[test]
+fn no_field_takes_more_than_a_line_however_it_is_encoded() {
+    for word in ["=?utf-8?q?a=0D=0ABcc:_e@x.org?=", "=?utf-8?b?YQ1iCmMAZA==?=", "=?utf-8?q?a=C2=85=E2=80=A8b?=", "a\tb"]
+    {
+        let message = format!(
+            "Subject: {word}\nX-Note: {word}\nReply-To: {word} <r@example.com>\nContent-ID: <{word}>\n\
+             Content-Disposition: attachment; filename=\"{word}\"\n\nx\n"
+        );
+        let parts = parts(&message).unwrap();
+        let file = &parts.attachments[0];
+        let name = parts.reply_to[0].name.clone().unwrap();
+        for text in [&parts.subject, &parts.headers[0].1, &name, &file.name, file.content_id.as_ref().unwrap()] {
+            let ends_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+            assert!(!text.is_empty() && !text.contains(ends_line), "{text:?} of {word}");
+        }
+    }
+}
+
+#[test]
+fn a_character_cut_in_two_is_one_and_what_is_not_in_its_charset_is_named() {
+    let parts = parts(
+        "Subject: =?utf-8?Q?Gr=C3?= =?utf-8?Q?=BC=C3=9Fe?=\nX-Note: =?utf-8?q?=FC?=\nX-Other: =?x-none?q?=C3=BC?=\n\nx\n",
+    )
+    .unwrap();
+    assert_eq!((parts.subject.as_str(), parts.headers[0].1.as_str(), parts.headers[1].1.as_str()), ("Grüße", "ü", "ü"));
+    assert_eq!(
+        parts.warnings(),
+        [
+            "X-Note: 1 octet that is not utf-8 read as windows-1252",
+            "X-Other: the charset x-none is not known, read as utf-8"
+        ]
+    );
+}
+
+#[test]
 fn texts_come_in_every_charset_and_files_as_they_are() {
     let parts = parts(
         "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/plain; charset=koi8-r\n\
@@ -96,8 +130,8 @@ fn what_no_field_carries_is_refused_by_name() {
         (multipart("mixed", "application/pkcs7-mime"), "application/pkcs7-mime"),
         (multipart("mixed", "text/plain"), "a second text/plain"),
         (
-            "Content-Type: text/plain; charset=x-unheard-of\nContent-Transfer-Encoding: base64\n\n5A==\n".into(),
-            "x-unheard",
+            "Content-Type: text/plain; charset=iso-2022-kr\nContent-Transfer-Encoding: base64\n\n5A==\n".into(),
+            "the charset iso-2022-kr",
         ),
         ("DKIM-Signature: v=1\n\nx\n".into(), "DKIM"),
         ("Reply-To: x@y.example\nFrom: second@example.com\n\nx\n".into(), "From field"),
