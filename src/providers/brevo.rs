@@ -181,7 +181,7 @@ mod tests {
     use crate::providers::api::trial;
 
     fn request(message: &str) -> Result<(serde_json::Value, Vec<String>), Failure> {
-        let message = format!("From: a@example.com\nTo: b@example.net\n{message}");
+        let message = format!("From: a@example.com\nTo: b@example.net\nSubject: s\n{message}");
         trial::request(&ENTRY, "{}", &message, &["b@example.net"])
     }
 

@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn header_fields_go_where_they_have_a_place() {
-        let message = "From: a@example.com\nTo: b@example.net\nIn-Reply-To: <1@x>\nPrecedence: bulk\n\
+        let message = "From: a@example.com\nTo: b@example.net\nSubject: s\nIn-Reply-To: <1@x>\nPrecedence: bulk\n\
                        X-Mailer: PHPMailer\nX-Shop: 7\n\nx\n";
         let request = |settings, message: &str| trial::request(&ENTRY, settings, message, &["b@example.net"]);
         let refused = request("{}", message).unwrap_err();

@@ -40,6 +40,10 @@ struct Mailjet {
     sandbox: bool,
 }
 
+/// Header fields that a request is refused for (send-0006), beside its own X-MJ-*.
+const RESERVED: &[&str] =
+    &["domainkey-signature", "domainkey-status", "list-id", "received-spf", "user-agent", "x-feedback-id", "x-mailer"];
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Body<'a> {
@@ -142,6 +146,7 @@ impl Api for Mailjet {
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
         let mut parts = Parts::of(mail)?;
         parts.need_to()?;
+        parts.leave_out(|name| RESERVED.contains(&name) || name.starts_with("x-mj-") || name.starts_with("x-mailjet-"));
         let body = Body { messages: [self.item(&parts)?], sandbox_mode: self.sandbox.then_some(true) };
         let login = STANDARD.encode(format!("{}:{}", keys.get("api_key")?, keys.get("secret_key")?));
         let request = Request::json("/v3.1/send", &body)?;
@@ -206,5 +211,32 @@ impl Mailjet {
             custom_id: self.custom_id.as_deref(),
             custom_campaign: self.campaign.as_deref(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::api::trial;
+
+    #[test]
+    fn the_fields_that_mailjet_keeps_for_itself_are_left_out_and_named() {
+        let message = "From: a@example.com\nTo: b@example.net\nSubject: s\nX-Mailer: PHP\nX-Note: n\nuser-agent: u\n\
+                       List-Id: <l.example>\nX-MJ-CustomID: 1\n\nx\n";
+        let (body, warnings) = trial::request(&ENTRY, "{}", message, &["b@example.net"]).unwrap();
+        assert_eq!(body["Messages"][0]["Headers"], serde_json::json!({"X-Note": "n"}));
+        assert_eq!(warnings, ["not carried by the API: X-Mailer, user-agent, List-Id, X-MJ-CustomID"]);
+    }
+
+    #[test]
+    fn a_message_without_text_and_subject_gets_both() {
+        let message = "From: a@example.com\nTo: b@example.net\nContent-Type: application/pdf; name=a.pdf\n\nx\n";
+        let (body, warnings) = trial::request(&ENTRY, "{}", message, &["b@example.net"]).unwrap();
+        let item = &body["Messages"][0];
+        assert_eq!((&item["Subject"], &item["TextPart"]), (&"(no subject)".into(), &"(no text)".into()));
+        assert_eq!(
+            warnings,
+            ["the message has no text, and got (no text)", "the message has no subject, and got (no subject)"]
+        );
     }
 }

@@ -131,6 +131,8 @@ impl Api for SendGrid {
     fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
         let mut parts = Parts::of(mail)?;
         parts.need_to()?;
+        // A request is refused for its own fields: x-sg-id, x-sg-eid.
+        parts.leave_out(|name| name.starts_with("x-sg-"));
         let request = Request::json("/v3/mail/send", &self.body(&parts)?)?;
         Ok(request.bearer(keys.get("api_key")?).warn(parts.warnings()))
     }
@@ -179,5 +181,31 @@ impl SendGrid {
             categories: &self.tags,
             mail_settings: self.sandbox.then_some(MailSettings { sandbox_mode: Enable { enable: true } }),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::api::trial;
+
+    #[test]
+    fn sendgrids_own_fields_are_left_out_and_named() {
+        let message = "From: a@example.com\nTo: b@example.net\nSubject: s\nX-SG-EID: 1\nx-sg-id: 2\nX-SMTPAPI: {}\n\nx\n";
+        let (body, warnings) = trial::request(&ENTRY, "{}", message, &["b@example.net"]).unwrap();
+        assert_eq!(body["headers"], serde_json::json!({"X-SMTPAPI": "{}"}));
+        assert_eq!(warnings, ["not carried by the API: X-SG-EID, x-sg-id"]);
+    }
+
+    #[test]
+    fn no_content_is_empty() {
+        let text = "From: a@example.com\nTo: b@example.net\nSubject:\nContent-Type: multipart/alternative; boundary=b\n\n";
+        for (parts, content) in [
+            ("--b\n\n\n--b\nContent-Type: text/html\n\n<p>x\n--b--\n", serde_json::json!([{"type": "text/html", "value": "<p>x"}])),
+            ("--b\n\n \n--b--\n", serde_json::json!([{"type": "text/plain", "value": "(no text)"}])),
+        ] {
+            let (body, _) = trial::request(&ENTRY, "{}", &format!("{text}{parts}"), &["b@example.net"]).unwrap();
+            assert_eq!((&body["content"], &body["subject"]), (&content, &"(no subject)".into()), "{parts}");
+        }
     }
 }

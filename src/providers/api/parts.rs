@@ -69,6 +69,10 @@ const REPLACED: &[&str] = &[
     "arc-authentication-results",
 ];
 
+/// What stands where a message has no text, and no subject.
+const NO_TEXT: &str = "(no text)";
+const NO_SUBJECT: &str = "(no subject)";
+
 impl Parts {
     /// Takes the message of `mail` apart.
     ///
@@ -96,7 +100,9 @@ impl Parts {
         }
         let Tree { text, html, attachments, flaws } = Tree::of(mail.message)?;
         flaws.into_iter().for_each(|flaw| note(&mut parts.flaws, flaw));
-        Ok(Self { text, html, attachments, ..parts })
+        let mut parts = Self { text, html, attachments, ..parts };
+        parts.fill_in();
+        Ok(parts)
     }
 
     /// The envelope decides who receives: To and Cc keep who is in it, the others of it are Bcc.
@@ -155,6 +161,35 @@ impl Parts {
             note(&mut self.flaws, format!("{name}: {flaw}"));
         }
         one_line(&decoded.text)
+    }
+
+    /// For an API that keeps header fields for itself: those go, and are named.
+    pub fn leave_out(&mut self, is_reserved: impl Fn(&str) -> bool) {
+        let Self { headers, not_carried, .. } = self;
+        headers.retain(|(name, _)| {
+            let stays = !is_reserved(&name.to_ascii_lowercase());
+            if !stays && !not_carried.contains(name) {
+                not_carried.push(name.clone());
+            }
+            stays
+        });
+    }
+
+    /// What every API of fields demands and a message need not have: a text, and a subject. Files alone, as scanners send
+    /// them, and empty mail would be refused for want of one.
+    fn fill_in(&mut self) {
+        let is_blank = |text: &Option<String>| text.as_deref().is_none_or(|text| text.trim().is_empty());
+        if is_blank(&self.text) && is_blank(&self.html) {
+            (self.text, self.html) = (Some(NO_TEXT.to_owned()), None);
+            note(&mut self.flaws, format!("the message has no text, and got {NO_TEXT}"));
+        }
+        // One of two may be missing, but not be empty.
+        self.text.take_if(|text| text.is_empty());
+        self.html.take_if(|html| html.is_empty());
+        if self.subject.trim().is_empty() {
+            self.subject = NO_SUBJECT.to_owned();
+            note(&mut self.flaws, format!("the message has no subject, and got {NO_SUBJECT}"));
+        }
     }
 
     /// The files in the form that an API wants.
