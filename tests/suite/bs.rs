@@ -1,4 +1,4 @@
-//! SMTP on standard input (`-bs`): `tests/bs/*.smtp`, both sides of one session a file.
+//! SMTP on standard input (`-bs`): `tests/bs/*.case`, both sides of one session a file.
 //!
 //! The block `relay` is what the relay says and hears, line by line as `testkit::Script` has it. The block
 //! `caller` is the caller's side:
@@ -40,7 +40,7 @@ use crate::smtp::configuration;
 
 #[test]
 fn dialogues() {
-    every_case("bs", "smtp", |case| {
+    every_case("bs", |case| {
         let known =
             ["top", "relay", "line-end", "argv", "exit", "stderr", "messages", "holds", "lacks", "records", "record"];
         case.knows(&known, &["relay", "caller"]);

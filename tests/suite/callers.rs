@@ -65,7 +65,7 @@ type Table = BTreeMap<String, [String; MOODS.len()]>;
 
 #[test]
 fn every_caller_hears_the_truth_in_every_mood() {
-    let cases = Case::all(&data("callers"), "case");
+    let cases = Case::all(&data("callers"));
     let mut runs = Vec::new();
     let mut table = Table::new();
     for case in &cases {

@@ -20,7 +20,7 @@ use crate::setup::{MESSAGE, check_stderr, every_case, exit, mailchute};
 
 #[test]
 fn configurations() {
-    every_case("config", "case", |case| {
+    every_case("config", |case| {
         let keys = ["argv", "mode", "env", "uid", "as", "exit", "stderr", "to", "from"];
         case.knows(&keys, &["config", "file", "input"]);
         check(case);

@@ -23,7 +23,7 @@ use crate::setup::{MESSAGE, Setup, check_stderr, every_case, exit};
 
 #[test]
 fn messages() {
-    every_case("messages", "case", |case| {
+    every_case("messages", |case| {
         case.knows(&["argv", "top", "offers", "exit", "stderr", "from", "to", "repair"], &["input", "output"]);
         check(case);
     });

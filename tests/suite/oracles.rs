@@ -45,7 +45,7 @@ struct Trial {
 #[test]
 fn oracles() {
     let Some(python) = need("oracles-python") else { return };
-    let cases = Case::all(&data("oracles"), "case");
+    let cases = Case::all(&data("oracles"));
     let (mut asked, mut trials) = (Vec::new(), Vec::new());
     for case in &cases {
         case.knows(&["provider", "relay", "message", "oracle", "unlike", "lacks", "any-name", "any-value"], &[]);
@@ -81,8 +81,8 @@ fn oracles() {
 
 #[test]
 fn every_provider_has_an_oracle() {
-    let cases = Case::all(&data("oracles"), "case");
-    for provider in Case::all(&data("providers"), "case").iter().map(Case::name) {
+    let cases = Case::all(&data("oracles"));
+    for provider in Case::all(&data("providers")).iter().map(Case::name) {
         let is_judged = cases.iter().any(|case| case.value("provider") == Some(&provider));
         let reason = WITHOUT.iter().find(|(without, _)| *without == provider);
         assert!(is_judged != reason.is_some(), "{provider}: judged: {is_judged}, {reason:?}");

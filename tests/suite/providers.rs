@@ -32,7 +32,7 @@ const ANSWERS: &[&str] = &["accepted", "bad-credential", "unverified-sender", "r
 
 #[test]
 fn providers() {
-    every_case("providers", "case", |case| {
+    every_case("providers", |case| {
         let keys = ["relay", "env", "vendor", "waive", "without", "message", "cannot", "half"];
         case.knows(&keys, &["request", "vendor", "answer"]);
         let accepted = case.block("answer accepted").expect("an answer that accepts");
@@ -65,7 +65,7 @@ fn providers() {
 
 #[test]
 fn presets() {
-    every_case("presets", "case", |case| {
+    every_case("presets", |case| {
         case.knows(&["relay", "explain"], &[]);
         let relay: String = case.values("relay").map(|line| format!("{line}\n")).collect();
         let scratch = Scratch::new();

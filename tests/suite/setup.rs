@@ -109,10 +109,16 @@ impl Setup {
     }
 }
 
-/// Runs `check` over every case of a folder, several at once, and reports all that fail.
-pub(crate) fn every_case(folder: &str, extension: &str, check: impl Fn(&Case) + Sync) {
-    let cases = Case::all(&data(folder), extension);
-    every(&cases, |case| format!("tests/{folder}/{}.{extension}", case.name()), check);
+/// Runs `check` over every case of a folder, several at once, and reports all that fail. Beside cases the
+/// folder holds messages, `NAME.eml`, and no file that nobody reads.
+pub(crate) fn every_case(folder: &str, check: impl Fn(&Case) + Sync) {
+    for entry in data(folder).read_dir().expect("a folder of test data") {
+        let path = entry.expect("a directory entry").path();
+        let is_read = path.extension().is_some_and(|extension| extension == "case" || extension == "eml");
+        assert!(is_read, "{}: neither `NAME.case` nor `NAME.eml`", path.display());
+    }
+    let cases = Case::all(&data(folder));
+    every(&cases, |case| format!("tests/{folder}/{}.case", case.name()), check);
 }
 
 /// Runs `check` over `cases`, several at once, and reports all that fail.

@@ -1,4 +1,4 @@
-//! Transcripts: `tests/smtp/*.smtp`, one dialogue a file. See `testkit::Script` for its lines.
+//! Transcripts: `tests/smtp/*.case`, one dialogue a file. See `testkit::Script` for its lines.
 //!
 //! | Key | Meaning |
 //! |---|---|
@@ -17,7 +17,7 @@ use crate::setup::{MESSAGE, check_stderr, every_case, exit, mailchute};
 
 #[test]
 fn transcripts() {
-    every_case("smtp", "smtp", |case| {
+    every_case("smtp", |case| {
         let known = ["top", "relay", "argv", "more", "certificate", "exit", "stderr", "received", "absent"];
         case.knows(&known, &["dialogue"]);
         play(case);

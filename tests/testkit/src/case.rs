@@ -23,18 +23,18 @@ pub struct Case {
 }
 
 impl Case {
-    /// Every case of a folder whose name ends in `extension`, in order of names.
+    /// Every case of a folder, the files `NAME.case`, in order of names.
     ///
     /// # Panics
     /// The folder cannot be read, holds none, or a file is not in the format.
-    pub fn all(folder: &Path, extension: &str) -> Vec<Self> {
+    pub fn all(folder: &Path) -> Vec<Self> {
         let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let mut paths: Vec<PathBuf> = entries
             .map(|entry| entry.expect("a directory entry").path())
-            .filter(|path| path.extension().is_some_and(|found| found == extension))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "case"))
             .collect();
         paths.sort();
-        assert!(!paths.is_empty(), "{}: no *.{extension}", folder.display());
+        assert!(!paths.is_empty(), "{}: no *.case", folder.display());
         paths.iter().map(|path| Self::read(path)).collect()
     }
 
