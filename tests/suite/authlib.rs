@@ -22,7 +22,7 @@ struct Authlib {
 impl Authlib {
     fn start() -> Option<Self> {
         let python = need("oracles-python")?;
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oauth/server.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/authlib/server.py");
         let mut command = Command::new(python);
         command.arg("-B").arg(script).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("python starts");
