@@ -1,5 +1,5 @@
 //! The suite: the real binary against peers of the kit. One test binary, a module per subject; a new
-//! behaviour is a new file in `tests/smtp`, `tests/messages`, `tests/config` or `tests/callers`.
+//! behaviour is a new file in `tests/smtp`, `tests/bs`, `tests/messages`, `tests/config`, `tests/oauth` or `tests/callers`.
 
 // Helpers outside `#[test]` functions are tests all the same.
 #![allow(clippy::unwrap_used)]
