@@ -8,6 +8,7 @@ mod config;
 mod fields;
 mod fit;
 mod message;
+mod people;
 mod repair;
 mod reply;
 
@@ -29,6 +30,7 @@ pub(crate) static TARGETS: &[Target] = &[
     client::TARGET,
     message::TARGET,
     fit::TARGET,
+    people::TARGET,
     repair::TARGET,
     fields::TARGET,
     address::TARGET,

@@ -1,19 +1,24 @@
-//! Mail addresses: lettre's `Address` for what goes on the wire, and the reader of address lists in
-//! header fields (RFC 5322 3.4).
+//! Mail addresses: lettre's `Address` for what goes on the wire, and the one reader of address lists in
+//! header fields (RFC 5322 3.4). Whatever is judged, rewritten, put into an envelope or into an API's fields
+//! was read here.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 pub use lettre::Address;
 
+use crate::encoded_word;
 use crate::reply::printable;
 
-mod idn;
+mod domain;
+mod encoded;
+pub mod lexer;
 mod list;
+mod reader;
 
-pub use idn::{ascii_domain, with_ascii_domain};
-pub use list::{List, Listed, read_list};
+pub use domain::{ascii_domain, compared_domain, compared_name, with_ascii_domain};
+pub use list::{List, Listed, Piece, Unreadable};
+pub use reader::{read_authors, read_list};
 
 /// The longest address that is taken, in octets; twice what RFC 5321 4.5.3.1.3 asks servers to bear.
 pub const ADDRESS_LIMIT: usize = 512;
@@ -31,10 +36,10 @@ pub struct AddrSpec {
     pub domain: Option<String>,
 }
 
-/// An address with an optional display name (RFC 5322 3.4, decoded to text).
+/// An address with an optional display name (RFC 5322 3.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mailbox {
-    /// Display name, RFC 2047 words as they are written.
+    /// Display name without quotes, its encoded words (RFC 2047) as they are written.
     pub name: Option<String>,
     /// The address.
     pub spec: AddrSpec,
@@ -69,13 +74,13 @@ impl std::error::Error for BadAddress {}
 /// # Errors
 /// The text holds none, more than one, or something that is no address.
 pub fn parse_mailbox(text: &str) -> Result<Mailbox, BadAddress> {
-    let List { mailboxes, errors } = read_list(text);
-    if let Some(error) = errors.into_iter().next() {
-        return Err(error);
+    let list = read_list(text);
+    if let Some(error) = list.errors().next() {
+        return Err(error.bad.clone());
     }
-    let mut mailboxes = mailboxes.into_iter();
+    let mut mailboxes = list.into_mailboxes();
     match (mailboxes.next(), mailboxes.next()) {
-        (Some(one), None) => Ok(one.mailbox),
+        (Some(one), None) => Ok(one),
         (None, _) => Err(BadAddress::new(text, "no address")),
         (Some(_), Some(_)) => Err(BadAddress::new(text, "more than one address")),
     }
@@ -89,12 +94,41 @@ pub fn parse_address(text: &str) -> Result<AddrSpec, BadAddress> {
     parse_mailbox(text).map(|mailbox| mailbox.spec)
 }
 
-/// What makes two addresses the same recipient: the domain in any case, the local part as it is.
+/// What makes two addresses the same recipient: the domain as it is compared, the local part as it is.
 pub fn same_mailbox(address: &Address) -> String {
-    format!("{}@{}", address.user(), address.domain().to_lowercase())
+    format!("{}@{}", address.user(), compared_domain(address.domain()))
+}
+
+impl Mailbox {
+    /// The display name as people read it: encoded words decoded, in one line.
+    pub fn decoded_name(&self) -> Option<String> {
+        let name = one_line(&encoded_word::decode(self.name.as_deref()?));
+        let name = name.trim();
+        (!name.is_empty()).then(|| name.to_owned())
+    }
+}
+
+/// `text` in one line, whatever it was decoded from.
+pub fn one_line(text: &str) -> String {
+    let ends_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    text.chars().map(|c| if ends_line(c) { ' ' } else { c }).collect()
 }
 
 impl AddrSpec {
+    /// The name of somebody on this host, whatever it is made of: `www-data`, `CORP\jane`, `jane doe`.
+    pub fn bare(name: &str) -> Self {
+        let is_dot_atom = name.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext));
+        Self { local: if is_dot_atom { name.to_owned() } else { quoted(name) }, domain: None }
+    }
+
+    /// The local part as it is meant, without the quotes it may need on the wire.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self.local.starts_with('"') {
+            true => Cow::Owned(lexer::unquoted(&self.local)),
+            false => Cow::Borrowed(&self.local),
+        }
+    }
+
     /// The address for the wire. The domain stays as it is written, UTF-8 labels included.
     ///
     /// Only what could break the envelope's syntax is refused; whether the address exists is the
@@ -146,11 +180,11 @@ impl From<&Address> for AddrSpec {
     }
 }
 
-/// As a header field holds it: the name quoted where RFC 5322 asks for it, in RFC 2047 words where it
-/// is not ASCII.
+/// As a header field holds it: the name quoted where RFC 5322 asks for it, in encoded words where it is
+/// not ASCII. Encoded words that are there stay, unless somebody could take what they hold for syntax.
 impl fmt::Display for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name.as_deref().map(display_name) {
+        match self.name.as_deref().map(phrase) {
             Some(name) if !name.is_empty() => write!(f, "{name} <{}>", self.spec),
             _ => write!(f, "{}", self.spec),
         }
@@ -191,17 +225,47 @@ fn is_atext(c: char) -> bool {
     !c.is_control() && !c.is_whitespace() && !"()<>[]:;@\\,.\"".contains(c)
 }
 
-/// A display name as it is written before `<`.
-fn display_name(name: &str) -> String {
-    let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let name = name.trim();
-    if !name.is_ascii() {
-        return encoded_words(name);
+/// A phrase as it is written before `<` or the colon of a group.
+fn phrase(text: &str) -> String {
+    let text = one_line(text);
+    let text = encoded::made_safe(text.trim());
+    if !text.contains("=?") {
+        return plain_phrase(&text);
     }
-    if name.split(' ').all(|word| !word.is_empty() && word.chars().all(is_atext)) || name.is_empty() {
-        return name.to_owned();
+    let is_encoded = |word: &&str| encoded::length(word) == Some(word.len());
+    let words: Vec<&str> = text.split(' ').collect();
+    let mut out: Vec<String> = Vec::new();
+    let mut behind_encoded = false;
+    for run in words.chunk_by(|a, b| !is_encoded(a) && !is_encoded(b)) {
+        let text = run.join(" ");
+        if is_encoded(&run[0]) {
+            behind_encoded = true;
+            out.push(text);
+            continue;
+        }
+        // White space between two encoded words is nothing, so it goes into this one.
+        let is_last = out.len() + 1 == words.chunk_by(|a, b| !is_encoded(a) && !is_encoded(b)).count();
+        out.push(match text.is_ascii() && !text.contains("=?") {
+            true => plain_phrase(&text),
+            false => {
+                let before = if behind_encoded { " " } else { "" };
+                encoded::encode(&format!("{before}{text}{}", if is_last { "" } else { " " }))
+            }
+        });
+        behind_encoded = false;
     }
-    quoted(name)
+    out.join(" ")
+}
+
+/// A phrase without encoded words.
+fn plain_phrase(text: &str) -> String {
+    if !text.is_ascii() {
+        return encoded::encode(text);
+    }
+    if text.split(' ').all(|word| !word.is_empty() && word.chars().all(is_atext)) || text.is_empty() {
+        return text.to_owned();
+    }
+    quoted(text)
 }
 
 /// `text` as a quoted string (RFC 5322 3.2.4).
@@ -216,22 +280,6 @@ fn quoted(text: &str) -> String {
     }
     out.push('"');
     out
-}
-
-/// `text` in encoded words of at most 75 characters, UTF-8 and base64, cut between characters
-/// (RFC 2047 section 2 and 5).
-fn encoded_words(text: &str) -> String {
-    /// 75 less `=?utf-8?B?` and `?=`, in groups of four characters for three octets.
-    const OCTETS: usize = 45;
-    let mut words = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        // A character has at most four octets, so the search never reaches 0.
-        let cut = (0..=OCTETS.min(rest.len())).rev().find(|&at| rest.is_char_boundary(at)).unwrap_or(rest.len());
-        words.push(format!("=?utf-8?B?{}?=", STANDARD.encode(&rest[..cut])));
-        rest = &rest[cut..];
-    }
-    words.join(" ")
 }
 
 #[cfg(test)]
@@ -302,8 +350,29 @@ mod tests {
     }
 
     #[test]
-    fn the_domain_decides_in_any_case_the_local_part_as_it_is() {
+    fn encoded_words_stay_encoded_words() {
+        let spec = AddrSpec { local: "a".into(), domain: Some("x.org".into()) };
+        for (name, written) in [
+            ("=?UTF-8?Q?J._M=C3=BCller?=", "=?UTF-8?Q?J._M=C3=BCller?="),
+            ("J. =?UTF-8?Q?M=C3=BCller?=", "\"J.\" =?UTF-8?Q?M=C3=BCller?="),
+            ("=?utf-8?Q?M=C3=BC?= =?utf-8?Q?ller?= & Co.", "=?utf-8?Q?M=C3=BC?= =?utf-8?Q?ller?= \"& Co.\""),
+            ("=?utf-8?Q?a?= ü =?utf-8?Q?b?=", "=?utf-8?Q?a?= =?utf-8?B?IMO8IA==?= =?utf-8?Q?b?="),
+            ("=?utf-8?q?\"?=", "=?utf-8?B?Ig==?="),
+            ("=?utf-8?Q?Shop, Inc?=", "=?utf-8?B?U2hvcCwgSW5j?="),
+            ("what=?", "=?utf-8?B?d2hhdD0/?="),
+        ] {
+            let mailbox = Mailbox { name: Some(name.into()), spec: spec.clone() };
+            assert_eq!(mailbox.to_string(), format!("{written} <a@x.org>"));
+            let again = parse_mailbox(&mailbox.to_string()).unwrap();
+            assert_eq!(again.decoded_name(), mailbox.decoded_name(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_domain_decides_in_any_form_the_local_part_as_it_is() {
         let key = |text: &str| same_mailbox(&parse_address(text).unwrap().address().unwrap());
+        assert_eq!(key("Bob@bücher.example"), key("Bob@XN--bcher-kva.example"));
+        assert_eq!(key("Bob@bu\u{308}cher.example."), key("Bob@bücher.example"));
         assert_eq!(key("Bob@EXAMPLE.org"), key("Bob@example.ORG"));
         assert_ne!(key("Bob@example.org"), key("bob@example.org"));
     }

@@ -3,6 +3,8 @@
 //! Nothing is lost silently: text that was not exactly what its label says comes with the sentence the log
 //! record gets. Readers of mail show such text all the same, so it is text here too.
 
+use std::borrow::Cow;
+
 use mail_parser::decoders::charsets::map::charset_decoder;
 
 /// Labels that say nothing of octets above 127: those of ASCII, of UTF-8, and what programs write that know none.
@@ -70,6 +72,36 @@ pub fn decode(octets: &[u8], label: Option<&str>) -> Option<Decoded> {
     let lost = text.matches('\u{fffd}').count();
     let flaw = (lost > 0).then(|| format!("{lost} character{} not {} shown as U+FFFD", plural(lost), shown(&label)));
     Some(Decoded { text, flaw })
+}
+
+/// The text that raw octets of a header field stand for. What is not ASCII is UTF-8 where it is valid, else in the
+/// charset that the message declares for its content, else in windows-1252. The escapes of ISO-2022-JP, which
+/// is ASCII to look at, are read whatever is declared.
+///
+/// An octet that stands for nothing becomes a question mark: it neither makes a control character nor hides one.
+pub fn field_text<'a, 'd>(octets: &'a [u8], declared: impl FnOnce() -> Option<&'d str>) -> Cow<'a, str> {
+    let exact = |label: &str| decode(octets, Some(label)).filter(|decoded| decoded.flaw.is_none());
+    if has_escapes(octets)
+        && let Some(decoded) = exact("iso-2022-jp")
+    {
+        return Cow::Owned(decoded.text);
+    }
+    // UTF-7 would make marks of addresses out of letters, UTF-16 out of anything.
+    let is_eight_bit =
+        |label: &&str| !["utf", "unicode"].iter().any(|family| label.to_ascii_lowercase().starts_with(family));
+    match std::str::from_utf8(octets) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(match declared().filter(is_eight_bit).and_then(exact) {
+            Some(decoded) => decoded.text,
+            None => windows_1252(octets).replace('\u{fffd}', "?"),
+        }),
+    }
+}
+
+/// Whether ISO-2022-JP begins somewhere (RFC 1468).
+fn has_escapes(octets: &[u8]) -> bool {
+    let begins = |at: usize| matches!(octets[at + 1..], [b'$', b'@' | b'B', ..] | [b'(', b'J' | b'I', ..]);
+    memchr::memchr_iter(0x1b, octets).any(begins)
 }
 
 /// Whether `label` is one that [`decode`] knows.
@@ -155,6 +187,32 @@ mod tests {
         for label in [None, Some("windows-1252"), Some("iso-8859-1"), Some("iso-8859-15"), Some("koi8-r")] {
             let text = decode(&octets, label).unwrap().text;
             assert!(!text.contains(|c| matches!(c, '\u{80}'..='\u{9f}')), "{label:?}: {text:?}");
+        }
+    }
+
+    #[test]
+    fn raw_octets_of_a_field_are_utf_8_or_what_is_declared_or_windows_1252() {
+        for (octets, declared, text) in [
+            (&b"plain"[..], None, "plain"),
+            (b"\xc3\xbc", Some("iso-8859-1"), "ü"),
+            (b"Pat O\x92Neil", None, "Pat O’Neil"),
+            (b"Pat O\x92Neil", Some("utf-8"), "Pat O’Neil"),
+            (b"O\x92Neil", Some("ISO-8859-1"), "O’Neil"),
+            (b"\x81\x8d\x8f\x90\x9d", None, "?????"),
+            (b"\xef\xf0\xe8", Some("windows-1251"), "при"),
+            (b"\xd0\xd2\xc9", Some("KOI8-R"), "при"),
+            (b"\xb1\xb3", Some("iso-8859-2"), "ął"),
+            (b"\xc4\xe3\xba\xc3", Some("GBK"), "你好"),
+            (b"\xb1\xe8\xc3\xb6\xbc\xf6", Some("euc-kr"), "김철수"),
+            (b"\x83\x5c\x83\x6a\x81\x5b", Some("Shift_JIS"), "ソニー"),
+            (b"\x1b$B;3ED\x1b(B <a@x.org>", None, "山田 <a@x.org>"),
+            (b"\x1b$B;3ED\x1b(B", Some("us-ascii"), "山田"),
+            (b"\x1b[1m", None, "\u{1b}[1m"),
+            (b"\xfc", Some("utf-7"), "ü"),
+            (b"\xfc", Some("x-unheard-of"), "ü"),
+            (b"\xfc", Some(""), "ü"),
+        ] {
+            assert_eq!(field_text(octets, || declared), text, "{} {declared:?}", octets.escape_ascii());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Addresses: lists as header fields and command lines hold them.
 
-use mailchute::address::{List, parse_address, read_list};
+use mailchute::address::{parse_address, read_list};
 
 use super::{Target, assert_printable, octets};
 use crate::mutate::hash;
@@ -18,21 +18,34 @@ fn seeds() -> Vec<Vec<u8>> {
         "undisclosed-recipients:;",
         "root (Cron Daemon)",
         "jürgen@bücher.example,\r\n\tfolded@example.org,, ,",
+        "=?ISO-8859-1?Q?M=FCller,_J.?= <j@example.org>",
+        "Shop, Inc. <j@example.org>",
+        "=?utf-8?q?\"?= <ceo@bank.example> (\" <ok@ok.example>)",
     ])
 }
 
 fn check(input: &[u8]) -> u64 {
     let text = String::from_utf8_lossy(input);
-    let List { mailboxes, errors } = read_list(&text);
-    assert!(mailboxes.len() + errors.len() <= text.len() + 1, "more addresses than octets");
-    let mut path = vec![mailboxes.len().min(8) as u8, errors.len().min(8) as u8];
-    for error in &errors {
-        assert_printable(&error.to_string(), 512);
-        path.push(hash(error.why.as_bytes()) as u8);
+    let list = read_list(&text);
+    let (mailboxes, errors) = (list.mailboxes().count(), list.errors().count());
+    assert!(mailboxes + errors <= text.len() + 1, "more addresses than octets");
+    let mut path = vec![mailboxes.min(8) as u8, errors.min(8) as u8, u8::from(list.is_doubtful)];
+    for error in list.errors() {
+        assert_printable(&error.bad.to_string(), 512);
+        path.push(hash(error.bad.why.as_bytes()) as u8);
     }
-    for listed in mailboxes {
-        let spec = listed.mailbox.spec;
-        path.extend([u8::from(spec.domain.is_some()), u8::from(listed.mailbox.name.is_some())]);
+    let names = |text: &str| {
+        let mailboxes = read_list(text).into_mailboxes();
+        mailboxes.map(|mailbox| (mailbox.spec.to_string(), mailbox.decoded_name())).collect::<Vec<_>>()
+    };
+    if errors == 0 {
+        let (written, named) = (list.written(), names(&text));
+        assert_eq!(names(&written), named, "written anew as {written:?}");
+        assert!(!read_list(&written).is_doubtful, "{written:?} is as doubtful as before");
+    }
+    for mailbox in list.into_mailboxes() {
+        let spec = mailbox.spec;
+        path.extend([u8::from(spec.domain.is_some()), u8::from(mailbox.name.is_some())]);
         let Ok(address) = spec.address() else { continue };
         let written = address.to_string();
         assert!(!written.contains(['\r', '\n', '\0']), "{written:?} would end a command");

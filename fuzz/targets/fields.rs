@@ -119,9 +119,9 @@ fn check(input: &[u8]) -> u64 {
 fn assert_people(before: &str, after: &str) {
     let addresses = |value: &str| {
         let list = read_list(value);
-        let specs = list.mailboxes.iter().map(|listed| listed.mailbox.spec.clone());
+        let specs = list.mailboxes().map(|listed| listed.mailbox.spec.clone());
         (
-            list.errors.is_empty(),
+            list.errors().next().is_none(),
             specs.map(|spec| spec.address().map(|address| address.to_string()).ok()).collect::<Vec<_>>(),
         )
     };

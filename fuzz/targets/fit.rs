@@ -2,15 +2,15 @@
 //! value of `-f`, the rest is the message.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
-use mailchute::address::read_list;
+use mailchute::address::{compared_domain, parse_mailbox};
 use mailchute::config::site::{OtherSender, SenderPattern, Site, Terms};
 use mailchute::envelope::ReversePath;
 use mailchute::exit::Scheme;
 use mailchute::message::Message;
 use mailchute::plan::alias::Names;
+use mailchute::plan::alias_file::AliasFile;
 use mailchute::plan::envelope::{self, Origin, Wishes};
 use mailchute::plan::fit;
 
@@ -65,7 +65,7 @@ fn site(choice: u8) -> Site {
         paths: Vec::new(),
         sender: vec![SenderPattern { local: None, domain, subdomains: false }],
         other_sender: [OtherSender::Refuse, OtherSender::Rewrite, OtherSender::Pass][usize::from(choice % 4).min(2)],
-        from: Some(read_list("Shop <orders@shop.example>").mailboxes.swap_remove(0).mailbox),
+        from: parse_mailbox("Shop <orders@shop.example>").ok(),
         relays: Vec::new(),
         disabled: None,
         domain: (choice & 4 != 0).then(|| "shop.example".to_owned()),
@@ -81,7 +81,8 @@ fn check(input: &[u8]) -> u64 {
     let (path, octets) = rest.split_at(rest.iter().position(|&octet| octet == b'\n').unwrap_or(rest.len()));
     let path = String::from_utf8_lossy(path).into_owned();
     let site = site(*choice);
-    let names = Names { site: &site, host_name: "web1.shop.example", alias_file: Path::new("/nowhere") };
+    let aliases = AliasFile::at("/nowhere");
+    let names = Names { site: &site, host_name: "web1.shop.example", aliases: &aliases };
     let origin = Origin { names, user: "www-data" };
     let wishes = Wishes {
         reverse_path: (!path.trim().is_empty() && !path.contains(['\r', '\0'])).then(|| ReversePath::of(&path)),
@@ -91,7 +92,8 @@ fn check(input: &[u8]) -> u64 {
         ..Wishes::default()
     };
     let Ok(mut message) = Message::read(&mut octets.get(1..).unwrap_or_default(), false) else { return 1 };
-    let made = envelope::choose(&wishes, message.header(), &origin).and_then(|(mut envelope, _)| {
+    let made = envelope::choose(&wishes, message.header(), &origin).and_then(|chosen| {
+        let mut envelope = chosen.envelope;
         let now = || jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
         fit::make_fit(&mut message, &mut envelope, &wishes, &origin, now).map(|_| envelope)
     });
@@ -115,15 +117,16 @@ fn check(input: &[u8]) -> u64 {
         assert!(header.first(name).is_some(), "{name} is missing");
     }
     if site.other_sender != OtherSender::Pass {
-        let ours = |domain: &str| domain.eq_ignore_ascii_case("shop.example");
+        let ours = |domain: &str| compared_domain(domain) == "shop.example";
         if let Some(path) = &envelope.reverse_path {
             assert!(ours(path.domain()), "a foreign reverse-path: {path}");
         }
-        for field in ["From", "Sender", "Resent-From"].into_iter().flat_map(|name| header.all(name)) {
-            let list = read_list(&field.text());
-            assert!(list.errors.is_empty(), "{} goes out unread: {}", field.name(), field.text());
-            for mailbox in list.mailboxes {
-                let domain = mailbox.mailbox.spec.domain.unwrap_or_default();
+        for field in ["From", "Sender", "Resent-From", "Resent-Sender"].into_iter().flat_map(|name| header.all(name)) {
+            let list = field.people();
+            assert!(list.errors().next().is_none(), "{} goes out unread: {}", field.name(), field.text());
+            assert!(list.mailboxes().next().is_some(), "{} names nobody: {}", field.name(), field.text());
+            for mailbox in list.into_mailboxes() {
+                let domain = mailbox.spec.domain.unwrap_or_default();
                 assert!(ours(&domain), "a foreign {}: {}", field.name(), field.text());
             }
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::relay::Relay;
-use crate::address::{Address, Mailbox};
+use crate::address::{Address, Mailbox, compared_domain};
 use crate::exit::Scheme;
 use crate::host;
 
@@ -86,11 +86,11 @@ pub struct SenderPattern {
 }
 
 impl SenderPattern {
-    /// Whether it lists `address`. Domains are compared in any case, local parts as they are.
+    /// Whether it lists `address`. Domains are compared as A-labels, local parts as they are.
     pub fn matches(&self, address: &Address) -> bool {
-        let domain = address.domain().to_lowercase();
-        let below = || domain.strip_suffix(&self.domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
-        let listed = if self.subdomains { below() } else { domain == self.domain };
+        let (domain, own) = (compared_domain(address.domain()), compared_domain(&self.domain));
+        let below = || domain.strip_suffix(&*own).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
+        let listed = if self.subdomains { below() } else { domain == own };
         listed && self.local.as_ref().is_none_or(|local| local == address.user())
     }
 }
@@ -117,6 +117,7 @@ impl fmt::Display for SenderPattern {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::config::value::sender_pattern;
 
     #[test]
@@ -131,9 +132,16 @@ mod tests {
             ("*@*.shop.example", "orders@evilshop.example", false),
             ("orders@shop.example", "orders@shop.example", true),
             ("orders@shop.example", "Orders@shop.example", false),
+            ("*@bücher.example", "a@xn--bcher-kva.example", true),
+            ("*@xn--bcher-kva.example", "a@BÜCHER.example", true),
+            ("*@bücher.example", "a@bu\u{308}cher.example", true),
+            ("*@*.bücher.example", "a@mail.xn--bcher-kva.example", true),
+            ("*@bücher.example", "a@bucher.example", false),
         ] {
             let read = sender_pattern(pattern).unwrap();
-            assert_eq!(read.matches(&address.parse().unwrap()), listed, "{pattern} {address}");
+            let (local, domain) = address.split_once('@').unwrap();
+            let address = Address::new_dangerous(local, domain);
+            assert_eq!(read.matches(&address), listed, "{pattern} {address}");
             assert_eq!(read.to_string(), pattern);
         }
         for text in ["shop.example", "@shop.example", "*@", "a*@b.example", "*@*", "*@a@b/c"] {

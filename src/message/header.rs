@@ -1,8 +1,9 @@
 //! The header section (RFC 5322 2.2): fields over the octets they are written in.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
-use crate::address::{Address, read_list};
+use crate::charset::field_text;
 
 /// Lines of fields we write are folded at this length, in octets (RFC 5322 2.1.1).
 const LINE: usize = 78;
@@ -20,6 +21,8 @@ pub struct Header {
     bytes: Vec<u8>,
     /// Where each field ends in `bytes`, in order.
     ends: Vec<usize>,
+    /// The charset of raw octets, once somebody asked for it.
+    pub(super) charset: OnceLock<Option<String>>,
 }
 
 /// One header field as it is written.
@@ -28,6 +31,7 @@ pub struct Field<'a> {
     name: &'a [u8],
     value: &'a [u8],
     raw: &'a [u8],
+    header: &'a Header,
 }
 
 /// What [`Header::edit`] does with a field.
@@ -44,7 +48,7 @@ impl Header {
     /// The section made of `fields`, each ending in CRLF where `ends` says.
     pub(super) fn new(mut fields: Vec<u8>, ends: Vec<usize>) -> Self {
         fields.extend_from_slice(b"\r\n");
-        Self { bytes: fields, ends }
+        Self { bytes: fields, ends, charset: OnceLock::new() }
     }
 
     /// The section that was written down as `bytes`, the empty line included; `None`: it is none, and so nothing that
@@ -64,7 +68,7 @@ impl Header {
                 _ => return None,
             }
         }
-        (start == bytes.len() && bytes.ends_with(b"\r\n")).then_some(Self { bytes, ends })
+        (start == bytes.len() && bytes.ends_with(b"\r\n")).then_some(Self { bytes, ends, charset: OnceLock::new() })
     }
 
     /// The section of a message that is still to come.
@@ -88,7 +92,7 @@ impl Header {
     /// Every field in order.
     pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
         let mut start = 0;
-        self.ends.iter().map(move |&end| Field::new(&self.bytes[std::mem::replace(&mut start, end)..end]))
+        self.ends.iter().map(move |&end| Field::new(&self.bytes[std::mem::replace(&mut start, end)..end], self))
     }
 
     /// The fields called `name`, in any case.
@@ -151,11 +155,11 @@ impl Header {
 }
 
 impl<'a> Field<'a> {
-    fn new(raw: &'a [u8]) -> Self {
+    fn new(raw: &'a [u8], header: &'a Header) -> Self {
         // Intake takes a line for a field only where it has a colon.
         let colon = memchr::memchr(b':', raw).unwrap_or(raw.len());
         let value = raw.get(colon + 1..).unwrap_or_default();
-        Self { name: raw[..colon].trim_ascii_end(), value, raw }
+        Self { name: raw[..colon].trim_ascii_end(), value, raw, header }
     }
 
     /// Whether the field is called `name`, in any case.
@@ -168,6 +172,16 @@ impl<'a> Field<'a> {
         String::from_utf8_lossy(self.name)
     }
 
+    /// The name as it is written.
+    pub(super) fn name_octets(&self) -> &'a [u8] {
+        self.name
+    }
+
+    /// The value as it is written, folded.
+    pub(super) fn value(&self) -> &'a [u8] {
+        self.value
+    }
+
     /// The octets of the value, unfolded and trimmed.
     pub(super) fn octets(&self) -> Vec<u8> {
         self.value.trim_ascii().iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect()
@@ -178,15 +192,13 @@ impl<'a> Field<'a> {
         longest_line(self.raw)
     }
 
-    /// The value unfolded and trimmed; what is not UTF-8 is read as ISO 8859-1.
+    /// The value unfolded and trimmed, in the charset that [`field_text`] finds.
     pub fn text(&self) -> Cow<'a, str> {
         let value = self.value.trim_ascii();
-        let folded = memchr::memchr2(b'\r', b'\n', value).is_some();
-        match std::str::from_utf8(value) {
-            Ok(text) if !folded => Cow::Borrowed(text),
-            Ok(text) => Cow::Owned(text.replace(['\r', '\n'], "")),
-            Err(_) => value.iter().map(|&b| char::from(b)).filter(|c| !matches!(c, '\r' | '\n')).collect(),
+        if memchr::memchr2(b'\r', b'\n', value).is_none() {
+            return field_text(value, || self.header.charset());
         }
+        Cow::Owned(field_text(&self.octets(), || self.header.charset()).into_owned())
     }
 }
 
@@ -234,11 +246,6 @@ fn write_field(out: &mut Vec<u8>, name: &[u8], value: &str) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The first address with a domain that a field holds.
-pub(crate) fn first_address(field: Field<'_>) -> Option<Address> {
-    read_list(&field.text()).mailboxes.iter().find_map(|listed| listed.mailbox.spec.address().ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn latin_1_is_read() {
+    fn raw_octets_are_read() {
         let header = Header::new(b"From: J\xfcrgen <a@x.org>\r\n".to_vec(), vec![25]);
         assert_eq!(header.first("from").unwrap().text(), "Jürgen <a@x.org>");
     }

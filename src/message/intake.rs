@@ -6,6 +6,7 @@ use memchr::{memchr, memchr2};
 
 use super::commands::Watch;
 use super::header::{Header, begins_field};
+use super::people::is_address_field;
 use super::store::Store;
 use super::{Facts, MEMORY_LIMIT, Message, note};
 use crate::failure::{Failure, Kind};
@@ -192,6 +193,31 @@ impl Intake {
         begins_field(line) || (!self.ends.is_empty() && matches!(line.first(), None | Some(b' ' | b'\t')))
     }
 
+    /// Removes NUL from the line that is being read. In the value of an address field it stays, for the plan to refuse:
+    /// without it, two addresses could be one.
+    fn remove_nul(&mut self) {
+        let is_continuation = matches!(self.header[self.line..].first(), Some(b' ' | b'\t'));
+        let start = match is_continuation {
+            true => self.ends.len().checked_sub(2).map_or(0, |last| self.ends[last]),
+            false => self.line,
+        };
+        let name = self.header[start..].split(|&octet| octet == b':').next().unwrap_or_default();
+        let name: Vec<u8> = name.iter().copied().filter(|&octet| octet != 0).collect();
+        let line = self.header.split_off(self.line);
+        let length = line.len();
+        let value = match is_address_field(name.trim_ascii_end()) {
+            false => length,
+            true if is_continuation => 0,
+            true => memchr(b':', &line).unwrap_or(length),
+        };
+        let kept =
+            line.into_iter().enumerate().filter(|&(at, octet)| octet != 0 || at >= value).map(|(_, octet)| octet);
+        self.header.extend(kept);
+        if self.header.len() - self.line < length {
+            note(&mut self.repairs, "NUL removed from the header section");
+        }
+    }
+
     /// Judges the header line that is complete but for its CRLF.
     fn header_line(&mut self) -> Result<(), Failure> {
         let is_first = self.line == self.blank;
@@ -204,9 +230,7 @@ impl Intake {
             return self.end_header(false);
         }
         if memchr(0, line).is_some() {
-            let line = self.header.split_off(self.line);
-            self.header.extend(line.into_iter().filter(|&b| b != 0));
-            note(&mut self.repairs, "NUL removed from the header section");
+            self.remove_nul();
         }
         let line = &self.header[self.line..];
         let is_continuation = matches!(line.first(), Some(b' ' | b'\t'));
@@ -531,6 +555,12 @@ mod tests {
             ),
             ("x\ry\nA: 1\n", "\r\nx\r\ny\r\nA: 1\r\n", &["empty header section added", "line ends made CRLF"]),
             ("A: \0 1\0\r\n\r\n\0\r\n", "A:  1\r\n\r\n\0\r\n", &["NUL removed from the header section"]),
+            (
+                "cc : a\0\r\n\tb\0\r\nX:\r\n \0c\r\n",
+                "cc : a\0\r\n\tb\0\r\nX:\r\n c\r\n\r\n",
+                &["NUL removed from the header section"],
+            ),
+            ("T\0o: a\0\r\n\r\n", "To: a\0\r\n\r\n", &["NUL removed from the header section"]),
         ] {
             let message = read(input.as_bytes());
             assert_eq!(

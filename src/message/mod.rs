@@ -13,6 +13,7 @@ pub mod header;
 mod input;
 mod intake;
 mod named;
+pub mod people;
 pub mod repair;
 mod scan;
 mod store;
@@ -50,7 +51,7 @@ pub struct Facts {
     pub eight_bit_header: bool,
     /// Octets above 127 in the body.
     pub eight_bit_body: bool,
-    /// NUL in the body; intake removes it from header fields.
+    /// NUL in the body; intake removes it from header fields, those that hold addresses apart.
     pub nul: bool,
     /// The longest body line without its CRLF.
     pub longest_line: usize,

@@ -1,16 +1,11 @@
 //! Local names: what `[alias]`, the system's alias file and `domain` make of a name without a domain.
 
-use std::collections::HashSet;
-use std::io::{ErrorKind, Read};
-use std::path::Path;
+use std::collections::HashMap;
 
-use crate::address::{AddrSpec, Address, read_list};
+use super::alias_file::AliasFile;
+use crate::address::{AddrSpec, Address, compared_domain, compared_name, read_list};
 use crate::config::site::Site;
 use crate::failure::{Failure, Kind};
-use crate::modes;
-
-/// The largest alias file that is read, in octets.
-const FILE_LIMIT: u64 = 1 << 20;
 
 /// Turns local names into addresses for one site on one host.
 #[derive(Clone, Copy, Debug)]
@@ -19,9 +14,20 @@ pub struct Names<'a> {
     pub site: &'a Site,
     /// This host's name, with its domain where it has one.
     pub host_name: &'a str,
-    /// The system's alias file, `/etc/aliases`; it need not exist, and is read only where the site's
-    /// own aliases do not know a name.
-    pub alias_file: &'a Path,
+    /// The system's alias file, asked only where the site's own aliases do not know a name.
+    pub aliases: &'a AliasFile,
+}
+
+/// The aliases that were followed for one message. None is followed twice: its addresses are known then.
+#[derive(Debug, Default)]
+pub struct Followed {
+    /// By name, and for which of the message's names it was.
+    names: HashMap<String, usize>,
+    turn: usize,
+    /// Each alias that was used.
+    pub notes: Vec<String>,
+    /// What of an alias was left out.
+    pub warnings: Vec<String>,
 }
 
 /// What an alias stands for, and where that is written.
@@ -32,47 +38,95 @@ struct Found {
 
 impl Names<'_> {
     /// The addresses that `spec` stands for: itself where its domain is not local, else what its alias
-    /// leads to in the end, else the name with `domain`. Each alias that was used is told to `notes`.
+    /// leads to in the end, else the name with `domain`; none where other names of the message led to all of them.
     ///
     /// # Errors
-    /// `Data`, naming the name: no alias and no `domain`, an alias that leads back to itself or to a
-    /// file, a program or an included list, or something that is no address.
-    pub fn expand(&self, spec: &AddrSpec, notes: &mut Vec<String>) -> Result<Vec<Address>, Failure> {
+    /// `Data`, naming the name: no alias and no `domain`, an alias that leads back to itself, or only to a
+    /// file or a program, or to an included list, or something that is no address.
+    pub fn expand(&self, spec: &AddrSpec, followed: &mut Followed) -> Result<Vec<Address>, Failure> {
+        followed.turn += 1;
         let mut addresses = Vec::new();
-        let mut seen = HashSet::new();
+        let mut is_known = false;
         let mut waiting = vec![(spec.clone(), false)];
         while let Some((spec, is_final)) = waiting.pop() {
             if !self.is_local(&spec) {
                 addresses.push(checked(&spec)?);
                 continue;
             }
-            let name = spec.local.trim_matches('"').to_ascii_lowercase();
-            let found = match is_final {
-                true => None,
+            let name = compared_name(&spec.name());
+            if !is_final {
                 // Met a second time on another way, or in a loop: its addresses are in already.
-                false if !seen.insert(name.clone()) => continue,
-                false => self.find(&name, notes)?,
-            };
+                if let Some(turn) = followed.names.insert(name.clone(), followed.turn) {
+                    is_known |= turn != followed.turn;
+                    continue;
+                }
+            }
+            let found = if is_final { None } else { self.find(&name, &mut followed.notes) };
             let Some(found) = found else {
                 addresses.push(self.qualify(&spec)?);
                 continue;
             };
-            notes.push(format!("{}: {name} -> {}", found.place, found.targets.join(", ")));
-            for target in found.targets.iter().rev() {
-                waiting.extend(read_target(target, &name, &found.place)?.into_iter().rev());
-            }
+            followed.notes.push(format!("{}: {name} -> {}", found.place, found.targets.join(", ")));
+            waiting.extend(found.read(&name, &mut followed.warnings)?.into_iter().rev());
         }
-        if addresses.is_empty() {
+        if addresses.is_empty() && !is_known {
             return Err(Failure::new(Kind::Data, spec.shown(), "its alias leads back to itself"));
         }
         Ok(addresses)
+    }
+
+    /// The first address that `spec` leads to, for the fields that show it; `known` keeps what it was for others of
+    /// the same message.
+    pub fn first(&self, spec: &AddrSpec, known: &mut HashMap<String, Option<Address>>) -> Option<Address> {
+        let mut seen: Vec<String> = Vec::new();
+        // Whether nothing but first targets was followed, so that all that was seen leads to the same address.
+        let mut is_straight = true;
+        let mut waiting = vec![(spec.clone(), false, true)];
+        let mut first = None;
+        while let Some((spec, is_final, is_first)) = waiting.pop() {
+            is_straight &= is_first;
+            if !self.is_local(&spec) {
+                first = checked(&spec).ok();
+                break;
+            }
+            let name = compared_name(&spec.name());
+            if let Some(address) = known.get(&name).filter(|_| !is_final) {
+                if address.is_some() {
+                    first.clone_from(address);
+                    break;
+                }
+                continue;
+            }
+            let found = if is_final { None } else { self.find(&name, &mut Vec::new()) };
+            let Some(found) = found else {
+                first = self.qualify(&spec).ok();
+                break;
+            };
+            // Nothing leads through the same name twice.
+            known.insert(name.clone(), None);
+            seen.push(name.clone());
+            let targets = found.read(&name, &mut Vec::new()).unwrap_or_default();
+            let targets = targets.into_iter().enumerate().rev();
+            waiting.extend(targets.map(|(at, (spec, is_final))| (spec, is_final, at == 0)));
+        }
+        let kept = if is_straight { seen.len() } else { seen.len().min(1) };
+        for name in seen.drain(..kept) {
+            known.insert(name, first.clone());
+        }
+        for name in seen {
+            known.remove(&name);
+        }
+        first
     }
 
     /// Whether `spec` has no domain or one whose local parts are aliased here.
     pub fn is_local(&self, spec: &AddrSpec) -> bool {
         let Some(domain) = &spec.domain else { return true };
         match &self.site.local_domains {
-            Some(local) => local.iter().any(|known| known.eq_ignore_ascii_case(domain)),
+            Some(local) => {
+                let domain = compared_domain(domain);
+                local.iter().any(|known| compared_domain(known) == domain)
+            }
             None => self.is_own_name(domain),
         }
     }
@@ -80,13 +134,18 @@ impl Names<'_> {
     /// Whether `domain` is localhost or this host's own name.
     pub fn is_own_name(&self, domain: &str) -> bool {
         let short = self.host_name.split('.').next().unwrap_or_default();
-        ["localhost", "localhost.localdomain", self.host_name, short].iter().any(|own| own.eq_ignore_ascii_case(domain))
+        let domain = compared_domain(domain);
+        ["localhost", "localhost.localdomain", self.host_name, short].iter().any(|own| compared_domain(own) == domain)
     }
 
     /// A local name that no alias knows.
     fn qualify(&self, spec: &AddrSpec) -> Result<Address, Failure> {
         match (&self.site.domain, &spec.domain) {
-            (Some(domain), _) => checked(&AddrSpec { local: spec.local.clone(), domain: Some(domain.clone()) }),
+            (Some(domain), _) => {
+                let name = spec.name();
+                let local = behind_backslash(&name).map_or(spec.local.clone(), |user| AddrSpec::bare(user).local);
+                checked(&AddrSpec { local, domain: Some(domain.clone()) })
+            }
             // A host may be called as the domain whose mail somebody else holds.
             (None, Some(written)) if written.contains('.') && !written.starts_with("localhost") => checked(spec),
             _ => {
@@ -97,27 +156,41 @@ impl Names<'_> {
         }
     }
 
-    /// What `name`, in lower case, is an alias for.
-    fn find(&self, name: &str, notes: &mut Vec<String>) -> Result<Option<Found>, Failure> {
-        let own = |key: &str| {
-            let targets = self.site.alias.get(key)?.clone();
-            Some(Found { targets, place: "alias".to_owned() })
-        };
-        if let Some(found) = own(name).filter(|_| name != "*") {
-            return Ok(Some(found));
-        }
-        let file = self.alias_file.display();
-        match read_bounded(self.alias_file) {
-            Ok(text) => {
-                if let Some((line, list)) = find_in_file(&text, name) {
-                    return Ok(Some(Found { targets: split_list(&list), place: format!("{file} line {line}") }));
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => notes.push(format!("{file} passed over: {error}")),
-        }
-        Ok(own("*"))
+    /// What `name`, in its compared form, is an alias for.
+    fn find(&self, name: &str, notes: &mut Vec<String>) -> Option<Found> {
+        let user = behind_backslash(name);
+        [Some(name), user].into_iter().flatten().find_map(|name| self.find_named(name, notes)).or_else(|| self.own("*"))
     }
+
+    fn find_named(&self, name: &str, notes: &mut Vec<String>) -> Option<Found> {
+        if let Some(found) = self.own(name).filter(|_| name != "*") {
+            return Some(found);
+        }
+        let file = self.aliases.path().display();
+        match self.aliases.find(name) {
+            Ok(entry) => {
+                entry.map(|entry| Found { targets: entry.targets, place: format!("{file} line {}", entry.line) })
+            }
+            Err(why) => {
+                notes.push(format!("{file} passed over: {why}"));
+                None
+            }
+        }
+    }
+
+    /// What the site's own aliases have for `name`.
+    fn own(&self, name: &str) -> Option<Found> {
+        let alias = &self.site.alias;
+        let composed =
+            || alias.iter().find(|(key, _)| !key.is_ascii() && compared_name(key) == name).map(|(_, list)| list);
+        let targets = alias.get(name).or_else(|| if name.is_ascii() { None } else { composed() })?;
+        Some(Found { targets: targets.clone(), place: "alias".to_owned() })
+    }
+}
+
+/// The name of a user inside of a Windows domain, `CORP\jane`.
+fn behind_backslash(name: &str) -> Option<&str> {
+    name.rsplit_once('\\').map(|(_, user)| user).filter(|user| !user.is_empty())
 }
 
 /// The address for the wire, or a failure that names it.
@@ -125,82 +198,66 @@ pub(crate) fn checked(spec: &AddrSpec) -> Result<Address, Failure> {
     spec.address().map_err(|bad| Failure::new(Kind::Data, bad.text, bad.why))
 }
 
-/// The addr-specs of one target of the alias `name`, each with whether aliases end there.
-fn read_target(target: &str, name: &str, place: &str) -> Result<Vec<(AddrSpec, bool)>, Failure> {
-    let refuse = |why: String| {
+impl Found {
+    /// The addr-specs that the alias `name` stands for, each with whether aliases end there. A file or a program among
+    /// them is left out.
+    fn read(&self, name: &str, warnings: &mut Vec<String>) -> Result<Vec<(AddrSpec, bool)>, Failure> {
+        let mut specs = Vec::new();
+        let mut others = Vec::new();
+        for target in &self.targets {
+            match action(target) {
+                Some((action @ ("the file" | "the program"), bare)) => others.push(format!("{action} {bare}")),
+                Some((action, bare)) => return Err(self.refused(name, &format!("{action} {bare}"))),
+                None => specs.extend(self.read_target(target, name)?),
+            }
+        }
+        match (specs.is_empty(), others.first()) {
+            (true, Some(only)) => Err(self.refused(name, only)),
+            _ => {
+                let left_out = |other| format!("{name}: {} also sends it to {other}, which was left out", self.place);
+                warnings.extend(others.into_iter().map(left_out));
+                Ok(specs)
+            }
+        }
+    }
+
+    fn refused(&self, name: &str, target: &str) -> Failure {
+        self.refuse(name, format!("{} sends it to {target}, and only addresses are mailed to", self.place))
+    }
+
+    fn refuse(&self, name: &str, why: String) -> Failure {
         Failure::new(Kind::Data, name, why).hint(format!("add an address for {name} under [alias], which comes first"))
-    };
+    }
+
+    fn read_target(&self, target: &str, name: &str) -> Result<Vec<(AddrSpec, bool)>, Failure> {
+        // \name: the mailbox of that name, whatever aliases it has.
+        let (text, is_final) = match target.trim().strip_prefix('\\') {
+            Some(rest) => (rest, true),
+            None => (target, false),
+        };
+        let list = read_list(text);
+        if let Some(error) = list.errors().next() {
+            let (text, why) = (&error.bad.text, error.bad.why);
+            return Err(self.refuse(name, format!("{} sends it to {text}, which is no address: {why}", self.place)));
+        }
+        let specs = list.into_mailboxes().map(|mailbox| mailbox.spec);
+        Ok(specs
+            .map(|spec| (is_final || compared_name(&spec.name()) == name, spec))
+            .map(|(end, spec)| (spec, end))
+            .collect())
+    }
+}
+
+/// What a target is that is no address, and without its quotes.
+fn action(target: &str) -> Option<(&'static str, &str)> {
     let bare = target.trim().trim_matches('"').trim_start();
     let action = match bare {
         _ if bare.starts_with('/') => "the file",
         _ if bare.starts_with('|') => "the program",
         _ if bare.starts_with(":include:") => "the list",
-        _ => "",
+        _ => return None,
     };
-    if !action.is_empty() {
-        return Err(refuse(format!("{place} sends it to {action} {bare}, and only addresses are mailed to")));
-    }
-    // \name: the mailbox of that name, whatever aliases it has.
-    let (text, is_final) = match target.trim().strip_prefix('\\') {
-        Some(rest) => (rest, true),
-        None => (target, false),
-    };
-    let list = read_list(text);
-    if let Some(bad) = list.errors.first() {
-        return Err(refuse(format!("{place} sends it to {}, which is no address: {}", bad.text, bad.why)));
-    }
-    let specs = list.mailboxes.into_iter().map(|listed| listed.mailbox.spec);
-    Ok(specs
-        .map(|spec| (is_final || spec.local.eq_ignore_ascii_case(name), spec))
-        .map(|(end, spec)| (spec, end))
-        .collect())
-}
-
-fn read_bounded(path: &Path) -> std::io::Result<String> {
-    let mut bytes = Vec::new();
-    modes::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Err(std::io::Error::other("larger than 1 MiB"));
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// The list that an alias file has for `name`, in lower case, and the number of the line it begins on.
-fn find_in_file(text: &str, name: &str) -> Option<(usize, String)> {
-    // Empty lines and comments, indented or not, come between the lines of one list.
-    let says_something = |line: &str| !matches!(line.trim_start().bytes().next(), None | Some(b'#'));
-    let mut lines = text.lines().enumerate().filter(|(_, line)| says_something(line));
-    let (number, first) = lines.by_ref().find_map(|(number, line)| {
-        let (key, list) = split_outside_quotes(line, ':')?;
-        let found = !line.starts_with([' ', '\t']) && key.trim().trim_matches('"').eq_ignore_ascii_case(name);
-        found.then_some((number + 1, list))
-    })?;
-    let mut list = first.to_owned();
-    for (_, line) in lines.take_while(|(_, line)| line.starts_with([' ', '\t'])) {
-        list.push_str(line);
-    }
-    Some((number, list))
-}
-
-/// The parts of a comma-separated list, quoted commas left alone.
-fn split_list(list: &str) -> Vec<String> {
-    let mut parts = Vec::new();
-    let mut rest = list;
-    while let Some((part, behind)) = split_outside_quotes(rest, ',') {
-        parts.push(part);
-        rest = behind;
-    }
-    parts.push(rest);
-    parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
-}
-
-fn split_outside_quotes(text: &str, separator: char) -> Option<(&str, &str)> {
-    let mut is_quoted = false;
-    let at = text.find(|c| {
-        is_quoted ^= c == '"';
-        c == separator && !is_quoted
-    })?;
-    Some((&text[..at], &text[at + separator.len_utf8()..]))
+    Some((action, bare))
 }
 
 #[cfg(test)]
@@ -230,8 +287,11 @@ mod tests {
     fn expand(site: &Site, text: &str) -> Result<Vec<String>, Failure> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(FILE.as_bytes()).unwrap();
-        let names = Names { site, host_name: "web1.example.net", alias_file: file.path() };
-        let addresses = names.expand(&parse_address(text).unwrap(), &mut Vec::new())?;
+        let aliases = AliasFile::at(file.path());
+        let names = Names { site, host_name: "web1.example.net", aliases: &aliases };
+        let spec = parse_address(text).unwrap();
+        let addresses = names.expand(&spec, &mut Followed::default())?;
+        assert_eq!(names.first(&spec, &mut HashMap::new()).as_ref(), addresses.first());
         Ok(addresses.iter().map(ToString::to_string).collect())
     }
 
@@ -284,5 +344,79 @@ mod tests {
             assert!(failure.to_string().starts_with(name) && failure.why.contains(part), "{failure}");
             assert_eq!(failure.kind, Kind::Data);
         }
+    }
+
+    #[test]
+    fn files_and_programs_among_addresses_are_left_out() {
+        let aliases =
+            "jane: \\jane, \"|/usr/bin/vacation jane\", /var/mail/jane # on leave\nteam: a@x.org, :include:/etc/team\n";
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(aliases.as_bytes()).unwrap();
+        let aliases = AliasFile::at(file.path());
+        let site = Site { domain: Some("x.org".into()), ..site() };
+        let names = Names { site: &site, host_name: "web1", aliases: &aliases };
+        let mut followed = Followed::default();
+        let addresses = names.expand(&AddrSpec::bare("jane"), &mut followed).unwrap();
+        assert_eq!(addresses, ["jane@x.org".parse().unwrap()]);
+        let place = format!("jane: {} line 1 also sends it to", file.path().display());
+        let warning = |what| format!("{place} {what}, which was left out");
+        assert_eq!(
+            followed.warnings,
+            [warning("the program |/usr/bin/vacation jane"), warning("the file /var/mail/jane")]
+        );
+        assert!(names.expand(&AddrSpec::bare("team"), &mut followed).unwrap_err().why.contains(":include:/etc/team"));
+    }
+
+    #[test]
+    fn names_and_local_domains_are_compared_in_one_form() {
+        let mut site = site();
+        site.alias.insert("müller".into(), vec!["m@x.org".into()]);
+        site.alias.insert("jane".into(), vec!["j@x.org".into()]);
+        site.local_domains = Some(vec!["bücher.example".into()]);
+        site.domain = Some("x.org".into());
+        for (name, expected) in [
+            ("mu\u{308}ller", "m@x.org"),
+            ("Müller@xn--bcher-kva.example", "m@x.org"),
+            ("nobody@BU\u{308}CHER.example.", "nobody@x.org"),
+            ("CORP\\jane", "j@x.org"),
+            ("CORP\\bob", "bob@x.org"),
+        ] {
+            assert_eq!(expand(&site, name).unwrap(), [expected], "{name}");
+        }
+        site.alias.insert("corp\\jane".into(), vec!["other@x.org".into()]);
+        assert_eq!(expand(&site, "CORP\\Jane").unwrap(), ["other@x.org"]);
+    }
+
+    /// How often the alias file is asked for a chain of `length` aliases all of which are recipients.
+    fn work(length: usize) -> (usize, usize) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        for number in 0..length {
+            writeln!(file, "n{number}: n{}", number + 1).unwrap();
+        }
+        writeln!(file, "n{length}: end@x.org").unwrap();
+        let site = site();
+        let [expanded, shown] = [true, false].map(|is_expanded| {
+            let aliases = AliasFile::at(file.path());
+            let names = Names { site: &site, host_name: "web1", aliases: &aliases };
+            let (mut followed, mut known) = (Followed::default(), HashMap::new());
+            let mut addresses = Vec::new();
+            for number in 0..length {
+                let spec = AddrSpec::bare(&format!("n{number}"));
+                match is_expanded {
+                    true => addresses.extend(names.expand(&spec, &mut followed).unwrap()),
+                    false => assert_eq!(names.first(&spec, &mut known).unwrap().to_string(), "end@x.org"),
+                }
+            }
+            assert!(!is_expanded || addresses.len() == 1);
+            aliases.asked()
+        });
+        (expanded, shown)
+    }
+
+    #[test]
+    fn a_chain_of_aliases_is_followed_once() {
+        let ((expanded, shown), (twice_expanded, twice_shown)) = (work(500), work(1000));
+        assert!(twice_expanded <= 2 * expanded && twice_shown <= 2 * shown, "{twice_expanded} {twice_shown}");
+        assert!(expanded <= 501 && shown <= 501, "{expanded} {shown}");
     }
 }

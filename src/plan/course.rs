@@ -1,11 +1,11 @@
 //! The one beginning of everything that is asked about a message: who calls, what is configured, what was chosen.
 
 use std::cell::OnceCell;
-use std::path::Path;
 use std::sync::Arc;
 
-use super::alias::{Names, checked};
-use super::envelope::{self, Origin, Wishes};
+use super::alias::{Followed, Names, checked};
+use super::alias_file::AliasFile;
+use super::envelope::{self, Chosen, Origin, Wishes};
 use super::site::{self, Selection};
 use super::{Choice, Plan, fit, route, sender};
 use crate::address::{AddrSpec, Address, parse_address};
@@ -16,7 +16,6 @@ use crate::config::{Config, Search};
 use crate::envelope::{Envelope, ReversePath};
 use crate::failure::Failure;
 use crate::host;
-use crate::message::header::first_address;
 use crate::message::{Header, Message};
 
 /// The host's alias file.
@@ -32,6 +31,7 @@ pub struct Course<'a> {
     host_name: String,
     /// The caller's user name, or uid where it has none.
     user: String,
+    aliases: AliasFile,
 }
 
 impl<'a> Course<'a> {
@@ -39,7 +39,8 @@ impl<'a> Course<'a> {
     pub fn begin(caller: &'a Caller, choice: &'a Choice) -> Self {
         let user = caller.user.clone().unwrap_or_else(|| caller.uid.to_string());
         let search = Search::new(choice.config.clone());
-        Self { caller, choice, search, config: OnceCell::new(), host_name: host::name(), user }
+        let aliases = AliasFile::at(ALIAS_FILE);
+        Self { caller, choice, search, config: OnceCell::new(), host_name: host::name(), user, aliases }
     }
 
     /// Who calls.
@@ -78,7 +79,8 @@ impl<'a> Course<'a> {
             Some(ReversePath::Typed(path)) => parse_address(path).ok().and_then(|spec| spec.address().ok()),
             _ => None,
         };
-        let senders: Vec<Address> = typed.into_iter().chain(header.all("From").filter_map(first_address)).collect();
+        let authors = header.all("From").filter_map(|field| field.first_address());
+        let senders: Vec<Address> = typed.into_iter().chain(authors).collect();
         let senders: Vec<&Address> = senders.iter().collect();
         site::select(self.config()?, self.caller, self.wanted_site().as_deref(), &senders)
     }
@@ -91,8 +93,8 @@ impl<'a> Course<'a> {
     pub fn plan(&self, site: &Site, wishes: &Wishes, message: &mut Message) -> Result<Plan, Failure> {
         site.check_enabled()?;
         let origin = self.origin(site);
-        let (mut envelope, notes) = envelope::choose(wishes, message.header(), &origin)?;
-        let warnings = fit::make_fit(message, &mut envelope, wishes, &origin, host::now)?;
+        let Chosen { mut envelope, notes, mut warnings } = envelope::choose(wishes, message.header(), &origin)?;
+        warnings.extend(fit::make_fit(message, &mut envelope, wishes, &origin, host::now)?);
         let route = self.route(site)?;
         Ok(Plan { envelope, notes, route, warnings })
     }
@@ -132,7 +134,7 @@ impl<'a> Course<'a> {
     /// # Errors
     /// `Data`: a local name that leads nowhere.
     pub fn forward_paths(&self, site: &Site, said: &AddrSpec) -> Result<Vec<Address>, Failure> {
-        self.names(site).expand(said, &mut Vec::new())
+        self.names(site).expand(said, &mut Followed::default())
     }
 
     /// Makes a message fit whose envelope is settled already. What goes out as it is though it may not arrive
@@ -151,7 +153,7 @@ impl<'a> Course<'a> {
     }
 
     fn names<'s>(&'s self, site: &'s Site) -> Names<'s> {
-        Names { site, host_name: &self.host_name, alias_file: Path::new(ALIAS_FILE) }
+        Names { site, host_name: &self.host_name, aliases: &self.aliases }
     }
 
     fn origin<'s>(&'s self, site: &'s Site) -> Origin<'s> {

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::alias::{Names, checked};
-use crate::address::{AddrSpec, Address, Mailbox, parse_address, read_list, same_mailbox};
+use super::alias::{Followed, Names, checked};
+use crate::address::{AddrSpec, Address, List, Listed, Mailbox, Piece, parse_address, read_list, same_mailbox};
 use crate::config::relay::Username;
+use crate::config::site::OtherSender;
 use crate::envelope::{Dsn, Envelope, ReversePath};
 use crate::failure::{Failure, Kind};
-use crate::message::header::first_address;
 use crate::message::{Field, Header};
 
 /// What the command line says about the envelope.
@@ -36,6 +36,17 @@ pub struct Origin<'a> {
     pub user: &'a str,
 }
 
+/// An envelope, and how it came about.
+#[derive(Debug)]
+pub struct Chosen {
+    /// Who sends, who receives.
+    pub envelope: Envelope,
+    /// Why, for `explain`.
+    pub notes: Vec<String>,
+    /// What of an alias was left out.
+    pub warnings: Vec<String>,
+}
+
 impl Origin<'_> {
     /// The address that stands for the caller where nothing else names one, and where it comes from.
     ///
@@ -52,76 +63,140 @@ impl Origin<'_> {
         {
             return Ok((address, "the relay's `username`"));
         }
-        let spec = AddrSpec { local: self.user.to_owned(), domain: Some(self.names.host_name.to_owned()) };
+        let spec = AddrSpec { local: local_part(self.user), domain: Some(self.names.host_name.to_owned()) };
         match checked(&spec) {
             Ok(address) => Ok((address, "user and host name")),
             Err(failure) => Err(failure.hint("set `from` to the address this site writes as")),
         }
     }
+
+    /// Who is in `field`. The caller's user name is a bare name there, whatever it is made of.
+    pub(super) fn people(&self, field: &Field<'_>) -> List {
+        self.known(field.people())
+    }
+
+    fn known(&self, mut list: List) -> List {
+        // What is one word was read as a name already.
+        if !self.user.contains(char::is_whitespace) {
+            return list;
+        }
+        let is_caller = |text: &str| {
+            let behind = text.strip_prefix(self.user).map(str::trim_start);
+            behind.is_some_and(|behind| behind.is_empty() || behind.starts_with('('))
+        };
+        for piece in &mut list.pieces {
+            if let Piece::Unreadable(unreadable) = piece
+                && is_caller(&unreadable.bad.text)
+            {
+                let mailbox = Mailbox { name: unreadable.name.take(), spec: AddrSpec::bare(self.user) };
+                *piece = Piece::Mailbox(Listed { mailbox, span: unreadable.span.clone() });
+            }
+        }
+        list
+    }
 }
 
-/// Chooses reverse-path and forward-paths. The strings say why, for `explain`.
+/// A local part for `user`: `jane` for `CORP\jane`, `jane.doe` for `jane doe`. Quoted, as it would have to be, few
+/// servers take one.
+fn local_part(user: &str) -> String {
+    let user = user.rsplit('\\').next().unwrap_or_default();
+    let is_sign = |c: char| c.is_whitespace() || c.is_control() || "()<>[]:;@,\"".contains(c);
+    user.split(is_sign).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(".")
+}
+
+/// Chooses reverse-path and forward-paths.
 ///
 /// # Errors
 /// `Usage` without a recipient, `Data` where an address or local name leads nowhere.
-pub fn choose(wishes: &Wishes, header: &Header, origin: &Origin<'_>) -> Result<(Envelope, Vec<String>), Failure> {
-    let mut notes = Vec::new();
-    let reverse_path = reverse_path(wishes, header, origin, &mut notes)?;
-    let forward_paths = forward_paths(wishes, header, origin, &mut notes)?;
-    Ok((Envelope { reverse_path, forward_paths, dsn: wishes.dsn.clone() }, notes))
+pub fn choose(wishes: &Wishes, header: &Header, origin: &Origin<'_>) -> Result<Chosen, Failure> {
+    let resent = last_resent_block(header);
+    let mut followed = Followed::default();
+    let reverse_path = reverse_path(wishes, header, &resent, origin, &mut followed.notes)?;
+    let forward_paths = forward_paths(wishes, header, &resent, origin, &mut followed)?;
+    let envelope = Envelope { reverse_path, forward_paths, dsn: wishes.dsn.clone() };
+    Ok(Chosen { envelope, notes: followed.notes, warnings: followed.warnings })
 }
 
 fn reverse_path(
     wishes: &Wishes,
     header: &Header,
+    resent: &[Field<'_>],
     origin: &Origin<'_>,
     notes: &mut Vec<String>,
 ) -> Result<Option<Address>, Failure> {
-    let mut chosen = |address: Address, place: &str| {
-        notes.push(format!("reverse-path {address} from {place}"));
-        Ok(Some(address))
+    let found = match &wishes.reverse_path {
+        Some(ReversePath::Null) => {
+            notes.push("reverse-path <> from -f".to_owned());
+            return Ok(None);
+        }
+        Some(ReversePath::Typed(wish)) => typed(wish, origin, notes)?.map(|address| (address, "-f".to_owned())),
+        None => author(header, resent),
     };
-    if wishes.reverse_path == Some(ReversePath::Null) {
-        notes.push("reverse-path <> from -f".to_owned());
-        return Ok(None);
-    }
-    if let Some(ReversePath::Typed(wish)) = &wishes.reverse_path {
-        let spec =
-            parse_address(wish).map_err(|bad| Failure::new(Kind::Data, bad.text, format!("{} (-f)", bad.why)))?;
-        if spec.domain.is_some() {
-            return chosen(checked(&spec)?, "-f");
-        }
-    } else {
-        for name in ["Sender", "From"] {
-            if let Some(address) = header.all(name).find_map(first_address) {
-                return chosen(address, &format!("the {name} field"));
+    let (address, place) = match found {
+        Some(found) => found,
+        None => origin.own_address().map(|(address, place)| (address, place.to_owned()))?,
+    };
+    notes.push(format!("reverse-path {address} from {place}"));
+    Ok(Some(address))
+}
+
+/// The address that `-f` gives. A name without domain gives none, whatever it is made of (`CORP\jane`, `jane doe`), and
+/// neither does what the site's own address would replace in any case.
+fn typed(wish: &str, origin: &Origin<'_>, notes: &mut Vec<String>) -> Result<Option<Address>, Failure> {
+    let site = origin.names.site;
+    match parse_address(wish) {
+        Ok(AddrSpec { domain: None, .. }) => Ok(None),
+        read => match read.and_then(|spec| spec.address()) {
+            Ok(address) => Ok(Some(address)),
+            Err(bad) if wish.contains('@') && (site.sender.is_empty() || site.other_sender != OtherSender::Rewrite) => {
+                Err(Failure::new(Kind::Data, bad.text, format!("{} (-f)", bad.why)))
             }
-        }
+            Err(bad) => {
+                notes.push(format!("-f {} passed over: {}", bad.text, bad.why));
+                Ok(None)
+            }
+        },
     }
-    let (address, place) = origin.own_address()?;
-    chosen(address, place)
+}
+
+/// Who writes as the header section has it, and in which field: who sent the message again, where somebody did.
+fn author(header: &Header, resent: &[Field<'_>]) -> Option<(Address, String)> {
+    let found = |field: Field<'_>| Some((field.first_address()?, format!("the {} field", field.name())));
+    match resent {
+        [] => ["Sender", "From"].into_iter().find_map(|name| header.all(name).find_map(found)),
+        block => ["Resent-Sender", "Resent-From"]
+            .into_iter()
+            .find_map(|name| block.iter().filter(|field| field.is(name)).copied().find_map(found)),
+    }
 }
 
 fn forward_paths(
     wishes: &Wishes,
     header: &Header,
+    resent: &[Field<'_>],
     origin: &Origin<'_>,
-    notes: &mut Vec<String>,
+    followed: &mut Followed,
 ) -> Result<Vec<Address>, Failure> {
     let mut mailboxes = Vec::new();
     for typed in &wishes.recipients {
-        read_recipients(typed, "command line", &mut mailboxes)?;
+        add_all(origin.known(read_list(typed)), "command line", &mut mailboxes)?;
     }
     if wishes.from_header {
-        let resent = last_resent_block(header);
-        let fields = if resent.is_empty() { header.fields().collect() } else { resent };
-        for field in fields {
-            let name = field.name();
-            let plain =
-                name.get(..7).filter(|prefix| prefix.eq_ignore_ascii_case("resent-")).map_or(&*name, |_| &name[7..]);
-            if ["to", "cc", "bcc"].iter().any(|known| known.eq_ignore_ascii_case(plain)) {
-                read_recipients(&field.text(), &format!("{name} field"), &mut mailboxes)?;
-            }
+        let again: Vec<_> =
+            resent.iter().filter(|field| field.is_recipients()).map(|field| (*field, origin.people(field))).collect();
+        let is_again =
+            again.iter().any(|(_, list)| list.mailboxes().next().is_some() || list.errors().next().is_some());
+        let first = ["To", "Cc", "Bcc"];
+        let lists: Vec<(Field<'_>, List)> = match is_again {
+            true => again,
+            false => header
+                .fields()
+                .filter(|field| first.iter().any(|name| field.is(name)))
+                .map(|field| (field, origin.people(&field)))
+                .collect(),
+        };
+        for (field, list) in lists {
+            add_all(list, &format!("{} field", field.name()), &mut mailboxes)?;
         }
     }
     let mut known = HashSet::new();
@@ -131,7 +206,7 @@ fn forward_paths(
         if !expanded.insert(spec.to_string()) {
             continue;
         }
-        for address in origin.names.expand(spec, notes)? {
+        for address in origin.names.expand(spec, followed)? {
             if known.insert(same_mailbox(&address)) {
                 paths.push(address);
             }
@@ -148,14 +223,14 @@ fn forward_paths(
     Ok(paths)
 }
 
-/// Adds the mailboxes of `text`; one piece that is no address refuses the message, because it would
+/// Adds the mailboxes of `list`; one piece that is no address refuses the message, because it would
 /// reach the others only.
-fn read_recipients(text: &str, place: &str, mailboxes: &mut Vec<Mailbox>) -> Result<(), Failure> {
-    let list = read_list(text);
-    if let Some(bad) = list.errors.into_iter().next() {
-        return Err(Failure::new(Kind::Data, bad.text, format!("not an address: {} ({place})", bad.why)));
+fn add_all(list: List, place: &str, mailboxes: &mut Vec<Mailbox>) -> Result<(), Failure> {
+    if let Some(error) = list.errors().next() {
+        let why = format!("not an address: {} ({place})", error.bad.why);
+        return Err(Failure::new(Kind::Data, error.bad.text.clone(), why));
     }
-    mailboxes.extend(list.mailboxes.into_iter().map(|listed| listed.mailbox));
+    mailboxes.extend(list.into_mailboxes());
     Ok(())
 }
 
@@ -174,13 +249,14 @@ fn last_resent_block(header: &Header) -> Vec<Field<'_>> {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::collections::BTreeMap;
-    use std::path::Path;
+    use std::sync::LazyLock;
     use std::time::Duration;
 
     use super::*;
-    use crate::config::site::{OtherSender, Site, Terms};
+    use crate::config::site::{SenderPattern, Site, Terms};
     use crate::exit::Scheme;
     use crate::message::Message;
+    use crate::plan::alias_file::AliasFile;
 
     /// A site that says nothing about anything.
     pub(crate) fn site() -> Site {
@@ -204,13 +280,14 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn origin(site: &Site) -> Origin<'_> {
-        let names = Names { site, host_name: "web1.example.net", alias_file: Path::new("/nonexistent/aliases") };
+        static ALIASES: LazyLock<AliasFile> = LazyLock::new(|| AliasFile::at("/nonexistent/aliases"));
+        let names = Names { site, host_name: "web1.example.net", aliases: &ALIASES };
         Origin { names, user: "www-data" }
     }
 
     fn chosen(wishes: &Wishes, header: &str, site: &Site) -> Result<(Envelope, Vec<String>), Failure> {
         let message = Message::read(&mut header.as_bytes(), false).unwrap();
-        choose(wishes, message.header(), &origin(site))
+        choose(wishes, message.header(), &origin(site)).map(|chosen| (chosen.envelope, chosen.notes))
     }
 
     fn to(recipients: &[&str]) -> Wishes {
@@ -239,8 +316,81 @@ pub(crate) mod tests {
             let shown = envelope.reverse_path.map_or("<>".to_owned(), |address| address.to_string());
             assert!(path.starts_with(&shown), "{shown}");
         }
-        let wishes = Wishes { reverse_path: Some(ReversePath::of("not an address")), ..to(&["r@x.org"]) };
-        assert_eq!(chosen(&wishes, "\n", &plain).unwrap_err().what, "not an address");
+    }
+
+    #[test]
+    fn what_is_no_address_behind_f_counts_as_a_bare_name() {
+        let plain = site();
+        let mut rewriting = site();
+        rewriting.sender.push(SenderPattern { local: None, domain: "x.org".into(), subdomains: false });
+        rewriting.other_sender = OtherSender::Rewrite;
+        for (wish, site) in [
+            ("CORP\\jane", &plain),
+            ("jane doe", &plain),
+            ("jane\tdoe\r\n", &plain),
+            ("wordpress@host:8080", &rewriting),
+            ("wordpress@", &rewriting),
+            ("a@b@c", &rewriting),
+        ] {
+            let wishes = Wishes { reverse_path: Some(ReversePath::of(wish)), ..to(&["r@x.org"]) };
+            let (envelope, notes) = chosen(&wishes, "From: a@x.org\n\n", site).unwrap();
+            assert_eq!(envelope.reverse_path.unwrap().to_string(), "www-data@web1.example.net", "{wish}");
+            assert!(notes.len() == 1 || notes[0].starts_with("-f "), "{notes:?}");
+        }
+        for wish in ["wordpress@host:8080", "a@b@c", "x@y.org\r\nRCPT TO:<e@y.org>"] {
+            let wishes = Wishes { reverse_path: Some(ReversePath::of(wish)), ..to(&["r@x.org"]) };
+            assert_eq!(chosen(&wishes, "\n", &plain).unwrap_err().kind, Kind::Data, "{wish}");
+        }
+    }
+
+    #[test]
+    fn any_user_name_makes_an_address_and_is_a_bare_name() {
+        let mut site = site();
+        site.alias.insert("jane doe".into(), vec!["jane@x.org".into()]);
+        site.alias.insert("corp\\jane".into(), vec!["jane@y.org".into()]);
+        for (user, path, forward) in [
+            ("jane doe", "jane.doe@web1.example.net", "jane@x.org"),
+            ("CORP\\jane", "jane@web1.example.net", "jane@y.org"),
+            ("CORP\\jane doe", "jane.doe@web1.example.net", "r@x.org"),
+        ] {
+            let origin = Origin { user, ..origin(&site) };
+            let recipient = if forward == "r@x.org" { "r@x.org" } else { user };
+            let header = format!("From: {user} (Cron Daemon)\nTo: {recipient}\n\n");
+            let message = Message::read(&mut header.as_bytes(), false).unwrap();
+            let wishes = Wishes { reverse_path: Some(ReversePath::of(user)), from_header: true, ..Wishes::default() };
+            let envelope = choose(&wishes, message.header(), &origin).unwrap().envelope;
+            assert_eq!(envelope.reverse_path.unwrap().to_string(), path);
+            assert_eq!(envelope.forward_paths, [forward.parse().unwrap()], "{user}");
+        }
+    }
+
+    #[test]
+    fn a_resent_message_is_sent_by_whom_sent_it_again() {
+        let first = "From: a@x.org\nSender: s@x.org\nTo: t@x.org\n\n";
+        for (block, path, forward) in [
+            ("Resent-From: f@x.org\nResent-To: n@x.org\n", "f@x.org", "n@x.org"),
+            ("Resent-From: f@x.org\nResent-Sender: r@x.org\nResent-Cc: n@x.org\n", "r@x.org", "n@x.org"),
+            ("Resent-From: f@x.org\n", "f@x.org", "t@x.org"),
+            ("Resent-From: f@x.org\nResent-To: (nobody)\n", "f@x.org", "t@x.org"),
+            ("Resent-From: f@x.org\nResent-To: nobody:;\n", "f@x.org", "t@x.org"),
+            ("Resent-From: f@x.org\nResent-From: g@x.org\nResent-To: old@x.org\n", "f@x.org", "t@x.org"),
+            ("Resent-From: root\nResent-To: n@x.org\n", "www-data@web1.example.net", "n@x.org"),
+            ("", "s@x.org", "t@x.org"),
+        ] {
+            let wishes = Wishes { from_header: true, ..Wishes::default() };
+            let (envelope, _) = chosen(&wishes, &format!("{block}{first}"), &site()).unwrap();
+            assert_eq!(envelope.reverse_path.unwrap().to_string(), path, "{block}");
+            assert_eq!(envelope.forward_paths, [forward.parse().unwrap()], "{block}");
+        }
+    }
+
+    #[test]
+    fn duplicates_are_found_in_any_form_of_their_domain() {
+        let recipients =
+            ["b@bücher.example", "b@XN--bcher-kva.example", "b@bu\u{308}cher.example.", "B@bücher.example"];
+        let (envelope, _) = chosen(&to(&recipients), "\n", &site()).unwrap();
+        let paths: Vec<_> = envelope.forward_paths.iter().map(ToString::to_string).collect();
+        assert_eq!(paths, ["b@bücher.example", "B@bücher.example"]);
     }
 
     #[test]

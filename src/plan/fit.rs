@@ -1,29 +1,31 @@
 //! The message made fit: what every relay needs of it, and nothing more.
 
+use std::collections::HashMap;
+
 use jiff::Zoned;
 use jiff::fmt::rfc2822;
 
 use super::envelope::{Origin, Wishes};
 use super::sender;
-use crate::address::{AddrSpec, Address, Mailbox, read_list};
+use crate::address::{AddrSpec, Address, List, Listed, Mailbox, Piece};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
-use crate::message::header::{Edit, first_address};
-use crate::message::{Header, Message, note};
+use crate::message::header::Edit;
+use crate::message::{Field, Header, Message, note};
 use crate::random;
 
 /// Makes the message fit for any relay. What changes is named in [`Message::repairs`].
 ///
 /// Bcc, Resent-Bcc and Return-Path go, unless the header section belongs to the caller. Date, Message-ID, From and
-/// MIME-Version come where they are missing. A bare name in From, To or Cc becomes an address. Then the site's sender
-/// rules are applied, to `envelope` too. `now` is asked only where Date is missing: the local time zone is worth a few
+/// MIME-Version come where they are missing. A bare name in an address field becomes an address, and what of such a field
+/// could be read in another way is written anew. Then the site's sender rules are applied, to `envelope` too. `now` is asked only where Date is missing: the local time zone is worth a few
 /// file reads.
 ///
 /// Returns what goes out as it is though it may not arrive so, for the record's `warnings`.
 ///
 /// # Errors
-/// 553 5.7.1 for an address the site may not write as, `Data` where a sender cannot be read, and
-/// `System` where the operating system has no random octets.
+/// 553 5.7.1 for an address the site may not write as, `Data` where a sender cannot be read or a control character
+/// stands in an address field, and `System` where the operating system has no random octets.
 pub fn make_fit(
     message: &mut Message,
     envelope: &mut Envelope,
@@ -32,6 +34,7 @@ pub fn make_fit(
     now: impl FnOnce() -> Zoned,
 ) -> Result<Vec<String>, Failure> {
     message.edit_header(|header, repairs| {
+        check_controls(header)?;
         for name in ["Bcc", "Resent-Bcc", "Return-Path"] {
             if !wishes.keep_fields && header.remove(name) {
                 note(repairs, format!("{name} removed"));
@@ -39,7 +42,7 @@ pub fn make_fit(
         }
         add(header, repairs, "From", |_| Ok(new_from(envelope, wishes, origin)?.to_string()))?;
         add(header, repairs, "Date", |_| date(&now()))?;
-        qualify_names(header, origin, repairs);
+        settle_people(header, origin, repairs);
         sender::apply(header, envelope, origin, repairs)?;
         add(header, repairs, "Message-ID", |header| message_id(header, origin.names.host_name))?;
         add(header, repairs, "MIME-Version", |_| Ok("1.0".to_owned()))
@@ -85,50 +88,94 @@ fn date(now: &Zoned) -> Result<String, Failure> {
 fn message_id(header: &Header, host_name: &str) -> Result<String, Failure> {
     let octets = random::octets::<16>();
     let octets = octets.ok_or_else(|| Failure::new(Kind::System, "random numbers", "the operating system has none"))?;
-    let from = header.all("From").find_map(first_address);
+    let from = header.all("From").find_map(|field| field.first_address());
     let domain = from.as_ref().map(Address::domain).filter(|domain| domain.is_ascii() && !domain.starts_with('['));
     Ok(format!("<{:032x}@{}>", u128::from_be_bytes(octets), domain.unwrap_or(host_name)))
 }
 
-/// Gives every bare name in From, To and Cc the address it stands for.
+/// Refuses what has no place in an address field and could join two addresses, or part them.
+fn check_controls(header: &Header) -> Result<(), Failure> {
+    let is_control = |c: char| c.is_control() && c != '\t';
+    let holds_one = |field: &Field<'_>| field.is_address() && field.text().contains(is_control);
+    match header.fields().find(holds_one) {
+        None => Ok(()),
+        Some(field) => {
+            let why = "holds a NUL or another control character, which no address field may";
+            Err(Failure::new(Kind::Data, format!("{} field", field.name()), why))
+        }
+    }
+}
+
+/// Gives every bare name in an address field the address it stands for, and writes anew what somebody else may read in
+/// another way than it is judged here. Signed fields are not written anew.
 ///
-/// A sender's is what `domain` makes of it, if the site may write so, else the site's own address. A
-/// recipient's is the first one its alias leads to; one that leads nowhere stays as it is, because the
-/// envelope alone decides who gets the message.
-fn qualify_names(header: &mut Header, origin: &Origin<'_>, repairs: &mut Vec<String>) {
+/// A sender's address is what `domain` makes of the name, if the site may write so, else the site's own. A recipient's is
+/// the first one its alias leads to; one that leads nowhere stays as it is, because the envelope alone decides
+/// who gets the message. Everybody else's is the recipient's or, where there is none, the site's own.
+fn settle_people(header: &mut Header, origin: &Origin<'_>, repairs: &mut Vec<String>) {
     let names = origin.names;
+    let own = || origin.own_address().ok().map(|(address, _)| address);
     let sender = |spec: &AddrSpec| {
         let qualified = AddrSpec { local: spec.local.clone(), domain: names.site.domain.clone() };
-        match qualified.address() {
-            Ok(address) if sender::allows(names.site, &qualified) => Some(address),
-            _ => origin.own_address().ok().map(|(address, _)| address),
-        }
+        qualified.address().ok().filter(|_| sender::allows(names.site, &qualified)).or_else(own)
     };
-    let recipient = |spec: &AddrSpec| names.expand(spec, &mut Vec::new()).ok()?.into_iter().next();
+    let is_signed = header.first("DKIM-Signature").is_some();
+    let mut known = HashMap::new();
     header.edit(|field| {
-        let is_from = field.is("From");
-        if !(is_from || field.is("To") || field.is("Cc")) {
+        if !field.is_address() {
             return Edit::Keep;
         }
-        let text = field.text();
-        let mut value = String::new();
-        let mut copied = 0;
-        for listed in read_list(&text).mailboxes {
-            let Mailbox { name, spec } = listed.mailbox;
-            if spec.domain.is_some() {
-                continue;
-            }
-            let Some(address) = (if is_from { sender(&spec) } else { recipient(&spec) }) else { continue };
+        let mut list = origin.people(&field);
+        let says_who = sender::says_who(&field);
+        let is_anew = !is_signed && is_ambiguous(&field, &list);
+        let mut qualified = Vec::new();
+        for listed in list.pieces.iter_mut().filter_map(bare) {
+            let spec = &listed.mailbox.spec;
+            let address = match field.is_recipients() {
+                _ if says_who => sender(spec),
+                true => names.first(spec, &mut known),
+                false => names.first(spec, &mut known).or_else(own),
+            };
+            let Some(address) = address else { continue };
             note(repairs, format!("{} made an address: {spec} to {address}", field.name()));
-            value.push_str(&text[copied..listed.span.start]);
-            value.push_str(&Mailbox { name, spec: AddrSpec::from(&address) }.to_string());
-            copied = listed.span.end;
+            listed.mailbox.spec = AddrSpec::from(&address);
+            qualified.push(listed.clone());
         }
-        match copied {
-            0 => Edit::Keep,
-            _ => Edit::Value(value + &text[copied..]),
+        if is_anew {
+            note(repairs, format!("{} written anew, so that everybody reads the same", field.name()));
+            return Edit::Value(list.written());
+        }
+        match qualified.as_slice() {
+            [] => Edit::Keep,
+            qualified => Edit::Value(spliced(&field.text(), qualified)),
         }
     });
+}
+
+/// A mailbox without domain.
+fn bare(piece: &mut Piece) -> Option<&mut Listed> {
+    match piece {
+        Piece::Mailbox(listed) if listed.mailbox.spec.domain.is_none() => Some(listed),
+        _ => None,
+    }
+}
+
+/// Whether somebody else may find another address in `field` than `list` has.
+pub(super) fn is_ambiguous(field: &Field<'_>, list: &List) -> bool {
+    let is_escaped = || field.holds(0x1b);
+    list.is_doubtful || is_escaped() || (list.is_obsolete && sender::says_who(field))
+}
+
+/// `text` with `mailboxes` in the places where they stood.
+fn spliced(text: &str, mailboxes: &[Listed]) -> String {
+    let mut value = String::new();
+    let mut copied = 0;
+    for Listed { mailbox, span } in mailboxes {
+        value.push_str(&text[copied..span.start]);
+        value.push_str(&mailbox.to_string());
+        copied = span.end;
+    }
+    value + &text[copied..]
 }
 
 #[cfg(test)]
@@ -162,7 +209,7 @@ mod tests {
         let mut message = Message::read(&mut text.as_bytes(), false).unwrap();
         let intake = message.repairs().len();
         let wishes = Wishes { recipients: vec!["r@x.org".into()], ..wishes.clone() };
-        let (mut envelope, _) = choose(&wishes, message.header(), &origin(site))?;
+        let mut envelope = choose(&wishes, message.header(), &origin(site))?.envelope;
         let now = || "2026-11-21T10:20:30+01:00[+01:00]".parse().unwrap();
         let warnings = make_fit(&mut message, &mut envelope, &wishes, &origin(site), now)?;
         let header = String::from_utf8_lossy(message.header().as_bytes()).replace("\r\n", "\n");

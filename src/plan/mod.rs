@@ -3,6 +3,7 @@
 //! Sending and explaining both follow one [`Course`], so that what `explain` says is what would happen.
 
 pub mod alias;
+pub mod alias_file;
 mod choice;
 mod course;
 pub mod envelope;

@@ -1,23 +1,27 @@
-//! Who a site may write as: `sender` against the reverse-path and every From, Sender and Resent-From.
+//! Who a site may write as: `sender` against the reverse-path and every field that says who writes.
 
 use super::envelope::Origin;
-use crate::address::{AddrSpec, Address, Listed, Mailbox, read_list, same_mailbox};
+use super::fit::is_ambiguous;
+use crate::address::{AddrSpec, Address, List, Listed, Mailbox, Piece, same_mailbox};
 use crate::config::site::{OtherSender, Site};
 use crate::envelope::{Dsn, Envelope};
 use crate::failure::{Failure, Kind};
 use crate::message::header::{Edit, Field};
 use crate::message::{Header, note};
-use crate::reply::{Enhanced, Reply};
+use crate::reply::{Enhanced, Reply, printable};
 
 /// The header fields that say who writes.
-const FIELDS: [&str; 3] = ["From", "Sender", "Resent-From"];
+const FIELDS: [&str; 4] = ["From", "Sender", "Resent-From", "Resent-Sender"];
+
+/// How much of a field that says nobody an error repeats, in bytes.
+const SHOWN: usize = 120;
 
 /// Applies the site's `sender` and `other_sender` to envelope and header section; what it changes is
 /// told to `repairs`.
 ///
 /// # Errors
-/// 553 5.7.1 for an address the site may not write as, `Data` for a sender that cannot be read and so
-/// not be checked.
+/// 553 5.7.1 for an address the site may not write as, `Data` for a field that says who writes and cannot be read, or
+/// names nobody, and so cannot be checked.
 pub(super) fn apply(
     header: &mut Header,
     envelope: &mut Envelope,
@@ -28,14 +32,30 @@ pub(super) fn apply(
     if site.sender.is_empty() || site.other_sender == OtherSender::Pass {
         return Ok(());
     }
-    let others = others(header, site)?;
+    let others = others(header, origin);
     let other_path = envelope.reverse_path.as_ref().filter(|path| !allows(site, &AddrSpec::from(*path)));
-    let Some(first) = other_path.map(ToString::to_string).or_else(|| others.first().cloned()) else { return Ok(()) };
-    if site.other_sender == OtherSender::Refuse {
-        return Err(refusal(first, site));
+    if other_path.is_none() && others.is_empty() {
+        return Ok(());
     }
-    let own = own_mailbox(origin)
-        .ok_or_else(|| refusal(first, site).hint("other_sender = \"rewrite\" needs a `from` to write instead"))?;
+    let unreadable = others.iter().find_map(|other| match other {
+        Other::Unreadable(what, why) => Some(Failure::new(Kind::Data, what, why)),
+        Other::Address(_) => None,
+    });
+    let address = others.iter().find_map(|other| match other {
+        Other::Address(address) => Some(address.clone()),
+        Other::Unreadable(..) => None,
+    });
+    let first = other_path.map(ToString::to_string).or(address);
+    let failure = || match (unreadable, first) {
+        (Some(failure), _) => failure,
+        (None, first) => refusal(first.unwrap_or_default(), site),
+    };
+    if site.other_sender == OtherSender::Refuse {
+        return Err(failure());
+    }
+    let Some(own) = own_mailbox(origin) else {
+        return Err(failure().hint("other_sender = \"rewrite\" needs a `from` to write instead"));
+    };
     let own_address = own.spec.address().map_err(|bad| Failure::new(Kind::Configuration, bad.text, bad.why))?;
     if let Some(path) = other_path {
         note(repairs, format!("reverse-path rewritten from {path} to {own_address}"));
@@ -69,22 +89,45 @@ pub(super) fn allows(site: &Site, spec: &AddrSpec) -> bool {
         || own().is_some_and(|own| same_mailbox(&own) == same_mailbox(&address))
 }
 
-/// The addresses in the header section that the site may not write as.
-fn others(header: &Header, site: &Site) -> Result<Vec<String>, Failure> {
-    let mut others = Vec::new();
-    for field in header.fields().filter(says_who) {
-        let list = read_list(&field.text());
-        if let Some(bad) = list.errors.into_iter().next() {
-            let why = format!("not an address: {} ({} field)", bad.why, field.name());
-            return Err(Failure::new(Kind::Data, bad.text, why));
-        }
-        let specs = list.mailboxes.into_iter().map(|listed| listed.mailbox.spec);
-        others.extend(specs.filter(|spec| !allows(site, spec)).map(|spec| spec.shown()));
-    }
-    Ok(others)
+/// What the header section says about who writes that the site may not.
+enum Other {
+    /// It may not write as this address.
+    Address(String),
+    /// Nobody can be found, or not for sure: what it is, and why.
+    Unreadable(String, String),
 }
 
-fn says_who(field: &Field<'_>) -> bool {
+/// Everything in the header section that the site may not write as.
+fn others(header: &Header, origin: &Origin<'_>) -> Vec<Other> {
+    let mut others = Vec::new();
+    for field in header.fields().filter(says_who) {
+        let list = origin.people(&field);
+        others.extend(fault(&field, &list).map(|(what, why)| Other::Unreadable(what, why)));
+        let specs = list.mailboxes().map(|listed| &listed.mailbox.spec);
+        others.extend(specs.filter(|spec| !allows(origin.names.site, spec)).map(|spec| Other::Address(spec.shown())));
+    }
+    others
+}
+
+/// What keeps `field` from saying who writes, and why.
+fn fault(field: &Field<'_>, list: &List) -> Option<(String, String)> {
+    let shown = || printable(field.text().as_bytes(), SHOWN);
+    if let Some(error) = list.errors().next() {
+        return Some((error.bad.text.clone(), format!("not an address: {} ({} field)", error.bad.why, field.name())));
+    }
+    // Written anew already, unless that would break a signature.
+    if is_ambiguous(field, list) {
+        return Some((shown(), format!("not one address to everybody who reads it (signed {} field)", field.name())));
+    }
+    if list.mailboxes().next().is_none() {
+        let what = if shown().is_empty() { format!("{} field", field.name()) } else { shown() };
+        return Some((what, format!("names nobody who writes ({} field)", field.name())));
+    }
+    None
+}
+
+/// Whether `field` says who writes.
+pub(super) fn says_who(field: &Field<'_>) -> bool {
     FIELDS.iter().any(|name| field.is(name))
 }
 
@@ -101,8 +144,8 @@ fn own_mailbox(origin: &Origin<'_>) -> Option<Mailbox> {
     }
 }
 
-/// Puts `own` in the place of every other sender: the display name stays, the addresses of From move
-/// to Reply-To unless there is one.
+/// Puts `own` in the place of every other sender, and of what is none: the display name stays, the addresses of From
+/// move to Reply-To unless there is one.
 fn rewrite(header: &mut Header, origin: &Origin<'_>, own: &Mailbox, repairs: &mut Vec<String>) {
     let site = origin.names.site;
     let mut replies = Vec::new();
@@ -110,27 +153,43 @@ fn rewrite(header: &mut Header, origin: &Origin<'_>, own: &Mailbox, repairs: &mu
         if !says_who(&field) {
             return Edit::Keep;
         }
+        let list = origin.people(&field);
+        // Of a field that is read in several ways nothing is kept.
+        let is_ambiguous = is_ambiguous(&field, &list);
         let mut kept: Vec<Mailbox> = Vec::new();
         let mut is_changed = false;
-        for Listed { mailbox, .. } in read_list(&field.text()).mailboxes {
-            if allows(site, &mailbox.spec) {
+        let mut replace = |kept: &mut Vec<Mailbox>, name: Option<String>, what: &str| {
+            note(repairs, format!("{} rewritten from {what} to {}", field.name(), own.spec));
+            if !std::mem::replace(&mut is_changed, true) {
+                kept.push(Mailbox { name: name.or_else(|| own.name.clone()), spec: own.spec.clone() });
+            }
+        };
+        for piece in list.pieces {
+            let mailbox = match piece {
+                Piece::Mailbox(Listed { mailbox, .. }) => mailbox,
+                Piece::Unreadable(unreadable) => {
+                    replace(&mut kept, unreadable.name, &unreadable.bad.text);
+                    continue;
+                }
+                Piece::Group(_) | Piece::GroupEnd => continue,
+            };
+            if !is_ambiguous && allows(site, &mailbox.spec) {
                 kept.push(mailbox);
                 continue;
             }
-            note(repairs, format!("{} rewritten from {} to {}", field.name(), mailbox.spec, own.spec));
-            if !std::mem::replace(&mut is_changed, true) {
-                let name = mailbox.name.clone().or_else(|| own.name.clone());
-                kept.push(Mailbox { name, spec: own.spec.clone() });
-            }
+            replace(&mut kept, mailbox.name.clone(), &mailbox.spec.to_string());
             let is_this_host = mailbox.spec.domain.as_deref().is_none_or(|domain| origin.names.is_own_name(domain));
-            if field.is("From") && !is_this_host {
+            if field.is("From") && !is_this_host && !is_ambiguous {
                 replies.push(mailbox.to_string());
             }
         }
-        if !is_changed {
-            return Edit::Keep;
+        if kept.is_empty() {
+            replace(&mut kept, None, "nobody");
         }
-        Edit::Value(kept.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        match is_changed {
+            false => Edit::Keep,
+            true => Edit::Value(kept.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+        }
     });
     if !replies.is_empty() && header.first("Reply-To").is_none() {
         header.append("Reply-To", &replies.join(", "));

@@ -1,13 +1,14 @@
 //! SMTP.com: `POST /v4/messages/mime`, the message as it is in a JSON string.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::api::parts::identity;
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
 use super::preset::{Provider, implicit, starttls};
-use crate::address::read_list;
+use crate::address::List;
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -116,14 +117,16 @@ impl Api for SmtpCom {
 /// Who receives, each in the list of the field that names them; who is in none stays hidden.
 fn recipients<'a>(mail: &'a Mail<'_>) -> Recipients<'a> {
     let [in_to, in_cc] = ["To", "Cc"].map(|name| {
-        let fields = mail.message.header().all(name).map(|field| read_list(&field.text()).mailboxes);
-        let addresses = fields.flatten().filter_map(|listed| listed.mailbox.spec.address().ok());
-        addresses.map(|address| address.to_string().to_ascii_lowercase()).collect::<Vec<_>>()
+        let lists = mail.message.header().all(name).map(|field| field.people());
+        let specs = lists.flat_map(List::into_mailboxes).map(|mailbox| mailbox.spec);
+        specs.filter_map(|spec| spec.address().ok()).map(|address| identity(&address)).collect::<HashSet<_>>()
     });
     let mut recipients = Recipients::default();
-    for address in mail.recipients() {
-        let lower = address.to_ascii_lowercase();
-        let list = match (in_to.contains(&lower), in_cc.contains(&lower)) {
+    let mut known = HashSet::new();
+    for (path, address) in mail.envelope.forward_paths.iter().zip(mail.recipients()) {
+        let identity = identity(path);
+        let list = match (in_to.contains(&identity), in_cc.contains(&identity)) {
+            _ if !known.insert(identity.clone()) => continue,
             (true, _) => &mut recipients.to,
             (false, true) => &mut recipients.cc,
             (false, false) => &mut recipients.bcc,

@@ -25,6 +25,8 @@ vacation: \"|/bin/touch /run/mark, x\"
 unquoted: |/bin/touch /run/mark
 saved: /run/mark
 nowhere: nobody-knows
+away: \\away, # until Monday
+\t\"|/bin/touch /run/mark\", /run/mark
 loop: pool
 pool: loop
 ";
@@ -144,6 +146,35 @@ fn lists_files_and_programs_are_refused_with_a_sentence() {
                 assert!(called.deliveries.is_empty());
             },
         );
+    });
+}
+
+#[test]
+fn files_and_programs_among_addresses_are_left_out_with_a_warning() {
+    on_a_host(|| {
+        let setup = Setup::new(Server::new()).top("domain = \"example.com\"");
+        let run = setup.mailchute().args(["-i", "away"]).stdin("Subject: x\n\nx\n").run();
+        run.expect_status(0);
+        assert!(!fs::exists("/run/mark").unwrap(), "an alias wrote a file or ran a program");
+        let warnings = setup.record()["warnings"].to_string();
+        for what in ["the program |/bin/touch /run/mark", "the file /run/mark"] {
+            let warning = format!("away: /etc/aliases line 18 also sends it to {what}, which was left out");
+            assert!(warnings.contains(&warning), "{warnings}");
+        }
+        assert_eq!(setup.deliveries()[0].forward_paths(), ["away@example.com"]);
+    });
+}
+
+#[test]
+fn sixty_thousand_names_read_the_alias_file_once() {
+    on_a_host(|| {
+        let names: Vec<String> = (0..60_000).map(|number| format!("u{number}")).collect();
+        let message = format!("To: root, ops,\n {}\nSubject: x\n\nx\n", names.join(",\n "));
+        let top = ["alias = { \"*\" = \"rest@shop.example\" }", "deadline = \"60s\"", "domain = \"example.com\""];
+        let called = call(&top, &["-t", "-i"], &message);
+        assert_eq!(called.status, 0, "{}", called.stderr);
+        let paths = called.deliveries[0].forward_paths();
+        assert_eq!((paths.len(), paths.last()), (5, Some(&"rest@shop.example")), "{paths:?}");
     });
 }
 

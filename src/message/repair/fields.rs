@@ -15,26 +15,6 @@ use crate::reply::printable;
 /// How much of a field that cannot be encoded a failure shows, in bytes.
 const SHOWN: usize = 200;
 
-/// Fields that hold addresses.
-const ADDRESSES: [&str; 16] = [
-    "From",
-    "Sender",
-    "Reply-To",
-    "To",
-    "Cc",
-    "Bcc",
-    "Resent-From",
-    "Resent-Sender",
-    "Resent-Reply-To",
-    "Resent-To",
-    "Resent-Cc",
-    "Resent-Bcc",
-    "Disposition-Notification-To",
-    "Return-Receipt-To",
-    "Mail-Followup-To",
-    "Errors-To",
-];
-
 /// Whether `field` has to be encoded: it is not ASCII and, with `utf8` (SMTPUTF8 is in use), not
 /// UTF-8 either.
 pub(super) fn is_raw(field: &Field<'_>, utf8: bool) -> bool {
@@ -46,8 +26,7 @@ pub(super) fn is_raw(field: &Field<'_>, utf8: bool) -> bool {
 /// Whether an address field holds a local part outside ASCII, so that the message needs SMTPUTF8.
 pub(super) fn needs_utf8(header: &Header) -> bool {
     let is_utf8 = |field: Field<'_>| {
-        let value = field.octets();
-        is_address(&field) && encode_list(&value, &Charset::utf_8(), false, 0).is_err_and(|error| error.is_local)
+        field.is_address() && encode_list(&field.text(), false, 0).is_err_and(|error| error.is_local)
     };
     !header.as_bytes().is_ascii() && header.fields().any(is_utf8)
 }
@@ -116,21 +95,18 @@ fn repaired(
 }
 
 fn grammar_of(field: &Field<'_>) -> Grammar {
-    if is_address(field) { Grammar::Addresses } else { Grammar::of(&field.name()) }
-}
-
-fn is_address(field: &Field<'_>) -> bool {
-    ADDRESSES.iter().any(|name| field.is(name))
+    if field.is_address() { Grammar::Addresses } else { Grammar::of(&field.name()) }
 }
 
 /// The value of a raw field in ASCII, and what the record says of it.
 fn encoded(field: &Field<'_>, declared: Option<&str>, utf8: bool) -> Result<(String, String), Unsayable> {
     let octets = field.octets();
-    let charset = Charset::of(&octets, declared);
+    let charset = if field.is_address() { Charset::utf_8() } else { Charset::of(&octets, declared) };
     let name = field.name();
     let taken = name.len() + 2;
     let value = match grammar_of(field) {
-        Grammar::Addresses => encode_list(&octets, &charset, utf8, taken)?,
+        // Its text is read in the charset of the message, and needs no other than UTF-8 then.
+        Grammar::Addresses => encode_list(&field.text(), utf8, taken)?,
         Grammar::Text => words::encode(&octets, &charset, Place::Text, taken),
         grammar => {
             let text = charset::decode(&octets, Some(charset.name())).unwrap_or_default().text;
@@ -191,11 +167,7 @@ mod tests {
                 "Subject: =?windows-1252?Q?Gr=FC=DFe?=\r\n",
                 "Subject encoded (RFC 2047, windows-1252)",
             ),
-            (
-                b"To: J\xfc\r\n <a@x.org>\r\n",
-                "To: =?windows-1252?Q?J=FC?= <a@x.org>\r\n",
-                "To encoded (RFC 2047, windows-1252)",
-            ),
+            (b"To: J\xfc\r\n <a@x.org>\r\n", "To: =?utf-8?Q?J=C3=BC?= <a@x.org>\r\n", "To encoded (RFC 2047, utf-8)"),
             (b"cc: a@b\xc3\xbc.org\r\n", "cc: a@xn--b-eha.org\r\n", "cc encoded (A-labels)"),
             (
                 b"Content-Disposition: inline; filename=\xc3\xbc\r\n",
@@ -238,7 +210,7 @@ mod tests {
         let raw = "Subject: ü\r\nTo: ü <ü@ü.org>\r\n";
         assert_eq!(repaired(raw.as_bytes(), true).unwrap(), (format!("{raw}\r\n"), vec![]));
         let (text, _) = repaired(b"Subject: \xfc\r\nTo: \xfc <\xfc@x.org>\r\n", true).unwrap();
-        assert_eq!(text, "Subject: =?windows-1252?Q?=FC?=\r\nTo: =?windows-1252?Q?=FC?= <ü@x.org>\r\n\r\n");
+        assert_eq!(text, "Subject: =?windows-1252?Q?=FC?=\r\nTo: =?utf-8?Q?=C3=BC?= <ü@x.org>\r\n\r\n");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Address fields (RFC 5322 3.4) in ASCII: display names, group names and comments in encoded words,
 //! domains as A-labels.
 //!
-//! Works on tokens rather than on what they mean, so that a field which is no valid address list
-//! comes out as readable as it went in.
+//! Works on the reader's tokens rather than on what they mean, so that a field which is no valid address list
+//! comes out as readable as it went in; and reads what comes out, so that it names those whom the field named.
 
-use super::words::{Charset, Place, encode, is_space, push_ascii, push_space};
-use crate::address::ascii_domain;
-use crate::message::content_type::{quoted_length, unescaped, unquoted};
+use std::borrow::Cow;
+
+use super::words::{Charset, Place, encode, push_ascii};
+use crate::address::lexer::{self, Kind, unquoted};
+use crate::address::{List, Listed, Mailbox, ascii_domain, compared_domain, read_list};
 
 /// Why an address cannot be written in ASCII: the address, and the reason.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,39 +22,34 @@ pub(super) struct Unsayable {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token<'a> {
-    Space(&'a [u8]),
-    /// What is between the outer parentheses.
-    Comment(&'a [u8]),
-    /// A quoted string with its quotes.
-    Quoted(&'a [u8]),
-    Atom(&'a [u8]),
-    /// One of `<>@,;:` or a stray `)`.
-    Special(u8),
+struct Token<'a> {
+    kind: Kind,
+    text: &'a str,
 }
 
 /// The value of an address field, unfolded, in ASCII. With `utf8` (SMTPUTF8 is in use) a local part
 /// outside ASCII goes as UTF-8. `taken` octets of the first line are in use before the value.
 ///
 /// # Errors
-/// A local part needs SMTPUTF8, or a domain has no A-labels.
-pub(super) fn encode_list(value: &[u8], charset: &Charset, utf8: bool, taken: usize) -> Result<String, Unsayable> {
-    let tokens = tokens(value);
-    let mut writer = Writer { out: String::with_capacity(value.len() * 2), charset, utf8, taken };
+/// A local part needs SMTPUTF8, a domain has no A-labels, or the addresses would read otherwise.
+pub(super) fn encode_list(value: &str, utf8: bool, taken: usize) -> Result<String, Unsayable> {
+    let tokens: Vec<Token<'_>> =
+        lexer::tokens(value).map(|token| Token { kind: token.kind, text: &value[token.span] }).collect();
+    let mut writer = Writer { out: String::with_capacity(value.len() * 2), charset: Charset::utf_8(), utf8, taken };
     let mut rest = tokens.as_slice();
     while !rest.is_empty() {
         let mut open = false;
-        let end = rest.iter().position(|token| match token {
-            Token::Special(b'<') => {
+        let end = rest.iter().position(|token| match token.kind {
+            Kind::Special(b'<') => {
                 open = true;
                 false
             }
-            Token::Special(b'>') => {
+            Kind::Special(b'>') => {
                 open = false;
                 false
             }
             // Inside of brackets these belong to a route.
-            Token::Special(b',' | b';' | b':') => !open,
+            Kind::Special(b',' | b';' | b':') => !open,
             _ => false,
         });
         let (element, behind) = rest.split_at(end.unwrap_or(rest.len()));
@@ -64,21 +61,33 @@ pub(super) fn encode_list(value: &[u8], charset: &Charset, utf8: bool, taken: us
             rest = behind;
         }
     }
+    if !named(&read_list(value)).eq(named(&read_list(&writer.out))) {
+        let why = "cannot be written in ASCII so that everybody reads it alike";
+        return Err(Unsayable { what: value.to_owned(), why, is_local: false });
+    }
     Ok(writer.out)
 }
 
-struct Writer<'a> {
+/// Whom a list names. A name without domain is somebody's only here, and was made an address where it could be.
+fn named(list: &List) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+    list.mailboxes().filter_map(|Listed { mailbox: Mailbox { spec, .. }, .. }| {
+        Some((spec.local.as_str(), compared_domain(spec.domain.as_deref()?)))
+    })
+}
+
+struct Writer {
     out: String,
-    charset: &'a Charset,
+    charset: Charset,
     utf8: bool,
     taken: usize,
 }
 
-impl Writer<'_> {
+impl Writer {
     /// What stands between two separators.
     fn element(&mut self, tokens: &[Token<'_>]) -> Result<(), Unsayable> {
-        if let Some(open) = tokens.iter().position(|&token| token == Token::Special(b'<')) {
-            let close = tokens.iter().rposition(|&token| token == Token::Special(b'>')).filter(|&close| close > open);
+        let is = |octet| move |token: &Token<'_>| token.kind == Kind::Special(octet);
+        if let Some(open) = tokens.iter().position(is(b'<')) {
+            let close = tokens.iter().rposition(is(b'>')).filter(|&close| close > open);
             let close = close.unwrap_or(tokens.len());
             self.phrase(&tokens[..open]);
             self.raw(tokens[open]);
@@ -89,7 +98,7 @@ impl Writer<'_> {
             }
             return Ok(());
         }
-        if tokens.contains(&Token::Special(b'@')) {
+        if tokens.iter().any(is(b'@')) {
             return self.spec(tokens);
         }
         self.phrase(tokens);
@@ -98,23 +107,20 @@ impl Writer<'_> {
 
     /// Words and comments: a name.
     fn phrase(&mut self, tokens: &[Token<'_>]) {
-        for part in tokens.chunk_by(|a, b| matches!(a, Token::Comment(_)) == matches!(b, Token::Comment(_))) {
-            if part.iter().all(|token| token.is_ascii() || matches!(token, Token::Comment(_))) {
+        for part in tokens.chunk_by(|a, b| a.is_comment() == b.is_comment()) {
+            if part.iter().all(|token| token.text.is_ascii() || token.is_comment()) {
                 part.iter().for_each(|&token| self.raw(token));
                 continue;
             }
-            let mut text = Vec::new();
+            let mut text = String::new();
             for token in part {
-                match token {
-                    Token::Quoted(quoted) => text.extend(unquoted(quoted)),
-                    Token::Space(octets) | Token::Atom(octets) | Token::Comment(octets) => {
-                        text.extend_from_slice(octets);
-                    }
-                    Token::Special(octet) => text.push(*octet),
+                match token.kind {
+                    Kind::Quoted { .. } => text.push_str(&unquoted(token.text)),
+                    _ => text.push_str(token.text),
                 }
             }
-            let behind = if text.last().is_some_and(|&b| is_space(b)) { " " } else { "" };
-            let words = encode(&text, self.charset, Place::Phrase, self.taken());
+            let behind = if text.ends_with([' ', '\t']) { " " } else { "" };
+            let words = encode(text.as_bytes(), &self.charset, Place::Phrase, self.taken());
             self.out.push_str(&words);
             self.out.push_str(behind);
         }
@@ -122,24 +128,24 @@ impl Writer<'_> {
 
     /// An addr-spec: what touches the last `@` on its left is the local part, what follows is the domain.
     fn spec(&mut self, tokens: &[Token<'_>]) -> Result<(), Unsayable> {
-        let Some(at) = tokens.iter().rposition(|&token| token == Token::Special(b'@')) else {
+        let Some(at) = tokens.iter().rposition(|token| token.kind == Kind::Special(b'@')) else {
             self.phrase(tokens);
             return Ok(());
         };
-        let is_part = |token: &&Token<'_>| matches!(token, Token::Atom(_) | Token::Quoted(_));
+        let is_part = |token: &&Token<'_>| matches!(token.kind, Kind::Atom | Kind::Quoted { .. } | Kind::Encoded);
         let local = at - tokens[..at].iter().rev().take_while(is_part).count();
-        match tokens.first() {
+        match tokens.first().map(|token| token.kind) {
             // The hosts of a route (RFC 5322 4.4).
-            Some(Token::Special(b'@')) => tokens[..local].iter().try_for_each(|&token| self.domain(token))?,
+            Some(Kind::Special(b'@')) => tokens[..local].iter().try_for_each(|&token| self.domain(token))?,
             _ => self.phrase(&tokens[..local]),
         }
         for &token in &tokens[local..at] {
             match token {
-                token if token.is_ascii() => self.raw(token),
-                token if self.utf8 => self.out.push_str(&as_text(token.octets())),
+                token if token.text.is_ascii() => self.raw(token),
+                token if self.utf8 => self.out.push_str(token.text),
                 token => {
                     let why = "this local part needs SMTPUTF8, which is not in use";
-                    return Err(Unsayable { what: as_text(token.octets()), why, is_local: true });
+                    return Err(Unsayable { what: token.text.to_owned(), why, is_local: true });
                 }
             }
         }
@@ -147,38 +153,39 @@ impl Writer<'_> {
     }
 
     fn domain(&mut self, token: Token<'_>) -> Result<(), Unsayable> {
-        match token {
-            Token::Atom(domain) if !domain.is_ascii() => {
-                let domain = as_text(domain);
-                let Some(labels) = ascii_domain(&domain) else {
-                    return Err(Unsayable { what: domain, why: "is not a valid domain", is_local: false });
+        match token.kind {
+            Kind::Atom if !token.text.is_ascii() => {
+                let Some(labels) = ascii_domain(token.text) else {
+                    let what = token.text.to_owned();
+                    return Err(Unsayable { what, why: "is not a valid domain", is_local: false });
                 };
                 self.out.push_str(&labels);
             }
-            token => self.raw(token),
+            _ => self.raw(token),
         }
         Ok(())
     }
 
-    /// A token as it is, but for a comment that is not ASCII.
+    /// A token as it is, but for a comment that is not ASCII. White space becomes spaces, because a field is folded
+    /// at spaces.
     fn raw(&mut self, token: Token<'_>) {
-        match token {
-            Token::Space(space) => push_space(&mut self.out, space),
-            Token::Comment(inner) => {
+        match token.kind {
+            Kind::Space => self.out.extend(token.text.chars().map(|_| ' ')),
+            Kind::Comment { closed } => {
                 self.out.push('(');
-                if inner.is_ascii() {
-                    push_ascii(&mut self.out, inner);
+                if token.text.is_ascii() {
+                    push_ascii(&mut self.out, &token.text.as_bytes()[1..token.text.len() - usize::from(closed)]);
                 } else {
-                    let text: Vec<u8> = unescaped(inner).collect();
-                    let words = encode(&text, self.charset, Place::Comment, self.taken());
+                    let words = encode(unquoted(token.text).as_bytes(), &self.charset, Place::Comment, self.taken());
                     self.out.push_str(&words);
                 }
-                self.out.push(')');
+                if closed {
+                    self.out.push(')');
+                }
             }
-            Token::Special(octet) => self.out.push(char::from(octet)),
-            token if token.is_ascii() => push_ascii(&mut self.out, token.octets()),
+            _ if token.text.is_ascii() => self.out.push_str(token.text),
             // Not ASCII only where the grammar has no place for it.
-            token => self.out.push_str(&encode(token.octets(), self.charset, Place::Phrase, self.taken())),
+            _ => self.out.push_str(&encode(token.text.as_bytes(), &self.charset, Place::Phrase, self.taken())),
         }
     }
 
@@ -188,71 +195,9 @@ impl Writer<'_> {
     }
 }
 
-impl<'a> Token<'a> {
-    fn octets(self) -> &'a [u8] {
-        match self {
-            Self::Space(octets) | Self::Comment(octets) | Self::Quoted(octets) | Self::Atom(octets) => octets,
-            Self::Special(_) => b"",
-        }
-    }
-
-    fn is_ascii(self) -> bool {
-        self.octets().is_ascii()
-    }
-}
-
-/// Every token of `value`; what is not closed goes on to the end.
-fn tokens(value: &[u8]) -> Vec<Token<'_>> {
-    let mut tokens = Vec::new();
-    let mut rest = value;
-    while let Some(&first) = rest.first() {
-        let run = |is_in: fn(u8) -> bool| rest.iter().position(|&b| !is_in(b)).unwrap_or(rest.len());
-        let (token, length) = match first {
-            b' ' | b'\t' => {
-                let length = run(is_space);
-                (Token::Space(&rest[..length]), length)
-            }
-            b'"' => {
-                let length = quoted_length(rest);
-                (Token::Quoted(&rest[..length]), length)
-            }
-            b'(' => {
-                let (length, closed) = comment_length(rest);
-                (Token::Comment(&rest[1..length - usize::from(closed)]), length)
-            }
-            b'<' | b'>' | b'@' | b',' | b';' | b':' | b')' => (Token::Special(first), 1),
-            _ => {
-                let length = run(|b| !is_space(b) && !b"\"()<>@,;:".contains(&b));
-                (Token::Atom(&rest[..length]), length)
-            }
-        };
-        tokens.push(token);
-        rest = &rest[length..];
-    }
-    tokens
-}
-
-/// Octets of the comment that `text` begins with, and whether it is closed.
-fn comment_length(text: &[u8]) -> (usize, bool) {
-    let (mut depth, mut escaped) = (0_usize, false);
-    for (at, &octet) in text.iter().enumerate() {
-        match octet {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'(' => depth += 1,
-            b')' if depth == 1 => return (at + 1, true),
-            b')' => depth -= 1,
-            _ => {}
-        }
-    }
-    (text.len(), false)
-}
-
-/// `octets` as text, read like every field: what is not UTF-8 as ISO 8859-1.
-fn as_text(octets: &[u8]) -> String {
-    match std::str::from_utf8(octets) {
-        Ok(text) => text.to_owned(),
-        Err(_) => octets.iter().map(|&octet| char::from(octet)).collect(),
+impl Token<'_> {
+    fn is_comment(self) -> bool {
+        matches!(self.kind, Kind::Comment { .. })
     }
 }
 
@@ -260,8 +205,8 @@ fn as_text(octets: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn list(value: &[u8]) -> Result<String, Unsayable> {
-        encode_list(value, &Charset::of(value, None), false, 4)
+    fn list(value: &str) -> Result<String, Unsayable> {
+        encode_list(value, false, 4)
     }
 
     #[test]
@@ -281,12 +226,8 @@ mod tests {
             ("Bücher", "=?utf-8?Q?B=C3=BCcher?="),
             ("ü \"open", "=?utf-8?Q?=C3=BC?= open"),
         ] {
-            assert_eq!(list(input.as_bytes()).as_deref(), Ok(output), "{input}");
+            assert_eq!(list(input).as_deref(), Ok(output), "{input}");
         }
-        assert_eq!(
-            list(b"J\xfcrgen <a@b\xfccher.example>").unwrap(),
-            "=?windows-1252?Q?J=FCrgen?= <a@xn--bcher-kva.example>"
-        );
     }
 
     #[test]
@@ -297,10 +238,9 @@ mod tests {
             ("\"jür gen\"@x.org", "\"jür gen\""),
             ("a@\u{300}.example", "\u{300}.example"),
         ] {
-            assert_eq!(list(input.as_bytes()).map_err(|error| error.what), Err(what.to_owned()), "{input}");
+            assert_eq!(list(input).map_err(|error| error.what), Err(what.to_owned()), "{input}");
         }
-        let charset = Charset::of(b"\xfc", None);
-        assert_eq!(encode_list(b"\xfc <j\xfc@x.org>", &charset, true, 4).unwrap(), "=?windows-1252?Q?=FC?= <jü@x.org>");
+        assert_eq!(encode_list("ü <jü@x.org>", true, 4).unwrap(), "=?utf-8?Q?=C3=BC?= <jü@x.org>");
     }
 
     #[test]
@@ -308,7 +248,7 @@ mod tests {
         let pieces = ["ü", "<", ">", "(", ")", "\"", "\\", "@", ",", ":", ";", " ", "a", "."];
         for seed in 0..pieces.len().pow(4) {
             let input: String = (0..4).map(|digit| pieces[seed / pieces.len().pow(digit) % pieces.len()]).collect();
-            if let Ok(output) = list(input.as_bytes()) {
+            if let Ok(output) = list(&input) {
                 assert!(output.is_ascii(), "{input:?} gave {output:?}");
             }
         }

@@ -12,7 +12,6 @@ use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::hex;
 use crate::message::Message;
-use crate::message::header::first_address;
 use crate::outcome::Stage;
 use crate::reply::{Enhanced, Reply};
 
@@ -45,15 +44,24 @@ impl Mail<'_> {
         self.envelope.forward_paths.iter().map(AsRef::as_ref)
     }
 
+    /// Whether any API takes this much.
+    ///
+    /// # Errors
+    /// A refusal (552 5.3.4).
+    pub(super) fn check_size(&self) -> Result<(), Failure> {
+        if self.message.size() <= LIMIT {
+            return Ok(());
+        }
+        let why = format!("message of {} octets is too large for an HTTP API", self.message.size());
+        Err(Failure::refused("message", Reply::new(552, Some(Enhanced::new(5, 3, 4)), &why)))
+    }
+
     /// The whole message in memory.
     ///
     /// # Errors
     /// A refusal (552 5.3.4) of what no API takes; `Io` when it cannot be read back.
     pub fn octets(&self) -> Result<Vec<u8>, Failure> {
-        if self.message.size() > LIMIT {
-            let why = format!("message of {} octets is too large for an HTTP API", self.message.size());
-            return Err(Failure::refused("message", Reply::new(552, Some(Enhanced::new(5, 3, 4)), &why)));
-        }
+        self.check_size()?;
         let mut octets = Vec::with_capacity(usize::try_from(self.message.size()).unwrap_or_default());
         let mut chunks = self.message.chunks();
         while let Some(chunk) = chunks.advance().map_err(|error| unreadable(&error))? {
@@ -105,7 +113,7 @@ impl Mail<'_> {
 
     /// The address of the From field, where it has one with a domain.
     pub fn author(&self) -> Option<Address> {
-        self.message.header().first("From").and_then(first_address)
+        self.message.header().first("From").and_then(|field| field.first_address())
     }
 
     /// For an API that puts a reverse-path of its own: the warning that ours is not carried, where it says

@@ -7,16 +7,15 @@ mod file;
 mod people;
 mod tree;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use mail_parser::{HeaderName, MessageParser};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 pub use file::{Attachment, Fact, File, FileForm};
-pub use people::{Mailbox, Person, joined};
+pub use people::{Mailbox, Person, identity, joined};
 
-use self::people::{mailboxes, one_line};
+use self::people::people;
 use self::tree::Tree;
 use super::mail::{Mail, cannot};
+use crate::address::one_line;
 use crate::encoded_word;
 use crate::failure::Failure;
 use crate::message::{Header, note};
@@ -80,23 +79,26 @@ impl Parts {
     /// `Data`: it is signed, encrypted, or holds a part that no field carries; otherwise as
     /// [`Mail::octets`].
     pub fn of(mail: &Mail<'_>) -> Result<Self, Failure> {
-        let octets = mail.octets()?;
-        // Intake has made sure of a header section, so there always is a message.
-        let message = MessageParser::default().parse(&octets).ok_or_else(|| cannot("nothing that can be read"))?;
+        mail.check_size()?;
+        let header = mail.message.header();
         let mut parts = Self::default();
-        let mut from = mailboxes(message.header_values(HeaderName::From));
+        let (mut from, unread) = people(header, "From");
         parts.from = match from.len() {
+            _ if !unread.is_empty() => {
+                return Err(cannot(&format!("{:?} in its From field, which is no address,", unread[0])));
+            }
             1 => from.remove(0),
             0 => return Err(cannot("no From field with an address")),
             _ => return Err(cannot("more than one address in its From field")),
         };
-        parts.reply_to = mailboxes(message.header_values(HeaderName::ReplyTo));
-        let visible = [HeaderName::To, HeaderName::Cc].map(|name| mailboxes(message.header_values(name)));
-        parts.share_out(mail, visible);
-        parts.read_fields(mail.message.header())?;
-        let sender = mail.sender();
-        if !sender.eq_ignore_ascii_case(&parts.from.address) {
-            parts.not_carried.insert(0, format!("reverse-path <{sender}>"));
+        let (reply_to, unread) = people(header, "Reply-To");
+        parts.reply_to = reply_to;
+        parts.not_carried.extend(unread.iter().map(|text| format!("Reply-To {text}, which is no address")));
+        parts.share_out(mail, header);
+        parts.read_fields(header)?;
+        let path = mail.envelope.reverse_path.as_ref();
+        if path.map(identity) != Some(parts.from.identity()) {
+            parts.not_carried.insert(0, format!("reverse-path <{}>", mail.sender()));
         }
         let Tree { text, html, attachments, flaws } = Tree::of(mail.message)?;
         flaws.into_iter().for_each(|flaw| note(&mut parts.flaws, flaw));
@@ -105,24 +107,33 @@ impl Parts {
         Ok(parts)
     }
 
-    /// The envelope decides who receives: To and Cc keep who is in it, the others of it are Bcc.
-    fn share_out(&mut self, mail: &Mail<'_>, [to, cc]: [Vec<Person>; 2]) {
-        let mut waiting: Vec<&str> = mail.recipients().collect();
-        for (people, field) in [(to, "To"), (cc, "Cc")] {
+    /// The envelope decides who receives: To and Cc keep who is in it, the others of it are Bcc. Nobody is named
+    /// twice, in whatever case.
+    fn share_out(&mut self, mail: &Mail<'_>, header: &Header) {
+        let mut known = HashSet::new();
+        let everybody: Vec<_> = mail.envelope.forward_paths.iter().map(|path| (identity(path), path)).collect();
+        let mut waiting: HashSet<&str> = everybody.iter().map(|(identity, _)| identity.as_str()).collect();
+        for field in ["To", "Cc"] {
+            let (people, unread) = people(header, field);
+            let left_out = |text: &str| format!("{field} <{text}>, who does not receive");
             for person in people {
-                let is_same = |other: &str| other.eq_ignore_ascii_case(&person.address);
-                match waiting.iter().position(|recipient| is_same(recipient)) {
-                    Some(at) => {
-                        waiting.remove(at);
-                        if field == "To" { self.to.push(person) } else { self.cc.push(person) }
+                let identity = person.identity();
+                if waiting.remove(identity.as_str()) {
+                    if field == "To" {
+                        self.to.push(person);
+                    } else {
+                        self.cc.push(person);
                     }
-                    // In Cc too.
-                    None if self.to.iter().any(|kept| is_same(&kept.address)) => {}
-                    None => self.not_carried.push(format!("{field} <{}>, who does not receive", person.address)),
+                    known.insert(identity);
+                } else if !known.contains(&identity) {
+                    // Who is in To is in Cc for nothing.
+                    self.not_carried.push(left_out(&person.address));
                 }
             }
+            self.not_carried.extend(unread.iter().map(|text| left_out(text)));
         }
-        self.bcc = waiting.into_iter().map(|address| Person { name: None, address: address.to_owned() }).collect();
+        let hidden = everybody.iter().filter(|(identity, _)| waiting.remove(identity.as_str()));
+        self.bcc = hidden.map(|(_, path)| Person::of(path)).collect();
         // One recipient in no field is not hidden from anybody.
         if self.to.is_empty() && self.cc.is_empty() && self.bcc.len() == 1 {
             std::mem::swap(&mut self.to, &mut self.bcc);
@@ -148,7 +159,8 @@ impl Parts {
                 }
                 continue;
             }
-            let value = self.said(&name, &field.text());
+            // Decoded, a name could be taken for more than a name.
+            let value = if field.is_address() { field.people().written() } else { self.said(&name, &field.text()) };
             self.headers.push((name, value));
         }
         Ok(())

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use super::super::parts::identity;
 use super::{Mail, cannot};
-use crate::address::{Address, read_list, with_ascii_domain};
+use crate::address::with_ascii_domain;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 
@@ -20,12 +21,11 @@ impl Mail<'_> {
         let mut header = self.message.header().clone();
         let mut named = HashSet::new();
         for field in ["To", "Cc"] {
-            let text: Vec<_> = header.all(field).map(|found| found.text().into_owned()).collect();
-            for list in text.iter().map(|text| read_list(text)) {
-                if let Some(bad) = list.errors.first() {
-                    return Err(cannot(&format!("{:?} in its {field} field, which is no address,", bad.text)));
+            for list in header.all(field).map(|found| found.people()) {
+                if let Some(error) = list.errors().next() {
+                    return Err(cannot(&format!("{:?} in its {field} field, which is no address,", error.bad.text)));
                 }
-                for spec in list.mailboxes.iter().map(|listed| &listed.mailbox.spec) {
+                for spec in list.mailboxes().map(|listed| &listed.mailbox.spec) {
                     match spec.address().map(|address| identity(&address)) {
                         Ok(address) if receiving.contains(&address) => named.insert(address),
                         _ => return Err(outsider(&spec.shown(), field)),
@@ -50,11 +50,6 @@ impl Mail<'_> {
     }
 }
 
-/// What makes two addresses one mailbox to a provider that reads them from the header section.
-fn identity(address: &Address) -> String {
-    with_ascii_domain(address).unwrap_or_else(|_| address.clone()).to_string().to_lowercase()
-}
-
 fn outsider(address: &str, field: &str) -> Failure {
     let why = format!("names {address} in its {field} field, who is not to receive it: this API sends to all it names");
     Failure::new(Kind::Data, "message", why).hint("set via = \"smtp\" for this relay").at(Stage::Message)
@@ -63,6 +58,7 @@ fn outsider(address: &str, field: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Address;
     use crate::envelope::{Dsn, Envelope};
     use crate::message::Message;
 

@@ -3,15 +3,17 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use mail_parser::{Address, HeaderValue};
 use serde::Serialize;
+
+use crate::address::{self, Address, with_ascii_domain};
+use crate::message::Header;
 
 /// A display name, decoded, and an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Person {
     /// The display name, where there is one.
     pub name: Option<String>,
-    /// `local@domain`.
+    /// `local@domain`, the domain in A-labels.
     pub address: String,
 }
 
@@ -47,29 +49,44 @@ pub fn joined(people: &[Person]) -> String {
     people.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The mailboxes of address fields, those of groups included, each address once.
-pub(super) fn mailboxes<'a>(fields: impl Iterator<Item = &'a HeaderValue<'a>>) -> Vec<Person> {
+impl Person {
+    /// Somebody who has no name here.
+    pub(super) fn of(address: &Address) -> Self {
+        let address = with_ascii_domain(address).unwrap_or_else(|_| address.clone());
+        Self { name: None, address: address.to_string() }
+    }
+
+    fn read(mailbox: &address::Mailbox) -> Option<Self> {
+        let address = mailbox.spec.address().ok()?;
+        Some(Self { name: mailbox.decoded_name(), ..Self::of(&address) })
+    }
+
+    /// As [`identity`].
+    pub(super) fn identity(&self) -> String {
+        self.address.to_lowercase()
+    }
+}
+
+/// What makes two addresses one mailbox to a provider: the domain as A-labels, and all of it in any case.
+pub fn identity(address: &Address) -> String {
+    Person::of(address).identity()
+}
+
+/// The people of every field called `name`, those of groups included, each address once; and what there is beside
+/// them that is no address with a domain.
+pub(super) fn people(header: &Header, name: &str) -> (Vec<Person>, Vec<String>) {
     let mut people: Vec<Person> = Vec::new();
+    let mut others = Vec::new();
     let mut known = HashSet::new();
-    for field in fields {
-        let Some(address) = field.as_address() else { continue };
-        let listed: Vec<_> = match address {
-            Address::List(list) => list.iter().collect(),
-            Address::Group(groups) => groups.iter().flat_map(|group| &group.addresses).collect(),
-        };
-        for mailbox in listed {
-            let Some(address) = mailbox.address.as_deref().filter(|address| !address.is_empty()) else { continue };
-            let name = mailbox.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
-            if known.insert(address.to_ascii_lowercase()) {
-                people.push(Person { name: name.map(one_line), address: address.to_owned() });
+    for list in header.all(name).map(|field| field.people()) {
+        others.extend(list.errors().map(|error| error.bad.text.clone()));
+        for listed in list.mailboxes() {
+            match Person::read(&listed.mailbox) {
+                Some(person) if known.insert(person.identity()) => people.push(person),
+                Some(_) => {}
+                None => others.push(listed.mailbox.spec.shown()),
             }
         }
     }
-    people
-}
-
-/// No decoded character can begin another line.
-pub(super) fn one_line(text: &str) -> String {
-    let ends_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    text.chars().map(|c| if ends_line(c) { ' ' } else { c }).collect()
+    (people, others)
 }

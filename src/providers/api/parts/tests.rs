@@ -167,3 +167,57 @@ fn many_files_in_a_long_html_text_take_no_longer_than_others() {
     assert_eq!(inline, [&Some("xxx7".to_owned()), &Some("xxx8".to_owned())]);
     assert!(begun.elapsed().as_secs() < 30);
 }
+
+#[test]
+fn the_fields_name_whom_the_senders_rule_judged() {
+    let from = |field: &str| parts_for(&format!("From: {field}\nTo: b@example.net\n\nx\n"), &["b@example.net"]);
+    for (field, person) in [
+        ("=?utf-8?q?\"?= <ceo@bank.example> (\" <ok@ok.example>)", "\"\\\"\" <ceo@bank.example>"),
+        ("=?utf-8?q?=22=2C?= <ok@ok.example> (\" <ceo@bank.example>)", "\"\\\",\" <ok@ok.example>"),
+        ("=?ISO-8859-1?Q?M=FCller,_J.?= <ok@ok.example>", "\"Müller, J.\" <ok@ok.example>"),
+        ("\"=?utf-8?q?ceo=40bank=2Eexample=3E?=\" <ok@ok.example>", "\"ceo@bank.example>\" <ok@ok.example>"),
+        ("ok@ok.example (Ann B.)", "\"Ann B.\" <ok@ok.example>"),
+        ("Shop, Inc. <ok@ok.example>", "\"Shop, Inc.\" <ok@ok.example>"),
+        ("=?utf-8?q?a=0D=0ABcc:_e=40x.org?= <ok@bücher.example>", "\"a  Bcc: e@x.org\" <ok@xn--bcher-kva.example>"),
+    ] {
+        assert_eq!(from(field).unwrap().from.to_string(), person, "{field}");
+    }
+    for (field, why) in [
+        ("=?utf-8?q?\"?= <ceo@bank.example> (\" <ok@ok.example>", "in its From field, which is no address"),
+        ("\"ceo@bank.example\":;", "no From field with an address"),
+        ("ok@ok.example, ceo@bank.example", "more than one address"),
+    ] {
+        let failure = from(field).unwrap_err();
+        assert!(failure.why.contains(why), "{field}: {failure}");
+    }
+}
+
+#[test]
+fn nobody_is_named_twice_in_whatever_case_or_form() {
+    let message = "From: a@example.com\nTo: bob@example.net, B <Bob@Example.net>\nCc: BOB@example.net, c@xn--bcher-kva.example\n\
+                   Errors-To: \"=?utf-8?q?e=40x=2Eorg?=\" <b@x.org>\n\nx\n";
+    let message = Message::read(&mut message.as_bytes(), false).unwrap();
+    let address = |text: &str| {
+        let (local, domain) = text.split_once('@').unwrap();
+        Address::new_dangerous(local, domain)
+    };
+    let forward_paths = ["bob@example.net", "Bob@example.net", "c@bücher.example", "d@x.org", "D@x.org"].map(address);
+    let envelope = Envelope { reverse_path: None, forward_paths: forward_paths.to_vec(), dsn: Dsn::default() };
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let parts = Parts::of(&Mail { envelope: &envelope, message: &message, endpoint: "", now, before: &[] }).unwrap();
+    assert_eq!(joined(&parts.to), "bob@example.net");
+    assert_eq!(joined(&parts.cc), "c@xn--bcher-kva.example");
+    assert_eq!(joined(&parts.bcc), "d@x.org");
+    assert_eq!(parts.headers, [("Errors-To".to_owned(), "=?utf-8?q?e=40x=2Eorg?= <b@x.org>".to_owned())]);
+    assert_eq!(parts.not_carried, ["reverse-path <>"]);
+}
+
+#[test]
+fn many_recipients_are_shared_out_in_linear_time() {
+    let recipients: Vec<String> = (0..50_000).map(|number| format!("r{number}@example.net")).collect();
+    let (to, cc) = recipients.split_at(20_000);
+    let message = format!("From: a@example.com\nTo: {}\nCc: {}\n\nx\n", to.join(",\n "), cc[..20_000].join(",\n "));
+    let names: Vec<&str> = recipients.iter().rev().map(String::as_str).collect();
+    let parts = parts_for(&message, &names).unwrap();
+    assert_eq!((parts.to.len(), parts.cc.len(), parts.bcc.len()), (20_000, 20_000, 10_000));
+}
