@@ -105,7 +105,7 @@ pub fn for_failure(failure: &Failure, relay: &Relay) -> Option<String> {
             "use the port that speaks TLS from the start (often 465); something in between may be removing STARTTLS"
                 .to_owned()
         }
-        (Stage::Auth, Kind::Protocol, TlsMode::None) if relay.login.is_some() => {
+        (Stage::Auth, Kind::Protocol, TlsMode::None) if relay.smtp_login().is_some() => {
             "servers often offer AUTH, or more of it, only over TLS: set tls = \"starttls\" or \"implicit\"".to_owned()
         }
         (Stage::Auth, Kind::Protocol, _) if port == 25 => "logins belong to port 465 or 587, not 25".to_owned(),
@@ -168,7 +168,7 @@ fn own(relay: &Relay) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::relay::{LoginSource, SecretKind, Username};
+    use crate::config::relay::{LoginSource, SecretKind, Smtp, Username, Way};
     use crate::reply::Enhanced;
 
     /// A relay that logs in by password at `provider`.
@@ -176,9 +176,10 @@ mod tests {
         let place = Place::Tcp { host: "mail.example.org".into(), port: 465 };
         let username = Username::Given("ann@example.org".into());
         let secret = Some(crate::secret::Source::Inline(crate::secret::Secret::new("s3cret".into())));
+        let login = Some(LoginSource { username, kind: SecretKind::Password, secret });
         Relay {
             provider: Some(provider),
-            login: Some(LoginSource { username, kind: SecretKind::Password, secret }),
+            way: Way::Smtp(Smtp { login, ..Smtp::default() }),
             ..Relay::new("main", place, TlsMode::Implicit)
         }
     }

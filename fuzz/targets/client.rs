@@ -2,7 +2,9 @@
 //! submission is like, the third the size of the pieces, the rest is what the server says.
 
 use mailchute::attempt::Trace;
-use mailchute::config::relay::{Login, LoginSource, Mechanism, Place, Protocol, Relay, SecretKind, TlsMode, Username};
+use mailchute::config::relay::{
+    Login, LoginSource, Mechanism, Place, Protocol, Relay, SecretKind, Smtp, TlsMode, Username, Way,
+};
 use mailchute::envelope::{Dsn, Envelope};
 use mailchute::failure::{Failure, Kind};
 use mailchute::outcome::{Outcome, Stage};
@@ -70,7 +72,7 @@ fn relay(choice: u8) -> Relay {
     let tls = [TlsMode::Implicit, TlsMode::StartTls, TlsMode::None][usize::from(choice % 4).min(2)];
     let with_login = choice & 4 == 0 && tls != TlsMode::None;
     let place = Place::Tcp { host: "mx.example.net".to_owned(), port: 465 };
-    Relay {
+    let smtp = Smtp {
         protocol: if choice & 8 == 0 { Protocol::Smtp } else { Protocol::Lmtp },
         auth: if choice & 16 == 0 { Vec::new() } else { vec![Mechanism::ScramSha256, Mechanism::Login] },
         login: with_login.then(|| LoginSource {
@@ -79,8 +81,9 @@ fn relay(choice: u8) -> Relay {
             secret: None,
         }),
         chunking: choice & 32 == 0,
-        ..Relay::new("main", place, tls)
-    }
+        ..Smtp::default()
+    };
+    Relay { way: Way::Smtp(smtp), ..Relay::new("main", place, tls) }
 }
 
 fn envelope(choice: u8) -> Envelope {
@@ -157,8 +160,9 @@ fn delivered(
 fn check(input: &[u8]) -> u64 {
     let [choice, submission, size, dialogue @ ..] = input else { return 0 };
     let relay = relay(*choice);
+    let smtp = relay.smtp().expect("an SMTP relay");
     let envelope = envelope(*submission);
-    let login = relay.login.as_ref().map(|_| Login {
+    let login = smtp.login.as_ref().map(|_| Login {
         username: "shop".to_owned(),
         secret: Secret::new(PASSWORD.to_owned()),
         is_token: false,
@@ -167,8 +171,8 @@ fn check(input: &[u8]) -> u64 {
     let measure = Measure { size: if submission & 32 == 0 { 2000 } else { 10 << 20 }, ..Measure::default() };
     let mut channel = Channel { tls: relay.tls == TlsMode::Implicit, local: false };
     let mut trace = Trace::default();
-    let mut state = Dialogue::new(&relay, login.as_ref());
-    let mut opening = Opening::new(&relay, login.as_ref(), "web1.example", channel);
+    let mut state = Dialogue::new(&relay, smtp, login.as_ref());
+    let mut opening = Opening::new(&relay, smtp, login.as_ref(), "web1.example", channel);
     let mut pieces = dialogue.chunks(usize::from(*size) + 1);
     let mut seen = Seen::default();
     let mut play = |run: &mut dyn Machine, trace: &mut Trace| loop {

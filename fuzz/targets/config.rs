@@ -111,7 +111,8 @@ fn check(input: &[u8]) -> u64 {
 fn relays(config: &Config) -> String {
     let all = config.sites.iter().flat_map(|site| &site.relays);
     all.map(|relay| {
-        format!("{} {:?} {:?} {:?} {}\n", relay.place, relay.tls, relay.protocol, relay.auth, relay.chunking)
+        let of_smtp = relay.smtp().map(|smtp| (smtp.protocol, &smtp.auth, smtp.chunking));
+        format!("{} {:?} {of_smtp:?}\n", relay.place, relay.tls)
     })
     .collect()
 }
@@ -122,21 +123,21 @@ fn hold(config: &Config) {
         assert!(!site.relays.is_empty(), "a site without a relay");
         assert!(site.other_sender != OtherSender::Rewrite || site.from.is_some(), "a rewrite to nobody");
         for relay in &site.relays {
-            for name in relay.helo.iter().map(String::as_str).chain(match &relay.place {
+            for name in relay.smtp().and_then(|smtp| smtp.helo.as_deref()).into_iter().chain(match &relay.place {
                 Place::Tcp { host, .. } => Some(host.as_str()),
                 Place::Unix(_) => None,
             }) {
                 assert!(!name.contains(|c: char| c.is_whitespace() || c.is_control()), "{name:?} would end a command");
             }
             let scram = |mechanism: &Mechanism| matches!(mechanism, Mechanism::ScramSha256 | Mechanism::ScramSha1);
-            let guarded = !relay.auth.is_empty() && relay.auth.iter().all(scram);
+            let guarded = relay.smtp().is_some_and(|smtp| !smtp.auth.is_empty() && smtp.auth.iter().all(scram));
             let local = match &relay.place {
                 Place::Unix(_) => true,
                 Place::Tcp { host, .. } => {
                     host.ends_with("localhost") || host.starts_with("127.") || host.contains(':')
                 }
             };
-            let in_clear = relay.tls == TlsMode::None && relay.login.is_some() && !guarded && !local;
+            let in_clear = relay.tls == TlsMode::None && relay.smtp_login().is_some() && !guarded && !local;
             assert!(!in_clear, "credentials would go out in clear: {}", relay.place);
         }
     }

@@ -65,7 +65,7 @@ fn of_outcome(outcome: &Outcome, attempt: &Try, envelope: &Envelope, site: &str)
         Place::Unix(path) => path.display().to_string(),
     };
     let line = |what: &str, reply: &Reply, stage: Stage| {
-        let stage = if attempt.relay.api.is_some() { "HTTP API" } else { stage.name() };
+        let stage = if attempt.relay.api().is_some() { "HTTP API" } else { stage.name() };
         format!("{what}: {reply} ({stage}, {host}, site {site})")
     };
 

@@ -29,26 +29,16 @@ pub struct Relay {
     pub name: String,
     /// The preset it started from.
     pub provider: Option<&'static Provider>,
-    /// The provider's HTTP API, where the relay is spoken to that way; `place` is its host then.
-    pub api: Option<Interface>,
-    /// SMTP or LMTP.
-    pub protocol: Protocol,
-    /// Where it listens.
+    /// How it is spoken to.
+    pub way: Way,
+    /// Where it listens; the host of its API, where that is the way.
     pub place: Place,
     /// When TLS begins.
     pub tls: TlsMode,
-    /// The mechanisms that may be used; empty: any that is safe.
-    pub auth: Vec<Mechanism>,
-    /// How to log in; `None`: no credentials are configured.
-    pub login: Option<LoginSource>,
     /// How access tokens are got, where the login or the API takes one that is not given.
     pub oauth: Option<OAuth>,
     /// The day the secret ends (`secret_expires`).
     pub secret_expires: Option<Date>,
-    /// The EHLO argument; `None`: this host's name.
-    pub helo: Option<String>,
-    /// Whether CHUNKING may be used where it is offered.
-    pub chunking: bool,
     /// The time until the login is done.
     pub connect_timeout: Duration,
     /// PEM bundle to trust instead of the system's.
@@ -63,6 +53,38 @@ pub struct Relay {
     pub source: Option<IpAddr>,
     /// SOCKS5 or HTTP proxy.
     pub proxy: Option<Proxy>,
+}
+
+/// How a relay is spoken to.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// SMTP or LMTP.
+    Smtp(Smtp),
+    /// The provider's HTTP API.
+    Api(Interface),
+    /// Not at all: the message is discarded, and the record says so (`null://`).
+    Null,
+}
+
+/// What only a relay has that is spoken to by SMTP or LMTP.
+#[derive(Clone, Debug)]
+pub struct Smtp {
+    /// Which of them.
+    pub protocol: Protocol,
+    /// The mechanisms that may be used; empty: any that is safe.
+    pub auth: Vec<Mechanism>,
+    /// How to log in; `None`: no credentials are configured.
+    pub login: Option<LoginSource>,
+    /// The EHLO argument; `None`: this host's name.
+    pub helo: Option<String>,
+    /// Whether CHUNKING may be used where it is offered.
+    pub chunking: bool,
+}
+
+impl Default for Smtp {
+    fn default() -> Self {
+        Self { protocol: Protocol::Smtp, auth: Vec::new(), login: None, helo: None, chunking: true }
+    }
 }
 
 /// A provider's HTTP API as configured.
@@ -87,16 +109,11 @@ impl Relay {
         Self {
             name: name.to_owned(),
             provider: None,
-            api: None,
-            protocol: Protocol::Smtp,
+            way: Way::Smtp(Smtp::default()),
             place,
             tls,
-            auth: Vec::new(),
-            login: None,
             oauth: None,
             secret_expires: None,
-            helo: None,
-            chunking: true,
             connect_timeout: CONNECT_TIMEOUT,
             ca_file: None,
             fingerprint: None,
@@ -105,6 +122,27 @@ impl Relay {
             source: None,
             proxy: None,
         }
+    }
+
+    /// What SMTP has, where that is the way.
+    pub fn smtp(&self) -> Option<&Smtp> {
+        match &self.way {
+            Way::Smtp(smtp) => Some(smtp),
+            Way::Api(_) | Way::Null => None,
+        }
+    }
+
+    /// The HTTP API, where that is the way.
+    pub fn api(&self) -> Option<&Interface> {
+        match &self.way {
+            Way::Api(interface) => Some(interface),
+            Way::Smtp(_) | Way::Null => None,
+        }
+    }
+
+    /// The SMTP login, where one is configured.
+    pub fn smtp_login(&self) -> Option<&LoginSource> {
+        self.smtp()?.login.as_ref()
     }
 }
 
@@ -116,8 +154,6 @@ pub enum Protocol {
     Smtp,
     /// RFC 2033.
     Lmtp,
-    /// Nothing is sent anywhere: the message is discarded, and the record says so (`null://`).
-    Null,
 }
 
 /// Where a relay listens.

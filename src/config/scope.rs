@@ -125,8 +125,8 @@ fn is_named_after(name: &str, own: &str) -> bool {
 
 fn holds_secret(relay: &Relay) -> bool {
     let inline = |source: &Source| matches!(source, Source::Inline(_));
-    let api = relay.api.as_ref().is_some_and(|api| api.credentials.iter().any(|(_, source)| inline(source)));
-    let login = relay.login.as_ref().is_some_and(|login| {
+    let api = relay.api().is_some_and(|api| api.credentials.iter().any(|(_, source)| inline(source)));
+    let login = relay.smtp_login().is_some_and(|login| {
         login.secret.as_ref().is_some_and(inline) || matches!(&login.username, Username::Read(source) if inline(source))
     });
     let proxy = relay.proxy.as_ref().and_then(|proxy| proxy.login.as_ref());

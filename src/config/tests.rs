@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::relay::{Mechanism, Place, Protocol, Relay, SecretKind, TlsMode, Username};
+use super::relay::{Mechanism, Place, Protocol, Relay, SecretKind, TlsMode, Username, Way};
 use super::site::{OtherSender, Site};
 use super::{Config, Search};
 use crate::attempt::Attempt;
@@ -95,8 +95,8 @@ fn one_relay_and_nothing_else_is_a_whole_configuration() {
     assert_eq!((site.terms.deadline, site.exit_status), (Duration::from_secs(30), Scheme::Reply));
     let relay = &site.relays[0];
     assert_eq!(relay.place.to_string(), "smtp.postmarkapp.com:587");
-    assert_eq!((relay.tls, relay.chunking), (TlsMode::StartTls, true));
-    let login = relay.login.as_ref().unwrap();
+    assert_eq!((relay.tls, relay.smtp().unwrap().chunking), (TlsMode::StartTls, true));
+    let login = relay.smtp_login().unwrap();
     assert!(matches!(login.username, Username::Secret));
     assert!(matches!(&login.secret, Some(Source::File(path)) if path.ends_with("etc/secrets/postmark")));
 }
@@ -162,7 +162,7 @@ fn credentials_follow_the_provider() {
         let read = (login.username.as_str(), login.secret.expose(), login.is_token);
         assert_eq!(read, (username, secret, is_token), "{lines}");
     }
-    assert!(relay("host = 'mx.example'").login.is_none());
+    assert!(relay("host = 'mx.example'").smtp_login().is_none());
 }
 
 #[test]
@@ -172,9 +172,10 @@ fn every_relay_key_is_read() {
          chunking = false\nconnect_timeout = '5s'\nca_file = 'ca.pem'\nfingerprint = '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff'\n\
          client_cert = { cert = 'c.pem', key = '/k.pem' }\nsource = '192.0.2.7'\nproxy = 'socks5://u:p%40@proxy.example'",
     );
-    assert_eq!(relay.auth, [Mechanism::ScramSha256]);
-    assert_eq!(relay.helo.as_deref(), Some("web1.example"));
-    assert!(!relay.chunking);
+    let smtp = relay.smtp().unwrap();
+    assert_eq!(smtp.auth, [Mechanism::ScramSha256]);
+    assert_eq!(smtp.helo.as_deref(), Some("web1.example"));
+    assert!(!smtp.chunking);
     assert_eq!(relay.connect_timeout, Duration::from_secs(5));
     assert!(relay.ca_file.as_ref().unwrap().ends_with("etc/ca.pem"));
     assert_eq!(relay.fingerprint.unwrap()[15], 0xff);
@@ -183,8 +184,8 @@ fn every_relay_key_is_read() {
     let proxy = relay.proxy.as_ref().unwrap();
     assert_eq!((proxy.host.as_str(), proxy.port), ("proxy.example", 1080));
     assert_eq!(proxy.login.as_ref().unwrap().0, "u");
-    assert_eq!(relay.login.as_ref().unwrap().kind, SecretKind::Password);
-    assert_eq!(relay.protocol, Protocol::Smtp);
+    assert_eq!(relay.smtp_login().unwrap().kind, SecretKind::Password);
+    assert_eq!(relay.smtp().unwrap().protocol, Protocol::Smtp);
 }
 
 #[test]
@@ -221,5 +222,6 @@ fn sites_take_what_they_leave_open_from_the_top() {
 #[test]
 fn null_discards() {
     let relay = relay("protocol = 'null'");
-    assert_eq!((relay.protocol, &relay.place), (Protocol::Null, &Place::Unix("/dev/null".into())));
+    assert!(matches!(relay.way, Way::Null));
+    assert_eq!(relay.place, Place::Unix("/dev/null".into()));
 }

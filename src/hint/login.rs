@@ -9,7 +9,7 @@ use crate::providers::{Provider, When};
 /// The next step after a login was refused.
 pub(super) fn refused(said: &Said<'_>) -> Option<String> {
     let relay = said.relay;
-    if said.stage != Stage::Auth && relay.login.is_none() && relay.api.is_none() {
+    if said.stage != Stage::Auth && relay.smtp_login().is_none() && relay.api().is_none() {
         return Some("this relay requires a login: set username and password".to_owned());
     }
     if let Some(hint) = is_clock(said) {
@@ -18,18 +18,18 @@ pub(super) fn refused(said: &Said<'_>) -> Option<String> {
     if let Some(hint) = shape::of_secret(relay) {
         return Some(hint);
     }
-    let takes_token = relay.login.as_ref().is_some_and(|login| login.kind == SecretKind::Token);
-    if takes_token || (relay.api.is_some() && relay.provider.is_some_and(|provider| provider.bearer)) {
+    let takes_token = relay.smtp_login().is_some_and(|login| login.kind == SecretKind::Token);
+    if takes_token || (relay.api().is_some() && relay.provider.is_some_and(|provider| provider.bearer)) {
         return Some(for_token(relay));
     }
-    if let Some(provider) = relay.provider.filter(|_| relay.api.is_some()) {
+    if let Some(provider) = relay.provider.filter(|_| relay.api().is_some()) {
         let wanted = provider.api_credentials();
         return Some(filled(
             &format!("check {wanted} at {{provider}}: its HTTP API does not take what SMTP takes"),
             relay,
         ));
     }
-    if relay.login.as_ref().is_some_and(|login| login.secret.is_none()) {
+    if relay.smtp_login().is_some_and(|login| login.secret.is_none()) {
         return Some(match &relay.client_cert {
             Some(_) => "the server does not log in the owner of this client certificate: ask its operator".to_owned(),
             None => "EXTERNAL proves who you are by a client certificate: set client_cert".to_owned(),
@@ -53,7 +53,7 @@ fn is_clock(said: &Said<'_>) -> Option<&'static str> {
 }
 
 fn has_derived_password(relay: &Relay) -> bool {
-    relay.login.as_ref().is_some_and(|login| matches!(login.kind, SecretKind::Underived { .. }))
+    relay.smtp_login().is_some_and(|login| matches!(login.kind, SecretKind::Underived { .. }))
 }
 
 /// The next step where an account writes as its own addresses only.
@@ -83,7 +83,7 @@ fn for_token(relay: &Relay) -> String {
         };
     };
     let own = server.map(|server| &server.hints);
-    let hint = match (&oauth.grant, relay.api.is_some()) {
+    let hint = match (&oauth.grant, relay.api().is_some()) {
         (_, true) => return for_permission(relay),
         (Grant::ClientCredentials, false) => own.map(|hints| hints.application_by_smtp),
         (Grant::RefreshToken(_) | Grant::ServiceAccount(_), false) => own.map(|hints| hints.person_by_smtp),

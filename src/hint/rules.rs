@@ -144,7 +144,7 @@ pub(super) static TABLE: &[Line] = &[
         ..ANY
     }),
     only(
-        |said| said.relay.login.is_none(),
+        |said| said.relay.smtp_login().is_none(),
         Rule {
             stages: &[RcptTo],
             words: NO_RELAYING,

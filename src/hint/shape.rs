@@ -8,8 +8,8 @@ use crate::secret::Source;
 
 /// The next step where the secret of `relay` looks like a mistake. It is read once more for this, a command's apart.
 pub(super) fn of_secret(relay: &Relay) -> Option<String> {
-    let of_api = relay.api.iter().flat_map(|api| &api.credentials).map(|(_, source)| source);
-    let of_smtp = relay.login.as_ref().filter(|_| relay.api.is_none()).and_then(|login| login.secret.as_ref());
+    let of_api = relay.api().into_iter().flat_map(|api| &api.credentials).map(|(_, source)| source);
+    let of_smtp = relay.smtp_login().and_then(|login| login.secret.as_ref());
     of_api.chain(of_smtp).find_map(|source| {
         if matches!(source, Source::Command(_)) {
             return None;
@@ -26,8 +26,8 @@ pub(super) fn of_secret(relay: &Relay) -> Option<String> {
 fn is_lone_key(relay: &Relay) -> bool {
     use crate::providers::UserName::{Secret, Word};
     let of_smtp = || relay.provider.is_some_and(|provider| matches!(provider.username, Word(_) | Secret));
-    relay.api.is_some()
-        || relay.login.as_ref().is_some_and(|login| matches!(login.username, Username::Secret))
+    relay.api().is_some()
+        || relay.smtp_login().is_some_and(|login| matches!(login.username, Username::Secret))
         || of_smtp()
 }
 
@@ -85,7 +85,7 @@ fn foreign_key(text: &str, relay: &Relay) -> Option<String> {
         let known = !provider.keys.is_empty();
         return known.then(|| format!("is a key of {}, and this relay is {}", owner.name, provider.name));
     }
-    match (relay.api.is_some(), form.smtp, form.api) {
+    match (relay.api().is_some(), form.smtp, form.api) {
         (false, false, _) => Some(format!(
             "is an API key, and SMTP wants {}: make one at {}, or use the API with api_key or token",
             provider.credentials(),

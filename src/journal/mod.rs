@@ -9,7 +9,7 @@ use serde::Serialize;
 
 pub use sink::write;
 
-use crate::config::relay::{Protocol, Relay};
+use crate::config::relay::{Relay, Way};
 use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::hex;
@@ -183,7 +183,7 @@ impl Record {
         self.set_relay(&decisive.relay);
         self.tls = decisive.trace.tls.clone();
         match &decisive.result {
-            Ok(outcome) => self.set_outcome(outcome, decisive.relay.protocol),
+            Ok(outcome) => self.set_outcome(outcome, &decisive.relay.way),
             Err(failure) => self.set_failure(failure),
         }
         self.repairs.extend_from_slice(&decisive.trace.repairs);
@@ -196,9 +196,9 @@ impl Record {
         }
     }
 
-    fn set_outcome(&mut self, outcome: &Outcome, protocol: Protocol) {
+    fn set_outcome(&mut self, outcome: &Outcome, way: &Way) {
         // Nobody but us decides what null:// discards.
-        self.by = if protocol == Protocol::Null { "mailchute" } else { "relay" };
+        self.by = if matches!(way, Way::Null) { "mailchute" } else { "relay" };
         self.provider_id = outcome.provider_id.clone();
         if let Some((answer, reply)) = outcome.decisive() {
             self.set_reply(reply);

@@ -57,7 +57,7 @@ impl Origin<'_> {
         if let Some(Ok(address)) = site.from.as_ref().map(|from| from.spec.address()) {
             return Ok((address, "the site's `from`"));
         }
-        let login = site.relays.first().and_then(|relay| relay.login.as_ref());
+        let login = site.relays.first().and_then(|relay| relay.smtp_login());
         if let Some(Username::Given(username)) = login.map(|login| &login.username)
             && let Ok(address) = parse_address(username).and_then(|spec| spec.address())
         {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub use self::client::{Capabilities, End, Recipients};
 pub use self::session::Session;
 use crate::attempt::Attempt;
-use crate::config::relay::{Login, Relay};
+use crate::config::relay::{Login, Relay, Smtp};
 use crate::config::site::Terms;
 use crate::failure::{Failure, Kind};
 use crate::message::MailObject;
@@ -26,6 +26,8 @@ use crate::outcome::Outcome;
 pub struct Job<'a> {
     /// The relay to submit through.
     pub relay: &'a Arc<Relay>,
+    /// How it is spoken to.
+    pub smtp: &'a Smtp,
     /// Its credentials, already read.
     pub login: Option<&'a Login>,
     /// What is submitted.
@@ -42,7 +44,7 @@ pub struct Job<'a> {
 /// No reply was had, or the message cannot go through this relay as it is; the kind is `InDoubt` from
 /// the moment the last octet was handed over.
 pub fn submit(job: &Job<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure> {
-    let mut session = match Session::open(job.relay, job.login, job.host_name, attempt) {
+    let mut session = match Session::open(job.relay, job.smtp, job.login, job.host_name, attempt) {
         Ok(session) => session,
         Err(End::Refused(reply, stage)) => {
             return Ok(Outcome::same_for_all(&job.mail.envelope.forward_paths, &reply, stage));

@@ -12,7 +12,7 @@ use super::line::Line;
 use super::server::{Mail, Rcpt};
 use crate::address::Address;
 use crate::attempt::{Attempt, Trace};
-use crate::config::relay::{Login, Relay};
+use crate::config::relay::{Login, Relay, Smtp};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::message::repair::{self, Needs};
@@ -36,21 +36,22 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects to `relay`, greets and logs in, within its `connect_timeout`. `host_name` is the EHLO argument
+    /// Connects to `relay`, whose way is `smtp`, greets and logs in, within its `connect_timeout`. `host_name` is the EHLO argument
     /// where the relay names none.
     ///
     /// # Errors
     /// Nobody answers, the server will not have us, or it cannot be believed.
     pub fn open(
         relay: &Arc<Relay>,
+        smtp: &Smtp,
         login: Option<&Login>,
         host_name: &str,
         attempt: &mut Attempt,
     ) -> Result<Self, End> {
         attempt.within(relay.connect_timeout, |attempt| {
             let connection = Connection::open(relay, attempt)?;
-            let mut opening = Opening::new(relay, login, host_name, channel(&connection));
-            let dialogue = Dialogue::new(relay, login);
+            let mut opening = Opening::new(relay, smtp, login, host_name, channel(&connection));
+            let dialogue = Dialogue::new(relay, smtp, login);
             let mut session = Self { relay: Arc::clone(relay), connection, dialogue, needs: Needs::default() };
             match session.run(&mut opening, None, attempt) {
                 Ok(()) => Ok(session),

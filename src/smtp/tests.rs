@@ -44,6 +44,7 @@ fn submitted<T: Send + 'static>(
         Envelope { reverse_path: None, forward_paths: vec!["b@example.org".parse().unwrap()], dsn: Dsn::default() };
     let job = Job {
         relay: &relay,
+        smtp: relay.smtp().unwrap(),
         login: None,
         mail: MailObject { envelope: &envelope, message },
         terms: &Terms { deliver_partially: false, retry_in_doubt: false, deadline: deadline.span() },

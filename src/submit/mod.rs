@@ -10,7 +10,7 @@ use std::time::Duration;
 use self::walk::Walk;
 
 use crate::attempt::{Attempt, HandOver, Sink, Trace};
-use crate::config::relay::{Protocol, Relay};
+use crate::config::relay::{Relay, Way};
 use crate::config::site::Terms;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
@@ -132,37 +132,30 @@ fn submit_through(
     manner: &Manner<'_>,
     attempt: &mut Attempt,
 ) -> Result<Outcome, Failure> {
-    if relay.protocol == Protocol::Null {
-        let reply = Reply::new(250, Some(Enhanced::new(2, 0, 0)), "discarded: this relay is null://");
-        return Ok(Outcome::same_for_all(&mail.envelope.forward_paths, &reply, Stage::Message));
-    }
     attempt.trace.warnings.extend(relay.expiry());
     let work = |token: Option<&Secret>, attempt: &mut Attempt| {
         attempt.hand_over.again();
-        submit_with(token, relay, mail, manner, attempt)
+        match &relay.way {
+            Way::Smtp(smtp) => {
+                let login = relay.login(token, attempt)?;
+                let (login, terms, host_name) = (login.as_ref(), &manner.terms, manner.host_name);
+                smtp::submit(&smtp::Job { relay, smtp, login, mail, terms, host_name }, attempt)
+            }
+            Way::Api(interface) => {
+                let mut keys = interface.keys(relay.strict_modes, attempt)?;
+                if let Some(token) = token {
+                    keys.insert("token", token.clone());
+                }
+                http::cloud::complete(relay, interface, &mut keys, attempt)?;
+                http::submit(&http::Job { relay, interface, keys: &keys, mail }, attempt)
+            }
+            Way::Null => {
+                let reply = Reply::new(250, Some(Enhanced::new(2, 0, 0)), "discarded: this relay is null://");
+                Ok(Outcome::same_for_all(&mail.envelope.forward_paths, &reply, Stage::Message))
+            }
+        }
     };
     oauth::with_access(relay, attempt, work, is_login_refused)?
-}
-
-/// Submits with `token`, the access token, where one is got.
-fn submit_with(
-    token: Option<&Secret>,
-    relay: &Arc<Relay>,
-    mail: MailObject<'_>,
-    manner: &Manner<'_>,
-    attempt: &mut Attempt,
-) -> Result<Outcome, Failure> {
-    if let Some(interface) = &relay.api {
-        let mut keys = interface.keys(relay.strict_modes, attempt)?;
-        if let Some(token) = token {
-            keys.insert("token", token.clone());
-        }
-        http::cloud::complete(relay, interface, &mut keys, attempt)?;
-        return http::submit(&http::Job { relay, interface, keys: &keys, mail }, attempt);
-    }
-    let login = relay.login(token, attempt)?;
-    let job = smtp::Job { relay, login: login.as_ref(), mail, terms: &manner.terms, host_name: manner.host_name };
-    smtp::submit(&job, attempt)
 }
 
 /// Whether the login was refused, and for good.

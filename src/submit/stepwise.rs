@@ -11,7 +11,7 @@ pub use self::names::Name;
 pub use self::upstream::Upstream;
 use crate::address::Address;
 use crate::attempt::Attempt;
-use crate::config::relay::{Protocol, Relay};
+use crate::config::relay::Relay;
 use crate::config::site::Terms;
 use crate::deadline::Deadline;
 use crate::envelope::{Dsn, Envelope};
@@ -98,13 +98,11 @@ impl<'a> Transaction<'a> {
 
     /// Whether the relay in use is asked step by step; another one gets everything at once at the dot.
     fn is_stepwise(&self) -> bool {
-        self.walk.relay().api.is_none() && self.walk.relay().protocol != Protocol::Null
+        self.walk.relay().smtp().is_some()
     }
 
     fn open(&mut self, relay: &Arc<Relay>, upstream: &mut Upstream) -> Result<Reply, smtp::End> {
-        if !self.is_stepwise() {
-            return Ok(accepted(0, "sender ok"));
-        }
+        let Some(smtp) = relay.smtp() else { return Ok(accepted(0, "sender ok")) };
         if let Some(mut session) = upstream.take(relay) {
             session.describe(&mut self.walk.attempt.trace);
             let result = session.mail(self.reverse_path.as_ref(), &self.mail, &mut self.walk.attempt);
@@ -117,7 +115,7 @@ impl<'a> Transaction<'a> {
         self.walk.attempt.trace.warnings.extend(relay.expiry());
         let open = |token: Option<&Secret>, attempt: &mut Attempt| {
             let login = relay.login(token, attempt)?;
-            Session::open(relay, login.as_ref(), self.walk.manner.host_name, attempt)
+            Session::open(relay, smtp, login.as_ref(), self.walk.manner.host_name, attempt)
         };
         let is_refused = |opened: &Result<_, _>| match opened {
             Err(smtp::End::Refused(reply, Stage::Auth)) => reply.is_authentication(),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::caller::Caller;
 use crate::cli::dialect::Sendmail;
-use crate::config::relay::{Grant, OAuth, Protocol, Relay, TlsMode, Username};
+use crate::config::relay::{Grant, OAuth, Protocol, Relay, TlsMode, Username, Way};
 use crate::config::site::Site;
 use crate::config::{Config, is_named_for};
 use crate::deadline::seconds;
@@ -118,15 +118,15 @@ fn plan_rows(plan: &Plan, message: &Message, page: &mut Page) {
 
 fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict: bool, page: &mut Page) {
     let provider = relay.provider.map(|provider| format!(" ({})", provider.name)).unwrap_or_default();
-    let how = match (relay.protocol, relay.tls) {
-        _ if relay.api.is_some() => {
-            format!("HTTP API at {}", relay.api.as_ref().map_or("", |interface| interface.endpoint.as_str()))
-        }
-        (Protocol::Null, _) => "discards every message".to_owned(),
-        (Protocol::Lmtp, _) => format!("LMTP to {}", relay.place),
-        (Protocol::Smtp, TlsMode::Implicit) => format!("SMTP to {}, TLS from the start", relay.place),
-        (Protocol::Smtp, TlsMode::StartTls) => format!("SMTP to {}, STARTTLS required", relay.place),
-        (Protocol::Smtp, TlsMode::None) => format!("SMTP to {}, no TLS", relay.place),
+    let how = match &relay.way {
+        Way::Api(interface) => format!("HTTP API at {}", interface.endpoint),
+        Way::Null => "discards every message".to_owned(),
+        Way::Smtp(smtp) => match (smtp.protocol, relay.tls) {
+            (Protocol::Lmtp, _) => format!("LMTP to {}", relay.place),
+            (Protocol::Smtp, TlsMode::Implicit) => format!("SMTP to {}, TLS from the start", relay.place),
+            (Protocol::Smtp, TlsMode::StartTls) => format!("SMTP to {}, STARTTLS required", relay.place),
+            (Protocol::Smtp, TlsMode::None) => format!("SMTP to {}, no TLS", relay.place),
+        },
     };
     page.row(&format!("relay {number}"), &format!("{}{provider}: {how}", relay.name));
     if number == 1 {
@@ -139,13 +139,13 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     if let Some(oauth) = &relay.oauth {
         oauth_rows(relay, oauth, caller, strict, page);
     }
-    if let Some(interface) = &relay.api {
+    if let Some(interface) = relay.api() {
         for (key, source) in &interface.credentials {
             source_row(key, source, strict, page);
         }
         return;
     }
-    let Some(login) = &relay.login else {
+    let Some(login) = relay.smtp_login() else {
         page.row("", "no login is configured");
         return;
     };

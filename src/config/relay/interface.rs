@@ -4,7 +4,7 @@ use super::credentials::{self, secret_keys, username_keys};
 use super::endpoint::endpoint;
 use super::oauth;
 use super::reached::reached;
-use super::{Endpoint, Interface, Relay};
+use super::{Endpoint, Interface, Relay, Way};
 use crate::attempt::Attempt;
 use crate::config::document::Section;
 use crate::failure::Failure;
@@ -109,8 +109,8 @@ pub(super) fn read(
         )));
     }
     let Endpoint { url, place, tls } = endpoint(section, "endpoint", &api.endpoint())?;
-    let api = Some(Interface { entry, api, endpoint: url, credentials });
-    Ok(Relay { api, oauth, ..reached(name, section, Some(provider), place, tls)? })
+    let way = Way::Api(Interface { entry, api, endpoint: url, credentials });
+    Ok(Relay { way, oauth, ..reached(name, section, Some(provider), place, tls)? })
 }
 
 /// A credential or setting that SMTP takes and the API does not.

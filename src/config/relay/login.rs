@@ -46,7 +46,7 @@ impl Relay {
 
     /// The user name, where there is one and it is known before anything is read.
     pub fn username(&self) -> Option<&str> {
-        match &self.login.as_ref()?.username {
+        match &self.smtp_login()?.username {
             Username::Given(name) => Some(name.as_str()).filter(|name| !name.is_empty()),
             Username::Secret | Username::Read(_) => None,
         }
@@ -59,7 +59,7 @@ impl Relay {
     /// # Errors
     /// As [`Source::read`](crate::secret::Source::read); nothing has been sent then.
     pub fn login(&self, token: Option<&Secret>, attempt: &mut Attempt) -> Result<Option<Login>, Failure> {
-        let Some(source) = &self.login else { return Ok(None) };
+        let Some(source) = self.smtp_login() else { return Ok(None) };
         let secret = match &source.secret {
             Some(place) => place.read(self.strict_modes, attempt)?,
             None => token.cloned().unwrap_or_else(|| Secret::new(String::new())),

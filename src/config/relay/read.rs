@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::credentials::{self, secret_keys, username_keys};
 use super::endpoint::{is_local, is_loopback};
 use super::reached::{name_of, reached};
-use super::{Mechanism, Place, Protocol, Relay, TlsMode};
+use super::{Mechanism, Place, Protocol, Relay, Smtp, TlsMode, Way};
 use super::{interface, oauth};
 use crate::config::document::{Keys, Section};
 use crate::failure::Failure;
@@ -52,8 +52,8 @@ pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str])
     credentials::refuse_foreign(section, provider, &keys)?;
     section.expect(&Keys { now: &keys, later: LATER, above })?;
 
-    let protocols = [("smtp", Protocol::Smtp), ("lmtp", Protocol::Lmtp), ("null", Protocol::Null)];
-    let protocol = section.word("protocol", &protocols)?.unwrap_or_default();
+    let protocols = [("smtp", Some(Protocol::Smtp)), ("lmtp", Some(Protocol::Lmtp)), ("null", None)];
+    let protocol = section.word("protocol", &protocols)?.unwrap_or(Some(Protocol::Smtp));
     let (place, tls) = place(section, provider, protocol)?;
     let auth = mechanisms(section)?;
     let oauth = oauth::read(section, provider, None)?;
@@ -64,15 +64,13 @@ pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str])
         let failure = section.wrong("tls", "would send the credentials in clear");
         return Err(failure.hint("leave \"tls\" out, or allow only SCRAM: auth = [\"SCRAM-SHA-256\"]"));
     }
-    Ok(Relay {
-        protocol,
-        auth,
-        login,
-        oauth,
-        helo: section.string("helo")?.map(|helo| name_of(section, "helo", helo)).transpose()?,
-        chunking: section.boolean("chunking")?.unwrap_or(true),
-        ..reached(name, section, provider, place, tls)?
-    })
+    let helo = section.string("helo")?.map(|helo| name_of(section, "helo", helo)).transpose()?;
+    let chunking = section.boolean("chunking")?.unwrap_or(true);
+    let way = match protocol {
+        Some(protocol) => Way::Smtp(Smtp { protocol, auth, login, helo, chunking }),
+        None => Way::Null,
+    };
+    Ok(Relay { way, oauth, ..reached(name, section, provider, place, tls)? })
 }
 
 fn provider(section: &Section<'_>) -> Result<Option<&'static Provider>, Failure> {
@@ -89,14 +87,14 @@ fn provider(section: &Section<'_>) -> Result<Option<&'static Provider>, Failure>
 fn place(
     section: &Section<'_>,
     provider: Option<&'static Provider>,
-    protocol: Protocol,
+    protocol: Option<Protocol>,
 ) -> Result<(Place, TlsMode), Failure> {
     let port = section.number("port", u16::MAX.into())?.and_then(|port| u16::try_from(port).ok());
     let modes = [("implicit", TlsMode::Implicit), ("starttls", TlsMode::StartTls), ("none", TlsMode::None)];
     let tls = section.word("tls", &modes).map_err(|failure| {
         failure.hint("leave it out: port 465 speaks TLS from the start (\"implicit\"), 587 STARTTLS (\"starttls\")")
     })?;
-    if protocol == Protocol::Null {
+    if protocol.is_none() {
         return Ok((Place::Unix(PathBuf::from("/dev/null")), TlsMode::None));
     }
     let host = host(section, provider)?;
@@ -117,7 +115,7 @@ fn place(
             None => match tls {
                 None | Some(TlsMode::Implicit) => (465, TlsMode::Implicit),
                 Some(TlsMode::StartTls) => (587, TlsMode::StartTls),
-                Some(TlsMode::None) if protocol == Protocol::Lmtp => (24, TlsMode::None),
+                Some(TlsMode::None) if protocol == Some(Protocol::Lmtp) => (24, TlsMode::None),
                 Some(TlsMode::None) => (25, TlsMode::None),
             },
         },

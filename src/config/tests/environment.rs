@@ -1,7 +1,7 @@
 //! Environment variables and `MAILER_DSN`, and the same as a file.
 
 use super::{Host, attempt};
-use crate::config::relay::{Protocol, Relay, TlsMode};
+use crate::config::relay::{Relay, TlsMode, Way};
 use crate::config::{Config, Origin, init_from_environment};
 use crate::failure::{Failure, Kind};
 use crate::secret::Source;
@@ -80,7 +80,7 @@ fn dsns_are_relays() {
         assert_eq!(relays(&config).into_iter().map(told).collect::<Vec<_>>(), expected, "{dsn}");
         assert_eq!(config.warnings.is_empty(), !dsn.contains("timeout") && !dsn.contains("roundrobin"), "{dsn}");
     }
-    assert_eq!(relays(&load(&[("MAILER_DSN", "null://null")]).unwrap())[0].protocol, Protocol::Null);
+    assert!(matches!(relays(&load(&[("MAILER_DSN", "null://null")]).unwrap())[0].way, Way::Null));
     for dsn in ["sendmail://default", "native://default", "failover(sendmail://default)", ""] {
         assert!(load(&[("MAILER_DSN", dsn)]).unwrap_err().why.starts_with("none found"), "{dsn}");
     }
@@ -90,7 +90,7 @@ fn dsns_are_relays() {
 
 /// `endpoint key=secret ...`
 fn told_of_api(relay: &Relay) -> String {
-    let interface = relay.api.as_ref().unwrap();
+    let interface = relay.api().unwrap();
     let secret = |source: &Source| match source {
         Source::Env(name) => format!("${name}"),
         source => source.read(false, &mut attempt()).unwrap().expose().to_owned(),
@@ -250,7 +250,7 @@ fn variables_are_taken_literally_and_written_out_for_a_file() {
     let login = relays(&config)[0].login(None, &mut attempt()).unwrap().unwrap();
     assert_eq!((login.username.as_str(), login.secret.expose()), ("u", password));
     let direct = load(&variables).unwrap();
-    let secret = relays(&direct)[0].login.as_ref().unwrap().secret.as_ref();
+    let secret = relays(&direct)[0].smtp_login().unwrap().secret.as_ref();
     assert_eq!(secret, Some(&Source::Env("MAILCHUTE_PASSWORD".into())), "read when the relay is tried");
     assert!(init_from_environment(&|_| None, &Host::new().caller()).unwrap().is_none());
 }

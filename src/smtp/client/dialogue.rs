@@ -9,7 +9,7 @@ use lettre::transport::smtp::commands::Quit;
 
 use super::Capabilities;
 use crate::attempt::Trace;
-use crate::config::relay::{Login, Protocol, Relay};
+use crate::config::relay::{Login, Protocol, Relay, Smtp};
 use crate::deadline::seconds;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
@@ -119,7 +119,7 @@ pub struct Dialogue {
 
 impl Dialogue {
     /// The dialogue of a new connection: the greeting is due.
-    pub fn new(relay: &Relay, login: Option<&Login>) -> Self {
+    pub fn new(relay: &Relay, smtp: &Smtp, login: Option<&Login>) -> Self {
         Self {
             server: relay.place.to_string(),
             parser: Parser::default(),
@@ -130,7 +130,7 @@ impl Dialogue {
             upload: Upload::Ahead,
             may_quit: true,
             stage: Stage::Greeting,
-            is_lmtp: relay.protocol == Protocol::Lmtp,
+            is_lmtp: smtp.protocol == Protocol::Lmtp,
         }
     }
 

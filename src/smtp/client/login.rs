@@ -2,38 +2,39 @@
 
 use super::capabilities::PREFERENCE;
 use super::{Capabilities, Channel};
-use crate::config::relay::{Login, Mechanism, Relay};
+use crate::config::relay::{Login, Mechanism, Relay, Smtp};
 use crate::smtp::sasl;
 
 /// The mechanisms to try, best first.
 pub(super) fn mechanisms(
     relay: &Relay,
+    smtp: &Smtp,
     login: &Login,
     channel: Channel,
     offered: &Capabilities,
 ) -> impl Iterator<Item = Mechanism> {
     let usable = move |mechanism: &Mechanism| {
         offered.auth.contains(mechanism)
-            && (relay.auth.is_empty() || relay.auth.contains(mechanism))
+            && (smtp.auth.is_empty() || smtp.auth.contains(mechanism))
             && is_safe(*mechanism, channel)
-            && fits(*mechanism, relay, login)
+            && fits(*mechanism, relay, smtp, login)
     };
     PREFERENCE.into_iter().filter(usable)
 }
 
 /// Why [`mechanisms`] has none.
-pub(super) fn why_none(relay: &Relay, login: &Login, channel: Channel, offered: &Capabilities) -> String {
+pub(super) fn why_none(relay: &Relay, smtp: &Smtp, login: &Login, channel: Channel, offered: &Capabilities) -> String {
     if offered.auth_words.is_empty() {
         return "does not offer AUTH, though credentials are configured".to_owned();
     }
     let words = &offered.auth_words;
     let unsafe_only =
-        offered.auth.iter().any(|&mechanism| fits(mechanism, relay, login) && !is_safe(mechanism, channel));
+        offered.auth.iter().any(|&mechanism| fits(mechanism, relay, smtp, login) && !is_safe(mechanism, channel));
     if unsafe_only {
         return format!("offers AUTH {words}, which would send the credentials in clear");
     }
-    if !relay.auth.is_empty() {
-        let wanted: Vec<_> = relay.auth.iter().map(|&mechanism| sasl::name(mechanism)).collect();
+    if !smtp.auth.is_empty() {
+        let wanted: Vec<_> = smtp.auth.iter().map(|&mechanism| sasl::name(mechanism)).collect();
         return format!("offers AUTH {words}, and `auth` allows only {}", wanted.join(", "));
     }
     match login.is_token {
@@ -47,8 +48,8 @@ fn is_safe(mechanism: Mechanism, channel: Channel) -> bool {
     channel.tls || channel.local || matches!(mechanism, Mechanism::ScramSha256 | Mechanism::ScramSha1)
 }
 
-fn fits(mechanism: Mechanism, relay: &Relay, login: &Login) -> bool {
-    let external = relay.client_cert.is_some() || relay.auth.contains(&Mechanism::External);
+fn fits(mechanism: Mechanism, relay: &Relay, smtp: &Smtp, login: &Login) -> bool {
+    let external = relay.client_cert.is_some() || smtp.auth.contains(&Mechanism::External);
     match mechanism {
         Mechanism::XOAuth2 | Mechanism::OAuthBearer => login.is_token,
         Mechanism::External => external,

@@ -8,7 +8,7 @@ use lettre::transport::smtp::extension::ClientId;
 use super::dialogue::{Dialogue, End, Expect, Heard};
 use super::{Capabilities, Channel, Script, Step, login};
 use crate::attempt::Trace;
-use crate::config::relay::{Login, Mechanism, Protocol, Relay, TlsMode};
+use crate::config::relay::{Login, Mechanism, Protocol, Relay, Smtp, TlsMode};
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 use crate::reply::Reply;
@@ -29,6 +29,7 @@ enum Next {
 /// The opening of one session.
 pub struct Opening<'a> {
     relay: &'a Relay,
+    smtp: &'a Smtp,
     login: Option<&'a Login>,
     /// The EHLO argument when the relay names none.
     host_name: &'a str,
@@ -40,13 +41,19 @@ pub struct Opening<'a> {
 
 impl<'a> Opening<'a> {
     /// The opening of a session over a new connection, whose greeting is due.
-    pub fn new(relay: &'a Relay, login: Option<&'a Login>, host_name: &'a str, channel: Channel) -> Self {
-        Self { relay, login, host_name, channel, exchange: None, tried: Vec::new() }
+    pub fn new(
+        relay: &'a Relay,
+        smtp: &'a Smtp,
+        login: Option<&'a Login>,
+        host_name: &'a str,
+        channel: Channel,
+    ) -> Self {
+        Self { relay, smtp, login, host_name, channel, exchange: None, tried: Vec::new() }
     }
 
     /// What is offered, without what the relay is configured to do without.
     fn usable(&self, offered: Capabilities) -> Capabilities {
-        Capabilities { chunking: offered.chunking && self.relay.chunking, ..offered }
+        Capabilities { chunking: offered.chunking && self.smtp.chunking, ..offered }
     }
 
     fn judge(&mut self, heard: &Heard, dialogue: &mut Dialogue) -> Result<Next, End> {
@@ -57,7 +64,7 @@ impl<'a> Opening<'a> {
                 dialogue.capabilities = self.usable(Capabilities::of(raw));
                 self.after_hello(dialogue)
             }
-            Expect::Ehlo if reply.is_permanent() && self.relay.protocol == Protocol::Smtp => Ok(Next::Helo),
+            Expect::Ehlo if reply.is_permanent() && self.smtp.protocol == Protocol::Smtp => Ok(Next::Helo),
             Expect::Helo if reply.is_positive() => self.after_hello(dialogue),
             Expect::StartTls if reply.is_positive() => Ok(Next::Handshake),
             Expect::Auth => self.judge_login(reply, raw, dialogue),
@@ -99,7 +106,7 @@ impl<'a> Opening<'a> {
         }
         let Some(login) = self.login else {
             // The caller's mistake; a message of a relay with credentials never goes out without them.
-            return match relay.login.is_some() {
+            return match self.smtp.login.is_some() {
                 true => failed(Kind::Software, Stage::Auth, "the credentials were not read".to_owned()),
                 false => Ok(Next::Ready),
             };
@@ -107,7 +114,7 @@ impl<'a> Opening<'a> {
         match self.mechanism(dialogue) {
             Some(mechanism) => Ok(Next::Auth(mechanism)),
             None => {
-                let why = login::why_none(relay, login, self.channel, &dialogue.capabilities);
+                let why = login::why_none(relay, self.smtp, login, self.channel, &dialogue.capabilities);
                 failed(Kind::Protocol, Stage::Auth, why)
             }
         }
@@ -115,14 +122,14 @@ impl<'a> Opening<'a> {
 
     /// The best mechanism that has not been tried.
     fn mechanism(&self, dialogue: &Dialogue) -> Option<Mechanism> {
-        login::mechanisms(self.relay, self.login?, self.channel, &dialogue.capabilities)
+        login::mechanisms(self.relay, self.smtp, self.login?, self.channel, &dialogue.capabilities)
             .find(|mechanism| !self.tried.contains(mechanism))
     }
 
     fn go(&mut self, next: Next, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
         dialogue.check_silence(matches!(next, Next::Handshake), trace)?;
         match next {
-            Next::Hello if self.relay.protocol == Protocol::Lmtp => {
+            Next::Hello if self.smtp.protocol == Protocol::Lmtp => {
                 dialogue.say(format_args!("LHLO {}", self.client_id()), Some(Expect::Ehlo), trace)?;
             }
             Next::Hello => dialogue.say(Ehlo::new(self.client_id()), Some(Expect::Ehlo), trace)?,
@@ -157,7 +164,7 @@ impl<'a> Opening<'a> {
     }
 
     fn client_id(&self) -> ClientId {
-        let name = self.relay.helo.as_deref().unwrap_or(self.host_name);
+        let name = self.smtp.helo.as_deref().unwrap_or(self.host_name);
         if let Ok(address) = name.parse() {
             ClientId::Ipv4(address)
         } else if let Ok(address) = name.parse() {

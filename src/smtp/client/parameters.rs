@@ -187,7 +187,7 @@ mod tests {
         offered: &Capabilities,
     ) -> Result<(String, String, Vec<String>), Failure> {
         let relay = Relay::new("main", Place::Tcp { host: "a.example".to_owned(), port: 465 }, TlsMode::Implicit);
-        let mut dialogue = Dialogue::new(&relay, None);
+        let mut dialogue = Dialogue::new(&relay, relay.smtp().unwrap(), None);
         dialogue.capabilities = Capabilities { pipelining: true, ..offered.clone() };
         let (measure, mut trace) = (Measure { size, facts, holds_commands: false }, Trace::default());
         let needs = needs(envelope, false, offered)?;

@@ -8,7 +8,9 @@ mod trouble;
 use std::time::Duration;
 
 use super::*;
-use crate::config::relay::{Login, LoginSource, Mechanism, Place, Protocol, Relay, SecretKind, TlsMode, Username};
+use crate::config::relay::{
+    Login, LoginSource, Mechanism, Place, Protocol, Relay, SecretKind, Smtp, TlsMode, Username, Way,
+};
 use crate::envelope::{Dsn, Envelope};
 use crate::failure::{Failure, Kind};
 use crate::outcome::{Outcome, Stage};
@@ -27,8 +29,15 @@ fn relay() -> Relay {
     Relay { connect_timeout: Duration::from_secs(5), ..Relay::new("main", place, TlsMode::Implicit) }
 }
 
+fn smtp(relay: &mut Relay) -> &mut Smtp {
+    match &mut relay.way {
+        Way::Smtp(smtp) => smtp,
+        _ => panic!("not an SMTP relay"),
+    }
+}
+
 fn with_login(mut relay: Relay) -> Relay {
-    relay.login = Some(LoginSource { username: Username::Secret, kind: SecretKind::Password, secret: None });
+    smtp(&mut relay).login = Some(LoginSource { username: Username::Secret, kind: SecretKind::Password, secret: None });
     relay
 }
 
@@ -113,10 +122,10 @@ struct Talk<'a> {
 impl<'a> Talk<'a> {
     fn new(task: Task<'a>, channel: Channel) -> Self {
         let Task { relay, login, .. } = task;
-        let opening = Opening::new(relay, login, "web.example.org", channel);
+        let opening = Opening::new(relay, relay.smtp().unwrap(), login, "web.example.org", channel);
         // Both live as long as the test.
         let script = Box::leak(Box::new(Whole { task, opening, delivery: None }));
-        let dialogue = Box::leak(Box::new(Dialogue::new(relay, login)));
+        let dialogue = Box::leak(Box::new(Dialogue::new(relay, relay.smtp().unwrap(), login)));
         let mut trace = Trace::default();
         Self { run: Run::begin(script, dialogue, &mut trace), trace, result: None, stall: false }
     }

@@ -97,7 +97,7 @@ fn unknown(candidates: &[Candidate], name: &str) -> Failure {
 }
 
 fn needs_none(relay: &Relay) -> Failure {
-    let why = match (&relay.login, &relay.api) {
+    let why = match (relay.smtp_login(), relay.api()) {
         (None, None) => "has no login",
         _ => "needs no login: its secret is in the configuration",
     };

@@ -102,7 +102,7 @@ fn pipelining_alone_puts_data_into_the_flight() {
 #[test]
 fn chunking_can_be_turned_off() {
     let (mut relay, envelope) = (relay(), envelope(&["b@example.org"]));
-    relay.chunking = false;
+    smtp(&mut relay).chunking = false;
     let mut talk = Talk::new(task(&relay, None, &envelope), TLS);
     talk.says("220 hi\r\n");
     assert!(talk.says(EVERYTHING).ends_with("DATA\r\n"));
@@ -172,7 +172,7 @@ fn a_hundred_recipients_are_one_flight_and_thousands_are_several() {
 #[test]
 fn lmtp_has_a_reply_for_each_accepted_recipient() {
     let (mut relay, three) = (relay(), envelope(&["b@example.org", "c@example.org", "d@example.org"]));
-    relay.protocol = Protocol::Lmtp;
+    smtp(&mut relay).protocol = Protocol::Lmtp;
     relay.tls = TlsMode::None;
     let task = Task { deliver_partially: true, ..task(&relay, None, &three) };
     let start = |ehlo| {

@@ -71,7 +71,11 @@ fn the_next_mechanism_on_504_and_534_but_never_after_535() {
     talk.play(&[(EVERYTHING, PLAIN), ("535 5.7.8 wrong\r\n", "QUIT\r\n")]);
     assert_eq!(codes(&talk.outcome()), [(535, Stage::Auth)]);
 
-    let only = |mechanism| Relay { auth: vec![mechanism], ..relay.clone() };
+    let only = |mechanism| {
+        let mut relay = relay.clone();
+        smtp(&mut relay).auth = vec![mechanism];
+        relay
+    };
     let cram = only(Mechanism::CramMd5);
     start(&cram).play(&[(EVERYTHING, "AUTH CRAM-MD5\r\n")]);
     let scram = only(Mechanism::ScramSha256);
@@ -95,7 +99,7 @@ fn a_token_logs_in_by_xoauth2_and_reports_the_final_reply() {
 #[test]
 fn scram_does_not_believe_a_server_without_proof() {
     let (mut relay, login, envelope) = (with_login(relay()), login("hunter22", false), envelope(&["b@example.org"]));
-    relay.auth = vec![Mechanism::ScramSha256];
+    smtp(&mut relay).auth = vec![Mechanism::ScramSha256];
     for answer in ["235 welcome\r\n", "334 !!\r\n", "334 cj1hLHM9YWJjZCxpPTQwOTY=\r\n"] {
         let mut talk = Talk::new(task(&relay, Some(&login), &envelope), TLS);
         talk.says("220 hi\r\n");

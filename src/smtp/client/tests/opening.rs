@@ -23,7 +23,7 @@ fn the_name_we_give_is_a_name_or_an_address() {
         ("a b\r\nRSET", "[127.0.0.1]"),
         ("", "[127.0.0.1]"),
     ] {
-        relay.helo = Some(helo.to_owned());
+        smtp(&mut relay).helo = Some(helo.to_owned());
         let mut talk = Talk::new(task(&relay, None, &envelope), TLS);
         assert_eq!(talk.says("220 hi\r\n"), format!("EHLO {said}\r\n"));
     }
