@@ -39,6 +39,7 @@ pub mod hint;
 pub mod host;
 pub mod http;
 pub mod journal;
+pub mod keep;
 pub mod message;
 pub mod modes;
 pub mod oauth;

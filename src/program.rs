@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use nix::sys::prctl::set_dumpable;
 
+use crate::caller::Caller;
 use crate::cli::dialect::Mode;
 use crate::cli::invocation::{Errand, Invocation};
 use crate::cli::{Speaker, Tool, parse};
@@ -11,7 +12,8 @@ use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::host;
-use crate::oauth::store;
+use crate::keep::Place;
+use crate::tools::speaker::{Provision, Stand};
 use crate::tools::{bs, explain, init, lint, login, providers, send, speaker, status, test, verify};
 
 /// Runs one command line, `argv[0]` first, and returns the exit status.
@@ -60,23 +62,24 @@ fn errand(tool: &Tool, invocation: &Invocation) -> u8 {
         Tool::Status(of) => answered(status::explain(&of.number)),
         Tool::Lint => answered(send::read_standard_input(true).and_then(|message| lint::page(&message))),
         Tool::Init(_) => init::run(),
-        Tool::Explain(of) => match speaker::turn_into(&of.speaker) {
-            Ok(caller) => explain::run(&invocation.choice, &of.of, &caller),
-            Err(failure) => answered(Err(failure)),
-        },
-        Tool::Test(of) => match speaker::turn_into(&of.speaker) {
-            Ok(caller) => test::run(invocation, of, &caller),
-            Err(failure) => answered(Err(failure)),
-        },
-        Tool::Login(of) => {
-            if !of.status {
-                store::make_place();
-            }
-            match speaker::turn_into(&Speaker { user: of.user.clone(), cwd: None }) {
-                Ok(caller) => login::run(&invocation.choice, of, &caller),
-                Err(failure) => answered(Err(failure)),
-            }
+        Tool::Explain(of) => {
+            standing_in(&of.speaker, Provision::default(), |caller| explain::run(&invocation.choice, &of.of, caller))
         }
+        Tool::Test(of) => standing_in(&of.speaker, Provision::default(), |caller| test::run(invocation, of, caller)),
+        Tool::Login(of) => {
+            let speaker = Speaker { user: of.user.clone(), cwd: None };
+            let provision = Provision { place: (!of.status).then_some(Place::Tokens), typed: Some("--typed") };
+            standing_in(&speaker, provision, |caller| login::run(&invocation.choice, of, caller))
+        }
+    }
+}
+
+/// Runs what is to be run as the caller that `speaker` names.
+fn standing_in(speaker: &Speaker, provision: Provision<'_>, run: impl FnOnce(&Caller) -> u8) -> u8 {
+    match speaker::turn_into(speaker, provision) {
+        Ok(Stand::Here(caller)) => run(&caller),
+        Ok(Stand::There(status)) => status,
+        Err(failure) => answered(Err(failure)),
     }
 }
 

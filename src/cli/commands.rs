@@ -79,6 +79,9 @@ pub struct Login {
     /// Use a browser elsewhere, and paste the address it ends at
     #[arg(long, group = "flow")]
     paste: bool,
+    /// Somebody types at standard input, though it is no terminal: what root's own process says to the user's.
+    #[arg(long, hide = true)]
+    pub typed: bool,
     #[command(flatten)]
     options: Options,
 }

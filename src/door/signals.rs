@@ -6,10 +6,12 @@
 //! one empties it around the spawn.
 
 use std::fs;
+use std::io;
 use std::sync::Arc;
 use std::thread;
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
 
 use crate::attempt::HandOver;
 use crate::failure::{Failure, Kind};
@@ -46,6 +48,25 @@ pub fn watch(hand_over: Arc<HandOver>, end: impl FnOnce(&Failure) -> u8 + Send +
     if thread::Builder::new().name("signals".into()).spawn(waiter).is_err() {
         let _ = set.thread_unblock();
     }
+}
+
+/// From now on, hands these signals on to `child`, a process that no terminal reaches.
+///
+/// # Errors
+/// There is no thread to be had; then the signals keep their default action.
+pub fn pass_on(child: Pid) -> io::Result<()> {
+    let set: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
+    set.thread_block()?;
+    let waiter = move || {
+        while let Ok(signal) = set.wait() {
+            if !is_ignored(signal) {
+                let _ = kill(child, signal);
+            }
+        }
+    };
+    thread::Builder::new().name("signals".into()).spawn(waiter).map(drop).inspect_err(|_| {
+        let _ = set.thread_unblock();
+    })
 }
 
 /// What the arrival of `signal` means; `None`: the final reply is in, nothing is to be done.

@@ -68,8 +68,15 @@ fn access(relay: &Relay, refused: Option<&Secret>, attempt: &mut Attempt) -> Res
         // A container may have no place to keep anything: then every message asks.
         Err(_) => None,
     };
-    let wanted = Wanted { relay, oauth, given, refused, store: store.as_ref() };
-    let before = wanted.load(attempt)?;
+    let mut wanted = Wanted { relay, oauth, given, refused, store: store.as_ref() };
+    let before = match wanted.load(attempt) {
+        Err(failure) if !needs_login => {
+            attempt.warn(format!("the kept access tokens are passed over: {failure}"));
+            wanted.store = None;
+            None
+        }
+        loaded => loaded?,
+    };
     if needs_login && before.is_none() {
         return Err(not_logged_in(relay, oauth));
     }
@@ -126,7 +133,9 @@ impl Wanted<'_> {
         let lock = match store.map(|store| store.lock(attempt.deadline)) {
             None => None,
             Some(Ok(lock)) => Some(lock),
-            Some(Err(failure)) if failure.kind == Kind::CannotCreate => {
+            Some(Err(failure))
+                if failure.kind == Kind::CannotCreate || !oauth.needs_person() && !is_passing(&failure) =>
+            {
                 attempt.warn(format!("the access token cannot be kept: {failure}"));
                 None
             }

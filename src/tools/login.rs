@@ -92,7 +92,7 @@ fn log_in(chosen: &Choice, login: &Login, caller: &Caller) -> Result<(), Failure
     let tokens = if oauth.needs_person() {
         let client = Client::of(relay, oauth, &mut attempt)?;
         let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| host::variable(name).is_some());
-        let flow = login::flow(oauth, login.flow(), std::io::stdin().is_terminal(), has_display)?;
+        let flow = login::flow(oauth, login.flow(), login.typed || std::io::stdin().is_terminal(), has_display)?;
         let sharing = choice::sharing(&candidates, caller, &store);
         let scopes = std::iter::once(oauth).chain(sharing.iter().map(|(_, oauth)| *oauth));
         let asked = login::asked_scope(oauth, flow, scopes.map(|oauth| oauth.scope.as_str()));

@@ -1,5 +1,7 @@
 //! `--as USER --cwd DIR`: the subcommands stand in for another caller.
 
+mod apart;
+
 use std::ffi::CString;
 
 use nix::unistd::{Gid, Uid, User, getegid, getgid, getuid, initgroups, setgroups, setresgid, setresuid, setuid};
@@ -7,26 +9,64 @@ use nix::unistd::{Gid, Uid, User, getegid, getgid, getuid, initgroups, setgroups
 use crate::caller::Caller;
 use crate::cli::Speaker;
 use crate::failure::{Failure, Kind};
+use crate::keep::Place;
 
-/// Becomes the caller that `speaker` names, for good: what can be read then is what that user can read.
+/// Where the caller stands that was asked for.
+pub(crate) enum Stand {
+    /// This process is that caller, for good.
+    Here(Caller),
+    /// Another process was, and has ended with this status.
+    There(u8),
+}
+
+/// What root makes and hands over before it becomes another.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Provision<'a> {
+    /// The directory that something will be kept in.
+    pub(crate) place: Option<Place>,
+    /// The option that says somebody types at standard input; without one nothing is read there.
+    pub(crate) typed: Option<&'a str>,
+}
+
+/// Becomes the caller that `speaker` names: what can be read then is what that user can read.
+///
+/// Root does so apart from its terminal: in a session of its own, with pipes in place of the terminal and no other
+/// descriptor, in a process of its own where need be, whose text is passed on. Nothing that the user's files start
+/// finds a way back.
 ///
 /// # Errors
 /// `Usage`: no such user, or no such directory. `NoPermission`: only root becomes another. `System`: the rights
 /// cannot be given up.
-pub(crate) fn turn_into(speaker: &Speaker) -> Result<Caller, Failure> {
+pub(crate) fn turn_into(speaker: &Speaker, provision: Provision<'_>) -> Result<Stand, Failure> {
     if let Some(user) = &speaker.user {
         let account = Account::find(user)?;
         match account.uid == getuid() {
-            true => {}
-            false if getuid().is_root() => account.become_it(user)?,
+            true => provision.make(account.uid),
+            false if getuid().is_root() => {
+                provision.make(account.uid);
+                if !apart::is_apart() {
+                    return apart::run(provision.typed).map(Stand::There);
+                }
+                account.become_it(user)?;
+            }
             false => {
                 return Err(Failure::new(Kind::NoPermission, "--as", "only root can act as another user")
                     .hint("put `sudo` in front of the command"));
             }
         }
+    } else {
+        provision.make(getuid());
     }
     enter(speaker)?;
-    Ok(Caller::current())
+    Ok(Stand::Here(Caller::current()))
+}
+
+impl Provision<'_> {
+    fn make(self, uid: Uid) {
+        if let Some(place) = self.place {
+            place.prepare(uid.as_raw());
+        }
+    }
 }
 
 /// Who to become.

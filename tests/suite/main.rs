@@ -40,6 +40,7 @@ mod setup;
 mod signals;
 mod sites;
 mod smtp;
+mod stand_in;
 mod standard_input;
 mod system;
 mod tls;

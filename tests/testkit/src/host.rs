@@ -97,10 +97,13 @@ fn prepare(scratch: &Scratch, users: &[(&str, u32)]) {
     scratch.write("etc/group", group, 0o644);
     scratch.write("etc/hosts", "127.0.0.1 localhost\n", 0o644);
     scratch.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n", 0o644);
-    for name in ["null", "zero", "urandom"] {
+    for name in ["null", "zero", "urandom", "tty"] {
         let place = scratch.write(&format!("dev/{name}"), "", 0o644);
         lay(&Path::new("/dev").join(name), &place.display().to_string());
     }
+    fs::create_dir(scratch.join("dev/pts")).expect("a directory");
+    lay(Path::new("/dev/pts"), &scratch.join("dev/pts").display().to_string());
+    symlink("pts/ptmx", scratch.join("dev/ptmx")).expect("a link");
     symlink("/proc/self/fd", scratch.join("dev/fd")).expect("a link");
     fs::create_dir(scratch.join("run")).expect("a directory");
     for name in ["home", "var/lib"] {
