@@ -19,7 +19,8 @@ pub(super) fn refused(said: &Said<'_>) -> Option<String> {
         return Some(hint);
     }
     let takes_token = relay.smtp_login().is_some_and(|login| login.kind == SecretKind::Token);
-    if takes_token || (relay.api().is_some() && relay.provider.is_some_and(|provider| provider.bearer)) {
+    let has_tokens = |provider: &Provider| provider.bearer || provider.authorization.is_some();
+    if takes_token || (relay.api().is_some() && relay.provider.is_some_and(has_tokens)) {
         return Some(for_token(relay));
     }
     if let Some(provider) = relay.provider.filter(|_| relay.api().is_some()) {

@@ -21,9 +21,12 @@ pub struct Authorization {
     state: String,
     /// Ties the code to this process.
     verifier: Secret,
+    /// Empty with a code that the person made at the server.
     redirect_uri: String,
     /// Who answers, where that is known.
     issuer: Option<&'static str>,
+    /// Whether a person may make a code at the server.
+    self_client: bool,
 }
 
 /// What a browser brings back.
@@ -45,7 +48,8 @@ impl Authorization {
     pub fn new(oauth: &OAuth, redirect_uri: impl Into<String>) -> Result<Self, Failure> {
         let verifier = Secret::new(random()?);
         let issuer = oauth.server.and_then(|server| server.issuer);
-        Ok(Self { state: random()?, verifier, redirect_uri: redirect_uri.into(), issuer })
+        let self_client = oauth.server.is_some_and(|server| server.self_client);
+        Ok(Self { state: random()?, verifier, redirect_uri: redirect_uri.into(), issuer, self_client })
     }
 
     /// The address to open in a browser; asks for `scope`.
@@ -96,11 +100,12 @@ impl Authorization {
         }
     }
 
-    /// What a person copied out of the browser answers: the whole address, or its query.
+    /// What a person copied out of the browser answers: the whole address, or its query; or, where the server has such,
+    /// a code that the person made there. Such a code was made for no redirect URI.
     ///
     /// # Errors
     /// `Data`: it is neither, or the answer to another request; otherwise the refusal it tells.
-    pub fn read_pasted(&self, text: &str) -> Result<Secret, Failure> {
+    pub fn read_pasted(&mut self, text: &str) -> Result<Secret, Failure> {
         let wrong = |why: &str| {
             Failure::new(Kind::Data, "what was pasted", why)
                 .hint("copy the whole address of the page that the browser ends at, and begin again")
@@ -108,6 +113,13 @@ impl Authorization {
         let text = text.trim();
         let query = text.split_once('?').map_or(text, |(_, query)| query);
         let query = query.split('#').next().unwrap_or_default();
+        if self.self_client
+            && !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        {
+            self.redirect_uri.clear();
+            return Ok(Secret::new(text.to_owned()));
+        }
         if !query.contains('=') {
             // A code alone could be anybody's: nothing ties it to this request.
             return Err(wrong("is not the address the browser was sent to, with code and state in it"));
@@ -131,14 +143,11 @@ impl Authorization {
         scope: Option<&str>,
         deadline: Deadline,
     ) -> Result<Granted, Failure> {
-        let fields = [
-            ("grant_type", "authorization_code"),
-            ("code", code.expose()),
-            ("redirect_uri", self.redirect_uri.as_str()),
-            ("code_verifier", self.verifier.expose()),
-        ];
+        let fields = [("grant_type", "authorization_code"), ("code", code.expose())];
+        let sent = [("redirect_uri", self.redirect_uri.as_str()), ("code_verifier", self.verifier.expose())];
+        let sent = sent.into_iter().filter(|_| !self.redirect_uri.is_empty());
         let scope = scope.map(|scope| ("scope", scope));
-        let answer = client.token(&fields.into_iter().chain(scope).collect::<Vec<_>>(), deadline)?;
+        let answer = client.token(&fields.into_iter().chain(sent).chain(scope).collect::<Vec<_>>(), deadline)?;
         answer.map_err(|refusal| refusal.failure(relay, client.oauth))
     }
 }
@@ -175,7 +184,18 @@ pub(super) mod tests {
             verifier: Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".to_owned()),
             redirect_uri: "http://127.0.0.1:1023".to_owned(),
             issuer: Some("https://accounts.google.com"),
+            self_client: false,
         }
+    }
+
+    #[test]
+    fn a_code_made_at_the_server_is_for_no_redirect_uri() {
+        let mut own = Authorization { self_client: true, ..authorization() };
+        assert_eq!(own.read_pasted(" 1000.ab_c-d\n").expect("a code").expose(), "1000.ab_c-d");
+        assert_eq!(own.redirect_uri, "");
+        let mut own = Authorization { self_client: true, ..authorization() };
+        assert_eq!(own.read_pasted("http://127.0.0.1:1023/?code=x&state=the+state").expect("a code").expose(), "x");
+        assert!(!own.redirect_uri.is_empty() && own.read_pasted("").is_err() && own.read_pasted("a b").is_err());
     }
 
     fn kind(pasted: &str) -> Option<Kind> {

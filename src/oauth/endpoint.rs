@@ -108,6 +108,11 @@ impl<'a> Client<'a> {
         if !response.is_success() {
             return Ok(Err(Refusal::of(&response)));
         }
+        // Zoho's way: a refusal with 200.
+        let refusal = Refusal::of(&response);
+        if !refusal.error.is_empty() {
+            return Ok(Err(refusal));
+        }
         let given = response
             .json::<Given>()
             .filter(|given| is_bearer(&given.access_token) && given.token_type.eq_ignore_ascii_case("bearer"));
@@ -170,7 +175,7 @@ struct Error {
 }
 
 impl Refusal {
-    /// What `response`, which is no success, says.
+    /// What `response`, which is no token, says.
     pub fn of(response: &Response) -> Self {
         let Error { error, error_description } = response.json().unwrap_or_default();
         let date = response.header("date").and_then(|date| rfc2822::parse(date).ok());

@@ -31,7 +31,7 @@ pub fn flow(oauth: &OAuth, wanted: Option<Flow>, is_typed: bool, has_display: bo
     let device = oauth.device_authorization_endpoint.as_ref();
     let grants_devices = device.is_some_and(|endpoint| match oauth.server {
         // One that is configured shall be asked, whatever we know.
-        Some(server) => server.device_flow || endpoint.url != server.device_authorization_endpoint,
+        Some(server) => server.device_flow || Some(endpoint.url.as_str()) != server.device_authorization_endpoint,
         None => true,
     });
     match wanted {
@@ -133,8 +133,10 @@ pub fn missing<'a>(oauth: &'a OAuth, granted: &str) -> Vec<&'a str> {
     // a login last.
     let last = |word: &str| word.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     let silent = ["offline_access", "openid", "email", "profile"];
-    let has = |word: &str| granted.split_ascii_whitespace().any(|granted| last(granted) == last(word));
-    oauth.scope.split_ascii_whitespace().filter(|word| !silent.contains(word) && !has(word)).collect()
+    // Between Zoho's there are commas.
+    let words = |scope: &'a str| scope.split([' ', ',']).filter(|word| !word.is_empty());
+    let has = |word: &str| granted.split([' ', ',']).any(|granted| last(granted) == last(word));
+    words(&oauth.scope).filter(|word| !silent.contains(word) && !has(word)).collect()
 }
 
 #[cfg(test)]

@@ -44,7 +44,8 @@ static AUTHORIZATION: AuthorizationServer = AuthorizationServer {
     authorization_endpoint: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/authorize",
     issuer: None,
     token_endpoint: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
-    device_authorization_endpoint: "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/devicecode",
+    device_authorization_endpoint: Some("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/devicecode"),
+    regions: &[],
     tenant: Some("common"),
     scope: Scopes { smtp: "https://outlook.office.com/SMTP.Send", api: "https://graph.microsoft.com/Mail.Send" },
     application: Some(Scopes {
@@ -54,6 +55,7 @@ static AUTHORIZATION: AuthorizationServer = AuthorizationServer {
     offline_scope: "offline_access",
     offline_parameters: &[],
     // The port of `localhost` is ignored when it is compared with what is registered.
+    self_client: false,
     loopback: "localhost",
     device_flow: true,
     service_accounts: false,

@@ -18,7 +18,6 @@ pub(super) static PROVIDER: Provider = Provider {
         at("ca", "smtp.zohocloud.ca"),
     ],
     ports: &[implicit(465), starttls(587)],
-    api_keys: &["client_id", "client_secret", "refresh_token", "account_id"],
     auth: &["LOGIN", "PLAIN"],
     notes: &[
         "username is the full address; a wrong data centre looks like a wrong password",

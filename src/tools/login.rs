@@ -145,15 +145,21 @@ fn grant(flow: Flow, client: &Client<'_>, relay: &Relay, asked: &str) -> Result<
         }
         Flow::Paste => {
             let uri = login::nobodys_uri(oauth);
-            let authorization = Authorization::new(oauth, uri.as_str())?;
+            let mut authorization = Authorization::new(oauth, uri.as_str())?;
             let url = authorization.url(oauth, asked)?;
+            if oauth.server.is_some_and(|server| server.self_client) {
+                say(&format!(
+                    "A code that you made at the server as a self client, for {asked}, may be pasted too.\n\n"
+                ))?;
+            }
             say(&format!(
                 "Open this address in any browser:\n\n{url}\n\n\
                  When all is granted, the browser shows an error: nothing answers at {uri}.\n\
                  That is as it should be. Copy the whole address of that page, paste it here and press Enter:\n"
             ))?;
             let line = pasted(Deadline::after(PATIENCE))?;
-            redeem(&authorization, authorization.read_pasted(&line)?)
+            let code = authorization.read_pasted(&line)?;
+            redeem(&authorization, code)
         }
     }
 }

@@ -105,8 +105,6 @@ fn page(provider: &Provider) -> String {
         line("API login", &provider.api_credentials());
         line("API settings", &entry.keys().join(", "));
         line("API limits", &limits(entry));
-    } else {
-        line("HTTP API only", &provider.api_keys.join(", "));
     }
     line("mechanisms", &provider.auth.join(", "));
     for note in provider.notes {

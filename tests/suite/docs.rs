@@ -130,9 +130,9 @@ fn credential_keys(provider: &Provider) -> Vec<&'static str> {
 fn credentials(provider: &Provider) -> String {
     let keys = credential_keys(provider).into_iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
     match (provider.authorization, provider.bearer) {
-        (Some(_), _) => keys + ", `client_id` or `token`",
+        (Some(_), true) => keys + ", `client_id` or `token`",
         (None, true) => keys + " or `token`",
-        (None, false) => keys,
+        (_, false) => keys,
     }
 }
 

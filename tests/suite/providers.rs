@@ -19,6 +19,10 @@
 //! at the end of the header section; `:base64url` is that alphabet without padding. `answer NAME` is `exit:`, `stderr:` (first line, `*` is any text), `id:` (the record's
 //! `provider_id`), an empty line and the response.
 //!
+//! Where something is asked before the message: `before N` is the Nth of these requests, as `request` is, with a string
+//! `{file:NAME}` for the octets of an attachment, and `told N` its response. An `answer` with `at: N` is given to that
+//! request in its place, and must be the last.
+//!
 //! A provider that is reached by SMTP alone has `tests/presets/ID.case` instead: `relay:` as above, without `via`, and
 //! `explain:`, a line that `mailchute explain` prints of it (`*` is any text).
 
@@ -34,10 +38,17 @@ const ANSWERS: &[&str] = &["accepted", "bad-credential", "unverified-sender", "r
 fn providers() {
     every_case("providers", |case| {
         let keys = ["relay", "env", "vendor", "waive", "without", "message", "cannot", "half"];
-        case.knows(&keys, &["request", "vendor", "answer"]);
+        case.knows(&keys, &["request", "vendor", "answer", "before", "told"]);
         let accepted = case.block("answer accepted").expect("an answer that accepts");
         let (asked, _) = submit(case, &Canned::read(accepted));
         compare(case, &asked);
+        let (all, _) = send(case, &Canned::read(accepted), case.value("message").unwrap_or("canonical.eml"));
+        for (number, asked) in all.iter().enumerate().take(told(case).len()) {
+            let wanted = Wanted::read(case.block(&format!("before {}", number + 1)).expect("a block `before N`"));
+            wanted.check_head(asked);
+            let differences = differences("", &wanted.body, &body(asked), true);
+            assert!(differences.is_empty(), "request {}:\n{}", number + 1, differences.join("\n"));
+        }
         for line in case.values("cannot") {
             let (name, pattern) = line.split_once(": ").expect("NAME.eml: text");
             let (requests, sent) = send(case, &Canned::read(accepted), name);
@@ -80,8 +91,15 @@ fn presets() {
     });
 }
 
+/// The responses to what is asked before the message.
+fn told(case: &Case) -> Vec<String> {
+    (1..).map_while(|number| case.block(&format!("told {number}")).map(str::to_owned)).collect()
+}
+
 /// One canned answer and what has to come of it.
 struct Canned {
+    /// The request before the message that it is given to.
+    at: Option<usize>,
     exit: i32,
     stderr: Option<String>,
     id: Option<String>,
@@ -97,6 +115,7 @@ impl Canned {
             head.lines().find_map(|line| line.strip_prefix(&prefix)).map(str::to_owned)
         };
         Self {
+            at: value("at").and_then(|at| at.parse().ok()),
             exit: value("exit").and_then(|exit| exit.parse().ok()).expect("exit: N"),
             stderr: value("stderr"),
             id: value("id"),
@@ -108,6 +127,7 @@ impl Canned {
     /// Answers that mean the same from everybody.
     fn of_everybody(case: &Case, accepted: &str) -> Vec<Self> {
         let canned = |exit, stderr: &str, answer| Self {
+            at: None,
             exit,
             stderr: Some(stderr.to_owned()),
             id: None,
@@ -120,7 +140,20 @@ impl Canned {
             |(head, body)| (head.to_owned(), body.to_owned()),
         );
         let cut = format!("{head}\nContent-Length: {}\n\n{}", body.len() + 40, &body[..body.len() / 2]);
-        vec![
+        // Nobody has the message before it was submitted.
+        let before = (1..=told(case).len()).flat_map(|at| {
+            let nonsense = Answer::Octets(b"SSH-2.0-nonsense\r\n\r\n".to_vec());
+            let page = Answer::text("HTTP/1.1 503 Service Unavailable\n\n<html>come back</html>");
+            let denied = Answer::text("HTTP/1.1 401 Unauthorized\n\nForbidden");
+            [
+                canned(69, "mailchute: *is not HTTP*", nonsense),
+                canned(51, "mailchute: *503*", page),
+                canned(135, "mailchute: *535 5.7.8*", denied),
+            ]
+            .map(|canned| Self { at: Some(at), ..canned })
+        });
+        let mut all: Vec<Self> = before.collect();
+        all.extend([
             Self {
                 stderr: (half == 79).then(|| "mailchute: *may have been accepted*".into()),
                 ..canned(half, "half", Answer::text(&cut))
@@ -144,7 +177,8 @@ impl Canned {
                 Answer::text("HTTP/1.1 429 Too Many Requests\nRetry-After: 7\n\nslow down"),
             ),
             canned(135, "mailchute: *535 5.7.8*", Answer::text("HTTP/1.1 401 Unauthorized\n\nForbidden")),
-        ]
+        ]);
+        all
     }
 
     fn check(&self, name: &str, sent: &Sent) {
@@ -158,7 +192,8 @@ impl Canned {
         if let Some(id) = &self.id {
             assert_eq!(record["provider_id"].as_str(), Some(id.as_str()), "{report}");
         }
-        assert_eq!(sent.requests, 1, "one request, no retry: {report}");
+        let wanted = self.at.unwrap_or(sent.before + 1);
+        assert_eq!(sent.requests, wanted, "each request once, no retry: {report}");
         for secret in &sent.secrets {
             assert!(!sent.run.stderr.contains(secret) && !sent.log.contains(secret), "{secret} was shown: {report}");
         }
@@ -168,6 +203,8 @@ impl Canned {
 struct Sent {
     run: Run,
     log: String,
+    /// How many requests come before the message.
+    before: usize,
     requests: usize,
     secrets: Vec<String>,
 }
@@ -175,13 +212,22 @@ struct Sent {
 fn submit(case: &Case, canned: &Canned) -> (Asked, Sent) {
     let (mut requests, sent) = send(case, canned, case.value("message").unwrap_or("canonical.eml"));
     assert!(!requests.is_empty(), "no request was made\n{}", sent.run.report());
-    (requests.remove(0), sent)
+    (requests.pop().expect("a request"), sent)
 }
 
 /// Submits the message `name`; every request that came of it.
 fn send(case: &Case, canned: &Canned, name: &str) -> (Vec<Asked>, Sent) {
-    let answer = canned.answer.clone();
-    let web = Web::start(None, move |_| answer.clone());
+    let (answer, at) = (canned.answer.clone(), canned.at);
+    let told = told(case);
+    let before = told.len();
+    let mut number = 0;
+    let web = Web::start(None, move |_| {
+        number += 1;
+        match told.get(number - 1) {
+            Some(told) if at != Some(number) => Answer::text(told),
+            _ => answer.clone(),
+        }
+    });
     let scratch = Scratch::new();
     let relay: String = case.values("relay").map(|line| format!("{line}\n")).collect();
     let config = format!(
@@ -200,7 +246,7 @@ fn send(case: &Case, canned: &Canned, name: &str) -> (Vec<Asked>, Sent) {
     let run = call.args(["-i", "-t"]).stdin(message).run();
     let requests = web.finish();
     let secrets = relay.split('"').filter(|word| word.contains("secret")).map(str::to_owned).collect();
-    let sent = Sent { log: scratch.read("log"), requests: requests.len(), secrets, run };
+    let sent = Sent { log: scratch.read("log"), before, requests: requests.len(), secrets, run };
     (requests, sent)
 }
 
@@ -281,9 +327,23 @@ fn base64(octets: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(octets)
 }
 
+/// The octets of an attachment of the canonical message.
+fn attachment(name: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    let message = message();
+    let (_, part) = message.split_once(&format!("filename=\"{name}\"")).expect("an attachment of this name");
+    let (_, content) = part.split_once("\r\n\r\n").expect("its content");
+    let content: String = content.split("\r\n--").next().expect("its end").split_whitespace().collect();
+    base64::engine::general_purpose::STANDARD.decode(content).expect("base64")
+}
+
 /// `value` with the message where it says so.
 fn fill(value: Value) -> Value {
     match value {
+        Value::String(text) if text.starts_with("{file:") => {
+            let octets = attachment(text.trim_start_matches("{file:").trim_end_matches('}'));
+            json!(String::from_utf8_lossy(&octets))
+        }
         Value::String(text) => Value::String(match text.as_str() {
             "{message}" => message(),
             "{message:base64}" => base64(message().as_bytes()),

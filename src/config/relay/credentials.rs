@@ -32,7 +32,7 @@ pub(super) fn username_keys(provider: Option<&Provider>) -> Vec<&'static str> {
 /// The key that a lone token or API key belongs to (`MAILCHUTE_KEY`).
 pub(in crate::config) fn lone_key(provider: &Provider) -> &'static str {
     let natural = provider.secrets.iter().find(|key| **key != "password");
-    let of_api = || provider.api.and_then(|entry| entry.url_key(0)).or(provider.api_keys.first().copied());
+    let of_api = || provider.api.and_then(|entry| entry.url_key(0));
     natural.copied().or(provider.bearer.then_some("token")).or_else(of_api).unwrap_or("token")
 }
 

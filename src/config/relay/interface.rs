@@ -52,8 +52,11 @@ pub(super) fn chosen(section: &Section<'_>, provider: Option<&Provider>) -> Resu
 /// Whether a credential is there that only the API takes, and none that only SMTP takes.
 fn wants_api(section: &Section<'_>, provider: Option<&Provider>, entry: &Entry) -> bool {
     let smtp: Vec<_> = secret_keys(provider).into_iter().chain(username_keys(provider)).collect();
-    let is_of_api = |key: &str| entry.credentials.iter().any(|credential| credential.key == key);
-    entry.credentials.iter().any(|credential| section.has(credential.key) && !smtp.contains(&credential.key))
+    // Tokens that are got count where SMTP takes none.
+    let of_oauth = provider.filter(|provider| !provider.bearer).map_or_else(Vec::new, |p| oauth::keys(Some(p), true));
+    let of_api = || entry.credentials.iter().map(|credential| credential.key).chain(of_oauth.iter().copied());
+    let is_of_api = |key: &str| of_api().any(|known| known == key);
+    of_api().any(|key| section.has(key) && !smtp.contains(&key))
         && !smtp.iter().any(|key| section.has(key) && !is_of_api(key))
 }
 
@@ -61,14 +64,10 @@ fn wants_api(section: &Section<'_>, provider: Option<&Provider>, entry: &Entry) 
 pub(super) fn refuse_keys(section: &Section<'_>, provider: Option<&Provider>, usable: &[&str]) -> Result<(), Failure> {
     let Some(provider) = provider else { return Ok(()) };
     let by_smtp = || format!("by SMTP, {} takes {}", provider.id, credentials::wanted(Some(provider)));
-    let Some(entry) = provider.api else {
-        let Some(key) = provider.api_keys.iter().find(|key| section.has(key) && !usable.contains(key)) else {
-            return Ok(());
-        };
-        let why = format!("{key:?} is for {}'s HTTP API, which is not in this version", provider.id);
-        return Err(section.error(key, why).hint(by_smtp()));
-    };
-    match section.keys().into_iter().find(|key| !usable.contains(key) && (entry.has(key) || *key == "endpoint")) {
+    let Some(entry) = provider.api else { return Ok(()) };
+    let of_oauth = oauth::keys(Some(provider), true);
+    let is_of_api = |key: &str| entry.has(key) || key == "endpoint" || of_oauth.contains(&key);
+    match section.keys().into_iter().find(|key| !usable.contains(key) && is_of_api(key)) {
         None => Ok(()),
         Some(key) => Err(section
             .error(key, format!("{key:?} is for {}'s HTTP API, and this relay uses SMTP", provider.id))
@@ -95,7 +94,7 @@ pub(super) fn read(
         }
     }
     refuse_smtp(section, provider, entry)?;
-    let of_oauth = oauth::keys(Some(provider));
+    let of_oauth = oauth::keys(Some(provider), true);
     let credential_keys = entry.credentials.iter().map(|credential| credential.key);
     let keys: Vec<_> = credential_keys.chain(KEYS.iter().copied()).chain(of_oauth.iter().copied()).collect();
     credentials::refuse_foreign(section, Some(provider), &[keys.as_slice(), entry.keys()].concat())?;
@@ -116,7 +115,7 @@ pub(super) fn read(
 /// A credential or setting that SMTP takes and the API does not.
 fn refuse_smtp(section: &Section<'_>, provider: &'static Provider, entry: &Entry) -> Result<(), Failure> {
     let smtp: Vec<_> = secret_keys(Some(provider)).into_iter().chain(username_keys(Some(provider))).collect();
-    let of_oauth = oauth::keys(Some(provider));
+    let of_oauth = oauth::keys(Some(provider), true);
     let is_ours = |key: &str| entry.has(key) || of_oauth.contains(&key);
     let is_smtp = |key: &str| (smtp.contains(&key) || SMTP_ONLY.contains(&key)) && !is_ours(key);
     let Some(key) = section.keys().into_iter().find(|key| is_smtp(key)) else { return Ok(()) };

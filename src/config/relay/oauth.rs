@@ -68,8 +68,9 @@ impl OAuth {
     }
 }
 
-/// The keys that make [`OAuth`] of a relay; there are none where its provider takes no access tokens.
-pub(super) fn keys(provider: Option<&Provider>) -> Vec<&'static str> {
+/// The keys that make [`OAuth`] of a relay, by the provider's HTTP API or by SMTP; there are none where that takes no
+/// access tokens.
+pub(super) fn keys(provider: Option<&Provider>, by_api: bool) -> Vec<&'static str> {
     let mut keys = vec![
         "client_id",
         "client_secret",
@@ -80,7 +81,8 @@ pub(super) fn keys(provider: Option<&Provider>) -> Vec<&'static str> {
         "device_authorization_endpoint",
         "grant",
     ];
-    let Some(server) = provider.and_then(|provider| provider.authorization) else {
+    let has_server = |provider: &&Provider| by_api || provider.bearer;
+    let Some(server) = provider.filter(has_server).and_then(|provider| provider.authorization) else {
         return if provider.is_none_or(|provider| provider.bearer) { keys } else { Vec::new() };
     };
     keys.extend(server.application.is_some().then_some("tenant"));
@@ -102,7 +104,7 @@ pub(super) fn read(
     provider: Option<&'static Provider>,
     entry: Option<&Entry>,
 ) -> Result<Option<OAuth>, Failure> {
-    let takes = keys(provider);
+    let takes = keys(provider, entry.is_some());
     let has = |key: &str| takes.contains(&key) && section.has(key);
     let Some(first) = takes.iter().copied().find(|key| *key != "username" && has(key)) else { return Ok(None) };
     let Some(first) = ["client_id", "service_account"].into_iter().find(|key| has(key)) else {
@@ -119,6 +121,7 @@ pub(super) fn read(
     let client_id = section.string("client_id")?.unwrap_or_default().to_owned();
     let client_secret = given("client_secret")?;
     let tenant = tenant(section, server)?;
+    let region = region(section, server)?;
     let grant = match service_account {
         Some(source) => {
             if let Some(other) = ["client_id", "client_secret", "refresh_token"].into_iter().find(|key| has(key)) {
@@ -152,7 +155,7 @@ pub(super) fn read(
     };
     let usual = scopes.map_or("", |scopes| if entry.is_some() { scopes.api } else { scopes.smtp });
     let at = |key: &str, own: Option<&str>| {
-        let own = own.map(|own| own.replace("{tenant}", tenant.unwrap_or_default()));
+        let own = own.map(|own| own.replace("{tenant}", tenant.unwrap_or_default()).replace("{region}", region));
         match own.is_some() || section.has(key) {
             true => endpoint(section, key, &own.unwrap_or_default()).map(Some),
             false => Ok(None),
@@ -168,7 +171,7 @@ pub(super) fn read(
         token_endpoint,
         device_authorization_endpoint: at(
             "device_authorization_endpoint",
-            server.map(|server| server.device_authorization_endpoint),
+            server.and_then(|server| server.device_authorization_endpoint),
         )?,
         authorization_endpoint: at("authorization_endpoint", server.map(|server| server.authorization_endpoint))?
             .map(|endpoint| endpoint.url),
@@ -198,6 +201,16 @@ fn grant(
         return Err(section.wrong("refresh_token", "has no meaning with grant = \"client_credentials\""));
     }
     Ok(if is_application { Grant::ClientCredentials } else { Grant::RefreshToken(refresh_token) })
+}
+
+/// What stands for `region` in the server's addresses.
+fn region(section: &Section<'_>, server: Option<&'static AuthorizationServer>) -> Result<&'static str, Failure> {
+    let Some([(usual, _), ..]) = server.map(|server| server.regions) else { return Ok("") };
+    let said = section.string("region")?.unwrap_or(usual);
+    let place = server.and_then(|server| server.regions.iter().find(|(region, _)| *region == said));
+    place
+        .map(|(_, place)| *place)
+        .ok_or_else(|| section.wrong("region", "is no region that access tokens are known from"))
 }
 
 /// `tenant`, or the server's usual one.

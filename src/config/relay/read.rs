@@ -47,7 +47,7 @@ pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str])
     }
     let mut keys = [KEYS, &secret_keys(provider), &username_keys(provider)].concat();
     // Some name a part of the user name as OAuth names its own.
-    keys.extend(oauth::keys(provider).iter().filter(|key| !username_keys(provider).contains(key)));
+    keys.extend(oauth::keys(provider, false).iter().filter(|key| !username_keys(provider).contains(key)));
     interface::refuse_keys(section, provider, &keys)?;
     credentials::refuse_foreign(section, provider, &keys)?;
     section.expect(&Keys { now: &keys, later: LATER, above })?;

@@ -64,6 +64,12 @@ impl Request {
         }
     }
 
+    /// A GET of `path`.
+    pub fn get(path: impl Into<String>) -> Self {
+        let headers = vec![("Accept", "application/json".into())];
+        Self { method: "GET", path: path.into(), headers, body: Vec::new(), warnings: Vec::new() }
+    }
+
     /// The same with one more header field.
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));

@@ -1,6 +1,6 @@
 //! Where a provider gives out access tokens (RFC 6749), and what they are asked for.
 
-/// An authorization server. `{tenant}` in an address is replaced.
+/// An authorization server. `{tenant}` and `{region}` in an address are replaced.
 #[derive(Debug)]
 pub struct AuthorizationServer {
     /// Where a browser is sent (RFC 6749 3.1).
@@ -9,8 +9,10 @@ pub struct AuthorizationServer {
     pub issuer: Option<&'static str>,
     /// Where tokens are asked for (RFC 6749 3.2).
     pub token_endpoint: &'static str,
-    /// Where a login without a browser begins (RFC 8628 3.1).
-    pub device_authorization_endpoint: &'static str,
+    /// Where a login without a browser begins (RFC 8628 3.1), if that is known.
+    pub device_authorization_endpoint: Option<&'static str>,
+    /// What stands for `{region}` by the relay's `region`, the usual one first; empty: there are none.
+    pub regions: &'static [(&'static str, &'static str)],
     /// What stands for `{tenant}` where `tenant` says nothing; `None`: there are no tenants.
     pub tenant: Option<&'static str>,
     /// What a person grants, for SMTP and for the HTTP API.
@@ -23,6 +25,8 @@ pub struct AuthorizationServer {
     pub offline_parameters: &'static [(&'static str, &'static str)],
     /// The host of the redirect URI of a program on the person's own machine (RFC 8252 7.3).
     pub loopback: &'static str,
+    /// Whether a person may make a code at the server, to be redeemed without any redirect URI.
+    pub self_client: bool,
     /// Whether the device flow may grant these scopes.
     pub device_flow: bool,
     /// Whether a service account's key may stand for a person (RFC 7523).

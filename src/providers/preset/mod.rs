@@ -38,8 +38,6 @@ pub struct Provider {
     pub authorization: Option<&'static AuthorizationServer>,
     /// Its HTTP API, if it has one here.
     pub api: Option<&'static Entry>,
-    /// Keys that only its HTTP API takes, where that is not in this version; otherwise its entry has them.
-    pub api_keys: &'static [&'static str],
     /// Mechanisms it is known to offer, the vendor's preferred one first; shown, never a restriction.
     pub auth: &'static [&'static str],
     /// How its keys and tokens begin, where they begin alike.
@@ -139,7 +137,6 @@ impl Provider {
         authorization: None,
         auth: &["PLAIN", "LOGIN"],
         api: None,
-        api_keys: &[],
         keys: &[],
         servers: &[],
         marks: &[],
@@ -183,9 +180,9 @@ impl Provider {
     pub fn credentials(&self) -> String {
         let secret = self.secrets.first().copied().unwrap_or("password");
         let or_token = match (self.authorization, self.bearer) {
-            (Some(_), _) => ", client_id or token",
+            (Some(_), true) => ", client_id or token",
             (None, true) => " or token",
-            (None, false) => "",
+            (_, false) => "",
         };
         match &self.username {
             UserName::Word(_) | UserName::Secret => secret.to_owned(),
