@@ -167,9 +167,13 @@ mod tests {
         let mut device = device();
         for answer in answers {
             let answer = match answer {
-                Ok((status, error)) => {
-                    Ok(Err(Refusal { status, error: error.to_owned(), text: String::new(), clock: 0 }))
-                }
+                Ok((status, error)) => Ok(Err(Refusal {
+                    status,
+                    error: error.to_owned(),
+                    text: String::new(),
+                    clock: 0,
+                    is_passing: false,
+                })),
                 Err(kind) => Err(Failure::new(kind, "server", "trouble")),
             };
             let told = |refusal: &Refusal| Failure::new(Kind::Configuration, "server", refusal.error.clone());

@@ -41,6 +41,8 @@ pub struct Refusal {
     pub text: String,
     /// How far the server's clock is ahead of ours, in seconds.
     pub clock: i64,
+    /// Whether this server says so of what will pass.
+    pub is_passing: bool,
 }
 
 /// A parameter of a request.
@@ -108,10 +110,11 @@ impl<'a> Client<'a> {
         if !response.is_success() {
             return Ok(Err(Refusal::of(&response)));
         }
-        // Zoho's way: a refusal with 200.
-        let refusal = Refusal::of(&response);
-        if !refusal.error.is_empty() {
-            return Ok(Err(refusal));
+        // Zoho's way: a refusal with 200. What else a success says may hold secrets.
+        let refusal = Refusal { text: String::new(), ..Refusal::of(&response) };
+        if !refusal.error.is_empty() && refusal.error.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+            let passing = self.oauth.server.map_or(&[][..], |server| server.passing);
+            return Ok(Err(Refusal { is_passing: passing.contains(&refusal.error.as_str()), ..refusal }));
         }
         let given = response
             .json::<Given>()
@@ -187,12 +190,14 @@ impl Refusal {
             error: printable(error.as_bytes(), 100),
             text: printable(text.as_bytes(), QUOTED),
             clock,
+            is_passing: false,
         }
     }
 
     /// Whether the same question may be answered another time.
     pub fn is_transient(&self) -> bool {
-        self.error.is_empty()
+        self.is_passing
+            || self.error.is_empty()
             || self.status >= 500
             || self.status == 429
             || matches!(self.error.as_str(), "temporarily_unavailable" | "server_error" | "slow_down")

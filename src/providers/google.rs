@@ -58,6 +58,7 @@ static AUTHORIZATION: AuthorizationServer = AuthorizationServer {
     // "Supports a limited set of scopes", says its page, and mail is none of them.
     device_flow: false,
     service_accounts: true,
+    passing: &[],
     no_permission: &["insufficient authentication scopes", "insufficientpermissions"],
     hints: TokenHints {
         person_by_smtp: "",
@@ -181,7 +182,13 @@ mod tests {
         let request = |lines: usize| {
             let text = format!("To: b@example.net\r\n\r\n{}", "sixteen octets.\r\n".repeat(lines));
             let message = Message::read(&mut text.as_bytes(), false).unwrap();
-            let mail = Mail { envelope: &envelope, message: &message, endpoint: "", now: jiff::Timestamp::UNIX_EPOCH, before: &[] };
+            let mail = Mail {
+                envelope: &envelope,
+                message: &message,
+                endpoint: "",
+                now: jiff::Timestamp::UNIX_EPOCH,
+                before: &[],
+            };
             (Google {}.request(&mail, &keys).unwrap(), text)
         };
         let (small, _) = request(10);

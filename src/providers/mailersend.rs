@@ -4,15 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person};
+use super::api::parts::{Fact, File, FileForm, Mailbox, OF_THE_WRITER, Parts, Person};
 use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
 use super::preset::{KeyForm, Provider, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
-
-/// Fields that tell which program wrote the message, and nothing to its reader.
-const OF_THE_WRITER: &[&str] = &["x-mailer", "user-agent", "x-php-originating-script", "x-php-script"];
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "mailersend",

@@ -59,6 +59,7 @@ static AUTHORIZATION: AuthorizationServer = AuthorizationServer {
     loopback: "localhost",
     device_flow: true,
     service_accounts: false,
+    passing: &[],
     no_permission: &["erroraccessdenied"],
     hints: TokenHints {
         person_by_smtp: "the token is new: {username} must be the mailbox it is for, and SMTP AUTH must be on for it",
@@ -188,7 +189,13 @@ mod tests {
         let forward_paths = vec!["b@example.net".parse().unwrap()];
         let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
         let message = Message::read(&mut "Subject: x\n\nx\n".as_bytes(), false).unwrap();
-        let mail = Mail { envelope: &envelope, message: &message, endpoint: "", now: jiff::Timestamp::UNIX_EPOCH, before: &[] };
+        let mail = Mail {
+            envelope: &envelope,
+            message: &message,
+            endpoint: "",
+            now: jiff::Timestamp::UNIX_EPOCH,
+            before: &[],
+        };
         let mut keys = Keys::default();
         keys.insert("token", Secret::new("key".to_owned()));
         let path = |mailbox: &str| {

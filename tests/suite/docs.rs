@@ -69,6 +69,28 @@ fn the_readmes_table_of_providers_is_the_registry() {
     }
 }
 
+/// Text in lines of the man page's width; a new line begins one.
+fn filled(text: &str) -> String {
+    let mut out = String::new();
+    for sentence in text.lines() {
+        let mut width = 0;
+        for word in sentence.split(' ') {
+            let is_full = width > 0 && width + 1 + word.len() > 79;
+            out.push_str(if width == 0 {
+                ""
+            } else if is_full {
+                "\n"
+            } else {
+                " "
+            });
+            out.push_str(word);
+            width = if is_full || width == 0 { word.len() } else { width + 1 + word.len() };
+        }
+        out.push('\n');
+    }
+    out
+}
+
 /// The line of the man page behind which the list of providers begins.
 const MADE: &str = ".\\\" Made from the providers' files.\n";
 
@@ -87,7 +109,7 @@ fn the_man_pages_list_of_providers_is_the_registry() {
             let credentials: Vec<_> = entry.credentials.iter().map(|credential| credential.key).collect();
             list += &line("By its API", "Ic", &[credentials, settings].concat());
             for (key, about) in entry.about {
-                let _ = write!(list, ".Ic {key} :\n{about}\n");
+                let _ = write!(list, ".Ic {key} :\n{}", filled(about));
             }
         }
         list += &line("Regions", "Cm", &provider.regions.iter().map(|region| region.name).collect::<Vec<_>>());

@@ -54,6 +54,10 @@ pub struct Parts {
 /// Fields that have a place of their own, or that the provider writes anew.
 const OWN: &[&str] = &["from", "to", "cc", "bcc", "reply-to", "subject", "mime-version"];
 
+/// Fields that only say which program wrote the message, in lower case: an API without fields of one's own may lose
+/// them.
+pub const OF_THE_WRITER: &[&str] = &["x-mailer", "user-agent", "x-php-originating-script", "x-php-script"];
+
 /// Fields that tell of the way so far, and those that every API writes itself.
 const REPLACED: &[&str] = &[
     "date",

@@ -31,6 +31,8 @@ pub struct AuthorizationServer {
     pub device_flow: bool,
     /// Whether a service account's key may stand for a person (RFC 7523).
     pub service_accounts: bool,
+    /// Error codes that this server gives with 2xx when it has been asked too often.
+    pub passing: &'static [&'static str],
     /// What the API says, in lower case, of a token that may not send.
     pub no_permission: &'static [&'static str],
     /// The next steps after a new token was refused.
