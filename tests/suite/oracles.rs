@@ -28,11 +28,12 @@ use crate::setup::{data, mailchute};
 const MESSAGES: [&str; 2] = ["text.eml", "html.eml"];
 
 /// Providers that nothing in a registry could judge.
-const WITHOUT: [(&str, &str); 4] = [
+const WITHOUT: [(&str, &str); 5] = [
     ("mailgun", "the vendor's types take any field"),
     ("microsoft365", "the body is the message"),
     ("smtp-com", "the vendor's SDK has no types"),
     ("smtp2go", "the vendor's SDK has no types"),
+    ("zoho-mail", "nothing describes its requests but pages"),
 ];
 
 /// A body, and whether the oracle has to accept it.
