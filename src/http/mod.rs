@@ -180,8 +180,8 @@ fn exchange(
     let size = outgoing.size();
     trace.sent(&format!("{} {endpoint}{} ({size} octets)", request.method, shown_path(&request.path)));
 
-    let progress = Progress::default();
-    let agent = agent(Handed::new(connection, *deadline, progress.clone()));
+    let progress = Progress::until(*deadline);
+    let agent = agent(Handed::new(connection, progress.clone()));
     let result = head(endpoint, request, size).and_then(|head| {
         let answer = match size {
             0 => agent.run(head),
@@ -189,6 +189,7 @@ fn exchange(
         };
         answer.map_err(|error| Failure::new(Kind::Protocol, "", error.to_string()))
     });
+    *deadline = progress.deadline();
     if let Some(error) = outgoing.error() {
         return Err(crate::providers::api::unreadable(&error));
     }

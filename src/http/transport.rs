@@ -8,7 +8,7 @@ use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 
 use super::answers::Answers;
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Pace};
 use crate::wire::{Connection, WireError};
 
 /// Buffer sizes, in octets: what is read and what is written at a time.
@@ -18,13 +18,12 @@ const OUTPUT: usize = 64 << 10;
 /// Hands out one open connection, once: a request is never sent a second time.
 pub(super) struct Handed {
     connection: Mutex<Option<Connection>>,
-    deadline: Deadline,
     progress: Progress,
 }
 
 impl Handed {
-    pub(super) fn new(connection: Connection, deadline: Deadline, progress: Progress) -> Self {
-        Self { connection: Mutex::new(Some(connection)), deadline, progress }
+    pub(super) fn new(connection: Connection, progress: Progress) -> Self {
+        Self { connection: Mutex::new(Some(connection)), progress }
     }
 }
 
@@ -40,18 +39,18 @@ impl Connector for Handed {
     fn connect(&self, _details: &ConnectionDetails<'_>, _chained: Option<()>) -> Result<Option<Wire>, Error> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
         let connection = connection.ok_or(Error::ConnectionFailed)?;
-        let (deadline, progress) = (self.deadline, self.progress.clone());
+        let progress = self.progress.clone();
         let buffers = LazyBuffers::new(INPUT, OUTPUT);
-        Ok(Some(Wire { connection, answers: Answers::default(), deadline, progress, buffers }))
+        Ok(Some(Wire { connection, answers: Answers::default(), pace: Pace::begin(), progress, buffers }))
     }
 }
 
 /// How far the exchange came, for the one who has to say why it ended.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Progress(Arc<Mutex<State>>);
 
-#[derive(Default)]
 struct State {
+    deadline: Deadline,
     is_cut: bool,
     loss: Option<Loss>,
 }
@@ -66,6 +65,16 @@ pub(super) struct Loss {
 }
 
 impl Progress {
+    /// That of an exchange until `deadline`.
+    pub(super) fn until(deadline: Deadline) -> Self {
+        Self(Arc::new(Mutex::new(State { deadline, is_cut: false, loss: None })))
+    }
+
+    /// The end of every wait, which a large request makes later.
+    pub(super) fn deadline(&self) -> Deadline {
+        self.state().deadline
+    }
+
     /// Whether the server stopped taking the request before its end.
     pub(super) fn is_cut(&self) -> bool {
         self.state().is_cut
@@ -92,7 +101,7 @@ impl Progress {
 pub(super) struct Wire {
     connection: Connection,
     answers: Answers,
-    deadline: Deadline,
+    pace: Pace,
     progress: Progress,
     buffers: LazyBuffers,
 }
@@ -106,7 +115,7 @@ impl fmt::Debug for Wire {
 impl Wire {
     /// Whether the server has given its final answer before the end of the request.
     fn is_cut(&mut self) -> bool {
-        let is_cut = self.progress.is_cut() || self.answers.has_final(&mut self.connection, self.deadline);
+        let is_cut = self.progress.is_cut() || self.answers.has_final(&mut self.connection, self.progress.deadline());
         self.progress.state().is_cut = is_cut;
         is_cut
     }
@@ -124,12 +133,15 @@ impl Transport for Wire {
         }
         self.connection.queue(&self.buffers.output()[..amount]);
         loop {
-            match self.connection.flush_or_hear(self.deadline) {
-                Ok(true) => return Ok(()),
+            match self.connection.flush_or_hear(self.progress.deadline()) {
+                Ok(true) => {
+                    self.pace.went_out(amount as u64, &mut self.progress.state().deadline);
+                    return Ok(());
+                }
                 Ok(false) if self.is_cut() => return Ok(()),
                 Ok(false) => {}
                 // A server that stops reading has mostly said why: the rest goes nowhere, its answer counts.
-                Err(WireError::Closed) if self.is_cut() => return Ok(()),
+                Err(WireError::Closed | WireError::Ended) if self.is_cut() => return Ok(()),
                 Err(error) => return Err(self.progress.note(&error).into()),
             }
         }
@@ -140,7 +152,8 @@ impl Transport for Wire {
         if buffer.is_empty() {
             return Ok(false);
         }
-        match self.answers.read(&mut self.connection, buffer, self.deadline) {
+        self.pace.end(&mut self.progress.state().deadline);
+        match self.answers.read(&mut self.connection, buffer, self.progress.deadline()) {
             Ok(count) => {
                 self.buffers.input_appended(count);
                 Ok(count > 0)
@@ -148,7 +161,7 @@ impl Transport for Wire {
             Err(error) => {
                 let failure = self.progress.note(&error);
                 // The end of the stream ends a body that has no length.
-                if matches!(error, WireError::Closed) { Ok(false) } else { Err(failure.into()) }
+                if matches!(error, WireError::Closed | WireError::Ended) { Ok(false) } else { Err(failure.into()) }
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::client::{Framing, Loss, Run, Script};
 use super::stuffing::{PIECE, Stuffing};
 use crate::attempt::Attempt;
+use crate::deadline::Pace;
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
 use crate::outcome::Stage;
@@ -42,6 +43,7 @@ impl<S: Script> Line<'_, '_, S> {
         let mut stuffing = Stuffing::new(framing, message.facts());
         let mut chunks = message.chunks();
         let mut waiting = 0;
+        let mut pace = Pace::begin();
         loop {
             let chunk = chunks.advance().map_err(|error| {
                 let why = format!("cannot be read back from its temporary file: {error}");
@@ -50,17 +52,20 @@ impl<S: Script> Line<'_, '_, S> {
             let Some(chunk) = chunk else { break };
             for piece in chunk.chunks(PIECE) {
                 if waiting > PIECE {
-                    waiting = 0;
                     while !self.press_on() {}
                     if self.run.is_done() {
                         return Ok(false);
                     }
+                    pace.went_out(waiting as u64, &mut self.attempt.deadline);
+                    waiting = 0;
                 }
                 waiting += piece.len();
                 stuffing.apply(piece, |bytes| self.connection.queue(bytes));
             }
         }
         self.connection.queue(stuffing.end());
+        pace.went_out(waiting as u64, &mut self.attempt.deadline);
+        pace.end(&mut self.attempt.deadline);
         Ok(self.is_awaited())
     }
 
@@ -74,6 +79,7 @@ impl<S: Script> Line<'_, '_, S> {
         }
         let loss = match error {
             WireError::Closed => Loss::Closed,
+            WireError::Ended => Loss::Ended,
             WireError::TimedOut => Loss::TimedOut(self.attempt.deadline.span()),
             WireError::Tls(reason) => Loss::Tls(reason),
             WireError::Io(error) => Loss::Broken(error.to_string()),

@@ -20,9 +20,6 @@ use crate::reply::{Enhanced, Reply};
 use crate::secret::Secret;
 use crate::{http, oauth, smtp};
 
-/// A message this large or larger gets a second more for every such part of it, in octets.
-const DEADLINE_STEP: u64 = 256 << 10;
-
 /// How one site's messages are submitted.
 pub struct Manner<'a> {
     /// The relays to try, in order; never empty.
@@ -109,7 +106,6 @@ pub fn submit(mail: MailObject<'_>, manner: Manner<'_>) -> Submission {
 
 /// Submits along the rest of a walk, from the relay on that it is at.
 fn along(mail: MailObject<'_>, mut walk: Walk<'_>) -> Submission {
-    walk.earn(extra_time(mail.message.size()));
     loop {
         let relay = Arc::clone(walk.relay());
         walk.start(walk.share());
@@ -119,11 +115,6 @@ fn along(mail: MailObject<'_>, mut walk: Walk<'_>) -> Submission {
             return walk.end();
         }
     }
-}
-
-/// What a message of `size` octets gets beyond the deadline.
-fn extra_time(size: u64) -> Duration {
-    Duration::from_secs(size / DEADLINE_STEP)
 }
 
 fn submit_through(

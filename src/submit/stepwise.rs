@@ -25,7 +25,7 @@ use crate::secret::Secret;
 use crate::smtp::server::{Answer, Mail, Rcpt};
 use crate::smtp::{self, Recipients, Session};
 use crate::submit::walk::Walk;
-use crate::submit::{self, Manner, Submission, extra_time};
+use crate::submit::{self, Manner, Submission};
 
 /// How long the goodbye to a transaction that was given up may take.
 const RESET: Duration = Duration::from_secs(5);
@@ -133,7 +133,6 @@ impl<'a> Transaction<'a> {
         if !self.is_stepwise() {
             return ended(submit::along(MailObject { envelope: &envelope, message }, self.walk), envelope);
         }
-        self.walk.earn(extra_time(message.size()));
         let result = match (self.broken.take(), upstream.take(&Arc::clone(self.walk.relay()))) {
             (Some(failure), _) => Err(failure),
             (None, Some(mut session)) => {

@@ -20,6 +20,8 @@ pub(super) struct Walk<'a> {
     /// The one under way.
     pub(super) attempt: Attempt,
     started: Instant,
+    /// What it was given when it started.
+    given: Duration,
     /// Spent on this relay.
     took: Duration,
     /// What is left of the deadline.
@@ -32,17 +34,12 @@ impl<'a> Walk<'a> {
         let left = manner.terms.deadline;
         let attempt = manner.begin(&manner.route[0], Deadline::after(left));
         let (tries, started) = (Vec::with_capacity(1), Instant::now());
-        Self { manner, relay: 0, tries, attempt, started, took: Duration::ZERO, left }
+        Self { manner, relay: 0, tries, attempt, started, given: left, took: Duration::ZERO, left }
     }
 
     /// The relay in use.
     pub(super) fn relay(&self) -> &Arc<Relay> {
         &self.manner.route[self.relay]
-    }
-
-    /// Makes the deadline later.
-    pub(super) fn earn(&mut self, span: Duration) {
-        self.left = self.left.saturating_add(span);
     }
 
     /// What is left of the deadline.
@@ -58,14 +55,16 @@ impl<'a> Walk<'a> {
     /// From now on time counts, and what is waited for ends in `span`.
     pub(super) fn start(&mut self, span: Duration) {
         self.started = Instant::now();
+        self.given = span;
         self.attempt.deadline = Deadline::after(span);
     }
 
-    /// Time counts no longer.
+    /// Time counts no longer. What a large message has earned meanwhile is no loss.
     pub(super) fn stop(&mut self) {
         let took = self.started.elapsed();
+        let earned = self.attempt.deadline.span().saturating_sub(self.given);
         self.took += took;
-        self.left = self.left.saturating_sub(took);
+        self.left = self.left.saturating_sub(took.saturating_sub(earned));
     }
 
     /// Ends the try with `result`; true: it left the matter open, and a try at the next relay has begun.

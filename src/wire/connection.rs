@@ -47,6 +47,9 @@ pub struct Connection {
 pub enum WireError {
     /// The other end closed or reset the connection.
     Closed,
+    /// The other end said in TLS that nothing more will come (RFC 8446 6.1): what it had said before is all
+    /// there is.
+    Ended,
     /// The deadline is over.
     TimedOut,
     /// What the system says.
@@ -72,7 +75,7 @@ impl From<io::Error> for WireError {
 impl std::fmt::Display for WireError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Closed => f.write_str("connection closed"),
+            Self::Closed | Self::Ended => f.write_str("connection closed"),
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Io(error) => write!(f, "{error}"),
             Self::Tls(text) => write!(f, "TLS: {text}"),
@@ -200,7 +203,7 @@ impl Connection {
     /// Flushes, then gives at least one octet of input, as soon as there is one.
     ///
     /// # Errors
-    /// The end of the stream is [`WireError::Closed`].
+    /// The end of the stream is [`WireError::Closed`], or [`WireError::Ended`] where TLS vouches for it.
     pub fn read(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize, WireError> {
         // What has arrived may be the reason why nothing more can be written.
         if self.input.is_empty() {

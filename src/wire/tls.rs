@@ -83,7 +83,7 @@ impl Tls {
             // What came before an alert is still the server's word.
             self.take_plaintext(input);
             if state.map_err(|error| WireError::Tls(error.to_string()))?.peer_has_closed() {
-                return Err(WireError::Closed);
+                return Err(WireError::Ended);
             }
         }
         Ok(())

@@ -77,6 +77,8 @@ impl From<Failure> for End {
 pub enum Loss {
     /// It closed the connection.
     Closed,
+    /// It closed the connection in order: TLS vouches that it had said everything.
+    Ended,
     /// Silence; the time it was given.
     TimedOut(Duration),
     /// The connection broke: the reason.
@@ -316,7 +318,7 @@ impl Dialogue {
                     _ => format!("no answer to {stage} within the deadline ({span})"),
                 }
             }
-            Loss::Closed | Loss::Broken(_) | Loss::Tls(_) => {
+            Loss::Closed | Loss::Ended | Loss::Broken(_) | Loss::Tls(_) => {
                 let point = match stage {
                     _ if sending => "while the message was being sent".to_owned(),
                     Stage::Greeting => "before its greeting".to_owned(),
@@ -334,6 +336,10 @@ impl Dialogue {
             Loss::Tls(_) => Kind::Protocol,
             _ => Kind::Unavailable,
         };
+        // Replies come in order: whoever goes in order and has said nothing to MAIL has taken nothing.
+        if matches!(loss, Loss::Ended) && self.due() == Some(Expect::Mail) {
+            return Failure::new(kind, self.server.clone(), why).at(stage);
+        }
         self.failure(kind, stage, why)
     }
 

@@ -146,6 +146,12 @@ fn in_doubt_from_the_last_octet_to_the_final_reply() {
         let failure = if talk.result.is_some() { talk.failure() } else { talk.lost(&Loss::Broken("reset".to_owned())) };
         assert_eq!(failure.kind, Kind::InDoubt, "{garbage}");
     }
+    // Replies come in order, so one who goes in order before the first has taken nothing.
+    let failure = sent(EVERYTHING, "", false).lost(&Loss::Ended);
+    assert_eq!((failure.kind, failure.why.as_str()), (Kind::Unavailable, "closed the connection after MAIL FROM"));
+    assert_eq!(sent(EVERYTHING, "250 ok\r\n", false).lost(&Loss::Ended).kind, Kind::InDoubt);
+    assert_eq!(sent(PIPELINING, data, false).lost(&Loss::Ended).kind, Kind::InDoubt);
+    assert_eq!(sent(EVERYTHING, "", false).lost(&Loss::TimedOut(Duration::from_secs(30))).kind, Kind::InDoubt);
     // A refusal that is known leaves no doubt.
     let mut talk = sent(EVERYTHING, "250 ok\r\n550 who\r\n", false);
     assert_eq!(numbers(&talk.outcome()), [550]);
