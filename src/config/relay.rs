@@ -79,11 +79,13 @@ pub struct Smtp {
     pub helo: Option<String>,
     /// Whether CHUNKING may be used where it is offered.
     pub chunking: bool,
+    /// Whether PIPELINING may be used where it is offered.
+    pub pipelining: bool,
 }
 
 impl Default for Smtp {
     fn default() -> Self {
-        Self { protocol: Protocol::Smtp, auth: Vec::new(), login: None, helo: None, chunking: true }
+        Self { protocol: Protocol::Smtp, auth: Vec::new(), login: None, helo: None, chunking: true, pipelining: true }
     }
 }
 

@@ -95,7 +95,8 @@ fn one_relay_and_nothing_else_is_a_whole_configuration() {
     assert_eq!((site.terms.deadline, site.exit_status), (Duration::from_secs(30), Scheme::Reply));
     let relay = &site.relays[0];
     assert_eq!(relay.place.to_string(), "smtp.postmarkapp.com:587");
-    assert_eq!((relay.tls, relay.smtp().unwrap().chunking), (TlsMode::StartTls, true));
+    let smtp = relay.smtp().unwrap();
+    assert_eq!((relay.tls, smtp.chunking, smtp.pipelining), (TlsMode::StartTls, true, true));
     let login = relay.smtp_login().unwrap();
     assert!(matches!(login.username, Username::Secret));
     assert!(matches!(&login.secret, Some(Source::File(path)) if path.ends_with("etc/secrets/postmark")));
@@ -169,13 +170,13 @@ fn credentials_follow_the_provider() {
 fn every_relay_key_is_read() {
     let relay = relay(
         "host = 'MX.example'\nport = 25\ntls = 'none'\nauth = ['scram-sha-256']\nusername = 'u'\npassword = 'p'\nhelo = 'web1.example'\n\
-         chunking = false\nconnect_timeout = '5s'\nca_file = 'ca.pem'\nfingerprint = '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff'\n\
+         chunking = false\npipelining = false\nconnect_timeout = '5s'\nca_file = 'ca.pem'\nfingerprint = '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff'\n\
          client_cert = { cert = 'c.pem', key = '/k.pem' }\nsource = '192.0.2.7'\nproxy = 'socks5://u:p%40@proxy.example'",
     );
     let smtp = relay.smtp().unwrap();
     assert_eq!(smtp.auth, [Mechanism::ScramSha256]);
     assert_eq!(smtp.helo.as_deref(), Some("web1.example"));
-    assert!(!smtp.chunking);
+    assert!(!smtp.chunking && !smtp.pipelining);
     assert_eq!(relay.connect_timeout, Duration::from_secs(5));
     assert!(relay.ca_file.as_ref().unwrap().ends_with("etc/ca.pem"));
     assert_eq!(relay.fingerprint.unwrap()[15], 0xff);

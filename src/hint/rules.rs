@@ -56,6 +56,11 @@ pub(super) static TABLE: &[Line] = &[
         |said| Some(login::own_address(said.relay)),
     ),
     rule(Rule {
+        words: &["pipelining"],
+        hint: "this server does not take several commands at once: set pipelining = false on this relay",
+        ..ANY
+    }),
+    rule(Rule {
         words: &["greylist", "graylist", "grey-list"],
         hint: "the server asks to come back later: send the message again in a few minutes",
         ..ANY

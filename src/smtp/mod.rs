@@ -14,7 +14,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use self::client::{Capabilities, End, Recipients};
-pub use self::session::Session;
+pub use self::session::{Session, plain};
 use crate::attempt::Attempt;
 use crate::config::relay::{Login, Relay, Smtp};
 use crate::config::site::Terms;
@@ -38,16 +38,24 @@ pub struct Job<'a> {
     pub host_name: &'a str,
 }
 
-/// Submits one message in a session of its own.
+/// Submits one message in a session of its own, and where BDAT turns out not to be known in a second one.
 ///
 /// # Errors
 /// No reply was had, or the message cannot go through this relay as it is; the kind is `InDoubt` from
 /// the moment the last octet was handed over.
 pub fn submit(job: &Job<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure> {
-    let mut session = match Session::open(job.relay, job.smtp, job.login, job.host_name, attempt) {
+    match submit_through(job.smtp, job, attempt)? {
+        (outcome, true) => Ok(submit_through(&plain(job.smtp, &outcome, attempt), job, attempt)?.0),
+        (outcome, false) => Ok(outcome),
+    }
+}
+
+/// What came of it, and whether that is the word of somebody who does not know BDAT.
+fn submit_through(smtp: &Smtp, job: &Job<'_>, attempt: &mut Attempt) -> Result<(Outcome, bool), Failure> {
+    let mut session = match Session::open(job.relay, smtp, job.login, job.host_name, attempt) {
         Ok(session) => session,
         Err(End::Refused(reply, stage)) => {
-            return Ok(Outcome::same_for_all(&job.mail.envelope.forward_paths, &reply, stage));
+            return Ok((Outcome::same_for_all(&job.mail.envelope.forward_paths, &reply, stage), false));
         }
         Err(End::Failed(failure)) => return Err(failure),
     };
@@ -55,6 +63,10 @@ pub fn submit(job: &Job<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure> 
     if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {
         attempt.hand_over.end();
     }
+    let result = result.map(|outcome| {
+        let is_chunk_unknown = session.is_chunk_unknown(&outcome);
+        (outcome, is_chunk_unknown)
+    });
     session.quit(&mut attempt.trace);
     result
 }

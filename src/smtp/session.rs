@@ -194,6 +194,13 @@ impl Session {
         }
     }
 
+    /// Whether `outcome`, of the last message, says that BDAT is not known here after all. Then nobody has the
+    /// message, and whether its lines were taken for commands nobody knows: this session is of no more use,
+    /// another one [without extensions](plain) is.
+    pub fn is_chunk_unknown(&self, outcome: &Outcome) -> bool {
+        self.dialogue.is_chunk_unknown(outcome)
+    }
+
     /// Says goodbye where that would be understood, and closes; its answer is not waited for.
     pub fn quit(mut self, trace: &mut Trace) {
         self.dialogue.quit(trace);
@@ -246,6 +253,16 @@ impl Session {
             }
         }
     }
+}
+
+/// How to speak `smtp` where `outcome` came of a chunk that it does not know: one command at a time,
+/// and with DATA.
+pub fn plain(smtp: &Smtp, outcome: &Outcome, attempt: &mut Attempt) -> Smtp {
+    let reply = outcome.decisive().map(|(_, reply)| reply.to_string()).unwrap_or_default();
+    attempt.warn(format!("BDAT was refused ({reply}), so the message was sent again with DATA: set chunking = false"));
+    // Nobody has the message.
+    attempt.hand_over.again();
+    Smtp { chunking: false, pipelining: false, ..smtp.clone() }
 }
 
 fn channel(connection: &Connection) -> Channel {

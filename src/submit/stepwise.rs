@@ -11,7 +11,7 @@ pub use self::names::Name;
 pub use self::upstream::Upstream;
 use crate::address::Address;
 use crate::attempt::Attempt;
-use crate::config::relay::Relay;
+use crate::config::relay::{Relay, Smtp};
 use crate::config::site::Terms;
 use crate::deadline::Deadline;
 use crate::envelope::{Dsn, Envelope};
@@ -112,7 +112,16 @@ impl<'a> Transaction<'a> {
             }
             // It had gone while nothing was said. Nobody has anything yet, so a new one is asked.
         }
-        self.walk.attempt.trace.warnings.extend(relay.expiry());
+        let (session, result) = self.open_anew(relay, smtp)?;
+        upstream.keep(session);
+        result
+    }
+
+    /// Opens another session with `relay`, whose way is `smtp`, and says MAIL.
+    fn open_anew(&mut self, relay: &Arc<Relay>, smtp: &Smtp) -> Result<(Session, Result<Reply, smtp::End>), smtp::End> {
+        if let Some(expiry) = relay.expiry() {
+            self.walk.attempt.warn(expiry);
+        }
         let open = |token: Option<&Secret>, attempt: &mut Attempt| {
             let login = relay.login(token, attempt)?;
             Session::open(relay, smtp, login.as_ref(), self.walk.manner.host_name, attempt)
@@ -123,8 +132,7 @@ impl<'a> Transaction<'a> {
         };
         let mut session = oauth::with_access(relay, &mut self.walk.attempt, open, is_refused)??;
         let result = session.mail(self.reverse_path.as_ref(), &self.mail, &mut self.walk.attempt);
-        upstream.keep(session);
-        result
+        Ok((session, result))
     }
 
     /// Hands over the message: what came of it, with the envelope it had.
@@ -139,12 +147,17 @@ impl<'a> Transaction<'a> {
                 let result = self.timed(self.walk.left(), |this| {
                     session.message(message, &mut this.recipients, &mut this.walk.attempt)
                 });
-                if result.is_err() && session.is_open() {
-                    session.quit(&mut self.walk.attempt.trace);
-                } else {
-                    upstream.keep(session);
+                match result {
+                    Ok(outcome) if session.is_chunk_unknown(&outcome) => self.send_again(message, &outcome, upstream),
+                    Err(failure) if session.is_open() => {
+                        session.quit(&mut self.walk.attempt.trace);
+                        Err(failure)
+                    }
+                    result => {
+                        upstream.keep(session);
+                        result
+                    }
                 }
-                result
             }
             (None, None) => match self.closing.take() {
                 Some(reply) => Ok(self.recipients.outcome(Some((&reply, Stage::Data)), true)),
@@ -153,6 +166,35 @@ impl<'a> Transaction<'a> {
         };
         self.walk.settle(result.map(told));
         self.end()
+    }
+
+    /// Hands the message over in another session, without the extension that turned out not to be known.
+    fn send_again(
+        &mut self,
+        message: &Message,
+        outcome: &Outcome,
+        upstream: &mut Upstream,
+    ) -> Result<Outcome, Failure> {
+        let relay = Arc::clone(self.walk.relay());
+        let Some(smtp) = relay.smtp() else { return Err(self.gone()) };
+        let smtp = smtp::plain(smtp, outcome, &mut self.walk.attempt);
+        self.recipients.reopen();
+        let result = self.timed(self.walk.left(), |this| {
+            let (mut session, mail) = this.open_anew(&relay, &smtp)?;
+            let mail = mail?;
+            if !mail.is_positive() {
+                return Err(smtp::End::Refused(mail, Stage::MailFrom));
+            }
+            this.name_again(&mut session)?;
+            let result = session.message(message, &mut this.recipients, &mut this.walk.attempt);
+            upstream.keep(session);
+            Ok(result?)
+        });
+        match result {
+            Ok(outcome) => Ok(outcome),
+            Err(smtp::End::Refused(reply, stage)) => Ok(self.recipients.outcome(Some((&reply, stage)), true)),
+            Err(smtp::End::Failed(failure)) => Err(failure),
+        }
     }
 
     /// The caller has given up, or goes on to another message: what was refused, if anything was.

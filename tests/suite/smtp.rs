@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `top:`, `relay:` | a line of the configuration's top level or of `[relay.main]`; `{port}`, `{ca}` and `{scratch}` are filled in |
 //! | `argv:` | the arguments; `-i bob@example.net` unless said |
+//! | `field:`, `body:` | a field before, or a line behind the usual message; `\n` for a line end |
 //! | `more:` | so many megabytes of body behind the usual message |
 //! | `certificate:` | `expired`, `wrong-name`, `self-signed`, `other-authority`; a good one unless said |
 //! | `exit:` | the exit status |
 //! | `stderr:` | one line of standard error, `*` for any text; several lines in order |
 //! | `received:` | `message` (whole and unchanged, once) or `nothing`; `nothing` unless said |
+//! | `record:` | text the log record holds |
 //! | `absent:` | text that may appear neither on standard error nor in the log record |
 
 use testkit::{Case, Identity, Scratch, Script};
@@ -18,7 +20,20 @@ use crate::setup::{MESSAGE, check_stderr, every_case, exit, mailchute};
 #[test]
 fn transcripts() {
     every_case("smtp", |case| {
-        let known = ["top", "relay", "argv", "more", "certificate", "exit", "stderr", "received", "absent"];
+        let known = [
+            "top",
+            "relay",
+            "argv",
+            "field",
+            "body",
+            "more",
+            "certificate",
+            "exit",
+            "stderr",
+            "received",
+            "record",
+            "absent",
+        ];
         case.knows(&known, &["dialogue"]);
         play(case);
     });
@@ -34,8 +49,11 @@ fn play(case: &Case) {
         Some(other) => panic!("no certificate is called {other}"),
     };
     let megabytes = case.value("more").map_or(0, |value| value.parse::<usize>().expect("megabytes"));
+    let lines = |key| case.values(key).map(|line| line.replace("\\n", "\r\n") + "\r\n").collect::<String>();
     let message = format!(
-        "{MESSAGE}{}",
+        "{}{MESSAGE}{}{}",
+        lines("field"),
+        lines("body"),
         "sixty-four octets of text, line end included, from here to there\r\n".repeat(megabytes << 14)
     );
     let script = Script::play(case.block("dialogue").expect("a dialogue"), identity);
@@ -58,6 +76,12 @@ fn play(case: &Case) {
     }
     let log = scratch.read("log");
     assert_eq!(log.lines().count(), 1, "log record\n{log}\n{seen}");
+    for text in case.values("record") {
+        assert!(
+            log.contains(serde_json::to_string(text).expect("text")[1..].trim_end_matches('"')),
+            "{text}\n{log}\n{seen}"
+        );
+    }
     for text in case.values("absent") {
         assert!(!run.stderr.contains(text) && !log.contains(text), "{text} was shown\n{log}\n{seen}");
     }

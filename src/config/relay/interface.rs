@@ -26,7 +26,7 @@ const KEYS: &[&str] = &[
 ];
 
 /// The keys that only SMTP has a meaning for.
-const SMTP_ONLY: &[&str] = &["host", "port", "tls", "protocol", "auth", "helo", "chunking"];
+const SMTP_ONLY: &[&str] = &["host", "port", "tls", "protocol", "auth", "helo", "chunking", "pipelining"];
 
 /// The API that the table means; `None`: SMTP.
 ///

@@ -24,6 +24,7 @@ const KEYS: &[&str] = &[
     "auth",
     "helo",
     "chunking",
+    "pipelining",
     "connect_timeout",
     "ca_file",
     "fingerprint",
@@ -66,8 +67,9 @@ pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str])
     }
     let helo = section.string("helo")?.map(|helo| name_of(section, "helo", helo)).transpose()?;
     let chunking = section.boolean("chunking")?.unwrap_or(true);
+    let pipelining = section.boolean("pipelining")?.unwrap_or(true);
     let way = match protocol {
-        Some(protocol) => Way::Smtp(Smtp { protocol, auth, login, helo, chunking }),
+        Some(protocol) => Way::Smtp(Smtp { protocol, auth, login, helo, chunking, pipelining }),
         None => Way::Null,
     };
     Ok(Relay { way, oauth, ..reached(name, section, provider, place, tls)? })

@@ -206,7 +206,7 @@ fn the_environment_as_a_file_is_the_same_configuration() {
     for variables in [
         &[(
             "MAILCHUTE_URL",
-            "smtps://u:p%22%5C%0a%C3%A9@mx.example:4650?helo=a.example&chunking=false&auth=plain,login",
+            "smtps://u:p%22%5C%0a%C3%A9@mx.example:4650?helo=a.example&chunking=false&pipelining=0&auth=plain,login",
         )][..],
         &[
             ("MAILCHUTE_URL", "ses://default?region=eu-west-1&deadline=5s"),

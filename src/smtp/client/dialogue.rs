@@ -9,10 +9,10 @@ use lettre::transport::smtp::commands::Quit;
 
 use super::Capabilities;
 use crate::attempt::Trace;
-use crate::config::relay::{Login, Protocol, Relay, Smtp};
+use crate::config::relay::{Login, Place, Protocol, Relay, Smtp};
 use crate::deadline::seconds;
 use crate::failure::{Failure, Kind};
-use crate::outcome::Stage;
+use crate::outcome::{Answer, Outcome, Stage};
 use crate::reply::{Reply, printable};
 use crate::smtp::parse::{Garbage, Parser, Raw};
 use crate::smtp::sasl;
@@ -102,6 +102,8 @@ pub(super) enum Upload {
 pub struct Dialogue {
     /// Who the server is, for failures.
     server: String,
+    /// Whose it is, for hints.
+    provider: String,
     parser: Parser,
     expected: VecDeque<Expect>,
     output: Vec<u8>,
@@ -115,6 +117,8 @@ pub struct Dialogue {
     pub(in crate::smtp) may_quit: bool,
     /// The last stage that was begun.
     stage: Stage,
+    /// The last message went in a chunk.
+    pub(super) is_chunked: bool,
     /// The message has a reply for each recipient (RFC 2033).
     pub(super) is_lmtp: bool,
 }
@@ -124,6 +128,11 @@ impl Dialogue {
     pub fn new(relay: &Relay, smtp: &Smtp, login: Option<&Login>) -> Self {
         Self {
             server: relay.place.to_string(),
+            provider: match (relay.provider, &relay.place) {
+                (Some(provider), _) => provider.name.to_owned(),
+                (None, Place::Tcp { host, .. }) => host.clone(),
+                (None, place) => place.to_string(),
+            },
             parser: Parser::default(),
             expected: VecDeque::from([Expect::Greeting]),
             output: Vec::new(),
@@ -132,6 +141,7 @@ impl Dialogue {
             upload: Upload::Ahead,
             may_quit: true,
             stage: Stage::Greeting,
+            is_chunked: false,
             is_lmtp: smtp.protocol == Protocol::Lmtp,
         }
     }
@@ -261,6 +271,7 @@ impl Dialogue {
             self.say(format_args!("BDAT {size} LAST"), None, trace)?;
         }
         self.stage = Stage::Message;
+        self.is_chunked = chunked;
         trace.note(&format!("message, {size} octets"));
         self.may_quit = false;
         self.upload = Upload::Running;
@@ -340,7 +351,24 @@ impl Dialogue {
         if matches!(loss, Loss::Ended) && self.due() == Some(Expect::Mail) {
             return Failure::new(kind, self.server.clone(), why).at(stage);
         }
-        self.failure(kind, stage, why)
+        let failure = self.failure(kind, stage, why);
+        match failure.kind {
+            // BDAT is swallowed by some firewalls.
+            Kind::InDoubt if self.is_chunked && matches!(loss, Loss::TimedOut(_)) => failure.hint(format!(
+                "look for the message in the log of {} before you send it again; if every message ends like this, \
+                 set chunking = false",
+                self.provider
+            )),
+            _ => failure,
+        }
+    }
+
+    /// Whether `outcome` says that the server, or something on the way to it, does not know BDAT after all.
+    pub(in crate::smtp) fn is_chunk_unknown(&self, outcome: &Outcome) -> bool {
+        let is_unknown = |reply: &Reply| matches!(reply.code(), 500 | 502..=504);
+        let answers = || outcome.answers.iter().filter(|answer| answer.stage == Stage::Message);
+        let unknown = |answer: &Answer| answer.reply.as_ref().is_some_and(is_unknown);
+        self.is_chunked && answers().next().is_some() && answers().all(unknown)
     }
 
     /// The failure that `expect` was answered with `reply`, which is no answer to it.

@@ -53,7 +53,12 @@ impl<'a> Opening<'a> {
 
     /// What is offered, without what the relay is configured to do without.
     fn usable(&self, offered: Capabilities) -> Capabilities {
-        Capabilities { chunking: offered.chunking && self.smtp.chunking, ..offered }
+        let Smtp { chunking, pipelining, .. } = self.smtp;
+        Capabilities {
+            chunking: offered.chunking && *chunking,
+            pipelining: offered.pipelining && *pipelining,
+            ..offered
+        }
     }
 
     fn judge(&mut self, heard: &Heard, dialogue: &mut Dialogue) -> Result<Next, End> {

@@ -87,6 +87,15 @@ impl<'a> Recipients<'a> {
         any
     }
 
+    /// What was said of the message does not count: it is to be handed over again.
+    pub fn reopen(&mut self) {
+        for standing in &mut self.standings {
+            if matches!(standing, Standing::Final(_)) {
+                *standing = Standing::Accepted;
+            }
+        }
+    }
+
     /// Those accepted so far, by their places.
     pub fn accepted(&self) -> impl Iterator<Item = (usize, &Address)> {
         let all = self.addresses.iter().zip(&self.standings).enumerate();

@@ -107,8 +107,6 @@ impl Transaction<'_> {
 
     fn say_again(&mut self, session: &mut Session) -> Result<(), smtp::End> {
         let attempt = &mut self.walk.attempt;
-        let accepted: Vec<_> =
-            self.recipients.accepted().map(|(place, address)| (address, &self.said[place])).collect();
         let reset = session.reset(attempt)?;
         let mail = match reset.is_positive() {
             true => session.mail(self.reverse_path.as_ref(), &self.mail, attempt)?,
@@ -117,7 +115,17 @@ impl Transaction<'_> {
         if !mail.is_positive() {
             return Err(smtp::End::Refused(mail, Stage::MailFrom));
         }
-        for result in session.rcpt(&accepted, attempt) {
+        self.name_again(session)
+    }
+
+    /// Says RCPT for those accepted before, behind another MAIL.
+    ///
+    /// # Errors
+    /// One of them is not accepted now.
+    pub(super) fn name_again(&mut self, session: &mut Session) -> Result<(), smtp::End> {
+        let accepted: Vec<_> =
+            self.recipients.accepted().map(|(place, address)| (address, &self.said[place])).collect();
+        for result in session.rcpt(&accepted, &mut self.walk.attempt) {
             let reply = result?;
             if !reply.is_positive() {
                 return Err(smtp::End::Refused(reply, Stage::RcptTo));
