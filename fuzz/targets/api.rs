@@ -31,6 +31,11 @@ const WORDS: &[&str] = &[
     "message/rfc822",
     "=?utf-8?B?w6Q=?=",
     "; charset=utf-7",
+    "; charset=shift_jis",
+    "; filename*0*=utf-8''%C3; filename*1*=%BC",
+    "Content-Transfer-Encoding: quoted-printable\n\n=FC = =C3=BC",
+    "=?utf-8?q?=0D=0A=FC?=",
+    "\u{2028}",
 ];
 
 fn seeds() -> Vec<Vec<u8>> {
@@ -76,6 +81,7 @@ fn check(input: &[u8]) -> u64 {
 
 /// The envelope decides who receives, whatever the message says; nobody receives twice.
 fn parts(message: &[u8], envelope: &Envelope) -> u64 {
+    let octets = message;
     let Ok(message) = Message::read(&mut { message }, false) else { return 1 };
     let mail = Mail {
         envelope,
@@ -95,8 +101,24 @@ fn parts(message: &[u8], envelope: &Envelope) -> u64 {
     let mut everybody: Vec<String> = parts.everybody().map(|person| person.address.to_lowercase()).collect();
     everybody.sort();
     assert_eq!(everybody, ["b@example.net", "c@example.net"]);
-    let texts = parts.headers.iter().flat_map(|(name, value)| [name, value]).chain([&parts.from.address]);
-    texts.for_each(|text| assert!(!text.contains(['\r', '\n']), "{text:?}"));
+    let people = parts.everybody().chain(&parts.reply_to).chain([&parts.from]);
+    let people = people.map(|person| person.name.as_ref());
+    let files = parts
+        .attachments
+        .iter()
+        .flat_map(|file| [Some(&file.name), Some(&file.content_type), file.content_id.as_ref()]);
+    let fields = parts.headers.iter().flat_map(|(name, value)| [Some(name), Some(value)]);
+    let lines: Vec<&String> = files.chain(fields).chain([Some(&parts.subject)]).flatten().collect();
+    let ends_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    lines.iter().copied().chain(people.flatten()).for_each(|text| assert!(!text.contains(ends_line), "{text:?}"));
+    // What is lost is named, unless somebody else lost it before.
+    let mut said = lines.into_iter().chain(&parts.text).chain(&parts.html);
+    if said.any(|text| text.contains('\u{fffd}')) {
+        let raw = octets.escape_ascii().to_string().to_ascii_lowercase();
+        let may_hold = ["\\xef", "=ef", "%ef", "base64", "base-64", "?b?"].iter().any(|form| raw.contains(form));
+        assert!(may_hold || !parts.flaws.is_empty(), "U+FFFD, and nobody says so");
+    }
+    parts.flaws.iter().for_each(|flaw| assert_printable(flaw, 512));
     let shape =
         [3, parts.attachments.len().min(5) as u8, u8::from(parts.text.is_some()), u8::from(parts.html.is_some())];
     hash(&[&shape[..], &[parts.to.len() as u8, parts.headers.len().min(8) as u8]].concat())

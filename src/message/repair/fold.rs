@@ -387,13 +387,13 @@ mod tests {
     fn work_is_linear() {
         let begun = std::time::Instant::now();
         for unit in ["<a@x>", " ", "=?utf-8?q?a?= ", "a,", "(", "\"", "<", "[", "x", "{,"] {
-            let value = format!("{}{}", unit.repeat((1 << 20) / unit.len()), "x".repeat(1200));
+            let value = format!("{}{}", unit.repeat((1 << 18) / unit.len()), "x".repeat(1200));
             for grammar in
                 [Grammar::Text, Grammar::Addresses, Grammar::Identifiers, Grammar::ListUrls, Grammar::Parameters]
             {
                 let _ = split("X", &value, grammar);
             }
         }
-        assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+        assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
     }
 }
