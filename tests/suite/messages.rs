@@ -8,7 +8,7 @@
 //! | `offers:` | the server's capabilities, in place of all it has |
 //! | `from:` | the reverse-path |
 //! | `to:` | the forward-paths, in order |
-//! | `repair:` | text that the record's `repairs` hold |
+//! | `repair:`, `warning:` | text that the record's `repairs` or `warnings` hold |
 //!
 //! The block `input` is standard input: every line ends in LF, `\r \n \0 \xHH \\` stand for themselves,
 //! a backslash at the end of a line takes its LF away. The block `output` is what arrives: lines that
@@ -24,7 +24,10 @@ use crate::setup::{MESSAGE, Setup, check_stderr, every_case, exit};
 #[test]
 fn messages() {
     every_case("messages", |case| {
-        case.knows(&["argv", "top", "offers", "exit", "stderr", "from", "to", "repair"], &["input", "output"]);
+        case.knows(
+            &["argv", "top", "offers", "exit", "stderr", "from", "to", "repair", "warning"],
+            &["input", "output"],
+        );
         check(case);
     });
 }
@@ -48,6 +51,9 @@ fn check(case: &Case) {
     let record = setup.record();
     for text in case.values("repair") {
         assert!(record["repairs"].to_string().contains(text), "{text} is not in {record}");
+    }
+    for text in case.values("warning") {
+        assert!(record["warnings"].to_string().contains(text), "{text} is not in {record}");
     }
     let deliveries = setup.deliveries();
     if case.block("output").is_none() {
