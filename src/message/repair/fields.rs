@@ -5,7 +5,6 @@ use super::grammar::{self, Grammar};
 use super::mailboxes::{Unsayable, encode_list};
 use super::parameters;
 use super::words::{self, Charset, Place};
-use crate::charset;
 use crate::failure::{Failure, Kind};
 use crate::message::content_type::{ContentType, with_plain_spaces};
 use crate::message::header::{Edit, Field, Header, LINE_LIMIT};
@@ -100,8 +99,11 @@ fn grammar_of(field: &Field<'_>) -> Grammar {
 
 /// The value of a raw field in ASCII, and what the record says of it.
 fn encoded(field: &Field<'_>, declared: Option<&str>, utf8: bool) -> Result<(String, String), Unsayable> {
-    let octets = field.octets();
-    let charset = if field.is_address() { Charset::utf_8() } else { Charset::of(&octets, declared) };
+    let (octets, charset) = match Charset::of(&field.octets(), declared) {
+        Some(charset) if !field.is_address() => (field.octets(), charset),
+        // Addresses are text already, and so is what is in no charset as it is.
+        _ => (field.text().into_owned().into_bytes(), Charset::utf_8()),
+    };
     let name = field.name();
     let taken = name.len() + 2;
     let value = match grammar_of(field) {
@@ -109,7 +111,7 @@ fn encoded(field: &Field<'_>, declared: Option<&str>, utf8: bool) -> Result<(Str
         Grammar::Addresses => encode_list(&field.text(), utf8, taken)?,
         Grammar::Text => words::encode(&octets, &charset, Place::Text, taken),
         grammar => {
-            let text = charset::decode(&octets, Some(charset.name())).unwrap_or_default().text;
+            let text = field.text();
             if grammar == Grammar::Parameters
                 && let Some((value, rule)) = with_parameters(&octets, &text, &charset)
             {
@@ -191,6 +193,7 @@ mod tests {
                 "Content-Type: t%C3%A4xt/html\r\n",
                 "Content-Type encoded (percent-encoding)",
             ),
+            (b"Subject: a\x81\xfc\r\n", "Subject: =?utf-8?Q?a=3F=C3=BC?=\r\n", "Subject encoded (RFC 2047, utf-8)"),
             (
                 b"MIME-Version: 1.0\xa0\r\n",
                 "MIME-Version: 1.0\r\n",

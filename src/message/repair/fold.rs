@@ -203,6 +203,11 @@ fn text(value: &str, room: usize) -> Result<String, Unsplittable> {
     if let Some(json) = json(value, room) {
         return Ok(json);
     }
+    if has_blanks_within(value) {
+        let mut out = String::with_capacity(value.len() * 2);
+        encode(value, LINE_LIMIT - room, &mut out)?;
+        return Ok(out);
+    }
     let mut items = items(value, room)?;
     // White space between two encoded words is not shown: what has to be goes into one of them.
     for at in 1..items.len() {
@@ -235,6 +240,20 @@ fn text(value: &str, room: usize) -> Result<String, Unsplittable> {
         }
     }
     Ok(out)
+}
+
+/// Whether there is an encoded word with blanks in it, as readers take them, so that words are no words here.
+fn has_blanks_within(value: &str) -> bool {
+    let mut rest = value;
+    while let Some(at) = rest.find("=?") {
+        rest = &rest[at..];
+        match EncodedWord::split(rest) {
+            Some((_, behind)) if rest[..rest.len() - behind.len()].contains(' ') => return true,
+            Some((_, behind)) => rest = behind,
+            None => rest = &rest[2..],
+        }
+    }
+    false
 }
 
 impl Item<'_> {
@@ -343,6 +362,7 @@ mod tests {
             format!("a{word}{word}b"),
             format!("=?iso-8859-1?Q?{}?=", "=FC".repeat(500)),
             format!("=?utf-8?Q?{}?=", "ü".repeat(600)),
+            format!("a =?utf-8?Q?b {long} ?= {long}"),
             "日本".repeat(500),
         ] {
             let split = splits("Subject", &value);

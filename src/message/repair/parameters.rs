@@ -46,7 +46,7 @@ pub(super) fn split(value: &str, room: usize) -> String {
             && !name.contains(&b'*')
             && !["boundary", "charset"].iter().any(|kept| name.eq_ignore_ascii_case(kept.as_bytes()))
         {
-            push_extended(&mut out, name, &text, &Charset::of(&text, None));
+            push_extended(&mut out, name, &text, &Charset::of(&text, None).unwrap_or_else(Charset::utf_8));
             continue;
         }
         out.push_str(if is_first { "" } else { "; " });

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::encoded_word;
+use crate::{charset, encoded_word};
 
 /// The longest encoded word (RFC 2047 section 2), and the longest line that holds one.
 const WORD: usize = 75;
@@ -15,15 +15,18 @@ const WORD: usize = 75;
 pub(super) struct Charset(String);
 
 impl Charset {
-    /// The charset of `text`: UTF-8 where it is valid, else what the message declares, else
-    /// windows-1252, which nearly every octet sequence is valid in.
-    pub(super) fn of(text: &[u8], declared: Option<&str>) -> Self {
+    /// The charset of `text`: UTF-8 where it is valid, else what the message declares, else windows-1252; `None` where it
+    /// is in none of them, and a reader would find characters that are none.
+    pub(super) fn of(text: &[u8], declared: Option<&str>) -> Option<Self> {
         if std::str::from_utf8(text).is_ok() {
-            return Self::utf_8();
+            return Some(Self::utf_8());
         }
+        let is_exact = |label: &str| {
+            charset::is_known(label) && charset::decode(text, Some(label)).is_some_and(|decoded| decoded.flaw.is_none())
+        };
         match declared.map(str::to_ascii_lowercase) {
-            Some(label) if is_eight_bit(&label) => Self(label),
-            _ => Self("windows-1252".to_owned()),
+            Some(label) if is_eight_bit(&label) && is_exact(&label) => Some(Self(label)),
+            _ => is_exact("windows-1252").then(|| Self("windows-1252".to_owned())),
         }
     }
 
@@ -219,7 +222,7 @@ mod tests {
     use super::*;
 
     fn text(text: &[u8]) -> String {
-        encode(text, &Charset::of(text, None), Place::Text, 9)
+        encode(text, &Charset::of(text, None).unwrap(), Place::Text, 9)
     }
 
     #[test]
@@ -240,12 +243,15 @@ mod tests {
 
     #[test]
     fn the_declared_charset_counts_where_it_is_not_utf_8() {
-        let name = |text: &[u8], declared| Charset::of(text, declared).name().to_owned();
+        let name = |text: &[u8], declared| Charset::of(text, declared).unwrap().name().to_owned();
         assert_eq!(name(b"\xc3\xbc", Some("ISO-8859-1")), "utf-8");
         assert_eq!(name(b"\xf0\xd2", Some("KOI8-R")), "koi8-r");
         for useless in [None, Some("us-ascii"), Some("utf-8"), Some(""), Some("a?b"), Some("iso-2022-jp")] {
             assert_eq!(name(b"\xfc", useless), "windows-1252", "{useless:?}");
         }
+        assert_eq!(name(b"\xfc!", Some("shift_jis")), "windows-1252");
+        assert_eq!(name(b"\xfc", Some("x-unheard-of")), "windows-1252");
+        assert_eq!(Charset::of(b"\x81", None), None);
     }
 
     #[test]
@@ -263,7 +269,7 @@ mod tests {
                 assert!(!judge.subject().unwrap().contains('\u{fffd}'), "{word}");
             }
         }
-        let gbk = Charset::of(b"\xc4\xe3", Some("gb2312"));
+        let gbk = Charset::of(b"\xc4\xe3", Some("gb2312")).unwrap();
         let out = encode(&b"\xc4\xe3".repeat(100), &gbk, Place::Text, 0);
         assert!(out.split(' ').all(|word| word.len() <= WORD && word.starts_with("=?gb2312?B?xOPE")), "{out}");
     }
