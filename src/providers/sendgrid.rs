@@ -191,7 +191,8 @@ mod tests {
 
     #[test]
     fn sendgrids_own_fields_are_left_out_and_named() {
-        let message = "From: a@example.com\nTo: b@example.net\nSubject: s\nX-SG-EID: 1\nx-sg-id: 2\nX-SMTPAPI: {}\n\nx\n";
+        let message =
+            "From: a@example.com\nTo: b@example.net\nSubject: s\nX-SG-EID: 1\nx-sg-id: 2\nX-SMTPAPI: {}\n\nx\n";
         let (body, warnings) = trial::request(&ENTRY, "{}", message, &["b@example.net"]).unwrap();
         assert_eq!(body["headers"], serde_json::json!({"X-SMTPAPI": "{}"}));
         assert_eq!(warnings, ["not carried by the API: X-SG-EID, x-sg-id"]);
@@ -199,9 +200,13 @@ mod tests {
 
     #[test]
     fn no_content_is_empty() {
-        let text = "From: a@example.com\nTo: b@example.net\nSubject:\nContent-Type: multipart/alternative; boundary=b\n\n";
+        let text =
+            "From: a@example.com\nTo: b@example.net\nSubject:\nContent-Type: multipart/alternative; boundary=b\n\n";
         for (parts, content) in [
-            ("--b\n\n\n--b\nContent-Type: text/html\n\n<p>x\n--b--\n", serde_json::json!([{"type": "text/html", "value": "<p>x"}])),
+            (
+                "--b\n\n\n--b\nContent-Type: text/html\n\n<p>x\n--b--\n",
+                serde_json::json!([{"type": "text/html", "value": "<p>x"}]),
+            ),
             ("--b\n\n \n--b--\n", serde_json::json!([{"type": "text/plain", "value": "(no text)"}])),
         ] {
             let (body, _) = trial::request(&ENTRY, "{}", &format!("{text}{parts}"), &["b@example.net"]).unwrap();

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Lines of code a file may have, unit tests not counted.
 const LIMIT: usize = 400;
@@ -131,6 +132,19 @@ fn a_provider_never_uses_another_provider() {
             assert!(!is_named, "{} uses {name}", path.display());
         }
     }
+}
+
+/// Their modules are made by a macro, so `cargo fmt` does not see them.
+#[test]
+fn the_providers_are_formatted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = sources().into_iter().map(|(path, _)| root.join("src").join(path));
+    let files = files.filter(|path| path.parent().is_some_and(|folder| folder.ends_with("src/providers")));
+    let Ok(output) = Command::new("rustfmt").args(["--edition", "2024", "--check"]).args(files).output() else {
+        return;
+    };
+    let differences = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "run rustfmt --edition 2024 src/providers/*.rs\n{differences}");
 }
 
 #[test]
