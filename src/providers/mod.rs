@@ -37,6 +37,7 @@ providers! {
     mailersend,
     mailgun,
     mailjet,
+    mailpace,
     mailtrap,
     mandrill,
     microsoft365,
