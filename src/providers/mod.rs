@@ -27,6 +27,7 @@ macro_rules! providers {
 }
 
 providers! {
+    ahasend,
     amazon_ses,
     azure_communication,
     brevo,
