@@ -33,6 +33,7 @@ providers! {
     brevo,
     cloudflare,
     elastic_email,
+    emailit,
     fastmail,
     google,
     mailersend,
