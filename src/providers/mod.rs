@@ -36,6 +36,7 @@ providers! {
     emailit,
     fastmail,
     google,
+    mailchannels,
     mailersend,
     mailgun,
     mailjet,
