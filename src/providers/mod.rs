@@ -37,6 +37,7 @@ providers! {
     fastmail,
     google,
     mailchannels,
+    maileroo,
     mailersend,
     mailgun,
     mailjet,
