@@ -50,6 +50,7 @@ providers! {
     scaleway,
     sendgrid,
     sendlayer,
+    sendpulse,
     smtp_com,
     smtp2go,
     sparkpost,
