@@ -36,6 +36,7 @@ providers! {
     emailit,
     fastmail,
     google,
+    infobip,
     mailchannels,
     maileroo,
     mailersend,
