@@ -42,6 +42,7 @@ providers! {
     mailersend,
     mailgun,
     mailjet,
+    mailomat,
     mailpace,
     mailtrap,
     mandrill,
