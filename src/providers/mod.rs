@@ -37,6 +37,7 @@ providers! {
     fastmail,
     google,
     infobip,
+    lettermint,
     mailchannels,
     maileroo,
     mailersend,
