@@ -49,6 +49,7 @@ providers! {
     mandrill,
     microsoft365,
     postmark,
+    proton,
     resend,
     scaleway,
     sendgrid,
