@@ -48,6 +48,7 @@ providers! {
     mailtrap,
     mandrill,
     microsoft365,
+    postal,
     postmark,
     proton,
     resend,
