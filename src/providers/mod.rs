@@ -59,6 +59,7 @@ providers! {
     smtp_com,
     smtp2go,
     sparkpost,
+    yahoo,
     zeptomail,
     zoho_mail,
     smtp,

@@ -1,0 +1,12 @@
+//! Yahoo Mail: by SMTP.
+
+use super::preset::{Provider, implicit};
+
+pub(super) static PROVIDER: Provider = Provider {
+    id: "yahoo",
+    name: "Yahoo Mail",
+    host: "smtp.mail.yahoo.com",
+    ports: &[implicit(465)],
+    unverified: &["whether it wants an app password", "AUTH mechanisms", "limits"],
+    ..Provider::PRESET
+};
