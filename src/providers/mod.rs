@@ -29,6 +29,7 @@ macro_rules! providers {
 providers! {
     ahasend,
     amazon_ses,
+    aol,
     azure_communication,
     brevo,
     cloudflare,
