@@ -37,6 +37,7 @@ providers! {
     emailit,
     fastmail,
     google,
+    icloud,
     infobip,
     lettermint,
     mailchannels,

@@ -1,0 +1,12 @@
+//! iCloud Mail: by SMTP.
+
+use super::preset::{Provider, starttls};
+
+pub(super) static PROVIDER: Provider = Provider {
+    id: "icloud",
+    name: "iCloud Mail",
+    host: "smtp.mail.me.com",
+    ports: &[starttls(587)],
+    unverified: &["STARTTLS on 587", "whether it wants an app password", "AUTH mechanisms", "limits"],
+    ..Provider::PRESET
+};
