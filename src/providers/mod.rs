@@ -36,6 +36,7 @@ providers! {
     elastic_email,
     emailit,
     fastmail,
+    gmx,
     google,
     icloud,
     infobip,

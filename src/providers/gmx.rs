@@ -1,0 +1,12 @@
+//! GMX: by SMTP.
+
+use super::preset::{Provider, starttls};
+
+pub(super) static PROVIDER: Provider = Provider {
+    id: "gmx",
+    name: "GMX",
+    host: "mail.gmx.com",
+    ports: &[starttls(587)],
+    unverified: &["STARTTLS on 587", "whether it wants an app password", "AUTH mechanisms", "limits"],
+    ..Provider::PRESET
+};
