@@ -40,6 +40,7 @@ providers! {
     google,
     icloud,
     infobip,
+    ionos,
     lettermint,
     mailchannels,
     maileroo,
