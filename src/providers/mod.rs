@@ -64,6 +64,7 @@ providers! {
     smtp2go,
     sparkpost,
     yahoo,
+    yandex,
     zeptomail,
     zoho_mail,
     smtp,
