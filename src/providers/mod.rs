@@ -49,6 +49,7 @@ providers! {
     mailjet,
     mailomat,
     mailpace,
+    mailru,
     mailtrap,
     mandrill,
     microsoft365,

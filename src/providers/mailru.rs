@@ -1,0 +1,13 @@
+//! Mail.ru: by SMTP.
+
+use super::preset::{Provider, implicit};
+
+pub(super) static PROVIDER: Provider = Provider {
+    id: "mailru",
+    name: "Mail.ru",
+    aliases: &["mail.ru"],
+    host: "smtp.mail.ru",
+    ports: &[implicit(465)],
+    unverified: &["whether it wants an app password", "AUTH mechanisms", "limits"],
+    ..Provider::PRESET
+};
