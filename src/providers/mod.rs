@@ -56,6 +56,7 @@ providers! {
     postal,
     postmark,
     proton,
+    qq,
     resend,
     scaleway,
     sendgrid,
