@@ -53,6 +53,7 @@ providers! {
     mailtrap,
     mandrill,
     microsoft365,
+    netease,
     postal,
     postmark,
     proton,
