@@ -28,6 +28,7 @@ macro_rules! providers {
 
 providers! {
     ahasend,
+    aliyun,
     amazon_ses,
     aol,
     azure_communication,
