@@ -41,6 +41,7 @@ providers! {
     google,
     icloud,
     infobip,
+    infomaniak,
     ionos,
     lettermint,
     mailchannels,
