@@ -37,6 +37,7 @@ providers! {
     elastic_email,
     emailit,
     fastmail,
+    gandi,
     gmx,
     google,
     icloud,
