@@ -57,6 +57,7 @@ providers! {
     mandrill,
     microsoft365,
     netease,
+    onecom,
     postal,
     postmark,
     proton,
