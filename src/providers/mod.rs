@@ -67,6 +67,7 @@ providers! {
     sendgrid,
     sendlayer,
     sendpulse,
+    seznam,
     smtp_com,
     smtp2go,
     sparkpost,
