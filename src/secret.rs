@@ -100,6 +100,51 @@ impl Source {
         }
     }
 
+    /// Reads a key that goes into a header field or a signature, as [`Source::read`] does.
+    ///
+    /// # Errors
+    /// As there; `Configuration` where it holds a character that no key has, which is named.
+    pub fn read_key(&self, strict: bool, attempt: &mut Attempt) -> Result<Secret, Failure> {
+        let key = self.read(strict, attempt)?;
+        self.check_characters(&key)?;
+        Ok(key)
+    }
+
+    /// As [`Source::check`], and reads the key where no program has to run for it.
+    ///
+    /// # Errors
+    /// As [`Source::read_key`].
+    pub fn check_key(&self, strict: bool) -> Result<Vec<&'static str>, Failure> {
+        let weaknesses = self.check(strict)?;
+        let key = match self {
+            Self::Inline(key) => key.clone(),
+            Self::File(path) => read_file(path, strict, &mut Vec::new())?,
+            Self::Credential(name) => read_file(&credential(name)?, strict, &mut Vec::new())?,
+            Self::Env(name) => read_variable(name)?,
+            Self::Command(_) => return Ok(weaknesses),
+        };
+        if key.expose().is_empty() {
+            return Err(Failure::new(Kind::Configuration, self.describe(), "is empty"));
+        }
+        self.check_characters(&key)?;
+        Ok(weaknesses)
+    }
+
+    fn check_characters(&self, key: &Secret) -> Result<(), Failure> {
+        let Some(stranger) = key.expose().chars().find(|c| !(' '..='~').contains(c)) else { return Ok(()) };
+        let name = match stranger {
+            '\t' => " (a tab)",
+            '\n' | '\r' => " (a line end)",
+            '\u{a0}' => " (a no-break space)",
+            '\u{200b}' => " (a space without width)",
+            '\u{feff}' => " (a byte order mark)",
+            _ => "",
+        };
+        let why = format!("holds U+{:04X}{name}, which no key has", u32::from(stranger));
+        Err(Failure::new(Kind::Configuration, self.describe(), why)
+            .hint("copy the key again, as plain text and nothing else, into one line"))
+    }
+
     /// Where it comes from, for a reader: `file /etc/mailchute/secrets/postmark (root:www 0640)`.
     pub fn describe(&self) -> String {
         match self {
@@ -261,6 +306,31 @@ mod tests {
             assert_eq!(failure.kind, kind);
             assert!(failure.why.starts_with(why), "{failure}");
             assert!(!failure.to_string().contains("abc"));
+        }
+    }
+
+    #[test]
+    fn a_key_names_the_character_that_no_key_has() {
+        for (content, character) in [
+            ("k\u{200b}ey", "U+200B (a space without width)"),
+            ("\u{feff}key", "U+FEFF (a byte order mark)"),
+            ("key\u{a0}", "U+00A0 (a no-break space)"),
+            ("key\n\n", "U+000A (a line end)"),
+            ("k\u{fc}", "U+00FC,"),
+            ("k ey~!\n", ""),
+        ] {
+            let (_dir, source) = file(content.as_bytes(), 0o600);
+            let read = source.read_key(false, &mut Attempt::new(Deadline::after(command::TIME)));
+            let checked = source.check_key(false);
+            assert_eq!(
+                (read.is_err(), checked.is_err()),
+                (!character.is_empty(), !character.is_empty()),
+                "{character}"
+            );
+            for failure in [read.err(), checked.err()].into_iter().flatten() {
+                assert_eq!(failure.kind, Kind::Configuration);
+                assert!(failure.what.starts_with("file ") && failure.why.contains(character), "{failure}");
+            }
         }
     }
 

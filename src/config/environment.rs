@@ -64,9 +64,9 @@ impl Environment {
         let mut found =
             Self { variable: MAIN.url, top: Vec::new(), relays: Vec::new(), log: None, warnings: Vec::new() };
         if let Some(url) = text(variables, MAIN.url)? {
-            found.url(variables, &MAIN, &url)?;
+            found.url(variables, &MAIN, bare(&url))?;
             if let Some(url) = text(variables, BACKUP.url)? {
-                found.url(variables, &BACKUP, &url)?;
+                found.url(variables, &BACKUP, bare(&url))?;
             }
         } else if let Some(value) = text(variables, dsn::VARIABLE)? {
             found.variable = dsn::VARIABLE;
@@ -179,6 +179,14 @@ fn text(variables: Variables<'_>, name: &str) -> Result<Option<Zeroizing<String>
         Some(Ok(text)) => Ok(Some(Zeroizing::new(text))),
         Some(Err(_)) => Err(failure(name, "is not UTF-8 text")),
     }
+}
+
+/// A URL without what a shell or a file of variables has left around it: blanks, line ends, a pair of quotes. None of
+/// them begins or ends a URL.
+fn bare(url: &str) -> &str {
+    let url = url.trim();
+    let unquoted = |quote: char| url.strip_prefix(quote)?.strip_suffix(quote);
+    unquoted('"').or_else(|| unquoted('\'')).unwrap_or(url).trim()
 }
 
 /// A secret from its variable or the variable's `_FILE` twin.

@@ -141,7 +141,7 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     }
     if let Some(interface) = relay.api() {
         for (key, source) in &interface.credentials {
-            source_row(key, source, strict, page);
+            verdict_row(key, source, source.check_key(strict), page);
         }
         return;
     }
@@ -200,7 +200,11 @@ fn oauth_rows(relay: &Relay, oauth: &OAuth, caller: &Caller, strict: bool, page:
 
 /// Where `what` is read from, and whether this caller can.
 fn source_row(what: &str, source: &Source, strict: bool, page: &mut Page) {
-    let verdict = match source.check(strict) {
+    verdict_row(what, source, source.check(strict), page);
+}
+
+fn verdict_row(what: &str, source: &Source, checked: Result<Vec<&'static str>, Failure>, page: &mut Page) {
+    let verdict = match checked {
         Ok(_) if matches!(source, Source::Command(_)) => "run when a message is sent".to_owned(),
         Ok(warnings) if warnings.is_empty() => "readable".to_owned(),
         Ok(warnings) => format!("readable, but {}", warnings.join("; ")),

@@ -138,7 +138,7 @@ impl Interface {
     pub fn keys(&self, strict_modes: bool, attempt: &mut Attempt) -> Result<Keys, Failure> {
         let mut keys = Keys::default();
         for (key, source) in &self.credentials {
-            keys.insert(key, source.read(strict_modes, attempt)?);
+            keys.insert(key, source.read_key(strict_modes, attempt)?);
         }
         Ok(keys)
     }

@@ -47,6 +47,10 @@ fn urls_are_relays() {
         ("mailgun+smtp://u:p@default?tls=implicit", "smtp.mailgun.org:465 implicit u p"),
         ("mailjet+smtp://k:s@default", "in-v3.mailjet.com:587 starttls k s"),
         ("gmail+smtps://a%40gmail.com:app@default", "smtp.gmail.com:465 implicit a@gmail.com app"),
+        // What a shell or a file of variables leaves around it.
+        ("smtps://mx.example\n", "mx.example:465 implicit"),
+        ("\"smtps://u:p@mx.example\"", "mx.example:465 implicit u p"),
+        (" '\tsmtps://mx.example:4650' \r\n", "mx.example:4650 implicit"),
     ] {
         let config = load(&[("MAILCHUTE_URL", url)]).unwrap();
         assert_eq!(told(relays(&config)[0]), relay, "{url}");
