@@ -248,6 +248,8 @@ fn phrase(text: &str) -> String {
         out.push(match text.is_ascii() && !text.contains("=?") {
             true => plain_phrase(&text),
             false => {
+                // What stands beside other letters is an encoded word to most readers all the same.
+                let text = encoded_word::decode(&text);
                 let before = if behind_encoded { " " } else { "" };
                 encoded::encode(&format!("{before}{text}{}", if is_last { "" } else { " " }))
             }
@@ -360,6 +362,7 @@ mod tests {
             ("=?utf-8?q?\"?=", "=?utf-8?B?Ig==?="),
             ("=?utf-8?Q?Shop, Inc?=", "=?utf-8?B?U2hvcCwgSW5j?="),
             ("what=?", "=?utf-8?B?d2hhdD0/?="),
+            ("Q=?utf-8?Q?=C3=BC?=", "=?utf-8?B?UcO8?="),
         ] {
             let mailbox = Mailbox { name: Some(name.into()), spec: spec.clone() };
             assert_eq!(mailbox.to_string(), format!("{written} <a@x.org>"));

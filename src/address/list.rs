@@ -90,6 +90,10 @@ impl List {
                 out.push_str(", ");
             }
             match piece {
+                // Without brackets, a name of this host could be taken for the beginning of a name with commas.
+                Piece::Mailbox(Listed { mailbox: Mailbox { name: None, spec }, .. }) if spec.domain.is_none() => {
+                    out.push_str(&format!("<{spec}>"));
+                }
                 Piece::Mailbox(listed) => out.push_str(&listed.mailbox.to_string()),
                 Piece::Unreadable(unreadable) => out.push_str(&phrase(&unreadable.bad.text)),
                 Piece::Group(name) => {

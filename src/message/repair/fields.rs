@@ -72,7 +72,7 @@ fn repaired(
         }
         None if line <= LINE_LIMIT => return Ok(None),
         // Only spaces are folded at, and those before a word stay with it.
-        None => field.text().replace('\t', " "),
+        None => String::from_utf8_lossy(&field.octets()).replace(['\t', '\0'], " "),
     };
     if name.len() + 2 > LINE_LIMIT {
         let why = format!("has a name of {} octets, and a line may have {LINE_LIMIT}", name.len());

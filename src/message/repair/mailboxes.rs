@@ -65,7 +65,8 @@ pub(super) fn encode_list(value: &str, utf8: bool, taken: usize) -> Result<Strin
         let why = "cannot be written in ASCII so that everybody reads it alike";
         return Err(Unsayable { what: value.to_owned(), why, is_local: false });
     }
-    Ok(writer.out)
+    // A field is folded at spaces, and a quoted string may hold tabs.
+    Ok(writer.out.replace(['\t', '\0'], " "))
 }
 
 /// Whom a list names. A name without domain is somebody's only here, and was made an address where it could be.
