@@ -14,7 +14,7 @@ use std::io::Read;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use ureq::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, USER_AGENT};
+use ureq::http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, USER_AGENT};
 use ureq::http::{Request as HttpRequest, Response as HttpResponse};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
@@ -36,6 +36,9 @@ use crate::wire::Connection;
 
 /// How much of a response's body is read, in octets.
 const BODY_LIMIT: u64 = 256 << 10;
+
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How large a response's header section may be, in octets.
 const HEADER_LIMIT: usize = 32 << 10;
@@ -250,6 +253,8 @@ fn head(endpoint: &str, request: &Request, size: u64) -> Result<HttpRequest<()>,
             value.set_sensitive(true);
             headers.append(HeaderName::try_from(*name).map_err(|_| wrong(name))?, value);
         }
+        // What comes is read as it comes.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("mailchute/", env!("CARGO_PKG_VERSION"))));
         if size > 0 {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
@@ -284,6 +289,10 @@ fn read(response: HttpResponse<ureq::Body>) -> Response {
     let mut reader = body.into_reader().take(BODY_LIMIT + 1);
     let is_read = reader.read_to_end(&mut octets).is_ok();
     let is_whole = is_read && octets.len() as u64 <= BODY_LIMIT;
+    // JSON must not begin with a byte order mark, and a reader may pass over one that does (RFC 8259 8.1).
+    if octets.starts_with(BYTE_ORDER_MARK) {
+        octets.drain(..BYTE_ORDER_MARK.len());
+    }
     Response { status: head.status.as_u16(), headers, body: octets, is_whole }
 }
 

@@ -128,6 +128,20 @@ impl Bundle {
         self.anchors(|text| begin.find_iter(text).map(|at| at + BEGIN.len()).collect()).into_iter().collect()
     }
 
+    /// Whether `certificate` itself is one of them.
+    pub(super) fn holds(&self, certificate: &CertificateDer<'_>) -> bool {
+        let begin = memmem::Finder::new(BEGIN);
+        self.0.iter().filter_map(|path| Pieces::open(path).ok()).any(|mut pieces| {
+            while let Ok(Some(text)) = pieces.next() {
+                let mut ends = begin.find_iter(text).map(|at| at + BEGIN.len());
+                if ends.any(|start| der(&text[start..]).as_ref() == Some(certificate)) {
+                    return true;
+                }
+            }
+            false
+        })
+    }
+
     /// The certificates that `choose` picks of each piece of text, by where their base64 begins.
     fn anchors(&self, choose: impl Fn(&[u8]) -> Vec<usize>) -> Vec<TrustAnchor<'static>> {
         let mut anchors = Vec::new();
@@ -149,11 +163,15 @@ fn block_around(text: &[u8], at: usize) -> Option<usize> {
 }
 
 /// The certificate whose base64 `text` begins with.
-fn anchor(text: &[u8]) -> Option<TrustAnchor<'static>> {
+fn der(text: &[u8]) -> Option<CertificateDer<'static>> {
     let text = &text[..memchr(b'-', text)?];
     let text: Vec<u8> = text.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
-    let der = CertificateDer::from(STANDARD.decode(text).ok()?);
-    Some(webpki::anchor_from_trusted_cert(&der).ok()?.to_owned())
+    Some(CertificateDer::from(STANDARD.decode(text).ok()?))
+}
+
+/// The root whose base64 `text` begins with.
+fn anchor(text: &[u8]) -> Option<TrustAnchor<'static>> {
+    Some(webpki::anchor_from_trusted_cert(&der(text)?).ok()?.to_owned())
 }
 
 /// What the base64 of a certificate with `name` in it must contain, wherever in it the name begins: for

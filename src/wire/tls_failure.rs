@@ -39,6 +39,11 @@ fn sentence(relay: &Relay, error: &Error, first: &[u8]) -> (String, Option<Strin
     {
         return (verdict.why.clone(), Some(verdict.hint.clone()));
     }
+    if let Error::InvalidCertificate(error) = error
+        && let Some(verdict) = Verdict::of_signature(error)
+    {
+        return (verdict.why, Some(verdict.hint));
+    }
     match error {
         // A reply code where a TLS record was due.
         Error::InvalidMessage(_) if is_reply(first) => (
@@ -56,7 +61,9 @@ fn sentence(relay: &Relay, error: &Error, first: &[u8]) -> (String, Option<Strin
             Some("older versions are not safe for a password; the server needs an update".into()),
         ),
         Error::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity) => {
-            ("the server found no TLS version or cipher suite in common".into(), None)
+            let hint = "the server's operator must allow AES-GCM or ChaCha20 with ECDHE; ciphers in CBC mode and P-521 \
+                        certificates are not supported";
+            ("the server found no TLS version or cipher suite in common".into(), Some(hint.into()))
         }
         Error::AlertReceived(
             AlertDescription::CertificateRequired

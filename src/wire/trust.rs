@@ -12,7 +12,7 @@ use rustls::crypto::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 
 use super::roots::{Bundle, unreadable};
 use super::verdict::Verdict;
@@ -89,6 +89,12 @@ fn client_certificate(
     Ok((chain, key))
 }
 
+/// Whether all that is wrong is that a CA's certificate was presented as a server's; its dates were looked at before.
+fn is_ca(error: &Error) -> bool {
+    let Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error else { return false };
+    matches!(inner.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
 #[derive(Debug)]
 enum Trusted {
     Roots(Bundle),
@@ -124,7 +130,11 @@ impl Verifier {
         });
         if !is_chained {
             // The search by name may miss roots in oddly wrapped bundles; a refusal is worth the time.
-            chains(&bundle.all())?;
+            chains(&bundle.all()).or_else(|error| match is_ca(&error) && bundle.holds(end_entity) {
+                // What `openssl req -x509` makes calls itself a CA, and is its own.
+                true => Ok(()),
+                false => Err(error),
+            })?;
         }
         verify_server_name(&parsed, name)
     }
@@ -139,6 +149,9 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if let Some(verdict) = Verdict::of_kind(end_entity) {
+            return Err(verdict.into());
+        }
         match &self.trusted {
             Trusted::Fingerprint(fingerprint) => {
                 if digest(&SHA256, end_entity).as_ref() != fingerprint {
@@ -185,6 +198,7 @@ mod tests {
     use std::path::PathBuf;
     use std::thread::JoinHandle;
 
+    use base64::Engine as _;
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
     use rustls::pki_types::PrivatePkcs8KeyDer;
     use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -401,6 +415,47 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_servers_own_certificate_may_be_the_ca_file() {
+        for is_ca in [false, true] {
+            let make = |name: &str| {
+                self_signed(name, |params| {
+                    if is_ca {
+                        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+                    }
+                })
+            };
+            let authority = Authority::new();
+            let trusting = |identity: &Identity| {
+                let pem = format!(
+                    "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+                    base64::engine::general_purpose::STANDARD.encode(&identity.chain[0])
+                );
+                fs::write(authority.file(), pem).unwrap();
+                |relay: &mut Relay| relay.ca_file = Some(authority.file())
+            };
+            let identity = make("localhost");
+            let trust = trusting(&identity);
+            let (result, _server, _) = open(identity, "localhost", trust);
+            result.unwrap();
+            // Its name counts all the same, and nobody else's certificate does.
+            let identity = make("mail.example.org");
+            let trust = trusting(&identity);
+            assert_eq!(refusal(identity, trust).0, "certificate is for mail.example.org, not localhost");
+            let trust = trusting(&make("localhost"));
+            refusal(make("localhost"), trust);
+            // And so do its dates.
+            let old = self_signed("localhost", |params| {
+                (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 3, 1));
+                if is_ca {
+                    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+                }
+            });
+            let trust = trusting(&old);
+            assert_eq!(refusal(old, trust).0, "certificate expired on 2021-03-01");
+        }
+    }
+
     /// What the handshake makes of a server that says `octets` and nothing else.
     fn against(octets: &'static [u8]) -> Failure {
         let authority = Authority::new();
@@ -426,6 +481,10 @@ mod tests {
 
         let old = against(b"\x15\x03\x01\x00\x02\x02\x46");
         assert_eq!((old.kind, old.why.as_str()), (Kind::Protocol, "the server offers no TLS 1.2 or newer"));
+
+        let foreign = against(b"\x15\x03\x03\x00\x02\x02\x28");
+        assert_eq!(foreign.why, "the server found no TLS version or cipher suite in common");
+        assert!(foreign.hint.unwrap().contains("CBC"));
 
         let gone = against(b"");
         assert_eq!(gone.kind, Kind::Unavailable);

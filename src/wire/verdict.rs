@@ -11,6 +11,13 @@ use webpki::EndEntityCert;
 /// How much of a name from a certificate is repeated, in characters.
 const NAME_LIMIT: usize = 100;
 
+/// The shortest RSA key that is accepted, in bits.
+const RSA_BITS: usize = 2048;
+
+/// The next step where no setting of ours helps.
+const ANOTHER: &str = "no setting helps here: the server's operator must replace it, with RSA of 2048 bits or more, P-256 or \
+                       P-384, X.509 version 3, signed with SHA-256 or better";
+
 /// What is wrong with a certificate, and the next step. Travels through rustls as an [`OtherError`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
@@ -46,6 +53,33 @@ impl Verdict {
             format!("certificate has the SHA-256 fingerprint {seen}, not the configured one"),
             format!("if the server's certificate was renewed, set fingerprint = \"{seen}\""),
         )
+    }
+
+    /// What keeps the certificate from being used at all, whoever vouches for it.
+    pub(super) fn of_kind(end_entity: &CertificateDer<'_>) -> Option<Self> {
+        let certificate = match EndEntityCert::try_from(end_entity) {
+            Ok(certificate) => certificate,
+            Err(webpki::Error::UnsupportedCertVersion) => {
+                return Some(Self::new("certificate is of X.509 version 1, which is not supported", ANOTHER));
+            }
+            Err(_) => return None,
+        };
+        let bits = rsa_bits(&certificate.subject_public_key_info()).filter(|bits| *bits < RSA_BITS)?;
+        let why = format!("certificate has an RSA key of {bits} bits, which is too short to be safe");
+        Some(Self::new(why, ANOTHER))
+    }
+
+    /// What `error` says of the server's signature in the handshake, if it is about that.
+    pub(super) fn of_signature(error: &CertificateError) -> Option<Self> {
+        let why = match error {
+            CertificateError::BadSignature => "the server's signature does not match its certificate",
+            CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+                "certificate has a key that is not supported, such as P-521"
+            }
+            _ => return None,
+        };
+        Some(Self::new(why, ANOTHER))
     }
 
     /// What `error` says about the certificate that a server presented as `name`'s, with the
@@ -88,7 +122,15 @@ impl Verdict {
                     by_ca_file(&seen),
                 )
             }
-            (CertificateError::BadEncoding, _) => Self::new("certificate cannot be read", by_fingerprint(end_entity)),
+            (CertificateError::BadEncoding, _) => Self::new("certificate cannot be read", ANOTHER),
+            (
+                CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+                | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+                _,
+            ) => Self::new(
+                "certificate, or its CA's, is signed in a way that is not supported, such as with SHA-1",
+                by_fingerprint(end_entity),
+            ),
             _ => Self::new(format!("certificate is not acceptable: {error}"), by_fingerprint(end_entity)),
         })
     }
@@ -132,6 +174,20 @@ fn unknown_issuer(end_entity: &CertificateDer<'_>, intermediates: &[CertificateD
         format!("certificate is signed by an unknown CA (issuer {issuer}, SHA-256 fingerprint {seen})"),
         by_ca_file(&seen),
     )
+}
+
+/// The size of an RSA key, in bits.
+fn rsa_bits(key: &[u8]) -> Option<usize> {
+    const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+    // SEQUENCE { SEQUENCE { algorithm, ... }, BIT STRING { SEQUENCE { modulus, ... } } } (RFC 3279 2.3.1)
+    let (algorithm, rest) = element(element(key)?.0)?;
+    if element(algorithm)?.0 != RSA {
+        return None;
+    }
+    let (bits, _) = element(rest)?;
+    let (modulus, _) = element(element(bits.get(1..)?)?.0)?;
+    let first = modulus.iter().position(|octet| *octet != 0)?;
+    Some((modulus.len() - first) * 8 - modulus[first].leading_zeros() as usize)
 }
 
 fn by_ca_file(seen: &str) -> String {
@@ -198,4 +254,58 @@ fn element(der: &[u8]) -> Option<(&[u8], &[u8])> {
         _ => return None,
     };
     rest.split_at_checked(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    /// P-256, X.509 version 1.
+    const VERSION_1: &str = "MIIBIjCByQIUIhOF6CFo3FJa1ehGQFxMgNANovgwCgYIKoZIzj0EAwIwFDESMBAGA1UEAwwJbG9jYWxob3N0MB4XDTI2MTEy\
+        NzA0NDEzNFoXDTM2MTEyNDA0NDEzNFowFDESMBAGA1UEAwwJbG9jYWxob3N0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\
+        PTa8+AGL/fpq7S3QyJqhNb28R5o2kGP+TdjStKXSB0fpoWcKGk04jZ0EZcBlqZniV4YNuGIZaMb8JTc1V0qHzjAKBggqhkjO\
+        PQQDAgNIADBFAiEAk5DaES/Zb0db0lLEiM7PTWa2WU9d/Y+X4N0VG3HN0vYCIDktva7csjRPOCdYIlYjhB0pFlWc4RVbV8/Q\
+        nJF6TffL";
+
+    /// RSA of 1024 bits, X.509 version 3.
+    const RSA_1024: &str = "MIICBDCCAW2gAwIBAgIUAbvBuufbqnsujk4DSPorXyEkTQ0wDQYJKoZIhvcNAQELBQAwFDESMBAGA1UEAwwJbG9jYWxob3N0\
+        MB4XDTI2MTEyNzA0NDEzNFoXDTM2MTEyNDA0NDEzNFowFDESMBAGA1UEAwwJbG9jYWxob3N0MIGfMA0GCSqGSIb3DQEBAQUA\
+        A4GNADCBiQKBgQDdmR3EmFjh/TtC5+fGX7E+poFG69uadjZhMZqz9aURmp+uVhSFT7RRTFJGMHq3Lr2sbXGx4JlFfQ2UIZbJ\
+        c/nSOCWlXFFayu3F7/m+MgQfExwigGNRJiy7XHoa5GSKToU4hI4NA7kQCKyO9LekACSl10ryoQ7EgyrS06cuVr+gUQIDAQAB\
+        o1MwUTAdBgNVHQ4EFgQUd99TsiioaqCS7AEvnpgX3J46810wHwYDVR0jBBgwFoAUd99TsiioaqCS7AEvnpgX3J46810wDwYD\
+        VR0TAQH/BAUwAwEB/zANBgkqhkiG9w0BAQsFAAOBgQBtYRwSxm3gvSAqkxkIn+SDKxRPSrGUEwI0QeugTEtBNONZnd0Y48Gb\
+        DugJ9CMeUNWrSuX9rbbe+kMjGsRPRPADQp/rBpv51YwiDJTMl9f/gEf0/FBlEuMpv2LteQTIVGjRZrOHqNm00YrLgYJS2SzN\
+        61OaqXpFGhseOg3OHx5XyQ==";
+
+    #[test]
+    fn what_no_setting_makes_good_is_told_without_one() {
+        for (base64, why) in [
+            (VERSION_1, "certificate is of X.509 version 1, which is not supported"),
+            (RSA_1024, "certificate has an RSA key of 1024 bits, which is too short to be safe"),
+        ] {
+            let verdict = Verdict::of_kind(&STANDARD.decode(base64).unwrap().into()).unwrap();
+            assert_eq!((verdict.why.as_str(), verdict.hint.as_str()), (why, ANOTHER));
+        }
+        let good = CertificateParams::default().self_signed(&KeyPair::generate().unwrap()).unwrap();
+        assert_eq!(Verdict::of_kind(good.der()), None);
+        assert_eq!(Verdict::of_kind(&b"no certificate".as_slice().into()), None);
+    }
+
+    #[test]
+    fn unsupported_algorithms_are_not_listed() {
+        let error = || CertificateError::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id: vec![0; 300],
+            supported_algorithms: Vec::new(),
+        };
+        let certificate = STANDARD.decode(RSA_1024).unwrap().into();
+        let name = ServerName::try_from("localhost").unwrap();
+        let verdict = Verdict::of(error().into(), &certificate, &[], &name).unwrap();
+        assert!(verdict.why.ends_with("such as with SHA-1") && verdict.hint.contains("fingerprint"), "{verdict:?}");
+        assert!(Verdict::of_signature(&error()).unwrap().why.ends_with("such as P-521"));
+        assert_eq!(Verdict::of_signature(&CertificateError::Revoked), None);
+    }
 }

@@ -67,6 +67,19 @@ fn an_answer_that_announces_another_one_is_not_the_last() {
     }
 }
 
+#[test]
+fn octets_are_asked_for_as_they_are_and_a_byte_order_mark_is_passed_over() {
+    let web = Web::start(None, |_| {
+        let body = b"\xef\xbb\xbf{\"id\":\"<1@mg.example.com>\",\"message\":\"Queued. Thank you.\"}";
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        Answer::Octets([head.as_bytes(), body].concat())
+    });
+    let scratch = Scratch::new();
+    let call = relay(&scratch, "mailgun", web.port(), MAILGUN);
+    call.args(["-i", "bob@example.net"]).stdin(MESSAGE).run().expect_status(0);
+    assert_eq!(web.finish()[0].header("accept-encoding"), Some("identity"));
+}
+
 /// Mailgun's side of an exchange, and what came of it; the message ends with a line that ends `data`.
 fn dialogue(text: &str, lines: usize) -> (testkit::Dialogue, Run) {
     let script = Script::play(text, Identity::Good);
