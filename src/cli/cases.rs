@@ -1,14 +1,18 @@
-//! Runs the command lines of `tests/cli/*.toml`.
+//! Runs the command lines of `tests/cli/*.case`; each block is one.
 //!
-//! A case is an `argv` with either `gives`, the fields of the invocation that are not at their default,
-//! or `status` and `says`, the exit status and the line (`hint`: the hint) of the refusal.
+//! | Key | Meaning |
+//! |---|---|
+//! | `argv:` | the words, `argv[0]` first; quotes hold one together, `\r \n \t \xHH` are what they stand for |
+//! | `exit:` | the exit status of a refusal |
+//! | `says:`, `hint:` | the line of the refusal, and its hint, which may be left out |
+//!
+//! Where nothing is refused every other key is a field of the invocation that is not at its default, and all of them have
+//! to be there: `mode:`, `recipient:`, `from-header: yes`; `of.` begins those of the command line that is explained.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::Path;
 
-use serde::Deserialize;
-use toml::{Table, Value};
+use testkit::{Case, escaped, words};
 
 use super::commands::Tool;
 use super::dialect::{Mode, Sendmail};
@@ -18,125 +22,113 @@ use crate::envelope::ReversePath;
 use crate::exit::{self, Scheme};
 use crate::failure::Failure;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    case: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    argv: Vec<String>,
-    gives: Option<Table>,
-    status: Option<u8>,
-    says: Option<String>,
-    hint: Option<String>,
-}
-
 #[test]
 fn command_lines_are_read_as_the_files_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli");
     let mut wrong = Vec::new();
     let mut count = 0;
-    for entry in fs::read_dir(&folder).expect("tests/cli") {
-        let path = entry.expect("an entry of tests/cli").path();
-        let text = fs::read_to_string(&path).expect("a readable file");
-        let file: File = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        for case in file.case {
+    for file in Case::all(&folder) {
+        for (name, case) in file.each() {
             count += 1;
             if let Err(difference) = run(&case) {
-                wrong.push(format!("{}: {}: {difference}", path.display(), case.name));
+                wrong.push(format!("{}: {name}: {difference}", file.path.display()));
             }
         }
     }
-    assert!(count > 0, "no case in {}", folder.display());
     assert!(wrong.is_empty(), "{} of {count} differ\n{}", wrong.len(), wrong.join("\n"));
 }
 
 fn run(case: &Case) -> Result<(), String> {
-    let result = parse(case.argv.iter().map(OsString::from));
-    match (&case.gives, result) {
-        (Some(wanted), Ok(invocation)) => match summary(&invocation) {
-            got if got == *wanted => Ok(()),
-            got => Err(format!("gives\n  {got:?}\ninstead of\n  {wanted:?}")),
-        },
-        (Some(_), Err(failure)) => Err(format!("is refused: {failure}")),
-        (None, Ok(Invocation { errand: Errand::Misuse(failure), .. })) | (None, Err(failure)) => {
+    let argv = String::from_utf8(escaped(case.value("argv").expect("argv:"))).expect("UTF-8");
+    let result = parse(words(&argv).iter().map(OsString::from));
+    match (case.value("exit"), result) {
+        (None, Ok(invocation)) => {
+            let mut wanted: Fields =
+                case.fields().filter(|field| field.0 != "argv").map(|(key, text)| (key.into(), text.into())).collect();
+            let mut got = summary(&invocation);
+            for fields in [&mut wanted, &mut got] {
+                // Those of one name keep their order.
+                fields.sort_by(|one, other| one.0.cmp(&other.0));
+            }
+            match got == wanted {
+                true => Ok(()),
+                false => Err(format!("gives\n  {got:?}\ninstead of\n  {wanted:?}")),
+            }
+        }
+        (None, Err(failure)) => Err(format!("is refused: {failure}")),
+        (Some(_), Ok(Invocation { errand: Errand::Misuse(failure), .. })) | (Some(_), Err(failure)) => {
             refused(case, &failure)
         }
-        (None, Ok(invocation)) => Err(format!("is not refused: {invocation:?}")),
+        (Some(_), Ok(invocation)) => Err(format!("is not refused: {invocation:?}")),
     }
 }
 
 fn refused(case: &Case, failure: &Failure) -> Result<(), String> {
-    let status = exit::of_kind(&failure.kind, Scheme::Reply);
-    let hint_is_right = case.hint.is_none() || case.hint == failure.hint;
-    match Some(status) == case.status && Some(failure.to_string()) == case.says && hint_is_right {
+    case.knows(&["argv", "exit", "says", "hint"], &[]);
+    let status = exit::of_kind(&failure.kind, Scheme::Reply).to_string();
+    let hint_is_right = case.value("hint").is_none_or(|hint| Some(hint) == failure.hint.as_deref());
+    match Some(status.as_str()) == case.value("exit")
+        && Some(failure.to_string().as_str()) == case.value("says")
+        && hint_is_right
+    {
         true => Ok(()),
         false => Err(format!("ends with {status}: {failure}, hint {:?}", failure.hint)),
     }
 }
 
+/// Fields of an invocation: names and values, several where one is a list.
+type Fields = Vec<(String, String)>;
+
 /// The fields that are not at their default.
-fn summary(invocation: &Invocation) -> Table {
-    let mut table = match &invocation.errand {
+fn summary(invocation: &Invocation) -> Fields {
+    let mut fields = match &invocation.errand {
         Errand::Sendmail(said) => dialect_summary(said),
         Errand::Tool(tool) => tool_summary(tool),
-        _ => Table::new(),
+        _ => Fields::new(),
     };
-    let mut text = |key: &str, value: Option<String>| {
-        if let Some(value) = value {
-            table.insert(key.to_owned(), Value::String(value));
-        }
-    };
+    let mut text = |key: &str, value: Option<String>| fields.extend(value.map(|value| (key.to_owned(), value)));
     text("mode", errand(&invocation.errand).map(str::to_owned));
     text("site", invocation.choice.site.clone());
     text("config", invocation.choice.config.as_ref().map(|path| path.display().to_string()));
     text("relay", invocation.choice.relay.clone());
-    table
+    fields
 }
 
-fn dialect_summary(said: &Sendmail) -> Table {
-    let mut table = Table::new();
-    let mut text = |key: &str, value: Option<String>| {
-        if let Some(value) = value {
-            table.insert(key.to_owned(), Value::String(value));
-        }
-    };
+fn dialect_summary(said: &Sendmail) -> Fields {
+    let mut fields = Fields::new();
+    let mut text = |key: &str, value: Option<String>| fields.extend(value.map(|value| (key.to_owned(), value)));
     let wishes = &said.wishes;
     text("mode", mode(said.mode).map(str::to_owned));
     text(
-        "reverse_path",
+        "reverse-path",
         wishes.reverse_path.as_ref().map(|path| match path {
             ReversePath::Null => "<>".to_owned(),
             ReversePath::Typed(text) => text.clone(),
         }),
     );
-    text("full_name", wishes.full_name.clone());
+    text("full-name", wishes.full_name.clone());
     text("notify", wishes.dsn.notify.clone());
     text("ret", wishes.dsn.ret.clone());
     text("envid", wishes.dsn.envid.clone());
     text("tag", said.tag.clone());
     for (key, flag) in
-        [("from_header", wishes.from_header), ("ignore_dots", said.ignore_dots), ("verbose", said.verbose)]
+        [("from-header", wishes.from_header), ("ignore-dots", said.ignore_dots), ("verbose", said.verbose)]
     {
-        if flag {
-            table.insert(key.to_owned(), Value::Boolean(true));
-        }
+        text(key, flag.then(yes));
     }
-    for (key, list) in [("recipients", &wishes.recipients), ("ignored", &said.ignored)] {
-        if !list.is_empty() {
-            table.insert(key.to_owned(), Value::Array(list.iter().cloned().map(Value::String).collect()));
-        }
+    for (key, list) in [("recipient", &wishes.recipients), ("ignored", &said.ignored)] {
+        list.iter().for_each(|value| text(key, Some(value.clone())));
     }
-    table
+    fields
+}
+
+fn yes() -> String {
+    "yes".to_owned()
 }
 
 fn errand(errand: &Errand) -> Option<&'static str> {
     Some(match errand {
-        Errand::Sendmail(said) => return mode(said.mode),
+        Errand::Sendmail(_) => return None,
         Errand::Help(_) => "help",
         Errand::Version => "version",
         Errand::Misuse(_) => "misuse",
@@ -161,13 +153,9 @@ fn mode(mode: Mode) -> Option<&'static str> {
     })
 }
 
-fn tool_summary(tool: &Tool) -> Table {
-    let mut table = Table::new();
-    let mut text = |key: &str, value: Option<String>| {
-        if let Some(value) = value {
-            table.insert(key.to_owned(), Value::String(value));
-        }
-    };
+fn tool_summary(tool: &Tool) -> Fields {
+    let mut fields = Fields::new();
+    let mut text = |key: &str, value: Option<String>| fields.extend(value.map(|value| (key.to_owned(), value)));
     let speaker = match tool {
         Tool::Explain(explain) => Some(&explain.speaker),
         Tool::Test(test) => Some(&test.speaker),
@@ -177,23 +165,21 @@ fn tool_summary(tool: &Tool) -> Table {
     text("cwd", speaker.and_then(|speaker| speaker.cwd.as_ref().map(|cwd| cwd.display().to_string())));
     match tool {
         Tool::Explain(explain) => {
-            table.insert("of".to_owned(), Value::Table(dialect_summary(&explain.of)));
+            fields.extend(dialect_summary(&explain.of).into_iter().map(|(key, value)| (format!("of.{key}"), value)));
         }
         Tool::Test(test) => {
             text("from", test.from.clone());
-            table.insert("to".to_owned(), Value::Array(test.to.iter().cloned().map(Value::String).collect()));
+            test.to.iter().for_each(|address| text("to", Some(address.clone())));
         }
         Tool::Login(login) => {
             text("name", login.name.clone());
             text("as", login.user.clone());
             text("flow", login.flow().map(|flow| format!("{flow:?}").to_lowercase()));
-            if login.status {
-                table.insert("status".to_owned(), Value::Boolean(true));
-            }
+            text("status", login.status.then(yes));
         }
         Tool::Providers(providers) => text("id", providers.id.clone()),
         Tool::Status(status) => text("number", Some(status.number.clone())),
         Tool::Init(_) | Tool::Lint => {}
     }
-    table
+    fields
 }

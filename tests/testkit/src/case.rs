@@ -8,7 +8,8 @@
 //! S: 220 mx.example.net ESMTP
 //! ```
 //!
-//! A key may be repeated. A block begins with `--- NAME` and goes on to the next one or the end.
+//! A key may be repeated. A block begins with `--- NAME` and goes on to the next one or the end; it may be a case of
+//! its own ([`Case::each`]).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -88,6 +89,21 @@ impl Case {
     /// Every block: its name and its text.
     pub fn blocks(&self) -> impl Iterator<Item = (&str, &str)> {
         self.blocks.iter().map(|block| (block.0.as_str(), block.1.as_str()))
+    }
+
+    /// Every field before the blocks: its key and its value.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|field| (field.0.as_str(), field.1.as_str()))
+    }
+
+    /// The blocks as cases of their own, for a file that holds many small ones: each one's name and the case.
+    ///
+    /// # Panics
+    /// Something else stands before them, or there are none.
+    pub fn each(&self) -> impl Iterator<Item = (&str, Self)> {
+        assert!(self.fields.is_empty(), "{}: a field before the first case", self.path.display());
+        assert!(!self.blocks.is_empty(), "{}: no case", self.path.display());
+        self.blocks().map(|(name, text)| (name, Self::parse(&self.path, text)))
     }
 
     /// Checks that only these keys and blocks occur, so that a misspelt one is noticed.

@@ -276,7 +276,7 @@ impl Run {
 }
 
 /// The words of a line as a shell would split it, quotes only.
-pub(crate) fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;

@@ -23,7 +23,7 @@ mod web;
 pub use case::{Case, escaped, matches};
 pub use certs::{Certs, Identity};
 pub use channel::PATIENCE;
-pub use command::{Mailchute, Run, Running};
+pub use command::{Mailchute, Run, Running, words};
 pub use host::Host;
 pub use peers::{need, need_mount_namespace, need_root};
 pub use port::Port;
