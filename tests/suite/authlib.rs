@@ -4,9 +4,9 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
-use testkit::{Host, Mailchute, PATIENCE, need};
+use testkit::{Host, Mailchute, PATIENCE, apart, need};
 
 use crate::setup::{MESSAGE, mailchute};
 
@@ -23,7 +23,7 @@ impl Authlib {
     fn start() -> Option<Self> {
         let python = need("oracles-python")?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/authlib/server.py");
-        let mut command = Command::new(python);
+        let mut command = apart(python);
         command.arg("-B").arg(script).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("python starts");
         let mut line = String::new();

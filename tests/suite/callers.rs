@@ -4,7 +4,7 @@
 //!
 //! | Key | Meaning |
 //! |---|---|
-//! | `needs:` | a program, or the path of a file, that has to be installed |
+//! | `needs:` | a program, the path of a file, or an extension of PHP (`php:mbstring`) that has to be installed |
 //! | `namespace:` | `yes`: it is run in a mount namespace, which takes root |
 //! | `top:` | a line of the configuration's top level |
 //! | `accepted:` | what the program concludes when the relay took the message |
@@ -16,7 +16,10 @@
 //!
 //! The conclusion is the last line that the script prints, or `exit N` where it prints nothing. The
 //! script is run in a scratch directory with `bin/sendmail`, a link to the binary, first in `PATH`;
-//! `MAILCHUTE` and `MAILCHUTE_CONFIG` name binary and configuration.
+//! `MAILCHUTE` and `MAILCHUTE_CONFIG` name binary and configuration. What else is installed and how it is set up
+//! must not matter: `HOME` is the directory, PHP reads no other `php.ini` than the one there, which loads the extensions that
+//! the case needs, git no configuration of the system's, and programs are those of the system's own directories. What a
+//! program reads from anywhere else its case switches off.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -25,13 +28,16 @@ use std::panic::{catch_unwind, resume_unwind};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use testkit::{Case, Moment, Scratch, Server, TlsStart, matches, need, need_mount_namespace};
+use testkit::{Case, Moment, Scratch, Server, TlsStart, apart, matches, missing, need_in, need_mount_namespace};
 
 use crate::messages::check_arrival;
 use crate::setup::{data, every};
 
 /// The configuration's password is another one in the mood that refuses the login.
 const PASSWORD: &str = "a secret of the shop";
+
+/// Where programs are looked for; what somebody has put into `/usr/local` is none of ours.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The longest that one caller may take, in seconds.
 const LIMIT: &str = "240";
@@ -100,11 +106,21 @@ fn every_caller_hears_the_truth_in_every_mood() {
 
 /// Whether `tool` is there; Debian puts versions into some names, which `*` stands for.
 fn is_installed(tool: &str) -> bool {
+    if let Some(extension) = tool.strip_prefix("php:") {
+        let Some(php) = need_in("php", PATH) else { return false };
+        let script = format!("exit(extension_loaded('{extension}') ? 0 : 1);");
+        let status = apart(php).args(["-n", "-d", &format!("extension={extension}"), "-r", &script]).output();
+        let is_loaded = status.is_ok_and(|output| output.status.success());
+        if !is_loaded {
+            missing(&format!("PHP has no {extension}"));
+        }
+        return is_loaded;
+    }
     let Some((folder, name)) = tool.strip_suffix('*').and_then(|start| start.rsplit_once('/')) else {
-        return need(tool).is_some();
+        return need_in(tool, PATH).is_some();
     };
     let mut entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    entries.any(|entry| entry.file_name().to_string_lossy().starts_with(name)) || need(tool).is_some()
+    entries.any(|entry| entry.file_name().to_string_lossy().starts_with(name)) || need_in(tool, PATH).is_some()
 }
 
 /// Runs one caller in one mood and returns what it concluded.
@@ -155,6 +171,9 @@ fn call(case: &Case, scratch: &Scratch, configuration: &str) -> (String, String)
             scratch.write(file, text, 0o755);
         }
     }
+    let extensions = case.values("needs").filter_map(|tool| tool.strip_prefix("php:"));
+    let ini: String = extensions.map(|extension| format!("extension={extension}\n")).collect();
+    scratch.write("php.ini", ini, 0o644);
     let config = scratch.write("config.toml", configuration, 0o644);
     let script = scratch.write("bin/run", case.block("run").expect("a script"), 0o755);
     symlink(binary, scratch.join("bin/sendmail")).expect("a link");
@@ -162,9 +181,12 @@ fn call(case: &Case, scratch: &Scratch, configuration: &str) -> (String, String)
         .args(["--kill-after=5", LIMIT, "/bin/sh", "-eu"])
         .arg(script)
         .env_clear()
-        .env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", scratch.join("bin").display()))
+        .env("PATH", format!("{}:{PATH}", scratch.join("bin").display()))
         .env("HOME", scratch.path())
         .env("LC_ALL", "C.UTF-8")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("PHPRC", scratch.path())
+        .env("PHP_INI_SCAN_DIR", "")
         .env("MAILCHUTE", binary)
         .env("MAILCHUTE_CONFIG", config)
         .current_dir(scratch.path())

@@ -2,9 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
-use testkit::{PATIENCE, Run, Scratch, need};
+use testkit::{PATIENCE, Run, Scratch, apart, need};
 
 use crate::setup::{data, mailchute};
 
@@ -17,7 +17,7 @@ struct Moto {
 impl Moto {
     fn start() -> Option<Self> {
         let program = need("moto_server")?;
-        let mut command = Command::new(program);
+        let mut command = apart(program);
         command.args(["-H", "127.0.0.1", "-p", "0"]).env("PYTHONUNBUFFERED", "1");
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("moto_server starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();

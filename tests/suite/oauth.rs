@@ -51,7 +51,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
-use testkit::{Answer, Asked, Case, Certs, Host, Moment, Port, Server, TlsStart, Web, matches, need};
+use testkit::{Answer, Asked, Case, Certs, Host, Moment, Port, Server, TlsStart, Web, apart, matches, need};
 
 use crate::setup::{MESSAGE, check_stderr, every_case, exit, mailchute};
 
@@ -363,7 +363,7 @@ fn a_service_account_signs_for_somebody() {
     Host::run(&[("shop", SHOP)], |host| {
         let place = host.scratch().join("key.pem");
         let openssl = |words: &str| {
-            let run = Command::new("openssl").args(words.split(' ')).output().unwrap();
+            let run = apart("openssl").args(words.split(' ')).output().unwrap();
             assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
             String::from_utf8_lossy(&run.stdout).into_owned()
         };

@@ -17,10 +17,10 @@
 //! of the first message is misspelt in turn, and each value mistyped, and the oracle has to refuse that.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
-use testkit::{Case, Scratch, Web, need};
+use testkit::{Case, Scratch, Web, apart, need};
 
 use crate::setup::{data, mailchute};
 
@@ -56,7 +56,7 @@ fn oracles() {
             trials.push((case.name(), trial));
         }
     }
-    let mut judge = Command::new(python)
+    let mut judge = apart(python)
         .arg(data("oracles").join("judge.py"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testkit::{Moment, PATIENCE, Port, Scratch, Server, TlsStart, need, need_root};
+use testkit::{Host, Moment, PATIENCE, Port, Scratch, Server, TlsStart, apart, need, need_root};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mailchute");
 
@@ -34,9 +34,8 @@ fn configuration(scratch: &Scratch, relay: &str) -> PathBuf {
 
 /// What `php` prints for this script.
 fn php(program: &Path, sendmail_path: &str, script: &str) -> String {
-    let output = Command::new(program)
+    let output = apart(program)
         .args(["-n", "-d", &format!("sendmail_path={sendmail_path}"), "-r", script])
-        .env_clear()
         .stdin(Stdio::null())
         .output()
         .expect("php runs");
@@ -117,7 +116,7 @@ impl Fpm {
     fn start(scratch: Scratch, pools: &[(&str, u32, &str)]) -> Option<Self> {
         let client = need("cgi-fcgi")?;
         let program = installed_fpm()?;
-        let mut config = "[global]\nerror_log = /dev/stderr\ndaemonize = no\n".to_owned();
+        let mut config = "[global]\nerror_log = /proc/self/fd/2\ndaemonize = no\n".to_owned();
         for (name, uid, sendmail_path) in pools {
             let _ = write!(
                 config,
@@ -127,7 +126,7 @@ impl Fpm {
             );
         }
         let config = scratch.write("fpm.conf", config, 0o644);
-        let mut child = Command::new(program)
+        let mut child = apart(program)
             .args(["-n", "-F", "-R", "-y"])
             .arg(config)
             .stdin(Stdio::null())
@@ -157,10 +156,9 @@ impl Fpm {
     /// The body of the pool's answer to this script.
     fn request(&self, pool: &str, script: &str) -> String {
         let file = self.scratch.write("page.php", format!("<?php {script}"), 0o644);
-        let output = Command::new(&self.client)
+        let output = apart(&self.client)
             .args(["-bind", "-connect"])
             .arg(self.scratch.join(pool))
-            .env_clear()
             .env("REQUEST_METHOD", "GET")
             .env("SCRIPT_FILENAME", file)
             .stdin(Stdio::null())
@@ -238,11 +236,11 @@ fn each_fpm_pool_sends_as_its_own_site() {
 #[test]
 fn a_pool_without_configuration_is_told_about_its_cleared_environment() {
     const UID: u32 = 61044;
-    if !need_root() {
-        return;
-    }
-    let Some(fpm) = Fpm::start(Scratch::new(), &[("shop", UID, &format!("{BINARY} -t -i"))]) else { return };
-    assert_eq!(fpm.request("shop", &script("")), "false");
-    let line = fpm.wait_for("hint: ");
-    assert!(line.contains("clear_env") || line.contains("init --from-env"), "{line}");
+    // On a host of its own, where no configuration is installed.
+    Host::run(&[], |_| {
+        let Some(fpm) = Fpm::start(Scratch::new(), &[("shop", UID, &format!("{BINARY} -t -i"))]) else { return };
+        assert_eq!(fpm.request("shop", &script("")), "false");
+        let line = fpm.wait_for("hint: ");
+        assert!(line.contains("clear_env") || line.contains("init --from-env"), "{line}");
+    });
 }

@@ -4,13 +4,13 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::chown;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Instant;
 
 use nix::unistd::User;
-use testkit::{Certs, Delivery, Identity, Mailchute, PATIENCE, Port, Run, Scratch, Server, need, need_root};
+use testkit::{Certs, Delivery, Identity, Mailchute, PATIENCE, Port, Run, Scratch, Server, apart, need, need_root};
 
 const USERNAME: &str = "shop";
 /// Characters that a shell, TOML, SASL or base64 could stumble over.
@@ -61,6 +61,7 @@ impl Postfix {
                  virtual_mailbox_maps = inline:{{bob@example.org=bob}}\n\
                  virtual_transport = lmtp:inet:127.0.0.1:{}\n\
                  smtpd_error_sleep_time = 0\n\
+                 smtpd_peername_lookup = no\n\
                  smtpd_tls_chain_files = {root}/server.pem\n\
                  smtpd_tls_security_level = encrypt\n\
                  smtpd_sasl_auth_enable = yes\n\
@@ -104,7 +105,7 @@ impl Postfix {
             ),
             0o644,
         );
-        let mut child = Command::new(saslpasswd2)
+        let mut child = apart(saslpasswd2)
             .args(["-p", "-c", "-u", "localhost", "-f"])
             .arg(&users)
             .arg(USERNAME)
@@ -126,7 +127,7 @@ impl Postfix {
     }
 
     fn tell(&self, word: &str) -> bool {
-        let mut command = Command::new(&self.program);
+        let mut command = apart(&self.program);
         command.arg("-c").arg(self.scratch.join("etc")).arg(word);
         // A daemon that kept our pipes would keep whoever reads the tests' output waiting.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -25,7 +25,7 @@ pub use certs::{Certs, Identity};
 pub use channel::PATIENCE;
 pub use command::{Mailchute, Run, Running, words};
 pub use host::Host;
-pub use peers::{need, need_mount_namespace, need_root};
+pub use peers::{apart, missing, need, need_in, need_mount_namespace, need_root};
 pub use port::Port;
 pub use scratch::Scratch;
 pub use script::{Dialogue, Script};

@@ -1,5 +1,6 @@
-//! Programs of others that a test speaks to.
+//! Programs of others that a test speaks to, and what of the machine they see.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -10,15 +11,29 @@ use std::process::{Command, Stdio};
 /// # Panics
 /// The program is missing and required.
 pub fn need(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from))
-        .map(|directory| directory.join(program))
-        .find(|candidate| candidate.is_file());
+    let path = std::env::var("PATH").unwrap_or_default();
+    need_in(program, &format!("{path}:/usr/sbin:/usr/local/sbin:/sbin"))
+}
+
+/// Where `program` is installed in the directories of `path`, with `:` between them; see [`need`].
+///
+/// # Panics
+/// The program is missing and required.
+pub fn need_in(program: &str, path: &str) -> Option<PathBuf> {
+    let found = std::env::split_paths(path).map(|directory| directory.join(program)).find(|place| place.is_file());
     if found.is_none() {
         missing(&format!("{program} is not installed"));
     }
     found
+}
+
+/// A call of somebody else's program with nothing of our environment but `PATH`, and with no home: proxies, locales,
+/// options of an interpreter and files in the home of whoever runs the tests do not change what it does.
+pub fn apart(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("HOME", "/nonexistent").env("LC_ALL", "C.UTF-8");
+    command
 }
 
 /// Whether this process is root; says loudly that the test is skipped otherwise, as [`need`] does.
@@ -48,7 +63,11 @@ pub fn need_mount_namespace() -> bool {
     may
 }
 
-fn missing(what: &str) {
+/// Says loudly that a test is skipped, and that it is because of `what`; see [`need`].
+///
+/// # Panics
+/// It is required.
+pub fn missing(what: &str) {
     let required = std::env::var_os("MAILCHUTE_REQUIRE_PEERS").is_some_and(|value| value == "1");
     assert!(!required, "{what}, and MAILCHUTE_REQUIRE_PEERS=1 requires it");
     // Past the test harness's capture, so that a skipped test is seen in a green run.
