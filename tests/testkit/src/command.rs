@@ -135,7 +135,8 @@ impl Mailchute {
             command.uid(uid).gid(uid);
         }
         let begun = Instant::now();
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
+        let mut child =
+            crate::bare::spawn(&mut command).unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()));
         let mut input = child.stdin.take().expect("piped");
         let mut stdin = self.stdin;
         let writer = thread::spawn(move || std::io::copy(&mut stdin, &mut input).is_ok());

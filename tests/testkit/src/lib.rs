@@ -4,6 +4,7 @@
 //! what a file tells it, [`Mailchute`] runs the real binary. Everything listens on loopback at a port the
 //! system chooses, and every socket and process has a deadline.
 
+mod bare;
 mod case;
 mod certs;
 mod channel;
