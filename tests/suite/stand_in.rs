@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use testkit::{Host, PATIENCE, Scratch, Server};
+use testkit::{Host, PATIENCE, Scratch, Server, apart};
 
 const USER: u32 = 61042;
 const SECRET: &str = "correct horse battery staple";
@@ -60,18 +60,14 @@ impl Bench {
 
     /// `mailchute` with these words and `--config`, at a terminal of its own with a descriptor too many.
     fn at_terminal(&self, words: &str) -> Command {
-        let mut command = Command::new("script");
+        let mut command = apart("script");
         let line = format!(
-            "exec 7<>{}; {} {words} --config {}",
+            "exec 7<>{}; exec {} {words} --config {}",
             self.scratch.join("inherited").display(),
             env!("CARGO_BIN_EXE_mailchute"),
             self.config().display()
         );
-        command
-            .args(["-qefc", &line, "/dev/null"])
-            .current_dir("/")
-            .env_remove("DISPLAY")
-            .env_remove("WAYLAND_DISPLAY");
+        command.args(["-qefc", &line, "/dev/null"]).current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
