@@ -18,6 +18,7 @@ use crate::conclude::report::Report;
 use crate::conclude::{Dossier, Words};
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
+use crate::journal::stderr;
 use crate::message::{self, StandardInput};
 use crate::reply::printable;
 
@@ -37,13 +38,13 @@ const LINE: usize = 8 << 10;
 /// Writes one line to standard error, in one write, and does not mind if it is closed.
 pub fn complain(line: &str) {
     let line = printable(line.as_bytes(), LINE);
-    let _ = io::stderr().write_all(format!("mailchute: {line}\n").as_bytes());
+    let _ = stderr::write(format!("mailchute: {line}\n").as_bytes());
 }
 
 /// Writes the one next step to standard error.
 pub fn suggest(hint: &str) {
     let hint = printable(hint.as_bytes(), LINE);
-    let _ = io::stderr().write_all(format!("hint: {hint}\n").as_bytes());
+    let _ = stderr::write(format!("hint: {hint}\n").as_bytes());
 }
 
 /// Writes a failure and its hint to standard error.

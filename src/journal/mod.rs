@@ -4,6 +4,7 @@
 
 mod bounds;
 mod sink;
+pub mod stderr;
 
 use serde::Serialize;
 

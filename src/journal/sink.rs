@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use super::Record;
+use super::{Record, stderr};
 use crate::config::LogTarget;
 use crate::failure::{Failure, Kind};
 use crate::host;
@@ -110,7 +110,7 @@ fn send_shrinking(sender: &UnixDatagram, most: usize, datagram: impl Fn(usize) -
 fn to_stderr(line: &str) -> io::Result<()> {
     let mut line = line.to_owned();
     line.push('\n');
-    io::stderr().write_all(line.as_bytes())
+    stderr::write(line.as_bytes())
 }
 
 /// `{user}` and `{site}` filled in.

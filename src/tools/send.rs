@@ -1,7 +1,6 @@
 //! The course of one message, from the door's side.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::attempt::{HandOver, Sink};
@@ -12,6 +11,7 @@ use crate::conclude::Dossier;
 use crate::config::relay::Relay;
 use crate::door;
 use crate::failure::Failure;
+use crate::journal::stderr;
 use crate::message::{MailObject, Message, StandardInput};
 use crate::plan::{Course, Wishes};
 use crate::submit::{self, Manner};
@@ -96,6 +96,6 @@ pub(crate) fn submit(
 /// Shows a dialogue on standard error as it happens (`-v`).
 pub(crate) fn show_on_stderr() -> Sink {
     Box::new(|line| {
-        let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+        let _ = stderr::write(format!("{line}\n").as_bytes());
     })
 }

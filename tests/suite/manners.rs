@@ -1,6 +1,9 @@
 //! Manners: what a caller may leave out, and still be served.
 
+use std::os::fd::OwnedFd;
 use std::process::Command;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use testkit::{Moment, Run, Server};
 
@@ -21,6 +24,48 @@ fn shell(setup: &Setup, line: &str, args: &[&str]) -> i32 {
         .status()
         .unwrap();
     status.code().unwrap_or(-1)
+}
+
+/// A pipe that holds all it can: its end to write to, and the one that nobody reads.
+fn full_pipe() -> (OwnedFd, OwnedFd) {
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while nix::unistd::write(&writer, &[b'x'; 4096]).is_ok() {}
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    (writer, reader)
+}
+
+#[test]
+fn who_does_not_read_standard_error_keeps_no_message_waiting() {
+    for (recipient, args, status) in [
+        ("bob@example.net", &["-v", "-i"][..], 0),
+        ("carol@example.net", &["-i"], 150),
+        ("carol@example.net", &["-v", "-i"], 150),
+    ] {
+        let setup = Setup::new(Server::new().reply(Moment::RcptOf("carol@example.net".into()), "550 no"));
+        drop(setup.mailchute());
+        let (writer, _reader) = full_pipe();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mailchute"))
+            .arg("--config")
+            .arg(setup.scratch.join("config.toml"))
+            .args(args)
+            .arg(recipient)
+            .env_clear()
+            .stdin(std::fs::File::open(setup.scratch.write("message", MESSAGE, 0o644)).unwrap())
+            .stderr(writer)
+            .spawn()
+            .unwrap();
+        let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+        let (ended, end) = std::sync::mpsc::channel();
+        let waiting = std::thread::spawn(move || ended.send(child.wait()));
+        let Ok(result) = end.recv_timeout(testkit::PATIENCE) else {
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+            panic!("{args:?} {recipient} waits without end");
+        };
+        let _ = waiting.join();
+        assert_eq!(result.unwrap().code(), Some(status), "{args:?} {recipient}");
+        assert_eq!(setup.deliveries().len(), usize::from(status == 0), "{args:?} {recipient}");
+    }
 }
 
 #[test]
