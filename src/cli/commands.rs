@@ -246,9 +246,6 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, choice: &mut Choice) -
 
 fn unknown<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Failure {
     let failure = Failure::new(Kind::Usage, word, "no such subcommand");
-    if word.contains('@') {
-        return failure.hint(format!("did you mean `mailchute -- {word}`?"));
-    }
     match spelling::nearest(word, names) {
         Some(near) => failure.hint(format!("did you mean `mailchute {near}`?")),
         None => failure.hint("see `mailchute --help`; to send to this name, `mailchute -- NAME`"),

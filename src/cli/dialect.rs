@@ -108,18 +108,37 @@ pub fn read(mut words: impl Iterator<Item = OsString>, called_as: &str, mode: Mo
     let mut said = Sendmail { mode, ..Sendmail::default() };
     let mut run_queue = None;
     let mut options_are_over = false;
+    // Which recipient stands directly behind a -s of its own.
+    let mut behind_s = None;
     while let Some(word) = words.next() {
         match word.as_bytes() {
             b"--" if !options_are_over => options_are_over = true,
             b"-" if !options_are_over => return Err(usage("-", "neither an option nor a recipient")),
             [b'-', b'-', ..] if !options_are_over => return Err(late_long(&word, called_as)),
             [b'-', letters @ ..] if !options_are_over => {
+                if letters == b"s" {
+                    behind_s = Some(said.wishes.recipients.len());
+                }
                 read_letters(letters, &mut words, &mut said, &mut run_queue)?;
             }
             _ => said.wishes.recipients.push(address("recipient", &word)?),
         }
     }
+    if let Some(subject) = behind_s.and_then(|index| subject(&said.wishes, index)) {
+        return Err(usage(format!("-s {}", printable(subject.as_bytes(), RECORD_WORD)), "sendmail takes no subject")
+            .hint(
+                "write it as the first line of the message, `Subject: ...`, with an empty line behind it; -s is mail's",
+            ));
+    }
     settle(said, run_queue)
+}
+
+/// The word behind `-s`, the recipient `index`, where it is more likely a subject for mail(1) than a name: it holds a
+/// blank, or somebody else is to receive the message.
+fn subject(wishes: &Wishes, index: usize) -> Option<&str> {
+    let word = wishes.recipients.get(index)?;
+    let has_others = wishes.from_header || wishes.recipients.len() > 1;
+    (!word.contains('@') && (word.contains(char::is_whitespace) || has_others)).then_some(word)
 }
 
 /// Reads one word of letters; `run_queue` receives the word if it asks for a queue run.

@@ -35,7 +35,8 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Invocation, Fai
                     return Ok(invocation);
                 }
             }
-            if words.peek().is_some_and(|word| !word.as_bytes().starts_with(b"-")) {
+            // A subcommand's name holds no @: such a word is a recipient.
+            if words.peek().is_some_and(|word| !word.as_bytes().starts_with(b"-") && !word.as_bytes().contains(&b'@')) {
                 invocation.errand = match commands::read(words, &mut invocation.choice)? {
                     Words::Help(text) => Errand::Help(text),
                     Words::Misuse(failure) => Errand::Misuse(failure),
@@ -48,10 +49,17 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Invocation, Fai
         "newaliases" => mode = Mode::Aliases,
         _ => {}
     }
+    let is_bare = words.peek().is_none();
     let said = dialect::read(words, &called_as, mode)?;
     if matches!(said.mode, Mode::Deliver | Mode::Verify) && !said.has_message() {
-        return Err(usage("recipients", "none given")
-            .hint("name a recipient, or use -t to take them from the header section; see `mailchute --help`"));
+        return Err(match is_bare && called_as == OUR_NAME {
+            true => usage("no recipients", "the command line says nothing").hint(
+                "begin with `mailchute explain`, `mailchute test --to YOUR-ADDRESS`, `mailchute providers` or \
+                 `mailchute --help`",
+            ),
+            false => usage("no recipients", "the command line names none and has no -t")
+                .hint("name a recipient, or use -t to take them from the header section; see `mailchute --help`"),
+        });
     }
     invocation.errand = Errand::Sendmail(said);
     Ok(invocation)

@@ -98,6 +98,19 @@ const PLACES: &Keys<'_> = &Keys { now: &["file", "env", "credential", "command"]
 /// The tables of the top level.
 const TABLES: &[&str] = &["relay", "site", "alias", "log"];
 
+/// What other programs say in the key, this one says in the value: the key of `password_file`, and the form of it.
+fn place_in_key(key: &str) -> Option<(&str, &'static str)> {
+    let forms: [(&[&str], _); 3] = [
+        (&["_file", "_path"], "{ file = \"PATH\" }"),
+        (&["eval", "_eval", "_command", "_cmd"], "{ command = [\"PROGRAM\", \"ARGUMENT\"] }"),
+        (&["_env", "_var"], "{ env = \"NAME\" }"),
+    ];
+    forms.into_iter().find_map(|(endings, form)| {
+        let ours = endings.iter().find_map(|ending| key.strip_suffix(ending))?;
+        Some((value::elsewhere(ours).unwrap_or(ours), form))
+    })
+}
+
 impl<'d> Section<'d> {
     /// The text the document was read from.
     pub(super) fn text(&self) -> &'d Text {
@@ -139,6 +152,9 @@ impl<'d> Section<'d> {
         let failure = self.unknown(key);
         if !self.name.is_empty() && keys.above.contains(&key) {
             return failure.hint(format!("{key:?} belongs at the top, before the first [table]"));
+        }
+        if let Some((ours, form)) = place_in_key(key).filter(|(ours, _)| keys.now.contains(ours)) {
+            return failure.hint(format!("write {ours} = {form}"));
         }
         if let Some(ours) = value::elsewhere(key).filter(|ours| keys.now.contains(ours)) {
             return failure.hint(format!("it is called {ours:?} here"));

@@ -228,7 +228,8 @@ fn is_passing(failure: &Failure) -> bool {
     }
 }
 
-fn not_logged_in(relay: &Relay, oauth: &OAuth) -> Failure {
+/// What is said where a person has to log in and nobody has.
+pub fn not_logged_in(relay: &Relay, oauth: &OAuth) -> Failure {
     let why = match oauth.account.as_str() {
         "" => "nobody has logged in yet".to_owned(),
         account => format!("nobody has logged in for {account} yet"),

@@ -2,34 +2,40 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::time::Duration;
 
+use crate::attempt::Attempt;
 use crate::caller::Caller;
 use crate::cli::dialect::Sendmail;
 use crate::config::relay::{Grant, OAuth, Protocol, Relay, TlsMode, Username, Way};
 use crate::config::site::Site;
 use crate::config::{Config, is_named_for};
-use crate::deadline::seconds;
+use crate::deadline::{Deadline, seconds};
 use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::message::Message;
 use crate::modes;
+use crate::oauth::not_logged_in;
 use crate::oauth::store::Store;
 use crate::plan::{Choice, Course, Plan};
 use crate::secret::Source;
 use crate::tools::send;
 
-/// Prints every decision about the message `of` would send, on standard input or none, and returns 0, or
-/// the status the message would have been refused with. `wanted` holds our own options.
+/// Prints every decision about the message `of` would send, on standard input or none, and returns 0, or the status
+/// the message would end with if no relay was spoken to. `wanted` holds our own options.
 pub fn run(wanted: &Choice, of: &Sendmail, caller: &Caller) -> u8 {
     let mut page = Page::default();
     let mut scheme = Scheme::Reply;
     let result = walk(wanted, of, caller, &mut scheme, &mut page);
     let _ = door::say(&page.text);
     let Err(failure) = result else { return exit::OK };
-    door::report(&failure);
     let status = exit::of_kind(&failure.kind, scheme);
+    door::complain(&failure.to_string());
     door::complain(&format!("a caller would get exit status {status}"));
+    if let Some(hint) = &failure.hint {
+        door::suggest(hint);
+    }
     status
 }
 
@@ -48,13 +54,18 @@ fn walk(wanted: &Choice, of: &Sendmail, caller: &Caller, scheme: &mut Scheme, pa
     if let Ok(plan) = &plan {
         plan_rows(plan, &message, page);
     }
+    let mut useless = Vec::new();
     for (index, relay) in relays.iter().flatten().enumerate() {
         relay_rows(index + 1, relay, site, caller, config.strict_modes, page);
+        useless.extend(page.trouble.take());
     }
     if !of.ignored.is_empty() {
         page.row("ignored", &of.ignored.join(" "));
     }
-    plan.map(drop)
+    plan?;
+    // While one relay is left, a message may still go through it.
+    let count = relays.iter().flatten().count();
+    if useless.len() == count { useless.into_iter().next().map_or(Ok(()), Err) } else { Ok(()) }
 }
 
 /// The message on standard input, or one that says nothing: nobody types one at a terminal for this.
@@ -166,7 +177,7 @@ fn certificate_rows(relay: &Relay, strict: bool, page: &mut Page) {
     let mut certificates = |what: &str, path: &Path| {
         let verdict = match modes::probe(path) {
             Ok(_) => "readable".to_owned(),
-            Err(error) => unusable(modes::unreadable(path, &error)),
+            Err(error) => page.unusable(modes::unreadable(path, &error)),
         };
         page.row("", &format!("{what} from file {}: {verdict}", path.display()));
     };
@@ -192,7 +203,13 @@ fn oauth_rows(relay: &Relay, oauth: &OAuth, caller: &Caller, strict: bool, page:
         source_row(key, source, strict, page);
     }
     let kept = match Store::of(oauth, caller) {
-        Ok(store) => store.describe(&oauth.scope, strict),
+        Ok(store) => {
+            if oauth.needs_person() && store.load(strict, &mut Vec::new()).is_ok_and(|tokens| tokens.is_none()) {
+                page.unusable(not_logged_in(relay, oauth));
+            }
+            store.describe(&oauth.scope, strict)
+        }
+        Err(failure) if oauth.needs_person() => page.unusable(failure),
         Err(failure) => format!("not kept: {failure}"),
     };
     page.row("", &kept);
@@ -206,18 +223,15 @@ fn source_row(what: &str, source: &Source, strict: bool, page: &mut Page) {
 fn verdict_row(what: &str, source: &Source, checked: Result<Vec<&'static str>, Failure>, page: &mut Page) {
     let verdict = match checked {
         Ok(_) if matches!(source, Source::Command(_)) => "run when a message is sent".to_owned(),
-        Ok(warnings) if warnings.is_empty() => "readable".to_owned(),
-        Ok(warnings) => format!("readable, but {}", warnings.join("; ")),
-        Err(failure) => unusable(failure),
+        // What is in it may be wrong, too.
+        Ok(weaknesses) => match source.read(strict, &mut Attempt::new(Deadline::after(Duration::ZERO))) {
+            Ok(_) if weaknesses.is_empty() => "readable".to_owned(),
+            Ok(_) => format!("readable, but {}", weaknesses.join("; ")),
+            Err(failure) => page.unusable(failure),
+        },
+        Err(failure) => page.unusable(failure),
     };
     page.row("", &format!("{what} from {}: {verdict}", source.describe()));
-}
-
-fn unusable(failure: Failure) -> String {
-    match failure.hint {
-        Some(hint) => format!("NOT usable: {}; {hint}", failure.why),
-        None => format!("NOT usable: {}", failure.why),
-    }
 }
 
 /// Rows of label and text; a label is written once for the rows it covers.
@@ -225,9 +239,21 @@ fn unusable(failure: Failure) -> String {
 struct Page {
     text: String,
     last: String,
+    /// The first thing that keeps the relay at hand from being used.
+    trouble: Option<Failure>,
 }
 
 impl Page {
+    /// What is said of something that cannot be used, which is kept as the relay's trouble.
+    fn unusable(&mut self, failure: Failure) -> String {
+        let said = match &failure.hint {
+            Some(hint) => format!("NOT usable: {}; {hint}", failure.why),
+            None => format!("NOT usable: {}", failure.why),
+        };
+        self.trouble.get_or_insert(failure);
+        said
+    }
+
     fn row(&mut self, label: &str, text: &str) {
         let shown = if label == self.last { "" } else { label };
         self.text.push_str(&format!("{shown:<13} {text}\n"));

@@ -2,7 +2,7 @@
 //!
 //! The numbers and the sentences about those that are no reply code are `exit`'s.
 
-use crate::exit::SYSEXITS;
+use crate::exit::{self, SYSEXITS};
 use crate::failure::{Failure, Kind};
 use crate::reply::printable;
 
@@ -74,6 +74,15 @@ pub fn explain(word: &str) -> Result<String, Failure> {
         526 | 527 | 537 | 539 | 541 | 543 => of_reply(number, 150),
         _ => of_reply(number, number - 400),
     })
+}
+
+/// Explains `status` to somebody who has just run `mailchute test`, and has its next step on standard error.
+pub fn after_test(status: u8) -> String {
+    let page = explain(&status.to_string()).unwrap_or_default();
+    match status {
+        exit::OK | exit::IN_DOUBT => page,
+        _ => page.lines().filter(|line| !line.starts_with("next:")).flat_map(|line| [line, "\n"]).collect(),
+    }
 }
 
 /// Decimal, or hexadecimal with `0x` or with a letter in it.

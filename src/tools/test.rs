@@ -34,11 +34,10 @@ pub fn run(invocation: &Invocation, test: &Test, caller: &Caller) -> u8 {
             send::submit(&Course::begin(caller, &invocation.choice), &wishes, &dossier, &hand_over, message, show)
         });
     let status = message.unwrap_or_else(|failure| dossier.fail(&failure));
-    let meaning = status::explain(&status.to_string()).unwrap_or_default();
-    let _ = door::say(&meaning);
-    // After a refusal its own next step is the one to take.
-    if status == exit::OK && caller.uid == 0 && test.speaker.user.is_none() {
-        door::suggest("this ran as root; PHP runs as another user, try `--as www-data` or the pool's user");
+    let _ = door::say(&status::after_test(status));
+    if caller.uid == 0 && test.speaker.user.is_none() {
+        let say = if status == exit::OK { door::suggest } else { door::complain };
+        say("this ran as root, who can read files that PHP cannot: add `--as www-data`, or the pool's user");
     }
     status
 }

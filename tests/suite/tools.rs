@@ -29,7 +29,10 @@ fn explain_names_the_files_that_sending_would_fail_of() {
                  ca_file = 'ca.pem'\nclient_cert = { cert = 'cert.pem', key = 'key.pem' }\n";
     let config = scratch.write("config.toml", relay, 0o644);
     let run = mailchute().config(&config).args(["explain", "-i", "bob@example.net"]).stdin(MESSAGE).run();
-    run.expect_status(0);
+    // As sending would.
+    run.expect_status(78);
+    run.expect_stderr("mailchute: */ca.pem: no such file");
+    assert!(run.stderr.contains("\nmailchute: a caller would get exit status 78\n"), "{}", run.report());
     for (name, verdict) in [
         ("ca.pem", "NOT usable: no such file"),
         ("cert.pem", "readable"),
@@ -50,7 +53,12 @@ fn test_sends_a_message_of_our_own_and_shows_the_dialogue() {
     let run = mailchute().config(&config).args(["test", "--to", "bob@example.net"]).run();
     run.expect_status(0);
     let is_root = nix::unistd::getuid().is_root();
-    assert_eq!(run.stderr.contains("hint: this ran as root; PHP runs as another user"), is_root, "{}", run.report());
+    assert_eq!(
+        run.stderr.contains("hint: this ran as root, who can read files that PHP cannot"),
+        is_root,
+        "{}",
+        run.report()
+    );
     assert!(run.stdout.contains("RCPT TO:<bob@example.net>"), "{}", run.report());
     assert!(!run.stdout.contains(SECRET) && !run.stdout.contains("AGFsaWNl"), "{}", run.report());
     let deliveries = setup.deliveries();
@@ -83,6 +91,30 @@ fn init_prints_the_environment_as_a_file_that_works() {
     let config = scratch.write("config.toml", &run.stdout, 0o644);
     mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE).run().expect_status(0);
     assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 1);
+}
+
+#[test]
+fn explain_ends_as_sending_would() {
+    for (relays, status) in [
+        ("[relay.a]\nhost = 'mx.example'\nusername = 'u'\npassword = { file = 'missing' }\n", 78),
+        ("[relay.a]\nhost = 'mx.example'\nusername = 'u'\npassword = { file = 'empty' }\n", 78),
+        ("[relay.a]\nhost = 'mx.example'\nusername = 'u'\npassword = { env = 'MAILCHUTE_NOT_THERE' }\n", 78),
+        ("[relay.a]\nprovider = 'google'\nclient_id = 'c'\nusername = 'u@example.org'\n", 78),
+        ("[relay.a]\nhost = 'mx.example'\nusername = 'u'\npassword = { file = 'right' }\n", 0),
+        // The second would take it.
+        (
+            "[relay.a]\nhost = 'mx.example'\nusername = 'u'\npassword = { file = 'missing' }\n[relay.b]\nhost = 'b.example'\n",
+            0,
+        ),
+    ] {
+        let scratch = testkit::Scratch::new();
+        scratch.write("right", "hunter22", 0o600);
+        scratch.write("empty", "\n", 0o600);
+        let config = scratch.write("config.toml", relays, 0o644);
+        let run = mailchute().config(&config).args(["explain", "-i", "bob@example.net"]).stdin(MESSAGE).run();
+        assert_eq!(run.status, status, "{relays}\n{}", run.report());
+        assert_eq!(run.stderr.contains("a caller would get exit status 78"), status == 78, "{}", run.report());
+    }
 }
 
 #[test]

@@ -175,6 +175,12 @@ pub(in crate::config) fn aliases(section: &Section<'_>) -> Result<BTreeMap<Strin
     let mut aliases = BTreeMap::new();
     let Some(table) = section.section("alias")? else { return Ok(aliases) };
     for name in table.keys() {
+        // What is written behind [alias] for the whole file would silently become an alias.
+        if policy::KEYS.contains(&name) || ["default_site", "strict_modes"].contains(&name) {
+            return Err(table
+                .wrong(name, "is a setting, and no alias")
+                .hint(format!("{name:?} belongs at the top, before the first [table]")));
+        }
         let targets = table.strings(name)?.unwrap_or_default();
         if targets.is_empty() {
             return Err(table.wrong(name, "is empty").hint("leave it out, or say who gets the mail"));

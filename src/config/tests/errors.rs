@@ -64,6 +64,31 @@ const CASES: &[(&str, &str, &str)] = &[
         "",
     ),
     (
+        "[relay.main]\nhost = 'a.example'\nusername = 'u'\npassword_file = '/x'",
+        ":4: unknown key \"password_file\" in [relay.main]",
+        "write password = { file = \"PATH\" }",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\nusername = 'u'\npasswordeval = 'pass x'",
+        ":4: unknown key \"passwordeval\" in [relay.main]",
+        "write password = { command = [\"PROGRAM\", \"ARGUMENT\"] }",
+    ),
+    (
+        "[relay.main]\nprovider = 'resend'\napi_key_file = '/x'",
+        ":3: unknown key \"api_key_file\" in [relay.main]",
+        "write api_key = { file = \"PATH\" }",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\n[alias]\nroot = 'a@b.example'\nfrom = 'c@b.example'",
+        ":5: \"from\" in [alias] is a setting, and no alias",
+        "\"from\" belongs at the top",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\n[alias]\ndefault_site = 'a@b.example'",
+        ":4: \"default_site\" in [alias] is a setting, and no alias",
+        "\"default_site\" belongs at the top",
+    ),
+    (
         "[relay.main]\nhost = 'a.example'\nusername = 'u'\npassword = { fiel = '/x' }",
         ":4: unknown key \"fiel\" in [relay.main.password]",
         "\"file\"",
