@@ -47,6 +47,11 @@ pub fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|_| !is_privileged())
 }
 
+/// The names of the environment variables; none for a privileged process.
+pub fn variables() -> Vec<OsString> {
+    if is_privileged() { Vec::new() } else { env::vars_os().map(|(name, _)| name).collect() }
+}
+
 /// The time, with this host's offset.
 ///
 /// The zone is read from its one file: jiff would walk through the whole zone database to learn a name as well, which

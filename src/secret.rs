@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::attempt::Attempt;
+use crate::caller;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::modes;
@@ -186,8 +187,14 @@ fn oddity(text: &str) -> Option<&'static str> {
 pub fn read_file(path: &Path, strict: bool, warnings: &mut Vec<String>) -> Result<Secret, Failure> {
     let (mut bytes, modes) = modes::read(path, LIMIT).map_err(|e| match modes::unreadable(path, &e) {
         missing if e.kind() == io::ErrorKind::NotFound => {
-            let group = modes::group_name(nix::unistd::getegid().as_raw());
-            missing.hint(format!("as root: install -m 0640 -g {group} /dev/stdin {}", path.display()))
+            // A file that only root's test can read would look right and fail for everybody else.
+            let group = match nix::unistd::getegid().as_raw() {
+                0 => "GROUP".to_owned(),
+                gid => modes::group_name(gid),
+            };
+            let whose =
+                if group == "GROUP" { ", GROUP being that of the user that sends (PHP: often www-data)" } else { "" };
+            missing.hint(format!("as root: install -m 0640 -g {group} /dev/stdin {}{whose}", path.display()))
         }
         failure => failure,
     })?;
@@ -215,7 +222,12 @@ fn read_variable(name: &str) -> Result<Secret, Failure> {
     match std::env::var_os(name) {
         Some(value) => text(value.as_encoded_bytes(), name),
         None => Err(Failure::new(Kind::Configuration, name, "the environment variable is not set").hint(
-            "php-fpm clears the environment: set clear_env = no or env[NAME] in the pool, or use { file = ... }",
+            match caller::parent().is_some_and(|parent| parent.starts_with("php-fpm")) {
+                true => {
+                    "php-fpm clears the environment: set clear_env = no or env[NAME] in the pool, or use { file = ... }"
+                }
+                false => "set it where the calling program is started, or use { file = ... }",
+            },
         )),
     }
 }
@@ -347,7 +359,7 @@ mod tests {
     fn what_is_missing_says_how_to_supply_it() {
         let missing = read(&Source::Env("MAILCHUTE_NO_SUCH_VARIABLE".into())).unwrap_err();
         assert_eq!(missing.kind, Kind::Configuration);
-        assert!(missing.hint.unwrap().contains("clear_env"));
+        assert!(missing.hint.unwrap().contains("where the calling program is started"));
         assert!(read(&Source::Credential("../x".into())).unwrap_err().why.contains("not the name"));
         let missing = read(&Source::File("/nonexistent/x".into())).unwrap_err();
         assert_eq!((missing.kind, missing.why.as_str()), (Kind::Configuration, "no such file"));

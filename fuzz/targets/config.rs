@@ -70,7 +70,9 @@ fn load(text: &[u8]) -> Result<Config, String> {
 }
 
 fn search(option: Option<PathBuf>, variables: &BTreeMap<String, OsString>) -> Result<Config, String> {
-    let search = Search { option, system: "/nowhere".into(), variables: &|name| variables.get(name).cloned() };
+    let names = || variables.keys().map(OsString::from).collect();
+    let search =
+        Search { option, system: "/nowhere".into(), variables: &|name| variables.get(name).cloned(), names: &names };
     search.load(&caller()).map_err(|failure| {
         // A value is quoted whole, escapes included.
         assert_printable(&failure.to_string(), 256 << 10);

@@ -9,7 +9,7 @@ use self::report::Report;
 use crate::caller::{self, Caller};
 use crate::config::relay::Relay;
 use crate::config::site::Site;
-use crate::config::{Config, LogTarget};
+use crate::config::{Config, LogTarget, Origin, in_variables};
 use crate::envelope::Envelope;
 use crate::exit::{self, Scheme};
 use crate::failure::Failure;
@@ -40,6 +40,8 @@ struct State {
     /// No message is under way, so there is nothing to record.
     idle: bool,
     tell: fn(&Report),
+    /// The variable that the configuration is, where there is no file.
+    variable: Option<&'static str>,
 }
 
 impl Dossier {
@@ -53,7 +55,8 @@ impl Dossier {
         record.ignored = words.ignored;
         record.tag = words.tag;
         let (started, scheme) = (Instant::now(), Scheme::Reply);
-        Self(Arc::new(Mutex::new(State { started, record, targets: Vec::new(), scheme, idle: false, tell })))
+        let (targets, variable) = (Vec::new(), None);
+        Self(Arc::new(Mutex::new(State { started, record, targets, scheme, idle: false, tell, variable })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -92,6 +95,10 @@ impl Dossier {
     pub fn set_config(&self, config: &Config) {
         let mut state = self.state();
         state.targets = config.log(None).to_vec();
+        state.variable = match config.origin {
+            Origin::Environment(variable) => Some(variable),
+            Origin::File(_) => None,
+        };
         state.record.warnings.extend_from_slice(&config.warnings);
     }
 
@@ -134,12 +141,14 @@ impl Dossier {
     /// Ends the message without a relay having been spoken to: what is said, log record, exit status.
     /// Where no message is under way, there is nothing to tell but the status.
     pub fn fail(&self, failure: &Failure) -> u8 {
-        let (site, tell) = {
-            let state = self.state();
-            (state.record.site.clone(), (!state.idle).then_some(state.tell))
+        // Told without the lock: whoever reads standard error may be slow.
+        let told = {
+            let mut state = self.state();
+            let report = report::of_failure(failure, None, state.record.site.as_deref());
+            (!state.idle).then(|| (state.tell, state.heard(report)))
         };
-        if let Some(tell) = tell {
-            tell(&report::of_failure(failure, None, site.as_deref()));
+        if let Some((tell, report)) = told {
+            tell(&report);
         }
         self.close(failure)
     }
@@ -148,7 +157,8 @@ impl Dossier {
     pub fn finish(&self, submission: &Submission, envelope: &Envelope) -> u8 {
         let mut state = self.state();
         let site = state.record.site.clone().unwrap_or_default();
-        (state.tell)(&report::of_submission(submission, envelope, &site));
+        let report = state.heard(report::of_submission(submission, envelope, &site));
+        (state.tell)(&report);
         state.record.set_submission(submission);
         let status = exit::status(&submission.decisive().result, state.scheme);
         state.close(status)
@@ -163,6 +173,15 @@ impl Dossier {
 }
 
 impl State {
+    /// What the user is told: a hint in the words of this configuration, which the record keeps too.
+    fn heard(&mut self, mut report: Report) -> Report {
+        if let (Some(variable), Some(hint)) = (self.variable, &report.hint) {
+            report.hint = Some(in_variables(hint, variable));
+        }
+        self.record.hint.clone_from(&report.hint);
+        report
+    }
+
     /// Writes the record. A named target that fails says so; the status stays what it is.
     fn close(&mut self, status: u8) -> u8 {
         if self.idle {

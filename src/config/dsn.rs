@@ -60,7 +60,8 @@ fn split(members: &str) -> Vec<&str> {
 }
 
 fn relay(dsn: &str, warnings: &mut Vec<String>) -> Result<Option<Vec<Setting>>, Failure> {
-    let mut url = Url::parse(dsn).map_err(|why| failure(VARIABLE, why))?;
+    let mut url = Url::parse(dsn)
+        .map_err(|why| failure(VARIABLE, why).hint("write smtp://USER:PASSWORD@HOST:587, as Symfony documents it"))?;
     if matches!(url.scheme.split('+').next(), Some("sendmail" | "native")) {
         return Ok(None);
     }

@@ -11,7 +11,7 @@ use super::scope::{Scope, Standing};
 use super::setting::{Secrets, Setting, Value, list, typed};
 use super::url::Url;
 use super::url_relay::{UrlRelay, failure};
-use super::{dsn, site::policy};
+use super::{dsn, laravel, site::policy};
 use crate::caller::Caller;
 use crate::failure::Failure;
 
@@ -20,7 +20,7 @@ pub(super) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// A configuration made of environment variables.
 pub(super) struct Environment {
-    /// The variable that decides: `MAILCHUTE_URL` or `MAILER_DSN`.
+    /// The variable that decides: `MAILCHUTE_URL`, `MAILER_DSN` or `MAIL_HOST`.
     pub(super) variable: &'static str,
     /// The settings of the top level.
     top: Vec<Setting>,
@@ -63,19 +63,23 @@ impl Environment {
         let variables = &|name: &str| variables(name).filter(|value| !value.is_empty());
         let mut found =
             Self { variable: MAIN.url, top: Vec::new(), relays: Vec::new(), log: None, warnings: Vec::new() };
-        if let Some(url) = text(variables, MAIN.url)? {
-            found.url(variables, &MAIN, bare(&url))?;
-            if let Some(url) = text(variables, BACKUP.url)? {
-                found.url(variables, &BACKUP, bare(&url))?;
+        if let Some(url) = url_text(variables, MAIN.url)? {
+            found.url(variables, &MAIN, &url)?;
+            if let Some(url) = url_text(variables, BACKUP.url)? {
+                found.url(variables, &BACKUP, &url)?;
             }
-        } else if let Some(value) = text(variables, dsn::VARIABLE)? {
+        } else if let Some(value) = url_text(variables, dsn::VARIABLE)? {
             found.variable = dsn::VARIABLE;
             found.relays = dsn::relays(&value, &mut found.warnings)?;
         }
         if found.relays.is_empty() {
-            return Ok(None);
+            let Some((relay, from)) = laravel::read(variables)? else { return Ok(None) };
+            found.variable = laravel::VARIABLE;
+            found.relays.push(relay);
+            found.top.extend(from);
         }
         if let Some(from) = text(variables, "MAILCHUTE_FROM")? {
+            found.top.retain(|setting| setting.key != "from");
             found.top.push(Setting { variable: "MAILCHUTE_FROM", key: "from".into(), value: Value::Text(from) });
         }
         if let Some(log) = text(variables, "MAILCHUTE_LOG")? {
@@ -86,7 +90,15 @@ impl Environment {
 
     /// Adds the relay of `MAILCHUTE_URL` or `MAILCHUTE_BACKUP_URL`.
     fn url(&mut self, variables: Variables<'_>, names: &Names, text: &str) -> Result<(), Failure> {
-        let mut url = Url::parse(text).map_err(|why| failure(names.url, why))?;
+        let mut url = Url::parse(text).map_err(|why| {
+            failure(names.url, why).hint(
+                "write smtps://HOST (port 465), smtp://HOST:587 (STARTTLS), or a provider such as postmark://default",
+            )
+        })?;
+        if url.scheme == "smtps" && url.port == Some(587) && !url.query.iter().any(|(key, _)| key == "tls") {
+            let why = "says smtps, TLS from the start, on port 587, where STARTTLS is spoken";
+            return Err(failure(names.url, why).hint("write smtp://HOST:587, or smtps://HOST for port 465"));
+        }
         let query = std::mem::take(&mut url.query);
         let mut relay = UrlRelay::of(names.url, url, query.iter().any(|(key, _)| key == "tls"), 587)?;
         relay.replace(
@@ -172,8 +184,13 @@ pub fn init_from_environment(
     Ok(Some(Zeroizing::new(format!("{head}{}", *body))))
 }
 
+/// A URL in a variable.
+fn url_text(variables: Variables<'_>, name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
+    Ok(text(variables, name)?.map(|text| Zeroizing::new(bare(&text).to_owned())))
+}
+
 /// A variable's value as text.
-fn text(variables: Variables<'_>, name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
+pub(super) fn text(variables: Variables<'_>, name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
     match variables(name).map(OsString::into_string) {
         None => Ok(None),
         Some(Ok(text)) => Ok(Some(Zeroizing::new(text))),
@@ -190,7 +207,7 @@ fn bare(url: &str) -> &str {
 }
 
 /// A secret from its variable or the variable's `_FILE` twin.
-fn secret(variables: Variables<'_>, [name, file]: &[&'static str; 2]) -> Result<Option<Value>, Failure> {
+pub(super) fn secret(variables: Variables<'_>, [name, file]: &[&'static str; 2]) -> Result<Option<Value>, Failure> {
     match (text(variables, name)?, text(variables, file)?) {
         (Some(_), Some(_)) => Err(failure(name, format!("and {file} are both set"))),
         (Some(secret), None) => Ok(Some(Value::Variable(name, secret))),

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 mod document;
 mod dsn;
 mod environment;
+mod laravel;
 pub mod relay;
 mod scope;
 mod search;
@@ -18,6 +19,7 @@ pub mod site;
 mod url;
 mod url_relay;
 mod value;
+mod variables;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,7 @@ mod tests;
 pub use environment::init_from_environment;
 pub use search::Search;
 use site::Site;
+pub use variables::in_variables;
 
 use crate::caller::Caller;
 

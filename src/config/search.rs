@@ -9,11 +9,13 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::document::{Document, Text};
+use super::dsn;
 use super::environment::Environment;
 use super::scope::{Scope, Standing};
 use super::setting::Secrets;
+use super::variables::{self, in_variables};
 use super::{Config, DefaultSite, Origin, PassedOver, Skipped};
-use crate::caller::Caller;
+use crate::caller::{self, Caller};
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::modes::{self, Modes};
@@ -30,12 +32,14 @@ pub struct Search<'a> {
     pub system: PathBuf,
     /// Environment variables by name.
     pub variables: &'a dyn Fn(&str) -> Option<OsString>,
+    /// The names of all of them.
+    pub names: &'a dyn Fn() -> Vec<OsString>,
 }
 
 impl Search<'static> {
     /// The places of this process, with the value of `--config`.
     pub fn new(option: Option<PathBuf>) -> Self {
-        Self { option, system: PathBuf::from("/etc/mailchute"), variables: &host::variable }
+        Self { option, system: PathBuf::from("/etc/mailchute"), variables: &host::variable, names: &host::variables }
     }
 }
 
@@ -77,10 +81,22 @@ impl Search<'_> {
                 passed_over.extend(place.map(|place| PassedOver { place, why }));
                 self.load_file(&file, caller)?
             }
-            (None, environment) => match environment? {
-                Some(environment) => load_environment(&environment, caller)?,
-                None => return Err(nothing_found(&passed_over)),
-            },
+            (None, environment) => {
+                let unknown = variables::unknown((self.names)().into_iter());
+                // A name that is misspelt is the likeliest cause of whatever is missing.
+                let told = |failure: Failure| match unknown.first() {
+                    Some(first) => failure.hint(first.clone()),
+                    None => failure,
+                };
+                match environment.map_err(told)? {
+                    Some(environment) => {
+                        let mut config = load_environment(&environment, caller).map_err(told)?;
+                        config.warnings.extend(unknown);
+                        config
+                    }
+                    None => return Err(told(nothing_found(&passed_over, self.variable(dsn::VARIABLE).is_some()))),
+                }
+            }
         };
         config.passed_over = passed_over;
         Ok(config)
@@ -284,9 +300,15 @@ fn load_environment(environment: &Environment, caller: &Caller) -> Result<Config
     let (toml, variables) = environment.toml(Secrets::Named);
     let text = Text::Variables(variables);
     let standing = Standing { file: None, lone_site: "default", base: None, owner: None, caller };
-    let main = Scope::read(&Document::parse(&text, &toml)?, standing, &mut warnings)?;
-    let origin = Origin::Environment(environment.variable);
-    Gathered::new(origin, main, warnings, false).finish(Path::new(environment.variable), caller)
+    let variable = environment.variable;
+    let config = Document::parse(&text, &toml).and_then(|document| {
+        let main = Scope::read(&document, standing, &mut warnings)?;
+        Gathered::new(Origin::Environment(variable), main, warnings, false).finish(Path::new(variable), caller)
+    });
+    config.map_err(|failure| {
+        let hint = failure.hint.as_deref().map(|hint| in_variables(hint, variable));
+        Failure { hint, ..failure }
+    })
 }
 
 fn read_main(file: &Path, source: &str, caller: &Caller, warnings: &mut Vec<String>) -> Result<Scope, Failure> {
@@ -336,12 +358,23 @@ fn read_site(file: &Path, caller: &Caller) -> Result<(Zeroizing<String>, Modes),
     Err(Failure::new(Kind::NoPermission, file, why).hint(hint))
 }
 
-fn nothing_found(places: &[PassedOver]) -> Failure {
+/// No source counts; `points_back`: there is a `MAILER_DSN` that means this program.
+fn nothing_found(places: &[PassedOver], points_back: bool) -> Failure {
+    let failure = |why: String| Failure::new(Kind::Configuration, "configuration", why);
+    if points_back {
+        return failure("none found; MAILER_DSN points back at this program".into()).hint(
+            "set MAILCHUTE_URL to the relay, such as smtps://smtp.example.net, or write /etc/mailchute/config.toml",
+        );
+    }
     let places: Vec<_> = places.iter().map(|p| format!("{} ({})", p.place, p.why)).collect();
-    let why = format!("none found; searched {} and the environment (MAILCHUTE_URL, MAILER_DSN)", places.join(", "));
-    Failure::new(Kind::Configuration, "configuration", why).hint(
-        "write /etc/mailchute/config.toml or set MAILCHUTE_URL; php-fpm clears the environment: mailchute init --from-env",
-    )
+    failure(format!(
+        "none found; searched {} and the environment (MAILCHUTE_URL, MAILER_DSN, MAIL_HOST)",
+        places.join(", ")
+    ))
+    .hint(match caller::parent().is_some_and(|name| name.starts_with("php-fpm")) {
+        true => "php-fpm clears the environment: set clear_env = no in the pool, or write a file with `mailchute init --from-env`",
+        false => "write /etc/mailchute/config.toml, or set MAILCHUTE_URL, such as smtps://smtp.example.net",
+    })
 }
 
 /// The user's file: where `directories` puts it, seen from the passwd home.

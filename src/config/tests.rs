@@ -70,7 +70,9 @@ impl Host {
             let found = self.variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| OsString::from(value))
         };
-        Search { option: option.map(Path::to_owned), system: self.path("etc"), variables: &variables }.load(caller)
+        let names = || self.variables.iter().map(|(name, _)| OsString::from(name)).collect();
+        let (option, system) = (option.map(Path::to_owned), self.path("etc"));
+        Search { option, system, variables: &variables, names: &names }.load(caller)
     }
 }
 

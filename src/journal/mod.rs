@@ -75,6 +75,9 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     enhanced: Option<String>,
     text: String,
+    /// The next step that the user was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,6 +138,7 @@ impl Record {
             code: None,
             enhanced: None,
             text: String::new(),
+            hint: None,
             provider_id: None,
             stage: None,
             tls: None,

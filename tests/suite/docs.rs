@@ -302,6 +302,7 @@ fn load(option: Option<PathBuf>, variables: &BTreeMap<String, String>) -> Config
         option,
         system: PathBuf::from("/nowhere"),
         variables: &|name| variables.get(name).map(OsString::from),
+        names: &|| variables.keys().map(OsString::from).collect(),
     };
     let mut caller = Caller::current();
     caller.home = None;

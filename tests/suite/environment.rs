@@ -178,3 +178,151 @@ fn the_log_goes_where_the_variable_says() {
     run.expect_status(78);
     run.expect_stderr("mailchute: MAILCHUTE_LOG: *relative/path* (mailchute)");
 }
+
+/// The first line and the hint that a container with these variables is told.
+fn told(variables: &[(&str, &str)]) -> (i32, String, String) {
+    let scratch = Scratch::new();
+    let mut call = container(&scratch);
+    for (name, value) in variables {
+        call = call.env(name, value);
+    }
+    let run = call.run();
+    let hint = run.stderr.lines().find_map(|line| line.strip_prefix("hint: ")).unwrap_or_default().to_owned();
+    (run.status, run.stderr.lines().next().unwrap_or_default().to_owned(), hint)
+}
+
+#[test]
+fn mistakes_with_variables_are_told_in_variables() {
+    let nobody = Port::reserve();
+    let here = format!("smtp://127.0.0.1:{}", nobody.number());
+    let server = Server::new().login("alice", SECRET, &["PLAIN"]).start();
+    let wants_login = format!("smtp://127.0.0.1:{}", server.port());
+    for (variables, status, first, hint) in [
+        (
+            &[("MAILCHUTE_URL", "smtp.example.net")][..],
+            78,
+            "MAILCHUTE_URL: is not a URL*",
+            "write smtps://HOST (port 465)*",
+        ),
+        (&[("MAILER_DSN", "mx.example")], 78, "MAILER_DSN: is not a URL*", "write smtp://USER:PASSWORD@HOST:587*"),
+        (
+            &[("MAILCHUTE_URL", "smtps://mx.example:587")],
+            78,
+            "MAILCHUTE_URL: says smtps*port 587*",
+            "write smtp://HOST:587*",
+        ),
+        (
+            &[("MAILCHUTE_URL", &here), ("MAILCHUTE_USERNAME", "a"), ("MAILCHUTE_PASSWORD_FILE", "/run/nowhere")],
+            78,
+            "/run/nowhere: no such file*",
+            "mount the secret at /run/nowhere, or name the place*",
+        ),
+        (
+            &[("MAILCHUTE_HOST", "mx.example")],
+            78,
+            "configuration: none found*",
+            "MAILCHUTE_HOST is not a variable of mailchute: did you mean MAILCHUTE_URL?",
+        ),
+        (
+            &[("MAILCHUTE_URL", &here), ("MAILCHUTE_USER", "a"), ("MAILCHUTE_PASSWORD", "b")],
+            78,
+            "MAILCHUTE_*",
+            "MAILCHUTE_USER is not a variable of mailchute: did you mean MAILCHUTE_USERNAME?",
+        ),
+        (
+            &[("MAILER_DSN", "sendmail://default")],
+            78,
+            "configuration: none found; MAILER_DSN points back at this program*",
+            "set MAILCHUTE_URL*",
+        ),
+        (&[], 78, "configuration: none found; searched *", "write /etc/mailchute/config.toml, or set MAILCHUTE_URL*"),
+        (
+            &[("MAILCHUTE_URL", &wants_login)],
+            130,
+            "*530*",
+            "this relay requires a login: set MAILCHUTE_USERNAME and MAILCHUTE_PASSWORD",
+        ),
+    ] {
+        let (got, line, step) = told(variables);
+        let fits = testkit::matches(&format!("mailchute: {first}"), &line) && testkit::matches(hint, &step);
+        assert!(got == status && fits, "{variables:?}: {got}\n{line}\n{step}");
+        assert!(!step.contains("php-fpm") && !step.contains("as root"), "{variables:?}\n{step}");
+    }
+}
+
+#[test]
+fn a_line_end_or_quotes_around_the_url_are_nothing() {
+    let server = Server::new().start();
+    let scratch = Scratch::new();
+    let url = format!("smtp://127.0.0.1:{}", server.port());
+    for name in ["MAILCHUTE_URL", "MAILER_DSN"] {
+        for url in [format!("{url}\n"), format!("\"{url}\""), format!("'{url}'\n")] {
+            container(&scratch).env(name, url).run().expect_status(0);
+        }
+    }
+}
+
+#[test]
+fn an_unknown_variable_is_a_warning() {
+    let server = Server::new().start();
+    let scratch = Scratch::new();
+    let url = format!("smtp://127.0.0.1:{}", server.port());
+    container(&scratch).env("MAILCHUTE_URL", url).env("MAILCHUTE_FORM", "a@example.org").run().expect_status(0);
+    let warnings = record(&scratch)["warnings"].to_string();
+    assert!(
+        warnings.contains("MAILCHUTE_FORM is not a variable of mailchute: did you mean MAILCHUTE_FROM?"),
+        "{warnings}"
+    );
+}
+
+#[test]
+fn the_hint_stands_in_the_record_too() {
+    let scratch = Scratch::new();
+    let run = container(&scratch).env("MAILCHUTE_URL", "smtps://127.0.0.1:1").run();
+    let hint = run.stderr.lines().find_map(|line| line.strip_prefix("hint: "));
+    assert!(hint.is_some() && record(&scratch)["hint"].as_str() == hint, "{}\n{}", run.report(), record(&scratch));
+}
+
+#[test]
+fn laravels_variables() {
+    let server = Server::new().login("alice@example.org", SECRET, &["PLAIN"]).start();
+    let tls = Server::new().tls(TlsStart::Implicit).login("alice@example.org", SECRET, &["PLAIN"]).start();
+    let scratch = Scratch::new();
+    let authority = Certs::shared().write_authority(&scratch);
+    let secret = scratch.write("password", SECRET, 0o600);
+    let call = |port: u16| {
+        let call = container(&scratch).env("MAIL_HOST", "127.0.0.1").env("MAIL_PORT", port.to_string());
+        call.env("MAIL_USERNAME", "alice@example.org").env("SSL_CERT_FILE", &authority)
+    };
+    let nameless = "Subject: nobody says who\n\nx\n";
+    let call_with_from = |port: u16| {
+        call(port).env("MAIL_FROM_ADDRESS", "orders@shop.example").env("MAIL_FROM_NAME", "Shop, Inc.").stdin(nameless)
+    };
+    call_with_from(server.port()).env("MAIL_PASSWORD", SECRET).env("MAIL_ENCRYPTION", "null").run().expect_status(0);
+    call(server.port()).env("MAIL_PASSWORD_FILE", secret).run().expect_status(0);
+    call(tls.port()).env("MAIL_PASSWORD", SECRET).env("MAIL_SCHEME", "smtps").run().expect_status(0);
+    call(tls.port()).env("MAIL_PASSWORD", SECRET).env("MAIL_ENCRYPTION", "ssl").run().expect_status(0);
+    // Ours goes before, and Symfony's.
+    let ours = format!("smtp://127.0.0.1:{}", Port::reserve().number());
+    call(server.port()).env("MAIL_PASSWORD", SECRET).env("MAILCHUTE_URL", &ours).run().expect_status(69);
+    call(server.port()).env("MAIL_PASSWORD", SECRET).env("MAILER_DSN", &ours).run().expect_status(69);
+    // Which counts as unset where it means this program.
+    let run = call(server.port()).env("MAIL_PASSWORD", SECRET).env("MAILER_DSN", "native://default").run();
+    run.expect_status(0);
+    let run = call(server.port()).env("MAIL_PASSWORD", SECRET).env("MAIL_PORT", "smtp").run();
+    run.expect_status(78);
+    run.expect_stderr("mailchute: MAIL_PORT: is not a port: write a number such as 587 (mailchute)");
+    let run = call(server.port()).env("MAIL_SCHEME", "https").run();
+    run.expect_status(78);
+    run.expect_stderr("mailchute: MAIL_SCHEME: must be smtp, smtps, tls or ssl (mailchute)");
+    let sessions = server.finish();
+    let deliveries: Vec<_> = sessions.iter().flat_map(|session| &session.deliveries).collect();
+    assert_eq!(deliveries.len(), 3);
+    assert_eq!(deliveries[0].reverse_path, "orders@shop.example");
+    assert!(
+        deliveries[0].text().contains("From: \"Shop, Inc.\" <orders@shop.example>\r\n"),
+        "{}",
+        deliveries[0].text()
+    );
+    assert_eq!(tls.finish().iter().filter(|session| session.deliveries.len() == 1).count(), 2);
+}
