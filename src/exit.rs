@@ -179,15 +179,14 @@ pub static SYSEXITS: &[Sysexit] = &[
 ];
 
 /// The exit statuses in short, for `--help`.
-pub fn summary() -> Vec<(String, String)> {
-    let mut rows = vec![
-        ("1-59".to_owned(), "SMTP reply code minus 400: a transient refusal, nobody has the message".to_owned()),
-        ("100-199".to_owned(), "SMTP reply code minus 400: a permanent refusal, nobody has the message".to_owned()),
-    ];
-    let single = SYSEXITS.iter().filter(|row| !matches!(row.status, 67 | 75));
-    rows.splice(1..1, single.clone().skip(1).map(|row| (row.status.to_string(), row.meaning.to_owned())));
-    rows.splice(0..0, single.take(1).map(|row| (row.status.to_string(), row.meaning.to_owned())));
-    rows
+pub fn summary() -> [(&'static str, &'static str); 5] {
+    [
+        ("0", "the relay accepted the message for every recipient"),
+        ("1-59", "refused for now, nobody has the message: the SMTP reply code minus 400"),
+        ("64-78", "no reply, nobody has the message: a number of sysexits.h, such as 69 and 78"),
+        ("79", "in doubt: handed over, and no valid final reply came; somebody may have it"),
+        ("100-199", "refused for good, nobody has the message: the SMTP reply code minus 400"),
+    ]
 }
 
 #[cfg(test)]

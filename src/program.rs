@@ -47,7 +47,7 @@ fn dispatch(invocation: &Invocation) -> u8 {
         },
         Errand::Help(text) => printed(text),
         Errand::Version => printed(concat!("mailchute ", env!("CARGO_PKG_VERSION"), "\n")),
-        Errand::Misuse(failure) => answered(Err(failure.clone())),
+        Errand::Misuse(failure) => told(failure.clone().into()),
         Errand::Tool(tool) => errand(tool, invocation),
     }
 }
@@ -57,47 +57,56 @@ fn dispatch(invocation: &Invocation) -> u8 {
 /// Cold, so that it is not built into [`dispatch`], which every message goes through (see `build.rs`).
 #[cold]
 fn errand(tool: &Tool, invocation: &Invocation) -> u8 {
-    match tool {
-        Tool::Providers(of) => answered(providers::show(of.id.as_deref())),
-        Tool::Status(of) => answered(status::explain(&of.number)),
-        Tool::Lint => answered(send::read_standard_input(true).and_then(|message| lint::page(&message))),
-        Tool::Init(_) => init::run(),
-        Tool::Explain(of) => {
-            standing_in(&of.speaker, Provision::default(), |caller| explain::run(&invocation.choice, &of.of, caller))
+    run_tool(tool, invocation).unwrap_or_else(told)
+}
+
+fn run_tool(tool: &Tool, invocation: &Invocation) -> anyhow::Result<u8> {
+    Ok(match tool {
+        Tool::Providers(of) => printed(&providers::show(of.id.as_deref())?),
+        Tool::Status(of) => printed(&status::explain(&of.number)?),
+        Tool::Lint => printed(&lint::page(&send::read_standard_input(true)?)?),
+        Tool::Init(_) => {
+            init::run()?;
+            exit::OK
         }
-        Tool::Test(of) => standing_in(&of.speaker, Provision::default(), |caller| test::run(invocation, of, caller)),
+        Tool::Explain(of) => {
+            standing_in(&of.speaker, Provision::default(), |caller| explain::run(&invocation.choice, &of.of, caller))?
+        }
+        Tool::Test(of) => standing_in(&of.speaker, Provision::default(), |caller| test::run(invocation, of, caller))?,
         Tool::Login(of) => {
             let speaker = Speaker { user: of.user.clone(), cwd: None };
             let provision = Provision { place: (!of.status).then_some(Place::Tokens), typed: Some("--typed") };
-            standing_in(&speaker, provision, |caller| login::run(&invocation.choice, of, caller))
+            standing_in(&speaker, provision, |caller| login::run(&invocation.choice, of, caller))?
         }
-    }
+    })
 }
 
 /// Runs what is to be run as the caller that `speaker` names.
-fn standing_in(speaker: &Speaker, provision: Provision<'_>, run: impl FnOnce(&Caller) -> u8) -> u8 {
-    match speaker::turn_into(speaker, provision) {
-        Ok(Stand::Here(caller)) => run(&caller),
-        Ok(Stand::There(status)) => status,
-        Err(failure) => answered(Err(failure)),
-    }
+///
+/// # Errors
+/// This process may not become that caller.
+fn standing_in(speaker: &Speaker, provision: Provision<'_>, run: impl FnOnce(&Caller) -> u8) -> Result<u8, Failure> {
+    Ok(match speaker::turn_into(speaker, provision)? {
+        Stand::Here(caller) => run(&caller),
+        Stand::There(status) => status,
+    })
 }
 
-fn answered(answer: Result<String, Failure>) -> u8 {
-    match answer {
-        Ok(text) => printed(&text),
-        Err(failure) => {
-            door::report(&failure);
-            exit::of_kind(&failure.kind, Scheme::Reply)
-        }
-    }
+/// Tells why a subcommand came to nothing: our own failures by their kind, the operating system's as input and output.
+fn told(error: anyhow::Error) -> u8 {
+    let failure = error.downcast::<Failure>().unwrap_or_else(|error| {
+        let why = error.root_cause().to_string();
+        Failure::new(Kind::Io, error.to_string(), why)
+    });
+    door::report(&failure);
+    exit::of_kind(&failure.kind, Scheme::Reply)
 }
 
 /// A reader that went away (`mailchute --help | head`) has read what it wanted: that is no failure.
 fn printed(text: &str) -> u8 {
     match door::say(text) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            answered(Err(Failure::new(Kind::Io, "standard output", error.to_string())))
+            told(anyhow::Error::new(error).context("standard output"))
         }
         _ => exit::OK,
     }

@@ -45,10 +45,10 @@ pub struct Explain {
 /// `mailchute test`.
 #[derive(Args, Clone, Debug)]
 pub struct Test {
-    /// Who shall receive the message
+    /// Recipient; may be repeated
     #[arg(long, required = true, value_name = "ADDRESS", value_parser = address)]
     pub to: Vec<String>,
-    /// Reverse-path and From field [default: the site's]
+    /// Sender: reverse-path and From field [default: the site's]
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub from: Option<String>,
     /// Who calls.
@@ -61,22 +61,22 @@ pub struct Test {
 /// `mailchute login`.
 #[derive(Args, Clone, Debug)]
 pub struct Login {
-    /// The relay of the configuration to log in for [default: the only one that gets access tokens]
+    /// The relay to log in for [default: the only one that uses OAuth]
     #[arg(value_name = "RELAY")]
     pub name: Option<String>,
-    /// Show what is kept for each relay, or this one, and ask nobody
+    /// Show stored logins; contact no one
     #[arg(long, conflicts_with_all = ["device", "browser", "paste"])]
     pub status: bool,
-    /// Log in for this user (name or uid): the one that programs send mail as
+    /// Log in for this user (name or uid), the one that sends mail
     #[arg(long = "as", value_name = "USER")]
     pub user: Option<String>,
-    /// Confirm a code on another machine (what Microsoft's logins do by themselves)
+    /// Confirm a code in any browser, on any machine (the default for Microsoft)
     #[arg(long, group = "flow")]
     device: bool,
     /// Use a browser on this machine
     #[arg(long, group = "flow")]
     browser: bool,
-    /// Use a browser elsewhere, and paste the address it ends at
+    /// Use a browser on another machine, and paste the address it ends at
     #[arg(long, group = "flow")]
     paste: bool,
     /// Somebody types at standard input, though it is no terminal: what root's own process says to the user's.
@@ -97,7 +97,7 @@ impl Login {
 /// `mailchute providers`.
 #[derive(Args, Clone, Debug)]
 pub struct Providers {
-    /// Show everything known about this one
+    /// Show everything known about this provider
     #[arg(value_name = "ID")]
     pub id: Option<String>,
 }
@@ -113,7 +113,7 @@ pub struct Status {
 /// `mailchute init`.
 #[derive(Args, Clone, Debug)]
 pub struct Init {
-    /// Take the settings from MAILCHUTE_URL and its companions
+    /// Take it from MAILCHUTE_URL, MAILER_DSN or MAIL_HOST and their companions
     #[arg(long, required = true)]
     pub from_env: bool,
 }
@@ -121,10 +121,10 @@ pub struct Init {
 /// Stands in for the caller: sites are chosen by uid and working directory.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Speaker {
-    /// As if this user (name or uid) called
+    /// As this user (name or uid)
     #[arg(long = "as", value_name = "USER")]
     pub user: Option<String>,
-    /// As if called in this directory
+    /// In this working directory
     #[arg(long, value_name = "DIR")]
     pub cwd: Option<PathBuf>,
 }
@@ -132,10 +132,10 @@ pub struct Speaker {
 /// Our long options, behind the subcommand's name.
 #[derive(Args, Clone, Debug, Default)]
 struct Options {
-    /// Speak as this site
+    /// Send as this site
     #[arg(long)]
     site: Option<String>,
-    /// Read this configuration and no other source
+    /// Read this configuration file and nothing else
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Use only this relay of the site
@@ -152,22 +152,43 @@ struct Line {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show what would be sent, and why: source, site, envelope, route, credentials
+    /// Show what would be sent, and why: site, envelope, relays, credentials
     #[command(disable_help_flag = true)]
     Explain(ExplainWords),
-    /// Send a short message and show the dialogue and the status a caller would get
+    /// Send a short message, and show the conversation and the exit status
     Test(Test),
     /// List what would be changed in the message on standard input, and why
     Lint,
-    /// Log in to a relay's provider with OAuth, or show how logins stand
+    /// Log in to Google, Microsoft 365 or others with OAuth, or show stored logins
     Login(Login),
-    /// List the mail providers that a configuration can name
+    /// List the mail providers that are built in
     Providers(Providers),
-    /// Say what an exit status stands for
+    /// Explain an exit status or an SMTP reply code
     Status(Status),
-    /// Print a configuration file
+    /// Print the configuration in the environment as a file
+    #[command(after_help = INIT)]
     Init(Init),
 }
+
+/// Where `init --help` leads.
+const INIT: &str = "\
+The variables:
+  MAILCHUTE_URL        smtps://HOST (port 465), smtp://HOST:587 (STARTTLS), PROVIDER://default;
+                       any key of a relay or site as a query: ?ca_file=/etc/ca.pem
+  MAILCHUTE_USERNAME   user name
+  MAILCHUTE_PASSWORD   password, or the client_secret beside a client_id
+  MAILCHUTE_KEY        token or API key, for providers that have one instead
+  MAILCHUTE_FROM       sender where a message names none
+  MAILCHUTE_LOG        journal, syslog, stderr or a path
+  MAILCHUTE_BACKUP_URL, MAILCHUTE_BACKUP_USERNAME, ...: a second relay
+Each that holds a secret has a twin ending in _FILE. Without MAILCHUTE_URL, Symfony's MAILER_DSN is
+read, and without that Laravel's MAIL_HOST, MAIL_PORT, MAIL_USERNAME, MAIL_PASSWORD and so on.
+
+A file for PHP-FPM, which clears the environment, written when the container starts:
+  mailchute init --from-env | install -D -m 0640 -g www-data /dev/stdin /etc/mailchute/config.toml
+
+Without a container, write that file by hand: three lines are enough, see mailchute.toml(5) and
+`mailchute providers`.";
 
 #[derive(Args)]
 struct ExplainWords {
@@ -179,7 +200,7 @@ struct ExplainWords {
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
-    /// The words a program gives to sendmail
+    /// The words a program would give to sendmail
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "SENDMAIL ARGUMENT")]
     words: Vec<OsString>,
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::commands;
-use super::options::{LETTERS, LONGS, MODES, Value};
+use super::options::{Effect, LETTERS, LONGS, Letter, MODES, SAME, Value};
 use crate::exit;
 
 /// Where the second column begins.
@@ -18,22 +18,20 @@ provider while the caller waits. The exit status tells the provider's reply.
 
 usage:
   sendmail [OPTION...] [RECIPIENT...]              as a link named sendmail
-  mailchute [LONG OPTION...] OPTION... [RECIPIENT...]
-  mailchute [LONG OPTION...] -- RECIPIENT...
+  mailchute [LONG OPTION...] [OPTION...] [RECIPIENT...]
   mailchute [LONG OPTION...] SUBCOMMAND ...
   mailq, newaliases                                as sendmail -bp, sendmail -bi
 ";
 
 const REST: &str = "
 files:
-  /etc/mailchute/config.toml, /etc/mailchute/sites.d/*.toml, and the user's own configuration file;
-  the first source that exists is the only one that counts
+  /etc/mailchute/config.toml with /etc/mailchute/sites.d/*.toml, then the user's own configuration,
+  then the environment (MAILCHUTE_URL); only the first that exists is read. See mailchute.toml(5)
 
 environment:
-  MAILCHUTE_CONFIG      as --config
-  MAILCHUTE_SITE        as --site
-  MAILCHUTE_URL         a relay without any file, such as smtps://smtp.example.net, with
-                        MAILCHUTE_USERNAME, _PASSWORD, _KEY, _FROM, _LOG; see mailchute init --help
+  MAILCHUTE_CONFIG, MAILCHUTE_SITE: as --config, --site
+  MAILCHUTE_URL         a relay without a file, with MAILCHUTE_USERNAME, _PASSWORD, _KEY, _FROM;
+                        see mailchute init --help
 ";
 
 /// The whole help text.
@@ -48,26 +46,39 @@ pub(super) fn text() -> String {
         let value = row.value.map(|value| format!(" {value}")).unwrap_or_default();
         line(&mut out, &format!("--{}{value}", row.name), row.help);
     }
-    heading(&mut out, "sendmail options; values glued or apart, letters may be joined (-ti)");
-    for row in LETTERS {
+    heading(&mut out, "sendmail options; values joined or apart (-fx@y, -f x@y), letters may be clustered (-ti)");
+    let (idle, used): (Vec<_>, Vec<_>) = LETTERS.iter().partition(|row| is_idle(row));
+    for row in used.into_iter().filter(|row| row.help != SAME) {
         let letter = char::from(row.letter);
         let option = match row.value {
             Value::None => format!("-{letter}"),
             Value::GluedOrApart(value) => format!("-{letter} {value}"),
             Value::Glued(value) => format!("-{letter}[{value}]"),
         };
-        line(&mut out, &option, row.help);
+        match row.effect {
+            Effect::Mode => line(&mut out, &option, &modes()),
+            _ => line(&mut out, &option, row.help),
+        }
     }
-    heading(&mut out, "modes");
-    for (letter, help) in MODES {
-        line(&mut out, &format!("-b{}", char::from(*letter)), help);
-    }
+    let idle: Vec<String> = idle.iter().map(|row| format!("-{}", char::from(row.letter))).collect();
+    line(&mut out, "others", &format!("{}: accepted without effect, for callers that pass them", idle.join(" ")));
     heading(&mut out, "exit status (mailchute status N explains one)");
     for (statuses, meaning) in exit::summary() {
-        line(&mut out, &statuses, &meaning);
+        line(&mut out, statuses, meaning);
     }
     out.push_str(REST);
     out
+}
+
+/// Whether it changes nothing, so that a reader needs only its name.
+fn is_idle(row: &Letter) -> bool {
+    matches!(row.effect, Effect::None | Effect::InitialSubmission)
+}
+
+/// What may stand behind `-b`.
+fn modes() -> String {
+    let modes: Vec<String> = MODES.iter().map(|(letter, help)| format!("-b{} {help}", char::from(*letter))).collect();
+    modes.join("; ")
 }
 
 fn heading(out: &mut String, title: &str) {
@@ -96,9 +107,21 @@ mod tests {
     #[test]
     fn the_help_names_every_option_and_fits_a_terminal() {
         let text = text();
+        let others = text.lines().skip_while(|line| !line.starts_with("  others ")).take(2).collect::<String>();
         for row in LETTERS {
-            assert!(text.contains(&format!("\n  -{}", char::from(row.letter))), "-{}", char::from(row.letter));
+            let letter = char::from(row.letter);
+            let is_there = match row.help {
+                SAME => text.contains(&format!("also -{letter}")),
+                _ if is_idle(row) => others.contains(&format!(" -{letter}")),
+                _ => text.contains(&format!("\n  -{letter}")),
+            };
+            assert!(is_there, "-{letter}");
         }
+        for (mode, _) in MODES {
+            let option = format!("-b{}", char::from(*mode));
+            assert!(text.split_whitespace().any(|word| word == option), "{option}");
+        }
+        assert!(text.lines().count() <= 60, "more than a screen and a half: {}", text.lines().count());
         for row in LONGS {
             assert!(text.contains(&format!("\n  --{}", row.name)), "--{}", row.name);
         }

@@ -64,8 +64,16 @@ pub struct Letter {
     pub help: &'static str,
 }
 
+/// Another letter says the same, and names this one in its help.
+pub const SAME: &str = "";
+
 const fn row(letter: u8, value: Value, effect: Effect, help: &'static str) -> Letter {
     Letter { letter, value, effect, help }
+}
+
+/// A letter that some caller passes and that has no effect: no file is read or written for it.
+const fn idle(letter: u8, value: Value) -> Letter {
+    row(letter, value, Effect::None, "accepted without effect")
 }
 
 /// Every letter that is known, in the order of the help. Letters not listed are noted in the record and
@@ -73,44 +81,46 @@ const fn row(letter: u8, value: Value, effect: Effect, help: &'static str) -> Le
 pub static LETTERS: &[Letter] = &[
     row(b't', Value::None, Effect::FromHeader, "take recipients from To, Cc and Bcc as well"),
     row(b'i', Value::None, Effect::IgnoreDots, "a line with a lone dot does not end the message"),
-    row(b'f', Value::GluedOrApart("address"), Effect::ReversePath, "reverse-path; <> or nothing is the null one"),
-    row(b'r', Value::GluedOrApart("address"), Effect::ReversePath, "the same as -f"),
-    row(b'F', Value::GluedOrApart("name"), Effect::FullName, "the sender's name where the From field is missing"),
-    row(b'N', Value::GluedOrApart("when"), Effect::Notify, "delivery reports: never, or success,failure,delay"),
-    row(b'R', Value::GluedOrApart("part"), Effect::Return, "what a bounce returns: full or hdrs"),
-    row(b'V', Value::GluedOrApart("id"), Effect::EnvelopeId, "envelope id for delivery reports"),
     row(
-        b'B',
-        Value::GluedOrApart("type"),
-        Effect::BodyType,
-        "body type: 7BIT or 8BITMIME; declared as the body really is",
+        b'f',
+        Value::GluedOrApart("address"),
+        Effect::ReversePath,
+        "reverse-path (envelope sender), also -r; <> for none",
     ),
-    row(b'L', Value::GluedOrApart("tag"), Effect::Tag, "tag of the log record"),
-    row(b'v', Value::None, Effect::Verbose, "show the dialogue with the relay, credentials masked"),
-    row(b'U', Value::None, Effect::InitialSubmission, "initial submission, as every message here is"),
+    row(b'r', Value::GluedOrApart("address"), Effect::ReversePath, SAME),
+    row(b'F', Value::GluedOrApart("name"), Effect::FullName, "the sender's name, if From is missing"),
+    row(b'N', Value::GluedOrApart("when"), Effect::Notify, "delivery reports: never, or success,failure,delay"),
+    row(b'R', Value::GluedOrApart("part"), Effect::Return, "what a delivery report returns: full or hdrs"),
+    row(b'V', Value::GluedOrApart("id"), Effect::EnvelopeId, "envelope id for delivery reports"),
+    row(b'B', Value::GluedOrApart("type"), Effect::BodyType, "7BIT or 8BITMIME; what the body really is counts"),
+    row(b'L', Value::GluedOrApart("tag"), Effect::Tag, "a tag for the log record"),
+    row(b'v', Value::None, Effect::Verbose, "show the conversation with the relay, credentials masked"),
+    row(b'U', Value::None, Effect::InitialSubmission, "ignored: every message is an initial submission"),
     row(b'h', Value::GluedOrApart("count"), Effect::Hops, "hops so far; more than 100 are refused as a loop"),
-    row(b'b', Value::GluedOrApart("mode"), Effect::Mode, "mode, see below"),
-    row(b'I', Value::None, Effect::Aliases, "the same as -bi"),
-    row(b'q', Value::Glued("time"), Effect::RunQueue, "run the queue: there is none, done at once"),
+    row(b'b', Value::GluedOrApart("mode"), Effect::Mode, "what to do"),
+    row(b'I', Value::None, Effect::Aliases, SAME),
+    row(b'q', Value::Glued("time"), Effect::RunQueue, "run the queue: there is none, so nothing is done"),
     row(b'o', Value::GluedOrApart("option"), Effect::OldOption, "-oi is -i; others are accepted without effect"),
-    row(b'O', Value::GluedOrApart("option=value"), Effect::None, "accepted without effect"),
-    row(b'A', Value::GluedOrApart("c|m"), Effect::None, "accepted without effect"),
-    row(b'C', Value::GluedOrApart("file"), Effect::None, "accepted without effect; the file is not read"),
-    row(b'D', Value::GluedOrApart("file"), Effect::None, "accepted without effect; the file is not written"),
-    row(b'G', Value::None, Effect::None, "accepted without effect"),
-    row(b'M', Value::GluedOrApart("macro"), Effect::None, "accepted without effect"),
-    row(b'S', Value::GluedOrApart("server"), Effect::None, "accepted without effect, as BusyBox has it"),
-    row(b'T', Value::None, Effect::None, "accepted without effect"),
-    row(b'X', Value::GluedOrApart("file"), Effect::None, "accepted without effect; the file is not written"),
-    row(b'a', Value::GluedOrApart("account"), Effect::None, "accepted without effect, as msmtp has it"),
-    row(b'c', Value::None, Effect::None, "accepted without effect"),
-    row(b'd', Value::Glued("level"), Effect::None, "accepted without effect"),
-    row(b'e', Value::GluedOrApart("mode"), Effect::None, "accepted without effect; errors go to standard error"),
-    row(b'm', Value::None, Effect::None, "accepted without effect"),
-    row(b'n', Value::None, Effect::None, "accepted without effect"),
-    row(b'p', Value::GluedOrApart("protocol"), Effect::None, "accepted without effect"),
-    row(b's', Value::None, Effect::None, "accepted without effect"),
-    row(b'x', Value::None, Effect::None, "accepted without effect"),
+    idle(b'O', Value::GluedOrApart("option=value")),
+    idle(b'A', Value::GluedOrApart("c|m")),
+    idle(b'C', Value::GluedOrApart("file")),
+    idle(b'D', Value::GluedOrApart("file")),
+    idle(b'G', Value::None),
+    idle(b'M', Value::GluedOrApart("macro")),
+    // BusyBox names a server so.
+    idle(b'S', Value::GluedOrApart("server")),
+    idle(b'T', Value::None),
+    idle(b'X', Value::GluedOrApart("file")),
+    // msmtp names an account so.
+    idle(b'a', Value::GluedOrApart("account")),
+    idle(b'c', Value::None),
+    idle(b'd', Value::Glued("level")),
+    idle(b'e', Value::GluedOrApart("mode")),
+    idle(b'm', Value::None),
+    idle(b'n', Value::None),
+    idle(b'p', Value::GluedOrApart("protocol")),
+    idle(b's', Value::None),
+    idle(b'x', Value::None),
 ];
 
 /// The row of `letter`.
@@ -120,11 +130,11 @@ pub fn letter(letter: u8) -> Option<&'static Letter> {
 
 /// What `-b` may be followed by: letter and help. Any other is refused (64).
 pub static MODES: &[(u8, &str)] = &[
-    (b'm', "take a message on standard input and submit it (the default)"),
-    (b'p', "list the queue, which is always empty; also when called as mailq"),
-    (b'i', "rebuild the alias database: nothing to do; also when called as newaliases"),
+    (b'm', "send a message (the default)"),
+    (b'p', "list the queue, which is empty"),
+    (b'i', "(also -I) rebuild the aliases: nothing to do"),
     (b's', "speak SMTP on standard input and output"),
-    (b'v', "check the recipients and send nothing"),
+    (b'v', "check the recipients only"),
 ];
 
 /// One of our own long options.
@@ -158,12 +168,12 @@ pub enum LongEffect {
 /// Our long options. They count only before the first sendmail option, because PHP's fifth `mail()`
 /// argument appends words to the command line.
 pub static LONGS: &[Long] = &[
-    Long { name: "site", value: Some("SITE"), effect: LongEffect::Site, help: "speak as this site, if the caller may" },
+    Long { name: "site", value: Some("SITE"), effect: LongEffect::Site, help: "send as this site, if the caller may" },
     Long {
         name: "config",
         value: Some("FILE"),
         effect: LongEffect::Config,
-        help: "read this configuration and no other source",
+        help: "read this configuration file and nothing else",
     },
     Long { name: "relay", value: Some("RELAY"), effect: LongEffect::Relay, help: "use only this relay of the site" },
     Long { name: "help", value: None, effect: LongEffect::Help, help: "print this help" },
