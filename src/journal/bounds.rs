@@ -68,6 +68,7 @@ impl Record {
             code: _,
             enhanced: _,
             text,
+            hint,
             provider_id,
             stage: _,
             tls,
@@ -79,7 +80,7 @@ impl Record {
             exit: _,
             dialogue,
         } = self;
-        let strings = [site, user, cwd, parent, script, tag, relay, from, message_id, provider_id, tls];
+        let strings = [site, user, cwd, parent, script, tag, relay, from, message_id, hint, provider_id, tls];
         strings.into_iter().flatten().chain([text]).for_each(|text| bounds.text(text));
         for list in [argv, to, repairs, warnings, ignored] {
             bounds.list(list);
@@ -126,7 +127,8 @@ mod tests {
         let long = "x\u{9b}\u{202e}\"\\ü".repeat(100_000);
         let list = || vec![long.clone(); 500];
         let mut record = Record::new(1000);
-        for text in [&mut record.site, &mut record.user, &mut record.cwd, &mut record.script, &mut record.message_id] {
+        let strings = [&mut record.site, &mut record.user, &mut record.cwd, &mut record.script, &mut record.message_id];
+        for text in strings.into_iter().chain([&mut record.hint]) {
             *text = Some(long.clone());
         }
         record.text.clone_from(&long);
