@@ -87,6 +87,15 @@ put() {
     }
 }
 
+# place FILE PATH MODE: as put, but a file that is the same already is left alone.
+place() {
+    if [ -f "$DESTDIR$2" ] && [ ! -L "$DESTDIR$2" ] && cmp -s "$1" "$DESTDIR$2" &&
+        [ "$(stat -c %a "$DESTDIR$2")" = "$3" ]; then
+        return
+    fi
+    put "$1" "$2" "$3"
+}
+
 # directory PATH MODE: one that exists is left as the administrator made it.
 directory() {
     [ -d "$DESTDIR$1" ] && return
@@ -138,7 +147,7 @@ give_name_back() {
     fi
     if has_divert && [ "$(dpkg-divert --truename "$1")" = "$1.mailchute-saved" ]; then
         divert remove "$1"
-        say "$1 is back"
+        if is_there "$1"; then say "$1 is back"; else say "$1 is removed; there was nothing left to put back"; fi
     elif is_there "$1.mailchute-saved"; then
         mv "$DESTDIR$1.mailchute-saved" "$DESTDIR$1"
         say "$1 is back"
@@ -157,18 +166,18 @@ install_all() {
     fi
     [ -f "$binary" ] || die "$binary: no such file"
 
-    put "$binary" "$target" 755
-    put "$here/man/mailchute.8" "$man/man8/mailchute.8" 644
-    put "$here/man/mailchute.toml.5" "$man/man5/mailchute.toml.5" 644
-    put "$here/examples/completions/mailchute.bash" "$bash_completion" 644
-    put "$here/examples/completions/_mailchute" "$zsh_completion" 644
-    put "$here/examples/completions/mailchute.fish" "$fish_completion" 644
-    put "$here/README.md" "$doc/README.md" 644
-    put "$here/CHANGELOG.md" "$doc/CHANGELOG.md" 644
-    put "$here/LICENSE-MIT" "$doc/LICENSE-MIT" 644
-    put "$here/LICENSE-APACHE" "$doc/LICENSE-APACHE" 644
+    place "$binary" "$target" 755
+    place "$here/man/mailchute.8" "$man/man8/mailchute.8" 644
+    place "$here/man/mailchute.toml.5" "$man/man5/mailchute.toml.5" 644
+    place "$here/examples/completions/mailchute.bash" "$bash_completion" 644
+    place "$here/examples/completions/_mailchute" "$zsh_completion" 644
+    place "$here/examples/completions/mailchute.fish" "$fish_completion" 644
+    place "$here/README.md" "$doc/README.md" 644
+    place "$here/CHANGELOG.md" "$doc/CHANGELOG.md" 644
+    place "$here/LICENSE-MIT" "$doc/LICENSE-MIT" 644
+    place "$here/LICENSE-APACHE" "$doc/LICENSE-APACHE" 644
     for example in "$here"/examples/*.toml "$here"/examples/*.env; do
-        put "$example" "$doc/examples/$(basename "$example")" 644
+        place "$example" "$doc/examples/$(basename "$example")" 644
     done
 
     directory /etc/mailchute 755
@@ -188,7 +197,8 @@ install_all() {
     fi
     say "mailchute is installed as $target"
     if ! is_there /etc/mailchute/config.toml; then
-        say "next: write /etc/mailchute/config.toml (examples in $doc/examples), then run: mailchute test --to YOUR-ADDRESS"
+        say "next: write /etc/mailchute/config.toml (examples in $doc/examples), then test as the user that sends:"
+        say "  mailchute test --as www-data --to YOUR-ADDRESS"
     fi
 }
 
@@ -206,7 +216,10 @@ uninstall_all() {
         /etc/mailchute/sites.d /etc/mailchute/secrets /etc/mailchute; do
         rmdir "$DESTDIR$path" 2>/dev/null || :
     done
-    say "mailchute is removed; configuration and state that were not empty are still there"
+    say "mailchute is removed"
+    for path in /etc/mailchute /var/lib/mailchute /var/spool/mailchute; do
+        if is_there "$path"; then say "still there, because it is not empty: $path"; fi
+    done
 }
 
 "${action}_all"

@@ -12,7 +12,14 @@ command -v cargo >/dev/null || {
     exit 1
 }
 title "1. Build mailchute, and a small mail server to send to"
-cargo build --bin mailchute --example quickstart-server
+# What cargo says is of interest only if it fails.
+built=$(mktemp)
+cargo build --bin mailchute --example quickstart-server >"$built" 2>&1 || {
+    cat "$built" >&2
+    rm -f "$built"
+    exit 1
+}
+rm -f "$built"
 bin=${CARGO_TARGET_DIR:-target}/debug
 echo "    $bin/mailchute"
 
