@@ -67,6 +67,14 @@ impl Refusal {
         if says(&["AADSTS700025"]) {
             return "the application is registered as a public client: leave client_secret out".to_owned();
         }
+        if says(&["AADSTS53000", "AADSTS53001", "AADSTS53002", "AADSTS53003", "AADSTS53004", "AADSTS530003"]) {
+            return "a Conditional Access policy of the directory blocks this login: an administrator has to exempt the \
+                    application or the account"
+                .to_owned();
+        }
+        if says(&["AADSTS50053", "AADSTS50057"]) {
+            return "the account is locked or disabled: an administrator has to unlock it".to_owned();
+        }
         let is_signed = matches!(oauth.grant, Grant::ServiceAccount(_));
         if is_signed && self.error == "invalid_grant" && self.clock.abs() > CLOCK_TOLERANCE {
             let (seconds, how) = (self.clock.abs(), if self.clock > 0 { "behind" } else { "ahead of" });
