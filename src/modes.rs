@@ -146,7 +146,14 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::PermissionDenied => {
             let hint = match closed_directory(path) {
                 Some(dir) => format!("as root: chmod a+x {}", dir.display()),
-                None => format!("as root: chgrp {} {what} && chmod 0640 {what}", group_name(getegid().as_raw())),
+                None => match others_group(path) {
+                    // To take it from the last user would only move the trouble to that one.
+                    Some(group) => format!(
+                        "it is for the group {group}: give this user a file of its own, or as root put all who send into \
+                         one group and chgrp the file to that"
+                    ),
+                    None => format!("as root: chgrp {} {what} && chmod 0640 {what}", group_name(getegid().as_raw())),
+                },
             };
             Failure::new(Kind::NoPermission, what, "permission denied").hint(hint)
         }
@@ -155,6 +162,13 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::InvalidInput => Failure::new(Kind::Configuration, what, "is not a regular file"),
         _ => Failure::new(Kind::Io, what, error.to_string()),
     }
+}
+
+/// The group that `path` is readable for, where it is neither root's nor this process's.
+fn others_group(path: &Path) -> Option<String> {
+    let modes = Modes::of(&path.metadata().ok()?);
+    let is_others = modes.mode & 0o040 != 0 && modes.gid != 0 && modes.gid != getegid().as_raw();
+    is_others.then(|| group_name(modes.gid))
 }
 
 /// The first directory on the way to `path` that this process may not search.

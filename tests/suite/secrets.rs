@@ -248,3 +248,31 @@ fn no_core_file_holds_a_secret() {
     let run = running.finish();
     bench.check(0, &[run]);
 }
+
+#[test]
+fn a_file_of_another_group_is_not_taken_from_it() {
+    if !testkit::need_root() {
+        return;
+    }
+    let bench = Bench::new();
+    let secret = bench.scratch.write("relay", SECRET, 0o640);
+    std::os::unix::fs::chown(&secret, Some(0), Some(USER + 1)).unwrap();
+    let run = bench.call("{ file = \"relay\" }").uid(USER).run();
+    run.expect_status(77);
+    let hint = run.stderr.lines().find_map(|line| line.strip_prefix("hint: ")).unwrap_or_default();
+    assert!(hint.starts_with(&format!("it is for the group {}: give this user a file of its own", USER + 1)), "{hint}");
+    bench.check(0, &[run]);
+}
+
+#[test]
+fn a_missing_file_is_not_to_be_made_for_root_alone() {
+    if !testkit::need_root() {
+        return;
+    }
+    let bench = Bench::new();
+    let run = bench.call("{ file = \"relay\" }").run();
+    run.expect_status(78);
+    let hint = run.stderr.lines().find_map(|line| line.strip_prefix("hint: ")).unwrap_or_default();
+    assert!(hint.contains("-g GROUP ") && hint.contains("the user that sends"), "{hint}");
+    bench.check(0, &[run]);
+}
