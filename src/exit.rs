@@ -115,7 +115,7 @@ pub static SYSEXITS: &[Sysexit] = &[
     sysexit(
         65,
         "EX_DATAERR",
-        "an address that is none, or a message that this relay cannot carry as it is",
+        "an invalid address, or a message that this relay cannot carry as it is",
         "correct the address or the message",
     ),
     sysexit(66, "EX_NOINPUT", "the input is empty or cannot be read", "find out why the program wrote no message"),
@@ -142,9 +142,9 @@ pub static SYSEXITS: &[Sysexit] = &[
         71,
         "EX_OSERR",
         "memory, temporary files, process limits, or a signal before the message was sent",
-        "free what is short, then send it again",
+        "free the resource that ran out, then send it again",
     ),
-    sysexit(73, "EX_CANTCREAT", "a local file cannot be made", "look at the directory's owner, mode and free space"),
+    sysexit(73, "EX_CANTCREAT", "a local file cannot be created", "look at the directory's owner, mode and free space"),
     sysexit(74, "EX_IOERR", "a local file cannot be read or written", "look at the file named on standard error"),
     sysexit(
         75,
@@ -161,7 +161,7 @@ pub static SYSEXITS: &[Sysexit] = &[
     sysexit(
         77,
         "EX_NOPERM",
-        "this caller may not: no site for this user, or the modes of a file",
+        "not allowed: no site for this user, or the mode of a file",
         "run `mailchute explain --as USER` as root",
     ),
     sysexit(

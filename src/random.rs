@@ -2,7 +2,7 @@
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// `N` random octets; `None`: the operating system has none to give.
+/// `N` random octets; `None`: the operating system provides none to give.
 pub fn octets<const N: usize>() -> Option<[u8; N]> {
     let mut octets = [0; N];
     SystemRandom::new().fill(&mut octets).ok().map(|()| octets)

@@ -249,7 +249,7 @@ fn mode(value: &OsStr) -> Result<Mode, Failure> {
         b"s" => Ok(Mode::Smtp),
         b"v" => Ok(Mode::Verify),
         b"d" | b"D" => {
-            Err(usage(what, "mailchute is no daemon").hint("nothing has to run: each message is sent at once"))
+            Err(usage(what, "mailchute has no daemon mode").hint("nothing has to run: each message is sent at once"))
         }
         b"t" => Err(usage(what, "there is no address test mode").hint("`mailchute explain` shows what would be sent")),
         _ => Err(usage(what, "no such mode")),
@@ -317,7 +317,7 @@ fn late_long(word: &OsStr, called_as: &str) -> Failure {
     let name = word.as_bytes().split(|&byte| byte == b'=').next().unwrap_or_default();
     let what = printable(name, RECORD_WORD);
     match called_as == OUR_NAME {
-        true => usage(what, "long options are not taken behind a sendmail option")
+        true => usage(what, "long options must come before the sendmail options")
             .hint("write them directly behind `mailchute`"),
         false => usage(what, format!("called as {called_as}, there are no long options"))
             .hint("call it `mailchute` to use them"),

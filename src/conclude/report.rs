@@ -97,8 +97,8 @@ fn of_outcome(outcome: &Outcome, attempt: &Try, envelope: &Envelope, site: &str)
     let named = |pick: fn(&Answer) -> bool| list(outcome.answers.iter().filter(|answer| pick(answer)));
     if let Some(held) = named(|answer| answer.reply.is_none()) {
         let why = match outcome.is_accepted_for_some() {
-            true => "the name that stands for them was refused",
-            false => "nobody gets a message that is refused for somebody",
+            true => "another address of the same alias was refused",
+            false => "one recipient was refused, so nothing was sent",
         };
         lines.push(format!("not sent to {held}: {why}"));
     }

@@ -73,7 +73,7 @@ impl Environment {
             found.relays = dsn::relays(&value, &mut found.warnings)?;
         }
         if found.relays.is_empty() {
-            let Some((relay, from)) = laravel::read(variables)? else { return Ok(None) };
+            let Some(laravel::Laravel { relay, from }) = laravel::read(variables)? else { return Ok(None) };
             found.variable = laravel::VARIABLE;
             found.relays.push(relay);
             found.top.extend(from);

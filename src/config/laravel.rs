@@ -15,11 +15,19 @@ fn said(variables: Variables<'_>, name: &'static str) -> Result<Option<Zeroizing
     Ok(text(variables, name)?.filter(|text| !matches!(text.as_str(), "null" | "(null)" | "empty" | "(empty)")))
 }
 
-/// The relay and, where it is given, the sender. `None`: `MAIL_HOST` is not set.
+/// What they name.
+pub(super) struct Laravel {
+    /// The relay.
+    pub(super) relay: Vec<Setting>,
+    /// The sender, where it is given.
+    pub(super) from: Option<Setting>,
+}
+
+/// What they name. `None`: `MAIL_HOST` is not set.
 ///
 /// # Errors
 /// `Configuration` for a port that is none, or a way of TLS that nobody has.
-pub(super) fn read(variables: Variables<'_>) -> Result<Option<(Vec<Setting>, Option<Setting>)>, Failure> {
+pub(super) fn read(variables: Variables<'_>) -> Result<Option<Laravel>, Failure> {
     let Some(host) = said(variables, VARIABLE)? else { return Ok(None) };
     let mut relay = vec![setting(VARIABLE, "host", Value::Text(host))];
     let port = said(variables, "MAIL_PORT")?;
@@ -58,7 +66,7 @@ pub(super) fn read(variables: Variables<'_>) -> Result<Option<(Vec<Setting>, Opt
         };
         setting("MAIL_FROM_ADDRESS", "from", Value::Text(Zeroizing::new(text)))
     });
-    Ok(Some((relay, from)))
+    Ok(Some(Laravel { relay, from }))
 }
 
 fn setting(variable: &'static str, key: &str, value: Value) -> Setting {

@@ -104,7 +104,7 @@ impl Scope {
             sites.push(shared.lone(standing.lone_site, &root)?);
         }
         let default_site = root.string("default_site")?.map(|name| {
-            let why = format!("\"default_site\" names {name:?}, which is no site");
+            let why = format!("\"default_site\" names {name:?}, which is not a site");
             (name.to_owned(), root.error("default_site", why))
         });
         Ok(Self {

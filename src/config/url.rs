@@ -56,7 +56,7 @@ impl Url {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             // Behind a raw ? this may be the rest of a password, which an error about it must not quote.
             if !key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-                return Err("has a setting that is no name; write ? and @ in a password as %3F and %40");
+                return Err("has a setting that is not a name; write ? and @ in a password as %3F and %40");
             }
             settings.push((key.to_owned(), decode(value)?));
         }

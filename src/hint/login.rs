@@ -32,7 +32,7 @@ pub(super) fn refused(said: &Said<'_>) -> Option<String> {
     }
     if relay.smtp_login().is_some_and(|login| login.secret.is_none()) {
         return Some(match &relay.client_cert {
-            Some(_) => "the server does not log in the owner of this client certificate: ask its operator".to_owned(),
+            Some(_) => "the server does not accept this client certificate as a login: ask its operator".to_owned(),
             None => "EXTERNAL proves who you are by a client certificate: set client_cert".to_owned(),
         });
     }

@@ -124,12 +124,12 @@ fn check(job: &Job<'_>) -> Result<(), Failure> {
     let name = job.relay.provider.map_or("this API", |provider| provider.name);
     let count = job.mail.envelope.forward_paths.len();
     if let Some(most) = entry.recipients.filter(|most| count > *most) {
-        let text = format!("{name} takes {most} recipients a message, this one has {count}");
+        let text = format!("{name} accepts {most} recipients per message, and this one has {count}");
         return Err(Failure::refused("message", Reply::new(550, Some(Enhanced::new(5, 5, 3)), &text)));
     }
     let size = job.mail.message.size();
     if let Some(most) = entry.size.filter(|most| size > *most) {
-        let text = format!("{name} takes {most} octets a message, this one has {size}");
+        let text = format!("{name} accepts {most} octets per message, and this one has {size}");
         return Err(Failure::refused("message", Reply::new(552, Some(Enhanced::new(5, 3, 4)), &text)));
     }
     Ok(())

@@ -108,7 +108,7 @@ impl Authorization {
     pub fn read_pasted(&mut self, text: &str) -> Result<Secret, Failure> {
         let wrong = |why: &str| {
             Failure::new(Kind::Data, "what was pasted", why)
-                .hint("copy the whole address of the page that the browser ends at, and begin again")
+                .hint("copy the whole address of the page at which the browser stopped, and start again")
         };
         let text = text.trim();
         let query = text.split_once('?').map_or(text, |(_, query)| query);
@@ -159,7 +159,7 @@ fn refused(error: &str, text: &str) -> Failure {
     match error {
         "access_denied" => Failure::new(Kind::NoPermission, "login", format!("was not granted: {said}")),
         "server_error" | "temporarily_unavailable" => {
-            Failure::new(Kind::Unavailable, "login", format!("the server cannot do it now: {said}"))
+            Failure::new(Kind::Unavailable, "login", format!("the server cannot do this now: {said}"))
         }
         _ => Failure::new(Kind::Configuration, "login", format!("the server refuses it: {said}"))
             .hint("check client_id and scope, and that the client may log in with a browser"),
@@ -169,7 +169,8 @@ fn refused(error: &str, text: &str) -> Failure {
 /// 256 bits, in 43 characters that every field of a request takes.
 fn random() -> Result<String, Failure> {
     let octets = random::octets::<32>();
-    let octets = octets.ok_or_else(|| Failure::new(Kind::System, "random numbers", "the operating system has none"))?;
+    let octets =
+        octets.ok_or_else(|| Failure::new(Kind::System, "random numbers", "the operating system provides none"))?;
     Ok(URL_SAFE_NO_PAD.encode(octets))
 }
 

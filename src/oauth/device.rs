@@ -144,7 +144,7 @@ impl Device {
 }
 
 fn expired() -> Failure {
-    Failure::new(Kind::Unavailable, "login", "nobody confirmed it in time").hint("begin again, the code has ended")
+    Failure::new(Kind::Unavailable, "login", "nobody confirmed it in time").hint("start again: the code has expired")
 }
 
 #[cfg(test)]

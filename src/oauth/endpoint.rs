@@ -93,7 +93,7 @@ impl<'a> Client<'a> {
         }
         match answer {
             Ok(response) if response.is_success() && !response.is_whole => {
-                let why = "gave an answer that does not come to its end";
+                let why = "gave an answer that never ended";
                 Err(Failure::new(Kind::Unavailable, endpoint.place.to_string(), why))
             }
             answer => answer,

@@ -36,7 +36,7 @@ pub fn flow(oauth: &OAuth, wanted: Option<Flow>, is_typed: bool, has_display: bo
     });
     match wanted {
         Some(Flow::Device) if !grants_devices && device.is_some() => {
-            let why = "the server does not grant mail to devices";
+            let why = "this provider does not grant mail access by a device code";
             Err(Failure::new(Kind::Configuration, "--device", why).hint("use `--browser` or `--paste`"))
         }
         Some(flow) => Ok(flow),
@@ -113,8 +113,8 @@ pub fn keep(
     if granted.refresh_token.is_none() {
         let why = "the server gave no refresh token, without which the login ends within hours";
         let hint = match oauth.server {
-            Some(_) => "log in again and consent to offline access; check that the client may have it",
-            None => "many servers give one for the word `offline_access` in `scope`; check what the client may have",
+            Some(_) => "log in again and consent to offline access; check that the client is allowed it",
+            None => "many servers give one if `scope` contains `offline_access`; check what the client is allowed",
         };
         return Err(Failure::new(Kind::Configuration, format!("relay {}", relay.name), why).hint(hint));
     }

@@ -44,8 +44,7 @@ const FOREIGN: Page = Page {
     text: "This is not the answer to the login that is waiting. Open the address that the terminal shows.",
 };
 const NOT_FOUND: Page = Page { status: "404 Not Found", text: "There is nothing here." };
-const TOO_LARGE: Page =
-    Page { status: "431 Request Header Fields Too Large", text: "The browser says more than is listened to." };
+const TOO_LARGE: Page = Page { status: "431 Request Header Fields Too Large", text: "The browser sent too much." };
 
 /// Listens for the answer.
 #[derive(Debug)]

@@ -154,7 +154,7 @@ impl Wanted<'_> {
         tokens.take(&oauth.scope, granted, given.as_ref(), Timestamp::now());
         let trouble = match (store, lock) {
             (Some(store), Some(_lock)) => store.save(&tokens).err().map(|failure| failure.to_string()),
-            _ => is_rotated.then(|| "there is no place for them".to_owned()),
+            _ => is_rotated.then(|| "there is no directory for them".to_owned()),
         };
         if let Some(trouble) = trouble {
             let rest = if is_rotated { "; the server gave a new refresh token, and the old one may end" } else { "" };

@@ -14,9 +14,9 @@ impl Refusal {
     pub fn failure(&self, relay: &Relay, oauth: &OAuth) -> Failure {
         let what = oauth.token_endpoint.place.to_string();
         let said = match (self.error.as_str(), self.text.as_str()) {
-            ("", _) => format!("gives no access token (HTTP {})", self.status),
-            (error, "") => format!("gives no access token: {error} (HTTP {})", self.status),
-            (error, text) => format!("gives no access token: {error}: {text} (HTTP {})", self.status),
+            ("", _) => format!("gave no access token (HTTP {})", self.status),
+            (error, "") => format!("gave no access token: {error} (HTTP {})", self.status),
+            (error, text) => format!("gave no access token: {error}: {text} (HTTP {})", self.status),
         };
         if self.is_transient() {
             let failure = Failure::refused(what, Reply::new(454, Some(Enhanced::new(4, 7, 0)), &said)).at(Stage::Auth);
@@ -95,12 +95,12 @@ impl Refusal {
             (_, "invalid_scope") => format!("check the scope, {}, and that the client may ask for it", oauth.scope),
             (Grant::ClientCredentials, _) => "check tenant, client_id and client_secret".to_owned(),
             (Grant::RefreshToken(Some(_)), _) => {
-                format!("the refresh token has ended: replace refresh_token, or leave it out and run `{again}`")
+                format!("the refresh token has expired: replace refresh_token, or leave it out and run `{again}`")
             }
             (Grant::RefreshToken(None), _) if oauth.server.is_some_and(|server| server.service_accounts) => format!(
                 "run `{again}`; where logins end after seven days, the consent screen of the project is still in testing"
             ),
-            (Grant::RefreshToken(None), _) => format!("the login has ended: run `{again}`"),
+            (Grant::RefreshToken(None), _) => format!("the login has expired: run `{again}`"),
         }
     }
 }

@@ -41,7 +41,7 @@ fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D
 pub(super) fn assertion(key: &str, oauth: &OAuth, now: Timestamp) -> Result<Secret, Failure> {
     let wrong = |why: &str| {
         Failure::new(Kind::Configuration, "service_account", why)
-            .hint("take the JSON file as the Google Cloud console hands it out, whole")
+            .hint("use the JSON file exactly as the Google Cloud console made it")
     };
     let key: Key = serde_json::from_str(key).map_err(|_| wrong("is not the JSON of a service account's key"))?;
     let der = PrivatePkcs8KeyDer::from_pem_slice(key.private_key.expose().as_bytes())

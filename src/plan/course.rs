@@ -89,7 +89,7 @@ impl<'a> Course<'a> {
     ///
     /// # Errors
     /// Our refusal where the site is disabled or may not write as this sender, `Usage` without a recipient,
-    /// `Data` for an address that is none, `Configuration` for a relay that the site has not.
+    /// `Data` for an invalid address, `Configuration` for a relay that the site has not.
     pub fn plan(&self, site: &Site, wishes: &Wishes, message: &mut Message) -> Result<Plan, Failure> {
         site.check_enabled()?;
         let origin = self.origin(site);
@@ -111,7 +111,7 @@ impl<'a> Course<'a> {
     /// a bare name becomes the site's own address. The strings tell what was changed.
     ///
     /// # Errors
-    /// Our refusal where the site is disabled or may not write so, `Data` for an address that is none.
+    /// Our refusal where the site is disabled or may not write so, `Data` for an invalid address.
     pub fn reverse_path(
         &self,
         site: &Site,

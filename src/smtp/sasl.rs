@@ -45,8 +45,10 @@ impl fmt::Display for Trouble {
             Self::Rounds(rounds) => {
                 write!(f, "the server asks for {rounds} rounds of hashing, more than is reasonable")
             }
-            Self::Credentials => f.write_str("user name or secret hold a NUL or are too long for an AUTH line"),
-            Self::Random => f.write_str("the system gives no random numbers"),
+            Self::Credentials => {
+                f.write_str("the user name or the secret contains a NUL or is too long for an AUTH line")
+            }
+            Self::Random => f.write_str("the system provides no random numbers"),
         }
     }
 }

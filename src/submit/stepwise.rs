@@ -298,7 +298,7 @@ fn answer(submission: &Submission) -> Answer {
             let hint = hint::for_reply(reply, answer.stage, &decisive.relay).filter(|_| !reply.is_positive());
             Answer { hint, ..reply.clone().into() }
         }
-        None => Reply::new(451, Some(Enhanced::new(4, 3, 0)), "no answer came of it").into(),
+        None => Reply::new(451, Some(Enhanced::new(4, 3, 0)), "the relay gave no reply").into(),
     }
 }
 

@@ -107,7 +107,7 @@ fn log_in(chosen: &Choice, login: &Login, caller: &Caller) -> Result<(), Failure
         login::keep(&store, relay, oauth, granted, &asked, Deadline::after(ANSWER))?
     } else {
         if login.flow().is_some() {
-            let why = "nobody has to be asked: the configuration has what it needs";
+            let why = "no login is needed: the configuration has all it takes";
             return Err(Failure::new(Kind::Usage, format!("relay {}", relay.name), why)
                 .hint(format!("`mailchute login {}` checks it", relay.name)));
         }

@@ -99,7 +99,11 @@ fn number(word: &str) -> Option<u16> {
 
 fn of_sysexit(status: u16) -> String {
     let Some(row) = SYSEXITS.iter().find(|row| row.status == status) else {
-        return page(&format!("{status}: no status of mailchute"), "unknown", "find out which program ended with it");
+        return page(
+            &format!("{status}: not a status of mailchute"),
+            "unknown",
+            "find out which program ended with it",
+        );
     };
     let name = if row.name.is_empty() { String::new() } else { format!(" ({})", row.name) };
     let who = match status {
@@ -226,6 +230,6 @@ mod tests {
         assert!(first_line("75").contains("never returned"));
         let both = explain("130").expect("a status");
         assert!(both.contains("said 530") && both.contains("SIGINT"), "{both}");
-        assert!(first_line("62").contains("no status of mailchute"));
+        assert!(first_line("62").contains("not a status of mailchute"));
     }
 }

@@ -61,8 +61,10 @@ impl Bundle {
     pub(super) fn of_file(path: &Path) -> Result<Self, Failure> {
         match holds_certificate(path) {
             Ok(true) => Ok(Self(vec![path.to_owned()])),
-            Ok(false) => Err(Failure::new(Kind::Configuration, path.display().to_string(), "holds no PEM certificate")
-                .at(Stage::Tls)),
+            Ok(false) => {
+                Err(Failure::new(Kind::Configuration, path.display().to_string(), "contains no PEM certificate")
+                    .at(Stage::Tls))
+            }
             Err(error) => Err(unreadable(path, &error)),
         }
     }
@@ -96,7 +98,7 @@ impl Bundle {
         let files = file.map_or_else(|| files_of(Path::new(DIRECTORY)).unwrap_or_default(), |file| vec![file]);
         Self::unless_empty(files).ok_or_else(|| {
             Failure::new(Kind::Configuration, "trusted CA certificates", "this host has none")
-                .hint("install ca-certificates, or set ca_file")
+                .hint("install the package ca-certificates, or set ca_file")
                 .at(Stage::Tls)
         })
     }
@@ -335,7 +337,7 @@ mod tests {
         assert_eq!(Bundle(files_of(scratch.path()).unwrap()).all().len(), 2);
 
         let failure = Bundle::of_file(&scratch.path().join("README")).unwrap_err();
-        assert_eq!((failure.kind, failure.why.as_str()), (Kind::Configuration, "holds no PEM certificate"));
+        assert_eq!((failure.kind, failure.why.as_str()), (Kind::Configuration, "contains no PEM certificate"));
         let failure = Bundle::of_file(&scratch.path().join("absent")).unwrap_err();
         assert_eq!((failure.kind, failure.why.as_str()), (Kind::Configuration, "no such file"));
     }

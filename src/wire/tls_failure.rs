@@ -75,7 +75,7 @@ fn sentence(relay: &Relay, error: &Error, first: &[u8]) -> (String, Option<Strin
             "the server did not accept our certificate".into(),
             Some(match relay.client_cert {
                 Some(_) => "check client_cert: is it the one the server was told about?".into(),
-                None => "the server wants one: set client_cert".into(),
+                None => "the server requires one: set client_cert".into(),
             }),
         ),
         Error::AlertReceived(AlertDescription::UnrecognisedName) => {

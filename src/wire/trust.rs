@@ -60,7 +60,7 @@ pub fn config(relay: &Relay, warnings: &mut Vec<String>) -> Result<Arc<ClientCon
         Some(pair) => {
             let (chain, key) = client_certificate(pair, relay.strict_modes, warnings)?;
             builder.with_client_auth_cert(chain, key).map_err(|error| {
-                let why = format!("does not go with {}: {error}", pair.certificate.display());
+                let why = format!("does not match {}: {error}", pair.certificate.display());
                 unusable(&pair.key, why)
             })?
         }
@@ -82,7 +82,7 @@ fn client_certificate(
     let (pem, _) = modes::read(path, secret::LIMIT).map_err(|error| unreadable(path, &error))?;
     let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     let chain = chain.ok().filter(|chain| !chain.is_empty());
-    let chain = chain.ok_or_else(|| unusable(path, "holds no PEM certificate"))?;
+    let chain = chain.ok_or_else(|| unusable(path, "contains no PEM certificate"))?;
     let key = secret::read_file(&pair.key, strict_modes, warnings).map_err(|failure| failure.at(Stage::Tls))?;
     let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
         .map_err(|_| unusable(&pair.key, "holds no PEM private key without a passphrase"))?;

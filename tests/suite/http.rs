@@ -215,7 +215,7 @@ fn what_cannot_be_carried_is_refused_before_anybody_is_asked() {
             MESSAGE,
             &many[..],
             150,
-            "mailchute: message: 550 5.5.3 Postmark takes 50 recipients a message, this one has 51*",
+            "mailchute: message: 550 5.5.3 Postmark accepts 50 recipients per message, and this one has 51*",
         ),
     ] {
         let web = Web::saying(QUEUED);

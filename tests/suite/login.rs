@@ -205,7 +205,7 @@ fn a_code_that_nobody_confirms() {
             (6, refusal("slow_down"), 69, "login: nobody confirmed it in time"),
             (900, refusal("expired_token"), 69, "login: nobody confirmed it in time"),
             (900, refusal("access_denied"), 77, "login: was not granted"),
-            (900, refusal("invalid_client"), 135, "127.0.0.1:*: 535 5.7.8 gives no access token: invalid_client *"),
+            (900, refusal("invalid_client"), 135, "127.0.0.1:*: 535 5.7.8 gave no access token: invalid_client *"),
             (900, json("200 OK", "{}"), 76, "127.0.0.1:*: gave an answer that is not the token *"),
             (900, json("200 OK", &silent), 78, "relay main: the server gave no refresh token, *"),
         ] {
@@ -376,7 +376,7 @@ fn status_tells_whether_mail_can_be_sent() {
         host.write_as("/etc/mailchute/config.toml", &format!("{config}{application}\n"), 0o640, (0, SHOP));
         let status = |args: &[&str]| login(&["--status", "--as", "shop"]).args(args.iter().copied()).run();
         let run = status(&[]);
-        run.expect_status(78).expect_stderr("mailchute: relay main: cannot send before somebody has logged in");
+        run.expect_status(78).expect_stderr("mailchute: relay main: cannot send until somebody logs in");
         assert!(run.stderr.contains("hint: run `mailchute login main --as shop`"), "{}", run.report());
         for text in ["relay main (", "relay app (", "not there yet", "client_credentials", "other-app", "not needed"] {
             assert!(run.stdout.contains(text), "{text}\n{}", run.report());
@@ -434,7 +434,8 @@ fn what_cannot_be_done_is_said_with_the_way_that_can() {
     Host::run(&USERS, |host| {
         let bench = Bench::new(host, GOOGLE, 900, vec![refusal("x")]);
         let run = login(&["main", "--device", "--as", "shop"]).run();
-        run.expect_status(78).expect_stderr("mailchute: --device: the server does not grant mail to devices");
+        run.expect_status(78)
+            .expect_stderr("mailchute: --device: this provider does not grant mail access by a device code");
         assert!(run.stderr.contains("hint: use `--browser` or `--paste`"), "{}", run.report());
         let run = login(&["mian", "--as", "shop"]).run();
         run.expect_status(64).expect_stderr("mailchute: relay mian: *");

@@ -95,7 +95,7 @@ fn tls_and_login_are_the_relays_and_not_the_proxys() {
         format!("[relay.main]\n{}proxy = \"socks5://127.0.0.1:{}\"\n", plain.relay_lines(&scratch), proxy.port());
     let (run, _) = send(&scratch, &relay, &["bob@example.net"]);
     run.expect_status(76);
-    assert!(run.stderr.contains("in clear"), "{}", run.report());
+    assert!(run.stderr.contains("unencrypted"), "{}", run.report());
     assert!(plain.finish().iter().all(|session| session.login.is_none()));
 }
 
@@ -172,8 +172,8 @@ fn a_certificate_that_will_not_do() {
         (&server, "stranger.pem", 76, "127.0.0.1:*: *"),
         (&open, "good.pem", 135, "login: 535 5.7.8 authentication credentials invalid (AUTH, *"),
         (&server, "missing.pem", 78, "*/missing.pem: no such file (*"),
-        (&server, "key-only.pem", 78, "*/key-only.pem: holds no PEM certificate (*"),
-        (&server, "mixed.pem", 78, "*/mixed.pem: does not go with *"),
+        (&server, "key-only.pem", 78, "*/key-only.pem: contains no PEM certificate (*"),
+        (&server, "mixed.pem", 78, "*/mixed.pem: does not match *"),
         (&server, "world-writable.pem", 77, "*/world-writable.pem: is world-writable *"),
         (&server, "directory.pem", 78, "*/directory.pem: is not a regular file (*"),
         (&server, "fifo.pem", 78, "*/fifo.pem: is not a regular file (*"),

@@ -100,7 +100,7 @@ pub(super) fn read(
             let username = name.unwrap_or_else(|| Username::Given(String::new()));
             return Ok(Some(LoginSource { username, kind: SecretKind::Password, secret: None }));
         }
-        [] if section.has("username") => return Err(needs("username", "a user name without a secret")),
+        [] if section.has("username") => return Err(needs("username", "username is set, but no password or token")),
         [] if provider.is_some_and(|p| !p.host.is_empty()) => {
             return Err(needs("provider", "the relay has no credentials"));
         }
@@ -111,7 +111,7 @@ pub(super) fn read(
             return Err(section.error(other, format!("{one:?} and {other:?} are two secrets for one login")));
         }
     };
-    let Some(username) = name else { return Err(needs(key, "a secret without a user name")) };
+    let Some(username) = name else { return Err(needs(key, "a password or token is set, but no username")) };
     let kind = match key {
         _ if got.is_some() => SecretKind::Token,
         "token" if provider.is_none_or(|p| p.bearer) => SecretKind::Token,

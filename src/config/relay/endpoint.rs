@@ -19,7 +19,7 @@ pub(super) fn endpoint(section: &Section<'_>, key: &str, own: &str) -> Result<En
     let (tls, port) = match parsed.scheme.as_str() {
         "https" => (TlsMode::Implicit, 443),
         "http" if is_loopback(&parsed.host) => (TlsMode::None, 80),
-        "http" => return Err(section.wrong(key, "would send the credentials in clear").hint("write https://")),
+        "http" => return Err(section.wrong(key, "would send the credentials unencrypted").hint("write https://")),
         _ => return Err(section.wrong(key, must)),
     };
     let place = Place::Tcp { host: parsed.host.to_lowercase(), port: parsed.port.unwrap_or(port) };

@@ -138,14 +138,16 @@ pub(super) fn read(
     let account = section.string(account_key).ok().flatten().unwrap_or_default().to_owned();
     match grant {
         Grant::ServiceAccount(_) if !section.has(account_key) => {
-            return needs(account_key, "a service account writes as somebody: it");
+            return Err(
+                section.error(first, format!("a service account needs {account_key:?}, the mailbox it sends as"))
+            );
         }
         Grant::ClientCredentials if client_secret.is_none() => return needs("client_secret", "client_credentials"),
         Grant::ClientCredentials if tenant.is_some_and(|tenant| SHARED_TENANTS.contains(&tenant)) => {
-            return needs("tenant", "an application of its own");
+            return needs("tenant", "an application's own login");
         }
         Grant::ClientCredentials if has_mailbox && !section.has("mailbox") => {
-            return needs("mailbox", "an application has no mailbox of its own: it");
+            return Err(section.error(first, "an application needs \"mailbox\", the mailbox it sends from"));
         }
         _ => {}
     }

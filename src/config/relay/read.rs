@@ -62,7 +62,7 @@ pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str])
     let scram_only =
         !auth.is_empty() && auth.iter().all(|m| matches!(m, Mechanism::ScramSha256 | Mechanism::ScramSha1));
     if tls == TlsMode::None && login.is_some() && !is_local(&place) && !scram_only {
-        let failure = section.wrong("tls", "would send the credentials in clear");
+        let failure = section.wrong("tls", "would send the credentials unencrypted");
         return Err(failure.hint("leave \"tls\" out, or allow only SCRAM: auth = [\"SCRAM-SHA-256\"]"));
     }
     let helo = section.string("helo")?.map(|helo| name_of(section, "helo", helo)).transpose()?;
@@ -131,7 +131,7 @@ fn preset_port(section: &Section<'_>, provider: &Provider, tls: Option<TlsMode>)
         Some(port) => Ok((port.number, port.tls)),
         None => {
             let ports: Vec<_> = provider.ports.iter().map(|port| port.number.to_string()).collect();
-            let failure = section.wrong("tls", format!("fits no port that {} is known to have", provider.id));
+            let failure = section.wrong("tls", format!("matches no known port of {}", provider.id));
             Err(failure.hint(format!("leave \"tls\" out, or say which \"port\"; known: {}", ports.join(", "))))
         }
     }

@@ -51,7 +51,7 @@ impl Policy {
     pub(in crate::config) fn read(section: &Section<'_>) -> Result<Self, Failure> {
         let from = match section.string("from")? {
             Some(text) => Some(value::mailbox(text).ok_or_else(|| {
-                section.wrong("from", format!("is no address: {text:?}")).hint("write \"Name <local@domain>\"")
+                section.wrong("from", format!("is not an address: {text:?}")).hint("write \"Name <local@domain>\"")
             })?),
             None => None,
         };
@@ -108,7 +108,7 @@ fn senders(section: &Section<'_>) -> Result<Option<Vec<SenderPattern>>, Failure>
     for text in list {
         patterns.push(value::sender_pattern(text).ok_or_else(|| {
             section
-                .wrong("sender", format!("holds {text:?}, which is no sender pattern"))
+                .wrong("sender", format!("holds {text:?}, which is not a sender pattern"))
                 .hint("write \"local@domain\", \"*@domain\" or \"*@*.domain\"")
         })?);
     }
@@ -119,6 +119,6 @@ fn domains(section: &Section<'_>, key: &str) -> Result<Option<Vec<String>>, Fail
     let list = if key == "domain" { section.string(key)?.map(|one| vec![one]) } else { section.strings(key)? };
     let Some(list) = list else { return Ok(None) };
     let named =
-        |text| value::domain(text).ok_or_else(|| section.wrong(key, format!("holds {text:?}, which is no domain")));
+        |text| value::domain(text).ok_or_else(|| section.wrong(key, format!("holds {text:?}, which is not a domain")));
     list.into_iter().map(named).collect::<Result<_, _>>().map(Some)
 }

@@ -178,7 +178,7 @@ pub(in crate::config) fn aliases(section: &Section<'_>) -> Result<BTreeMap<Strin
         // What is written behind [alias] for the whole file would silently become an alias.
         if policy::KEYS.contains(&name) || ["default_site", "strict_modes"].contains(&name) {
             return Err(table
-                .wrong(name, "is a setting, and no alias")
+                .wrong(name, "is a setting, not an alias")
                 .hint(format!("{name:?} belongs at the top, before the first [table]")));
         }
         let targets = table.strings(name)?.unwrap_or_default();

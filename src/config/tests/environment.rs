@@ -161,10 +161,10 @@ fn mistakes_are_named_by_variable_and_quote_no_secret() {
         (
             "MAILCHUTE_URL",
             "smtp://u:hunter2@mx.example?tls=none",
-            "MAILCHUTE_URL: \"tls\" in [relay.main] would send the credentials in clear",
+            "MAILCHUTE_URL: \"tls\" in [relay.main] would send the credentials unencrypted",
         ),
         ("MAILCHUTE_URL", "smtps://u:hunter2@mx.example/inbox", "MAILCHUTE_URL: has a path behind the host"),
-        ("MAILCHUTE_URL", "smtps://hunter2@mx.example", "MAILCHUTE_URL: a user name without a secret"),
+        ("MAILCHUTE_URL", "smtps://hunter2@mx.example", "MAILCHUTE_URL: username is set, but no password or token"),
         ("MAILCHUTE_URL", "smtps://u:hunter2@mx.example?password=x", "MAILCHUTE_URL: duplicate key"),
         (
             "MAILER_DSN",
@@ -197,7 +197,7 @@ fn mistakes_are_named_by_variable_and_quote_no_secret() {
     let both = [("MAILCHUTE_URL", "resend://default"), ("MAILCHUTE_KEY", "a"), ("MAILCHUTE_KEY_FILE", "/b")];
     assert_eq!(load(&both).unwrap_err().to_string(), "MAILCHUTE_KEY: and MAILCHUTE_KEY_FILE are both set");
     let from = [("MAILCHUTE_URL", "smtps://mx.example"), ("MAILCHUTE_FROM", "root")];
-    assert!(load(&from).unwrap_err().to_string().starts_with("MAILCHUTE_FROM: \"from\" is no address"));
+    assert!(load(&from).unwrap_err().to_string().starts_with("MAILCHUTE_FROM: \"from\" is not an address"));
     let log = [("MAILCHUTE_URL", "smtps://mx.example"), ("MAILCHUTE_LOG", "jornal")];
     assert!(load(&log).unwrap_err().to_string().starts_with("MAILCHUTE_LOG: \"to\" in [log] takes"));
 }

@@ -80,12 +80,12 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     (
         "[relay.main]\nhost = 'a.example'\n[alias]\nroot = 'a@b.example'\nfrom = 'c@b.example'",
-        ":5: \"from\" in [alias] is a setting, and no alias",
+        ":5: \"from\" in [alias] is a setting, not an alias",
         "\"from\" belongs at the top",
     ),
     (
         "[relay.main]\nhost = 'a.example'\n[alias]\ndefault_site = 'a@b.example'",
-        ":4: \"default_site\" in [alias] is a setting, and no alias",
+        ":4: \"default_site\" in [alias] is a setting, not an alias",
         "\"default_site\" belongs at the top",
     ),
     (
@@ -159,7 +159,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     (
         "[relay.main]\nprovider = 'sendgrid'\nvia = 'api'\napi_key = 'k'\nendpoint = 'http://api.example.com'",
-        ":5: \"endpoint\" in [relay.main] would send the credentials in clear",
+        ":5: \"endpoint\" in [relay.main] would send the credentials unencrypted",
         "https://",
     ),
     (
@@ -180,12 +180,12 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     (
         "[relay.main]\nprovider = 'gmail'\nclient_id = 'c'",
-        ":3: a secret without a user name",
+        ":3: a password or token is set, but no username",
         "username and app_password",
     ),
     (
         "[relay.main]\nprovider = 'gmail'\nservice_account = { file = 'k' }\nvia = 'api'",
-        ":3: a service account writes as somebody: it needs \"username\"",
+        ":3: a service account needs \"username\", the mailbox it sends as",
         "",
     ),
     (
@@ -200,12 +200,12 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     (
         "[relay.main]\nprovider = 'o365'\nclient_id = 'c'\ngrant = 'client_credentials'\nclient_secret = 'hunter2'",
-        ":3: an application of its own needs \"tenant\"",
+        ":3: an application's own login needs \"tenant\"",
         "",
     ),
     (
         "[relay.main]\nprovider = 'o365'\nvia = 'api'\nclient_id = 'c'\ntenant = 't.example'\nclient_secret = 'hunter2'",
-        ":4: an application has no mailbox of its own: it needs \"mailbox\"",
+        ":4: an application needs \"mailbox\", the mailbox it sends from",
         "",
     ),
     (
@@ -220,7 +220,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     (
         "[relay.main]\nhost = 'a.example'\nclient_id = 'c'\nusername = 'u'\ntoken_endpoint = 'http://id.example/token'",
-        ":5: \"token_endpoint\" in [relay.main] would send the credentials in clear",
+        ":5: \"token_endpoint\" in [relay.main] would send the credentials unencrypted",
         "https://",
     ),
     ("[relay.main]\nprovider = 'postmark'\nclient_id = 'c'", ":3: unknown key \"client_id\" in [relay.main]", ""),
@@ -240,10 +240,10 @@ const CASES: &[(&str, &str, &str)] = &[
     ("[relay.main]\nprovider = 'postmark'", ":2: the relay has no credentials", "postmark takes token"),
     (
         "[relay.main]\nhost = 'a.example'\npassword = 'hunter2'",
-        ":3: a secret without a user name",
+        ":3: a password or token is set, but no username",
         "username and password",
     ),
-    ("[relay.main]\nhost = 'a.example'\nusername = 'u'", ":3: a user name without a secret", ""),
+    ("[relay.main]\nhost = 'a.example'\nusername = 'u'", ":3: username is set, but no password or token", ""),
     (
         "[relay.main]\nhost = 'a.example'\nusername = 'u'\npassword = 'hunter2'\ntoken = 't'",
         ":5: \"password\" and \"token\" are two secrets for one login",
@@ -251,7 +251,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     (
         "[relay.main]\nhost = 'a.example'\nusername = 'u'\npassword = 'hunter2'\ntls = 'none'",
-        ":5: \"tls\" in [relay.main] would send the credentials in clear",
+        ":5: \"tls\" in [relay.main] would send the credentials unencrypted",
         "SCRAM",
     ),
     (
@@ -278,7 +278,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("deadline = 30", ":1: \"deadline\" must be a time such as \"30s\", not a number", ""),
     ("deadline = '30'", ":1: \"deadline\" must be a time such as \"30s\", \"2m\" or \"500ms\"", ""),
     ("from = 'root'", ":1: \"from\" is no address: \"root\"", "local@domain"),
-    ("sender = 'shop.example'", ":1: \"sender\" holds \"shop.example\", which is no sender pattern", "*@domain"),
+    ("sender = 'shop.example'", ":1: \"sender\" holds \"shop.example\", which is not a sender pattern", "*@domain"),
     ("other_sender = 'rewrite'\n[relay.main]\nhost = 'a.example'", ":1: other_sender = \"rewrite\" needs \"from\"", ""),
     (
         "[relay.main]\nhost = 'a.example'\n[site.a]\nrelay = ['mian']",
@@ -306,7 +306,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("", ": no [relay.NAME] is configured", "here or in a file of sites.d"),
     (
         "default_site = 'b'\n[relay.main]\nhost = 'a.example'\n[site.a]\nuser = 1",
-        ":1: \"default_site\" names \"b\", which is no site",
+        ":1: \"default_site\" names \"b\", which is not a site",
         "",
     ),
     (

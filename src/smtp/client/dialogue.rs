@@ -174,8 +174,8 @@ impl Dialogue {
                 let garbage = self.describe(&garbage);
                 trace.received(&garbage);
                 let why = match expect {
-                    Expect::Greeting => format!("greeted with {garbage}, which is no SMTP reply"),
-                    _ => format!("answered {} with {garbage}, which is no SMTP reply", expect.stage()),
+                    Expect::Greeting => format!("greeted with {garbage}, which is not an SMTP reply"),
+                    _ => format!("answered {} with {garbage}, which is not an SMTP reply", expect.stage()),
                 };
                 Err(self.failure(Kind::Protocol, expect.stage(), why))
             }

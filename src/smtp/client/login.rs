@@ -31,7 +31,7 @@ pub(super) fn why_none(relay: &Relay, smtp: &Smtp, login: &Login, channel: Chann
     let unsafe_only =
         offered.auth.iter().any(|&mechanism| fits(mechanism, relay, smtp, login) && !is_safe(mechanism, channel));
     if unsafe_only {
-        return format!("offers AUTH {words}, which would send the credentials in clear");
+        return format!("offers AUTH {words}, which would send the credentials unencrypted");
     }
     if !smtp.auth.is_empty() {
         let wanted: Vec<_> = smtp.auth.iter().map(|&mechanism| sasl::name(mechanism)).collect();

@@ -40,7 +40,7 @@ impl MailFrom<'_> {
         }
         if let (Some(size), Some(limit)) = (self.size, offered.size) {
             if limit > 0 && size > limit {
-                let text = format!("{size} octets, and the relay takes no more than {limit}");
+                let text = format!("{size} octets, but the relay accepts no more than {limit}");
                 let reply = Reply::new(552, Some(Enhanced::new(5, 3, 4)), &text);
                 return Err(Failure::refused("message", reply).at(Stage::MailFrom));
             }

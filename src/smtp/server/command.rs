@@ -219,7 +219,7 @@ fn read_parameters(text: &str) -> Result<Vec<(String, Option<&str>)>, Reply> {
         let (keyword, value) = word.split_once('=').map_or((word, None), |(keyword, value)| (keyword, Some(value)));
         let keyword = keyword.to_ascii_uppercase();
         if parameters.iter().any(|(known, _)| *known == keyword) {
-            return Err(syntax(&format!("{keyword} is said twice")));
+            return Err(syntax(&format!("{keyword} is given twice")));
         }
         parameters.push((keyword, value));
     }
@@ -234,7 +234,7 @@ fn is_notify(value: &str) -> bool {
 
 /// Decodes xtext (RFC 3461 section 4): printable ASCII, `+HH` for the rest.
 fn xtext(text: &str) -> Result<String, Reply> {
-    let wrong = || syntax("a value that is no xtext");
+    let wrong = || syntax("a value that is not xtext");
     let mut decoded = String::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -264,9 +264,9 @@ fn syntax(text: &str) -> Reply {
 }
 
 fn bad_value(keyword: &str) -> Reply {
-    syntax(&format!("{keyword} has no value that is known"))
+    syntax(&format!("{keyword} has an unknown value"))
 }
 
 fn unknown(keyword: &str) -> Reply {
-    own(555, (5, 5, 4), &format!("{keyword} is no parameter that is known"))
+    own(555, (5, 5, 4), &format!("{keyword} is an unknown parameter"))
 }

@@ -72,16 +72,20 @@ pub(super) fn choose<'c>(
             None => Err(needs_none(&one.relay)),
         },
         ([], Some(name)) => Err(unknown(candidates, name)),
-        ([], None) => Err(Failure::new(Kind::Configuration, "login", "no relay of the configuration gets tokens")
+        ([], None) => Err(Failure::new(Kind::Configuration, "login", "no configured relay uses OAuth")
             .hint("give the relay a client_id, see mailchute.toml(5)")),
         ([first, ..], Some(name)) => {
             let sites: Vec<_> = meant.iter().map(|candidate| candidate.sites[0].as_str()).collect();
-            Err(Failure::new(Kind::Usage, format!("relay {name}"), format!("is meant by sites {}", sites.join(", ")))
-                .hint(format!("say which one, such as `--site {}`", first.sites[0])))
+            Err(Failure::new(
+                Kind::Usage,
+                format!("relay {name}"),
+                format!("is a relay of several sites: {}", sites.join(", ")),
+            )
+            .hint(format!("say which one, such as `--site {}`", first.sites[0])))
         }
         (several, None) => {
             let names: Vec<_> = several.iter().map(|candidate| candidate.relay.name.as_str()).collect();
-            Err(Failure::new(Kind::Usage, "login", "several relays get tokens")
+            Err(Failure::new(Kind::Usage, "login", "several relays use OAuth")
                 .hint(format!("name one of {}", names.join(", "))))
         }
     }
@@ -89,7 +93,7 @@ pub(super) fn choose<'c>(
 
 fn unknown(candidates: &[Candidate], name: &str) -> Failure {
     let names = || candidates.iter().map(|candidate| candidate.relay.name.as_str());
-    let failure = Failure::new(Kind::Usage, format!("relay {name}"), "no site of this user's has such a relay");
+    let failure = Failure::new(Kind::Usage, format!("relay {name}"), "none of this user's sites has such a relay");
     match spelling::nearest(name, names()) {
         Some(near) => failure.hint(format!("did you mean {near}?")),
         None => failure.hint(format!("there is {}", names().collect::<Vec<_>>().join(", "))),

@@ -109,7 +109,7 @@ fn describe(
         _ => {}
     }
     if refresh == "none" {
-        let why = "cannot send before somebody has logged in";
+        let why = "cannot send until somebody logs in";
         return Err(
             Failure::new(Kind::Configuration, format!("relay {}", relay.name), why).hint(format!("run `{command}`"))
         );

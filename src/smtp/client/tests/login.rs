@@ -11,7 +11,7 @@ fn credentials_stay_at_home_where_they_would_go_in_clear() {
     assert_eq!(talk.says(EVERYTHING), "");
     let failure = talk.failure();
     assert_eq!(failure.kind, Kind::Protocol);
-    assert_eq!(failure.why, "offers AUTH PLAIN LOGIN CRAM-MD5, which would send the credentials in clear");
+    assert_eq!(failure.why, "offers AUTH PLAIN LOGIN CRAM-MD5, which would send the credentials unencrypted");
 
     let mut talk = Talk::new(task(&relay, Some(&login), &envelope), CLEAR);
     talk.says("220 hi\r\n");

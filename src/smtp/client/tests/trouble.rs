@@ -78,11 +78,14 @@ fn garbage_is_quoted() {
     talk.says("SSH-2.0-OpenSSH_9\r\n");
     let failure = talk.failure();
     assert_eq!(failure.kind, Kind::Protocol);
-    assert_eq!(failure.to_string(), "smtp.example.net:465: greeted with \"SSH-2.0-OpenSSH_9\", which is no SMTP reply");
+    assert_eq!(
+        failure.to_string(),
+        "smtp.example.net:465: greeted with \"SSH-2.0-OpenSSH_9\", which is not an SMTP reply"
+    );
     let mut talk = Talk::new(task(&relay, None, &envelope), TLS);
     talk.says("220 hi\r\n");
     talk.says("\x1b[2J\n");
-    assert_eq!(talk.failure().why, "answered EHLO with \"?[2J\", which is no SMTP reply");
+    assert_eq!(talk.failure().why, "answered EHLO with \"?[2J\", which is not an SMTP reply");
     for wrong in ["354 go\r\n", "250-a\r\n550 b\r\n"] {
         let mut talk = Talk::new(task(&relay, None, &envelope), TLS);
         talk.says("220 hi\r\n");
