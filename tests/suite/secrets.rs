@@ -89,7 +89,12 @@ fn a_password_that_is_not_there_is_named_with_the_next_step() {
         ("{ file = \"directory\" }", 78, "{here}/directory: is not a regular file", ""),
         ("{ file = \"fifo\" }", 78, "{here}/fifo: is not a regular file", ""),
         ("{ file = \"/dev/zero\" }", 78, "/dev/zero: is not a regular file", ""),
-        ("{ env = \"NO_SUCH\" }", 78, "NO_SUCH: the environment variable is not set", "where the calling program is started"),
+        (
+            "{ env = \"NO_SUCH\" }",
+            78,
+            "NO_SUCH: the environment variable is not set",
+            "where the calling program is started",
+        ),
         ("{ env = \"EMPTY\" }", 78, "*EMPTY: *", ""),
         (
             "{ credential = \"relay\" }",

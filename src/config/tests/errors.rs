@@ -272,7 +272,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     (
         "[relay.main]\nprovider = 'postmark'\ntls = 'implicit'\ntoken = 'hunter2'",
-        ":3: \"tls\" in [relay.main] fits no port that postmark is known to have",
+        ":3: \"tls\" in [relay.main] matches no known port of postmark",
         "587",
     ),
     ("deadline = 30", ":1: \"deadline\" must be a time such as \"30s\", not a number", ""),
