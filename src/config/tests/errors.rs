@@ -277,7 +277,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("deadline = 30", ":1: \"deadline\" must be a time such as \"30s\", not a number", ""),
     ("deadline = '30'", ":1: \"deadline\" must be a time such as \"30s\", \"2m\" or \"500ms\"", ""),
-    ("from = 'root'", ":1: \"from\" is no address: \"root\"", "local@domain"),
+    ("from = 'root'", ":1: \"from\" is not an address: \"root\"", "local@domain"),
     ("sender = 'shop.example'", ":1: \"sender\" holds \"shop.example\", which is not a sender pattern", "*@domain"),
     ("other_sender = 'rewrite'\n[relay.main]\nhost = 'a.example'", ":1: other_sender = \"rewrite\" needs \"from\"", ""),
     (
