@@ -85,6 +85,12 @@ fn first(table: &[Line], said: &Said<'_>) -> Option<String> {
 /// The next step after `failure` with `relay`, where the way it is configured may explain it: TLS in the
 /// wrong mode for the port, a port that is not for submission, or a deadline that was too short.
 pub fn for_failure(failure: &Failure, relay: &Relay) -> Option<String> {
+    // What we refuse because the relay would.
+    if let Kind::Refused(reply) = &failure.kind
+        && reply.enhanced().is_some_and(|code| matches!((code.subject, code.detail), (3, 4) | (5, 3)))
+    {
+        return for_reply(reply, Stage::Message, relay);
+    }
     if failure.kind == Kind::InDoubt {
         return Some(filled("look for the message in the log of {provider} before you send it again", relay));
     }

@@ -73,7 +73,10 @@ impl Source {
         };
         let wrong = |why| Err(Failure::new(Kind::Configuration, self.describe(), why));
         match secret.expose() {
-            "" => wrong("is empty"),
+            "" => wrong("is empty").map_err(|failure| match self {
+                Self::Command(_) => failure.hint("run the command as this user: it has to print the secret"),
+                _ => failure.hint("put the password, token or key there, and nothing else"),
+            }),
             text if text.contains('\0') => wrong("holds a NUL character, which no secret can"),
             text => {
                 warnings.extend(oddity(text).map(|odd| format!("the secret, {}, {odd}", self.describe())));

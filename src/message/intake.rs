@@ -417,6 +417,7 @@ fn unreadable(error: &io::Error) -> Failure {
 fn too_large(what: &str, limit: u64) -> Failure {
     let text = format!("larger than {} MiB", limit >> 20);
     Failure::refused(what, Reply::new(552, Some(Enhanced::new(5, 3, 4)), &text))
+        .hint("link to large files instead of attaching them")
 }
 
 /// Ends a terminal's input at a line that holds nothing but a dot.

@@ -240,7 +240,9 @@ fn unreachable(place: &Place, error: &io::Error, source: Option<IpAddr>, deadlin
             }
         }
         (io::ErrorKind::ConnectionRefused, Some(port), _) => failure(Kind::Unavailable, reason(error)).hint(format!(
-            "nothing listens on port {port} there: check host and port (a blocked port gives no answer)"
+            "nothing accepts connections on port {port} there, or a firewall in between refuses them: check host and \
+             port{}",
+            if matches!(port, 25 | 465 | 587) { ", or try 2525 or the provider's HTTP API" } else { "" },
         )),
         (io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound, None, _) => {
             failure(Kind::Unavailable, reason(error)).hint("is the server behind this socket running?")
@@ -315,7 +317,7 @@ mod tests {
         let nobody = Port::reserve();
         let refused = to_host("127.0.0.1", nobody.number(), None, &mut attempt()).err().unwrap();
         assert_eq!((refused.kind, refused.why.as_str()), (Kind::Unavailable, "connection refused"));
-        assert!(refused.hint.unwrap().starts_with("nothing listens on port"));
+        assert!(refused.hint.unwrap().starts_with("nothing accepts connections on port"));
 
         let place = Place::Tcp { host: "smtp.example.net".into(), port: 587 };
         let blocked =

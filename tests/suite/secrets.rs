@@ -84,7 +84,7 @@ fn a_password_that_is_not_there_is_named_with_the_next_step() {
     let here = bench.scratch.path().display().to_string();
     let cases = [
         ("{ file = \"missing\" }", 78, "{here}/missing: no such file", "install -m 0640"),
-        ("{ file = \"empty\" }", 78, "file {here}/empty *: is empty", ""),
+        ("{ file = \"empty\" }", 78, "file {here}/empty *: is empty", "put the password, token or key there"),
         ("{ file = \"world-writable\" }", 77, "{here}/world-writable: is world-writable *", "chmod o="),
         ("{ file = \"directory\" }", 78, "{here}/directory: is not a regular file", ""),
         ("{ file = \"fifo\" }", 78, "{here}/fifo: is not a regular file", ""),
@@ -103,7 +103,7 @@ fn a_password_that_is_not_there_is_named_with_the_next_step() {
             "LoadCredential",
         ),
         ("{ command = [\"/nonexistent/pass\"] }", 78, "command /nonexistent/pass: cannot be run: *", ""),
-        ("{ command = [\"true\"] }", 78, "command true: is empty", ""),
+        ("{ command = [\"true\"] }", 78, "command true: is empty", "run the command as this user"),
         (
             "{ command = [\"sh\", \"-c\", \"echo the store is locked >&2; exit 2\"] }",
             78,
