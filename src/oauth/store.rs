@@ -195,8 +195,8 @@ impl Store {
             }
         }
         serde_json::from_slice(&text).map(Some).map_err(|_| {
-            Failure::new(Kind::Configuration, self.path.display().to_string(), "is not a file of tokens")
-                .hint("remove it: `mailchute login` makes another")
+            Failure::new(Kind::Configuration, self.path.display().to_string(), "is not a token file")
+                .hint("remove it: `mailchute login` makes a new one")
         })
     }
 

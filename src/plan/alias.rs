@@ -238,7 +238,7 @@ impl Found {
         let list = read_list(text);
         if let Some(error) = list.errors().next() {
             let (text, why) = (&error.bad.text, error.bad.why);
-            return Err(self.refuse(name, format!("{} sends it to {text}, which is no address: {why}", self.place)));
+            return Err(self.refuse(name, format!("{} sends it to {text}, which is not an address: {why}", self.place)));
         }
         let specs = list.into_mailboxes().map(|mailbox| mailbox.spec);
         Ok(specs

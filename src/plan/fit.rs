@@ -87,7 +87,8 @@ fn date(now: &Zoned) -> Result<String, Failure> {
 /// A random Message-ID in the domain of the first From address, else of this host.
 fn message_id(header: &Header, host_name: &str) -> Result<String, Failure> {
     let octets = random::octets::<16>();
-    let octets = octets.ok_or_else(|| Failure::new(Kind::System, "random numbers", "the operating system has none"))?;
+    let octets =
+        octets.ok_or_else(|| Failure::new(Kind::System, "random numbers", "the operating system provides none"))?;
     let from = header.all("From").find_map(|field| field.first_address());
     let domain = from.as_ref().map(Address::domain).filter(|domain| domain.is_ascii() && !domain.starts_with('['));
     Ok(format!("<{:032x}@{}>", u128::from_be_bytes(octets), domain.unwrap_or(host_name)))

@@ -89,7 +89,7 @@ impl Parts {
         let (mut from, unread) = people(header, "From");
         parts.from = match from.len() {
             _ if !unread.is_empty() => {
-                return Err(cannot(&format!("{:?} in its From field, which is no address,", unread[0])));
+                return Err(cannot(&format!("{:?} in its From field, which is not an address,", unread[0])));
             }
             1 => from.remove(0),
             0 => return Err(cannot("no From field with an address")),
@@ -97,7 +97,7 @@ impl Parts {
         };
         let (reply_to, unread) = people(header, "Reply-To");
         parts.reply_to = reply_to;
-        parts.not_carried.extend(unread.iter().map(|text| format!("Reply-To {text}, which is no address")));
+        parts.not_carried.extend(unread.iter().map(|text| format!("Reply-To {text}, which is not an address")));
         parts.share_out(mail, header);
         parts.read_fields(header)?;
         let path = mail.envelope.reverse_path.as_ref();

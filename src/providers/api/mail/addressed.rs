@@ -23,7 +23,10 @@ impl Mail<'_> {
         for field in ["To", "Cc"] {
             for list in header.all(field).map(|found| found.people()) {
                 if let Some(error) = list.errors().next() {
-                    return Err(cannot(&format!("{:?} in its {field} field, which is no address,", error.bad.text)));
+                    return Err(cannot(&format!(
+                        "{:?} in its {field} field, which is not an address,",
+                        error.bad.text
+                    )));
                 }
                 for spec in list.mailboxes().map(|listed| &listed.mailbox.spec) {
                     match spec.address().map(|address| identity(&address)) {
@@ -99,7 +102,7 @@ mod tests {
             ("Cc: G: e@x.org;\n", ["a@x.org"], "names e@x.org in its Cc field"),
             ("To: a@x.org\nTo: e@x.org\n", ["a@x.org"], "names e@x.org in its To field"),
             ("To: root\n", ["a@x.org"], "names root in its To field"),
-            ("To: a@x.org, two words\n", ["a@x.org"], "in its To field, which is no address"),
+            ("To: a@x.org, two words\n", ["a@x.org"], "in its To field, which is not an address"),
             ("Subject: x\n", ["jörg@x.org"], "outside ASCII"),
         ] {
             let failure = sent(fields, &recipients).unwrap_err();

@@ -183,7 +183,7 @@ fn the_fields_name_whom_the_senders_rule_judged() {
         assert_eq!(from(field).unwrap().from.to_string(), person, "{field}");
     }
     for (field, why) in [
-        ("=?utf-8?q?\"?= <ceo@bank.example> (\" <ok@ok.example>", "in its From field, which is no address"),
+        ("=?utf-8?q?\"?= <ceo@bank.example> (\" <ok@ok.example>", "in its From field, which is not an address"),
         ("\"ceo@bank.example\":;", "no From field with an address"),
         ("ok@ok.example, ceo@bank.example", "more than one address"),
     ] {
