@@ -217,18 +217,20 @@ fn oauth_rows(relay: &Relay, oauth: &OAuth, caller: &Caller, strict: bool, page:
 
 /// Where `what` is read from, and whether this caller can.
 fn source_row(what: &str, source: &Source, strict: bool, page: &mut Page) {
-    verdict_row(what, source, source.check(strict), page);
+    let mut checked = source.check(strict);
+    // What is in it may be wrong, too.
+    if checked.is_ok() && !matches!(source, Source::Command(_)) {
+        let read = source.read(strict, &mut Attempt::new(Deadline::after(Duration::ZERO)));
+        checked = read.and(checked);
+    }
+    verdict_row(what, source, checked, page);
 }
 
 fn verdict_row(what: &str, source: &Source, checked: Result<Vec<&'static str>, Failure>, page: &mut Page) {
     let verdict = match checked {
         Ok(_) if matches!(source, Source::Command(_)) => "run when a message is sent".to_owned(),
-        // What is in it may be wrong, too.
-        Ok(weaknesses) => match source.read(strict, &mut Attempt::new(Deadline::after(Duration::ZERO))) {
-            Ok(_) if weaknesses.is_empty() => "readable".to_owned(),
-            Ok(_) => format!("readable, but {}", weaknesses.join("; ")),
-            Err(failure) => page.unusable(failure),
-        },
+        Ok(weaknesses) if weaknesses.is_empty() => "readable".to_owned(),
+        Ok(weaknesses) => format!("readable, but {}", weaknesses.join("; ")),
         Err(failure) => page.unusable(failure),
     };
     page.row("", &format!("{what} from {}: {verdict}", source.describe()));
