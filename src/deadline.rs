@@ -47,7 +47,7 @@ impl Deadline {
     }
 }
 
-/// What a large message takes and earns: a second for each [`PART`] of it that has gone out.
+/// What a large message takes and earns: a second for each 256 KB of it that has gone out.
 ///
 /// While it goes out, no more is counted than it took, so that whoever stops reading in the middle costs the
 /// deadline and not all that was earned before; the rest is had once everything is out.

@@ -3,7 +3,7 @@
 //!
 //! A [`Dialogue`] is the state of one connection. Scripts are carried out over it, one after the other:
 //! [`Opening`], then [`Delivery`] for one message in as few round trips as there can be, or the single steps
-//! of a session that is kept, [`Replies`] and [`Content`].
+//! of a session that is kept, `Replies` and `Content`.
 //! The driver does what [`Run::next_action`] says and reports what came of it: [`Run::receive`],
 //! [`Run::tls_started`], [`Run::message_sent`], [`Run::lost`]. Any octets may be fed at any time; memory
 //! stays bounded and nothing panics.

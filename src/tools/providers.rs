@@ -8,7 +8,7 @@ use crate::providers::{self, Port, Provider, TlsMode, UserName};
 use crate::reply::printable;
 
 /// Every provider with its login, or the provider `id` (an alias will do) in full. No line has more than
-/// [`COLUMNS`].
+/// its columns.
 ///
 /// # Errors
 /// `Usage`: there is no such provider.
