@@ -226,6 +226,20 @@ impl Intake {
             note(&mut self.repairs, "byte order mark removed");
         }
         let line = &self.header[self.line..];
+        // A CR before the first field ends an empty line, as it does in the body.
+        let returns = line.iter().take_while(|&&octet| octet == b'\r').count();
+        if returns > 0 && self.ends.is_empty() {
+            if begins_usual_field(&line[returns..]) {
+                self.header.drain(self.line..self.line + returns);
+                note(&mut self.repairs, "empty line before the header section removed");
+            } else if is_first && returns == line.len() {
+                self.header.truncate(self.line);
+                self.header.extend(b"\r\n".repeat(returns));
+                self.line = self.header.len();
+                self.blank = self.line;
+            }
+        }
+        let line = &self.header[self.line..];
         if self.blank > 0 && !line.is_empty() && !begins_usual_field(line) {
             return self.end_header(false);
         }
@@ -537,6 +551,23 @@ mod tests {
             ),
             (">From bob 10:00\r\nA: 1\r\n\r\n", "A: 1\r\n\r\n", &["mbox From line removed"]),
             ("From : a@x.org\r\n\r\n", "From : a@x.org\r\n\r\n", &[]),
+            (
+                "\r\rTo: x\n\n",
+                "To: x\r\n\r\n",
+                &["empty line before the header section removed", "line ends made CRLF"],
+            ),
+            (
+                "\n\rTo: x\n\n",
+                "To: x\r\n\r\n",
+                &["empty line before the header section removed", "line ends made CRLF"],
+            ),
+            (
+                "\r\r\r\nTo: x\n",
+                "To: x\r\n\r\n",
+                &["empty line before the header section removed", "line ends made CRLF"],
+            ),
+            ("\r\r\r\nhello\n", "\r\n\r\nhello\r\n", &["line ends made CRLF"]),
+            ("\rhello\n", "\r\n\r\nhello\r\n", &["empty header section added", "line ends made CRLF"]),
             ("hello\r\nA: 1\r\n", "\r\nhello\r\nA: 1\r\n", &["empty header section added"]),
             (" x\r\nA: 1\r\n", "\r\n x\r\nA: 1\r\n", &["empty header section added"]),
             (
