@@ -10,7 +10,9 @@ use mailchute::failure::{Failure, Kind};
 use mailchute::outcome::{Outcome, Stage};
 use mailchute::reply::TEXT_LIMIT;
 use mailchute::secret::Secret;
-use mailchute::smtp::client::{Action, Channel, Delivery, Dialogue, End, Loss, Measure, Opening, Run, Script, needs};
+use mailchute::smtp::client::{
+    Action, Channel, Delivery, Dialogue, Ending, Loss, Measure, Opening, Run, Script, needs,
+};
 
 use super::{Target, assert_printable};
 use crate::mutate::hash;
@@ -146,14 +148,14 @@ fn delivered(
     partial: bool,
     state: &mut Dialogue,
     trace: &mut Trace,
-    play: &mut impl FnMut(&mut dyn Machine, &mut Trace) -> Result<(), End>,
+    play: &mut impl FnMut(&mut dyn Machine, &mut Trace) -> Result<(), Ending>,
 ) -> Result<Outcome, Failure> {
     let needs = needs(envelope, false, state.capabilities())?;
     let mut delivery = Delivery::new(envelope, measure, needs, partial, state, trace)?;
     match play(&mut Run::begin(&mut delivery, state, trace), trace) {
         Ok(()) => Ok(delivery.outcome(None)),
-        Err(End::Refused(reply, stage)) => Ok(delivery.outcome(Some((&reply, stage)))),
-        Err(End::Failed(failure)) => Err(failure),
+        Err(Ending::Refused(reply, stage)) => Ok(delivery.outcome(Some((&reply, stage)))),
+        Err(Ending::Failed(failure)) => Err(failure),
     }
 }
 
@@ -215,8 +217,8 @@ fn check(input: &[u8]) -> u64 {
     let opened = play(&mut Run::begin(&mut opening, &mut state, &mut trace), &mut trace);
     let result = match opened {
         Ok(()) => delivered(&envelope, measure, partial, &mut state, &mut trace, &mut play),
-        Err(End::Refused(reply, stage)) => Ok(Outcome::same_for_all(&envelope.forward_paths, &reply, stage)),
-        Err(End::Failed(failure)) => Err(failure),
+        Err(Ending::Refused(reply, stage)) => Ok(Outcome::same_for_all(&envelope.forward_paths, &reply, stage)),
+        Err(Ending::Failed(failure)) => Err(failure),
     };
     state.quit(&mut trace);
     trace.dialogue().for_each(|line| assert_masked(line, login.as_ref()));

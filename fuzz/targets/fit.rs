@@ -11,7 +11,7 @@ use mailchute::exit::Scheme;
 use mailchute::message::Message;
 use mailchute::plan::alias::Names;
 use mailchute::plan::alias_file::AliasFile;
-use mailchute::plan::envelope::{self, Origin, Wishes};
+use mailchute::plan::envelope::{self, Submitter, Wishes};
 use mailchute::plan::fit;
 
 use super::{Target, assert_printable};
@@ -83,7 +83,7 @@ fn check(input: &[u8]) -> u64 {
     let site = site(*choice);
     let aliases = AliasFile::at("/nowhere");
     let names = Names { site: &site, host_name: "web1.shop.example", aliases: &aliases };
-    let origin = Origin { names, user: "www-data" };
+    let origin = Submitter { names, user: "www-data" };
     let wishes = Wishes {
         reverse_path: (!path.trim().is_empty() && !path.contains(['\r', '\0'])).then(|| ReversePath::of(&path)),
         full_name: (choice & 8 != 0).then(|| "Full, \"Name\"".to_owned()),

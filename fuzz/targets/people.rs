@@ -18,7 +18,7 @@ use mailchute::message::repair::{self, Needs};
 use mailchute::message::{Header, Message};
 use mailchute::plan::alias::Names;
 use mailchute::plan::alias_file::AliasFile;
-use mailchute::plan::envelope::{self, Origin, Wishes};
+use mailchute::plan::envelope::{self, Submitter, Wishes};
 use mailchute::plan::fit;
 use mailchute::providers::api::Mail;
 use mailchute::providers::api::parts::{Parts, Person, identity};
@@ -109,7 +109,7 @@ fn check(input: &[u8]) -> u64 {
     let site = site(*choice);
     let aliases = AliasFile::at("/nowhere");
     let names = Names { site: &site, host_name: "web1.shop.example", aliases: &aliases };
-    let origin = Origin { names, user: "www-data" };
+    let origin = Submitter { names, user: "www-data" };
     let wishes =
         Wishes { recipients: vec!["bob@example.org".to_owned()], from_header: choice & 4 != 0, ..Wishes::default() };
     let made = envelope::choose(&wishes, message.header(), &origin).and_then(|chosen| {

@@ -212,7 +212,7 @@ pub(super) fn list() -> Vec<(String, String)> {
 }
 
 /// What a subcommand's words come to.
-pub(super) enum Words {
+pub(super) enum Read {
     /// The subcommand.
     Tool(Tool),
     /// Its help text.
@@ -225,7 +225,7 @@ pub(super) enum Words {
 ///
 /// # Errors
 /// `Usage`: no such subcommand.
-pub(super) fn read(words: impl Iterator<Item = OsString>, choice: &mut Choice) -> Result<Words, Failure> {
+pub(super) fn read(words: impl Iterator<Item = OsString>, choice: &mut Choice) -> Result<Read, Failure> {
     let words: Vec<OsString> = words.collect();
     let command = words.first().map(|word| printable(word.as_encoded_bytes(), TEXT_LIMIT)).unwrap_or_default();
     let names = list();
@@ -234,20 +234,20 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, choice: &mut Choice) -
     }
     let line = match Line::try_parse_from(std::iter::once(OsString::from(OUR_NAME)).chain(words)) {
         Ok(line) => line,
-        Err(error) if error.kind() == ErrorKind::DisplayHelp => return Ok(Words::Help(error.render().to_string())),
-        Err(error) => return Ok(Words::Misuse(misuse(&command, &error))),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => return Ok(Read::Help(error.render().to_string())),
+        Err(error) => return Ok(Read::Misuse(misuse(&command, &error))),
     };
     let mut choose = |options: Options| {
         choice.site = options.site.or(choice.site.take());
         choice.config = options.config.or(choice.config.take());
         choice.relay = options.relay.or(choice.relay.take());
     };
-    Ok(Words::Tool(match line.command {
+    Ok(Read::Tool(match line.command {
         Command::Explain(words) => {
             choose(words.options);
             match dialect::read(words.words.into_iter(), OUR_NAME, Mode::Deliver) {
                 Ok(of) => Tool::Explain(Explain { speaker: words.speaker, of }),
-                Err(failure) => return Ok(Words::Misuse(failure)),
+                Err(failure) => return Ok(Read::Misuse(failure)),
             }
         }
         Command::Test(mut test) => {

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use super::commands::{self, Words};
+use super::commands::{self, Read};
 use super::dialect::{self, Mode, OUR_NAME, RECORD_WORD, shown, usage};
 use super::help;
 use super::invocation::{Errand, Invocation};
@@ -38,9 +38,9 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Invocation, Fai
             // A subcommand's name holds no @: such a word is a recipient.
             if words.peek().is_some_and(|word| !word.as_bytes().starts_with(b"-") && !word.as_bytes().contains(&b'@')) {
                 invocation.errand = match commands::read(words, &mut invocation.choice)? {
-                    Words::Help(text) => Errand::Help(text),
-                    Words::Misuse(failure) => Errand::Misuse(failure),
-                    Words::Tool(tool) => Errand::Tool(tool),
+                    Read::Help(text) => Errand::Help(text),
+                    Read::Misuse(failure) => Errand::Misuse(failure),
+                    Read::Tool(tool) => Errand::Tool(tool),
                 };
                 return Ok(invocation);
             }

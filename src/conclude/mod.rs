@@ -23,7 +23,7 @@ use crate::submit::Submission;
 pub struct Dossier(Arc<Mutex<State>>);
 
 /// What the command line has for the record.
-pub struct Words<'a> {
+pub struct Typed<'a> {
     /// The command line, printable and bounded.
     pub argv: &'a [String],
     /// Options that had no effect.
@@ -46,7 +46,7 @@ struct State {
 
 impl Dossier {
     /// Nothing but the caller and its words; `tell` is how the user hears of the end.
-    pub fn open(caller: &Caller, words: Words<'_>, tell: fn(&Report)) -> Self {
+    pub fn open(caller: &Caller, words: Typed<'_>, tell: fn(&Report)) -> Self {
         let mut record = Record::new(caller.uid);
         record.user.clone_from(&caller.user);
         record.cwd = caller.cwd.as_ref().map(|cwd| cwd.display().to_string());

@@ -15,7 +15,7 @@ use crate::attempt::HandOver;
 use crate::caller::Caller;
 use crate::cli::invocation::{Errand, Invocation};
 use crate::conclude::report::Report;
-use crate::conclude::{Dossier, Words};
+use crate::conclude::{Dossier, Typed};
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::journal::stderr;
@@ -67,7 +67,7 @@ pub fn tell(report: &Report) {
 
 /// The dossier of a message that `caller` sends with the command line `invocation`; from now on signals are answered.
 pub fn open(invocation: &Invocation, caller: &Caller, hand_over: &Arc<HandOver>) -> Dossier {
-    let mut words = Words { argv: &invocation.argv, ignored: invocation.ignored.clone(), tag: None };
+    let mut words = Typed { argv: &invocation.argv, ignored: invocation.ignored.clone(), tag: None };
     if let Errand::Sendmail(said) = &invocation.errand {
         words.ignored.extend_from_slice(&said.ignored);
         words.tag.clone_from(&said.tag);

@@ -30,7 +30,7 @@ use crate::failure::{Failure, Kind};
 use crate::message::repair::{self, Needs};
 use crate::message::{MailObject, Message};
 use crate::outcome::{Outcome, Stage};
-use crate::providers::api::{Before, Keys, Mail, Request, Response};
+use crate::providers::api::{Before, Credentials, Mail, Request, Response};
 use crate::reply::{Enhanced, Reply, printable};
 use crate::wire::Connection;
 
@@ -50,13 +50,13 @@ const ROUNDS: usize = 8;
 const SHOWN: usize = 400;
 
 /// Everything one submission needs.
-pub struct Job<'a> {
+pub struct ByApi<'a> {
     /// The relay to submit through.
     pub relay: &'a Relay,
     /// Its API.
     pub interface: &'a Interface,
     /// Its credentials, already read.
-    pub keys: &'a Keys,
+    pub keys: &'a Credentials,
     /// What is submitted.
     pub mail: MailObject<'a>,
 }
@@ -66,7 +66,7 @@ pub struct Job<'a> {
 /// # Errors
 /// No reply was had, or the message cannot go through this API; the kind is `InDoubt` from the moment the
 /// last octet of the request was handed over.
-pub fn submit(job: &Job<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure> {
+pub fn submit(job: &ByApi<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure> {
     check(job)?;
     // Fields are UTF-8 in any case; a finished message travels on as mail does.
     let entry = job.interface.entry;
@@ -88,8 +88,8 @@ pub fn submit(job: &Job<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure> 
 }
 
 /// Makes the requests of one submission: those that come before it, and the one that submits `message`.
-fn walk(job: &Job<'_>, message: &Message, attempt: &mut Attempt) -> Result<Outcome, Failure> {
-    let Job { relay, interface, keys, mail: MailObject { envelope, .. } } = job;
+fn walk(job: &ByApi<'_>, message: &Message, attempt: &mut Attempt) -> Result<Outcome, Failure> {
+    let ByApi { relay, interface, keys, mail: MailObject { envelope, .. } } = job;
     let (api, endpoint) = (&interface.api, interface.endpoint.as_str());
     let now = jiff::Timestamp::now();
     let mut answers = Vec::new();
@@ -119,7 +119,7 @@ fn walk(job: &Job<'_>, message: &Message, attempt: &mut Attempt) -> Result<Outco
 }
 
 /// Refuses before anything is sent what the provider says it never takes.
-fn check(job: &Job<'_>) -> Result<(), Failure> {
+fn check(job: &ByApi<'_>) -> Result<(), Failure> {
     let entry = job.interface.entry;
     let name = job.relay.provider.map_or("this API", |provider| provider.name);
     let count = job.mail.envelope.forward_paths.len();
@@ -144,7 +144,7 @@ pub fn ask(
     relay: &Relay,
     endpoint: &Endpoint,
     request: &Request,
-    keys: &Keys,
+    keys: &Credentials,
     deadline: Deadline,
 ) -> Result<Response, Failure> {
     // What stands for the relay's own certificate does not stand for this one.
@@ -172,7 +172,7 @@ fn exchange(
     endpoint: &str,
     request: &Request,
     submitted: Option<&Message>,
-    keys: &Keys,
+    keys: &Credentials,
     attempt: &mut Attempt,
 ) -> Result<Response, Failure> {
     let proxied = proxy::from_environment(relay)?;
@@ -301,7 +301,7 @@ const TELLING: usize = 8;
 
 /// Takes out of an answer the credentials that it repeats, before anything is cut off or quoted: half of a
 /// secret is not found any more. The signature or login in the Authorization field counts as one.
-fn hide(response: &mut Response, request: &Request, keys: &Keys) {
+fn hide(response: &mut Response, request: &Request, keys: &Credentials) {
     let logins = request.headers.iter().filter(|(name, _)| *name == "Authorization");
     let logins = logins.filter_map(|(_, value)| value.rsplit([' ', '=']).find(|word| !word.is_empty()));
     for secret in keys.secrets().chain(logins).filter(|secret| secret.len() >= TELLING) {
@@ -350,7 +350,7 @@ fn without_octets(text: &[u8], secret: &[u8]) -> Vec<u8> {
 }
 
 /// The outcome without secrets that an answer repeats.
-fn masked(mut outcome: Outcome, keys: &Keys) -> Outcome {
+fn masked(mut outcome: Outcome, keys: &Credentials) -> Outcome {
     for answer in &mut outcome.answers {
         if let Some(reply) = answer.reply.take() {
             answer.reply = Some(keys.secrets().fold(reply, Reply::without));
@@ -359,7 +359,7 @@ fn masked(mut outcome: Outcome, keys: &Keys) -> Outcome {
     outcome
 }
 
-fn without(text: String, keys: &Keys) -> String {
+fn without(text: String, keys: &Credentials) -> String {
     keys.secrets().filter(|secret| secret.len() >= 4).fold(text, |text, secret| text.replace(secret, "***"))
 }
 
@@ -387,7 +387,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_repeats_credentials_is_stripped_of_them() {
-        let mut keys = Keys::default();
+        let mut keys = Credentials::default();
         keys.insert("session_token", Secret::new("FwoG/abc\"def+123".to_owned()));
         let request = Request::post("/", "text/plain", Vec::new())
             .header("Authorization", "AWS4-HMAC-SHA256 Credential=x, Signature=0123456789abcdef");

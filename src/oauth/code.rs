@@ -31,7 +31,7 @@ pub struct Authorization {
 
 /// What a browser brings back.
 #[derive(Debug)]
-pub enum Answer {
+pub enum Redirected {
     /// The code.
     Code(Secret),
     /// The server's or the person's refusal.
@@ -77,26 +77,26 @@ impl Authorization {
     }
 
     /// What `query`, that of the redirect URI, answers.
-    pub fn read(&self, query: &str) -> Answer {
+    pub fn read(&self, query: &str) -> Redirected {
         let value = |wanted: &str| {
             form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value)
         };
         if value("state").as_deref() != Some(self.state.as_str()) {
-            return Answer::Foreign;
+            return Redirected::Foreign;
         }
         // Another server's code is not for this one (RFC 9207 2.4).
         if let (Some(issuer), Some(said)) = (self.issuer, value("iss"))
             && said != issuer
         {
-            return Answer::Foreign;
+            return Redirected::Foreign;
         }
         if let Some(error) = value("error") {
             let text = value("error_description").unwrap_or_default();
-            return Answer::Refused(refused(&error, text.lines().next().unwrap_or_default()));
+            return Redirected::Refused(refused(&error, text.lines().next().unwrap_or_default()));
         }
         match value("code").filter(|code| !code.is_empty()) {
-            Some(code) => Answer::Code(Secret::new(code.into_owned())),
-            None => Answer::Foreign,
+            Some(code) => Redirected::Code(Secret::new(code.into_owned())),
+            None => Redirected::Foreign,
         }
     }
 
@@ -125,9 +125,9 @@ impl Authorization {
             return Err(wrong("is not the address the browser was sent to, with code and state in it"));
         }
         match self.read(query) {
-            Answer::Code(code) => Ok(code),
-            Answer::Refused(failure) => Err(failure),
-            Answer::Foreign => Err(wrong("is not the answer to this login")),
+            Redirected::Code(code) => Ok(code),
+            Redirected::Refused(failure) => Err(failure),
+            Redirected::Foreign => Err(wrong("is not the answer to this login")),
         }
     }
 
@@ -213,19 +213,19 @@ pub(super) mod tests {
             "state=the+state&code=",
             "state=the+state&code=4/0Ab&iss=https://login.example",
         ] {
-            assert!(matches!(authorization().read(query), Answer::Foreign), "{query}");
+            assert!(matches!(authorization().read(query), Redirected::Foreign), "{query}");
         }
-        let Answer::Code(code) =
+        let Redirected::Code(code) =
             authorization().read("state=the+state&iss=https://accounts.google.com&code=4%2F0Ab&scope=x")
         else {
             panic!("no code")
         };
         assert_eq!(code.expose(), "4/0Ab");
         let answer = authorization().read("error=access_denied&state=the%20state&error_description=no%1b%5B2J%0Amore");
-        let Answer::Refused(failure) = answer else { panic!("not refused") };
+        let Redirected::Refused(failure) = answer else { panic!("not refused") };
         assert_eq!(failure.to_string(), "login: was not granted: access_denied: no?[2J");
         // A page of somebody else's cannot end the login either.
-        assert!(matches!(authorization().read("error=access_denied&state=another"), Answer::Foreign));
+        assert!(matches!(authorization().read("error=access_denied&state=another"), Redirected::Foreign));
     }
 
     #[test]

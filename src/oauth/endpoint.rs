@@ -11,7 +11,7 @@ use crate::config::relay::{Endpoint, OAuth, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::http;
-use crate::providers::api::{Keys, Piece, Request, Response};
+use crate::providers::api::{Credentials, Piece, Request, Response};
 use crate::reply::printable;
 use crate::secret::Secret;
 
@@ -27,7 +27,7 @@ pub struct Client<'a> {
     /// Its configuration.
     pub oauth: &'a OAuth,
     /// What was read of the configuration.
-    keys: Keys,
+    keys: Credentials,
 }
 
 /// A refusal (RFC 6749 5.2), or anything else that is no token.
@@ -58,7 +58,7 @@ impl<'a> Client<'a> {
     /// # Errors
     /// As [`Source::read`](crate::secret::Source::read).
     pub fn of(relay: &'a Relay, oauth: &'a OAuth, attempt: &mut Attempt) -> Result<Self, Failure> {
-        let mut keys = Keys::default();
+        let mut keys = Credentials::default();
         for (key, source) in oauth.secrets().filter(|(key, _)| *key != "refresh_token") {
             keys.insert(key, source.read(relay.strict_modes, attempt)?);
         }
@@ -78,7 +78,7 @@ impl<'a> Client<'a> {
         let client = Some(("client_id", self.oauth.client_id.as_str())).filter(|(_, id)| !id.is_empty());
         let secret = self.secret("client_secret").map(|secret| ("client_secret", secret));
         let all = fields.iter().copied().chain(client).chain(secret);
-        let mut hidden = Keys::default();
+        let mut hidden = Credentials::default();
         for (name, value) in all.clone().filter(|(name, _)| SECRET_FIELDS.contains(name)) {
             hidden.insert(name, Secret::new(value.to_owned()));
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags};
 
-use super::code::{Answer, Authorization};
+use super::code::{Authorization, Redirected};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::secret::Secret;
@@ -102,9 +102,9 @@ impl Loopback {
                 let Some(answer) = visitors[index].answer(authorization) else { continue };
                 drop(visitors.remove(index));
                 match answer {
-                    Answer::Code(code) => return Ok(code),
-                    Answer::Refused(failure) => return Err(failure),
-                    Answer::Foreign => {}
+                    Redirected::Code(code) => return Ok(code),
+                    Redirected::Refused(failure) => return Err(failure),
+                    Redirected::Foreign => {}
                 }
             }
             for listener in &self.listeners {
@@ -127,7 +127,7 @@ impl Visitor {
     }
 
     /// Reads what there is; once the request is complete it is answered, and so is this visitor done.
-    fn answer(&mut self, authorization: &Authorization) -> Option<Answer> {
+    fn answer(&mut self, authorization: &Authorization) -> Option<Redirected> {
         let mut octets = [0; 4096];
         let is_over = match self.stream.read(&mut octets) {
             Ok(0) => true,
@@ -140,9 +140,9 @@ impl Visitor {
         let (page, answer) = if self.head.windows(4).any(|four| four == b"\r\n\r\n") {
             judge(&self.head, authorization)
         } else if self.head.len() > HEAD_LIMIT {
-            (&TOO_LARGE, Answer::Foreign)
+            (&TOO_LARGE, Redirected::Foreign)
         } else {
-            return is_over.then_some(Answer::Foreign);
+            return is_over.then_some(Redirected::Foreign);
         };
         // A page is smaller than what a socket takes at once; a visitor that is gone needs none.
         let _ = self.stream.write_all(page.response().as_bytes());
@@ -151,17 +151,17 @@ impl Visitor {
 }
 
 /// What is said to a request, and what it answers.
-fn judge(head: &[u8], authorization: &Authorization) -> (&'static Page, Answer) {
+fn judge(head: &[u8], authorization: &Authorization) -> (&'static Page, Redirected) {
     let line = head.split(|octet| *octet == b'\r').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     let Some(query) = line.strip_prefix("GET /?").and_then(|rest| rest.split(' ').next()) else {
-        return (&NOT_FOUND, Answer::Foreign);
+        return (&NOT_FOUND, Redirected::Foreign);
     };
     let answer = authorization.read(query);
     let page = match answer {
-        Answer::Code(_) => &GRANTED,
-        Answer::Refused(_) => &REFUSED,
-        Answer::Foreign => &FOREIGN,
+        Redirected::Code(_) => &GRANTED,
+        Redirected::Refused(_) => &REFUSED,
+        Redirected::Foreign => &FOREIGN,
     };
     (page, answer)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::alias::{Followed, Names, checked};
 use super::alias_file::AliasFile;
-use super::envelope::{self, Chosen, Origin, Wishes};
+use super::envelope::{self, Chosen, Submitter, Wishes};
 use super::site::{self, Selection};
 use super::{Choice, Plan, fit, route, sender};
 use crate::address::{AddrSpec, Address, parse_address};
@@ -156,7 +156,7 @@ impl<'a> Course<'a> {
         Names { site, host_name: &self.host_name, aliases: &self.aliases }
     }
 
-    fn origin<'s>(&'s self, site: &'s Site) -> Origin<'s> {
-        Origin { names: self.names(site), user: &self.user }
+    fn origin<'s>(&'s self, site: &'s Site) -> Submitter<'s> {
+        Submitter { names: self.names(site), user: &self.user }
     }
 }

@@ -29,7 +29,7 @@ pub struct Wishes {
 
 /// Who speaks, and from where.
 #[derive(Clone, Copy, Debug)]
-pub struct Origin<'a> {
+pub struct Submitter<'a> {
     /// The site, the host and their local names.
     pub names: Names<'a>,
     /// The caller's user name, or uid where it has none.
@@ -47,7 +47,7 @@ pub struct Chosen {
     pub warnings: Vec<String>,
 }
 
-impl Origin<'_> {
+impl Submitter<'_> {
     /// The address that stands for the caller where nothing else names one, and where it comes from.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ fn local_part(user: &str) -> String {
 ///
 /// # Errors
 /// `Usage` without a recipient, `Data` where an address or local name leads nowhere.
-pub fn choose(wishes: &Wishes, header: &Header, origin: &Origin<'_>) -> Result<Chosen, Failure> {
+pub fn choose(wishes: &Wishes, header: &Header, origin: &Submitter<'_>) -> Result<Chosen, Failure> {
     let resent = last_resent_block(header);
     let mut followed = Followed::default();
     let reverse_path = reverse_path(wishes, header, &resent, origin, &mut followed.notes)?;
@@ -121,7 +121,7 @@ fn reverse_path(
     wishes: &Wishes,
     header: &Header,
     resent: &[Field<'_>],
-    origin: &Origin<'_>,
+    origin: &Submitter<'_>,
     notes: &mut Vec<String>,
 ) -> Result<Option<Address>, Failure> {
     let found = match &wishes.reverse_path {
@@ -142,7 +142,7 @@ fn reverse_path(
 
 /// The address that `-f` gives. A name without domain gives none, whatever it is made of (`CORP\jane`, `jane doe`), and
 /// neither does what the site's own address would replace in any case.
-fn typed(wish: &str, origin: &Origin<'_>, notes: &mut Vec<String>) -> Result<Option<Address>, Failure> {
+fn typed(wish: &str, origin: &Submitter<'_>, notes: &mut Vec<String>) -> Result<Option<Address>, Failure> {
     let site = origin.names.site;
     match parse_address(wish) {
         Ok(AddrSpec { domain: None, .. }) => Ok(None),
@@ -174,7 +174,7 @@ fn forward_paths(
     wishes: &Wishes,
     header: &Header,
     resent: &[Field<'_>],
-    origin: &Origin<'_>,
+    origin: &Submitter<'_>,
     followed: &mut Followed,
 ) -> Result<Vec<Address>, Failure> {
     let mut mailboxes = Vec::new();
@@ -279,10 +279,10 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn origin(site: &Site) -> Origin<'_> {
+    pub(crate) fn origin(site: &Site) -> Submitter<'_> {
         static ALIASES: LazyLock<AliasFile> = LazyLock::new(|| AliasFile::at("/nonexistent/aliases"));
         let names = Names { site, host_name: "web1.example.net", aliases: &ALIASES };
-        Origin { names, user: "www-data" }
+        Submitter { names, user: "www-data" }
     }
 
     fn chosen(wishes: &Wishes, header: &str, site: &Site) -> Result<(Envelope, Vec<String>), Failure> {
@@ -353,7 +353,7 @@ pub(crate) mod tests {
             ("CORP\\jane", "jane@web1.example.net", "jane@y.org"),
             ("CORP\\jane doe", "jane.doe@web1.example.net", "r@x.org"),
         ] {
-            let origin = Origin { user, ..origin(&site) };
+            let origin = Submitter { user, ..origin(&site) };
             let recipient = if forward == "r@x.org" { "r@x.org" } else { user };
             let header = format!("From: {user} (Cron Daemon)\nTo: {recipient}\n\n");
             let message = Message::read(&mut header.as_bytes(), false).unwrap();

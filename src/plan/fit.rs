@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::Zoned;
 use jiff::fmt::rfc2822;
 
-use super::envelope::{Origin, Wishes};
+use super::envelope::{Submitter, Wishes};
 use super::sender;
 use crate::address::{AddrSpec, Address, List, Listed, Mailbox, Piece};
 use crate::envelope::Envelope;
@@ -30,7 +30,7 @@ pub fn make_fit(
     message: &mut Message,
     envelope: &mut Envelope,
     wishes: &Wishes,
-    origin: &Origin<'_>,
+    origin: &Submitter<'_>,
     now: impl FnOnce() -> Zoned,
 ) -> Result<Vec<String>, Failure> {
     message.edit_header(|header, repairs| {
@@ -69,7 +69,7 @@ fn add(
 
 /// The From field of a message that has none: the reverse-path, else the caller's own address, under
 /// the name `-F` gave.
-fn new_from(envelope: &Envelope, wishes: &Wishes, origin: &Origin<'_>) -> Result<Mailbox, Failure> {
+fn new_from(envelope: &Envelope, wishes: &Wishes, origin: &Submitter<'_>) -> Result<Mailbox, Failure> {
     let spec = match &envelope.reverse_path {
         Some(path) => AddrSpec::from(path),
         None => AddrSpec::from(&origin.own_address()?.0),
@@ -113,7 +113,7 @@ fn check_controls(header: &Header) -> Result<(), Failure> {
 /// A sender's address is what `domain` makes of the name, if the site may write so, else the site's own. A recipient's is
 /// the first one its alias leads to; one that leads nowhere stays as it is, because the envelope alone decides
 /// who gets the message. Everybody else's is the recipient's or, where there is none, the site's own.
-fn settle_people(header: &mut Header, origin: &Origin<'_>, repairs: &mut Vec<String>) {
+fn settle_people(header: &mut Header, origin: &Submitter<'_>, repairs: &mut Vec<String>) {
     let names = origin.names;
     let own = || origin.own_address().ok().map(|(address, _)| address);
     let sender = |spec: &AddrSpec| {

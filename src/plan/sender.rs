@@ -1,6 +1,6 @@
 //! Who a site may write as: `sender` against the reverse-path and every field that says who writes.
 
-use super::envelope::Origin;
+use super::envelope::Submitter;
 use super::fit::is_ambiguous;
 use crate::address::{AddrSpec, Address, List, Listed, Mailbox, Piece, same_mailbox};
 use crate::config::site::{OtherSender, Site};
@@ -25,7 +25,7 @@ const SHOWN: usize = 120;
 pub(super) fn apply(
     header: &mut Header,
     envelope: &mut Envelope,
-    origin: &Origin<'_>,
+    origin: &Submitter<'_>,
     repairs: &mut Vec<String>,
 ) -> Result<(), Failure> {
     let site = origin.names.site;
@@ -71,7 +71,7 @@ pub(super) fn apply(
 /// 553 5.7.1 for an address the site may not write as.
 pub(crate) fn apply_to_path(
     reverse_path: Option<Address>,
-    origin: &Origin<'_>,
+    origin: &Submitter<'_>,
     repairs: &mut Vec<String>,
 ) -> Result<Option<Address>, Failure> {
     let mut envelope = Envelope { reverse_path, forward_paths: Vec::new(), dsn: Dsn::default() };
@@ -98,7 +98,7 @@ enum Other {
 }
 
 /// Everything in the header section that the site may not write as.
-fn others(header: &Header, origin: &Origin<'_>) -> Vec<Other> {
+fn others(header: &Header, origin: &Submitter<'_>) -> Vec<Other> {
     let mut others = Vec::new();
     for field in header.fields().filter(says_who) {
         let list = origin.people(&field);
@@ -132,7 +132,7 @@ pub(super) fn says_who(field: &Field<'_>) -> bool {
 }
 
 /// The mailbox a rewritten sender becomes.
-fn own_mailbox(origin: &Origin<'_>) -> Option<Mailbox> {
+fn own_mailbox(origin: &Submitter<'_>) -> Option<Mailbox> {
     let site = origin.names.site;
     match &site.from {
         Some(from) => Some(from.clone()),
@@ -146,7 +146,7 @@ fn own_mailbox(origin: &Origin<'_>) -> Option<Mailbox> {
 
 /// Puts `own` in the place of every other sender, and of what is none: the display name stays, the addresses of From
 /// move to Reply-To unless there is one.
-fn rewrite(header: &mut Header, origin: &Origin<'_>, own: &Mailbox, repairs: &mut Vec<String>) {
+fn rewrite(header: &mut Header, origin: &Submitter<'_>, own: &Mailbox, repairs: &mut Vec<String>) {
     let site = origin.names.site;
     let mut replies = Vec::new();
     header.edit(|field| {

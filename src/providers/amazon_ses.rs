@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::signature::Signer;
-use super::api::{Api, Cloud, Credential, Entry, Keys, Mail, Piece, Request, Response};
+use super::api::{Api, Cloud, Credential, Credentials, Entry, Mail, Piece, Request, Response};
 use super::preset::{Derived, Hint, Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -147,7 +147,7 @@ impl Api for AmazonSes {
         Some(Cloud::Aws { profile: self.profile.as_deref() })
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let author = mail.author();
         let body = Body {
             from_email_address: author.as_ref().map(AsRef::as_ref),

@@ -12,7 +12,7 @@ use ring::{digest, hmac};
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
-use super::api::{Api, Credential, Entry, Kept, Keys, Mail, Piece, Request, Response};
+use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Piece, Request, Response};
 use super::preset::{Provider, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -117,7 +117,7 @@ impl Api for Azure {
         format!("https://{}.communication.azure.com", self.resource)
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let mut parts = Parts::of(mail)?;
         if parts.from.name.is_some() {
             // It is set at Azure, for each sender.

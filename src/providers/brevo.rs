@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person};
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
+use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response, cannot};
 use super::preset::{KeyForm, Provider, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -94,7 +94,7 @@ impl Api for Brevo {
         "https://api.brevo.com".into()
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         self.check(&parts)?;

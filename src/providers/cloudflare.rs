@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::api::request::segment;
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, Sender, cannot};
+use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response, Sender, cannot};
 use super::preset::{Provider, UserName, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -82,7 +82,7 @@ impl Api for Cloudflare {
         "https://api.cloudflare.com/client/v4".into()
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let from = mail.sender();
         if from.is_empty() {
             return Err(cannot("the null reverse-path <>"));
@@ -147,7 +147,7 @@ mod tests {
         let message = Message::read(&mut "Subject: x\n\nx\n".as_bytes(), false).expect("a message");
         let now = jiff::Timestamp::UNIX_EPOCH;
         let mail = Mail { envelope: &envelope, message: &message, endpoint: "", now, before: &[] };
-        let failure = Cloudflare { account_id: "1".into() }.request(&mail, &Keys::default()).err();
+        let failure = Cloudflare { account_id: "1".into() }.request(&mail, &Credentials::default()).err();
         assert!(failure.is_some_and(|failure| failure.kind == Kind::Data && failure.why.contains("null reverse-path")));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
-use super::api::{Api, Credential, Entry, Kept, Keys, Mail, Request, Response, cannot};
+use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Request, Response, cannot};
 use super::preset::{Provider, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -88,7 +88,7 @@ impl Api for ElasticEmail {
         "https://api.elasticemail.com".into()
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         if parts.attachments.iter().any(|file| file.is_inline) {

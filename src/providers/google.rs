@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
+use super::api::{Api, Credential, Credentials, Entry, Mail, Piece, Request, Response};
 use super::preset::{AuthorizationServer, Hint, Provider, Scopes, TokenHints, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -131,7 +131,7 @@ impl Api for Google {
         "https://gmail.googleapis.com".into()
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let octets = mail.addressed()?;
         let path = "/gmail/v1/users/me/messages/send";
         let request = if octets.len() > LARGE {
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_large_message_is_uploaded_as_it_is() {
-        let mut keys = Keys::default();
+        let mut keys = Credentials::default();
         keys.insert("token", Secret::new("key".to_owned()));
         let forward_paths = vec!["b@example.net".parse().unwrap()];
         let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };

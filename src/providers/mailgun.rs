@@ -7,7 +7,7 @@ use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 
 use super::api::request::segment;
-use super::api::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
+use super::api::{Api, Credential, Credentials, Entry, Mail, Piece, Request, Response};
 use super::preset::{Hint, KeyForm, Provider, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -85,7 +85,7 @@ impl Api for Mailgun {
         }
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let boundary = boundary(mail);
         let mut form = String::new();
         let mut field = |name: &str, value: &str| {

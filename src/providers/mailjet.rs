@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response};
 use super::preset::{Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -96,12 +96,12 @@ const FILE: &FileForm = &[
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Answer {
-    messages: Vec<Told>,
+    messages: Vec<Notice>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Told {
+struct Notice {
     status: String,
     #[serde(default)]
     to: Vec<Accepted>,
@@ -143,7 +143,7 @@ impl Api for Mailjet {
         "https://api.mailjet.com".into()
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         parts.leave_out(|name| RESERVED.contains(&name) || name.starts_with("x-mj-") || name.starts_with("x-mailjet-"));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts};
 use super::api::request::segment;
-use super::api::{Api, Credential, Entry, Kept, Keys, Mail, Request, Response};
+use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Request, Response};
 use super::preset::{Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -101,7 +101,7 @@ impl Api for Mailtrap {
         .into()
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let parts = Parts::of(mail)?;
         let request = Request::json(self.path()?, &self.body(&parts)?)?;
         Ok(request.bearer(keys.get("token")?).warn(parts.warnings()))

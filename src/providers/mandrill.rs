@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response};
 use super::preset::{KeyForm, Provider, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -73,7 +73,7 @@ impl Api for Mandrill {
         "https://mandrillapp.com".into()
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let body = Body {
             key: keys.get("api_key")?,
             raw_message: mail.text()?,

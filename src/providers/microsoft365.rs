@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::api::{Api, Credential, Entry, Keys, Mail, Piece, Request, Response};
+use super::api::{Api, Credential, Credentials, Entry, Mail, Piece, Request, Response};
 use super::preset::{AuthorizationServer, Hint, Provider, Scopes, TokenHints, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -139,7 +139,7 @@ impl Api for Microsoft365 {
         "https://graph.microsoft.com/v1.0".into()
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let path = match self.mailbox.as_deref() {
             None => "/me/sendMail".into(),
             Some("" | "." | "..") => return Err(Failure::new(Kind::Configuration, "mailbox", "is no address or id")),
@@ -196,7 +196,7 @@ mod tests {
             now: jiff::Timestamp::UNIX_EPOCH,
             before: &[],
         };
-        let mut keys = Keys::default();
+        let mut keys = Credentials::default();
         keys.insert("token", Secret::new("key".to_owned()));
         let path = |mailbox: &str| {
             let api = Microsoft365 { mailbox: Some(mailbox.to_owned()) };

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
 use super::api::response::names;
-use super::api::{Api, Credential, Entry, Kept, Keys, Mail, Request, Response};
+use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Request, Response};
 use super::preset::{Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -88,7 +88,7 @@ impl Api for Postmark {
         "https://api.postmarkapp.com".into()
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         let body = self.body(&parts);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, joined};
 use super::api::request::segment;
-use super::api::{Api, Credential, Entry, Kept, Keys, Mail, Request, Response, cannot};
+use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Request, Response, cannot};
 use super::preset::{Provider, UserName, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -99,7 +99,7 @@ impl Api for Scaleway {
 
     // Short subjects and texts were refused once (under 10 characters); whether they still are is the
     // service's to say.
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let parts = Parts::of(mail)?;
         if parts.attachments.iter().any(|file| file.is_inline) {
             return Err(cannot("an inline image"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person, at_most};
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
+use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response, cannot};
 use super::preset::{Provider, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -106,7 +106,7 @@ impl Api for SendLayer {
         "https://console.sendlayer.com".into()
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         at_most(10, &parts.to, "To")?;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
-use super::api::{Api, Credential, Entry, Kept, Keys, Mail, Request, Response};
+use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Request, Response};
 use super::preset::{KeyForm, Provider, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -132,7 +132,7 @@ impl Api for Smtp2go {
         .into()
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         let request = Request::json("/v3/email/send", &body(&parts))?;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::api::parts::identity;
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, cannot};
+use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response, cannot};
 use super::preset::{Provider, implicit, starttls};
 use crate::address::List;
 use crate::envelope::Envelope;
@@ -76,7 +76,7 @@ impl Api for SmtpCom {
         "https://api.smtp.com".into()
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let from = mail.author().ok_or_else(|| cannot("no From field with an address"))?;
         let body = Body {
             channel: &self.channel,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::api::response::names;
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response, Sender, cannot};
+use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response, Sender, cannot};
 use super::preset::{Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -136,7 +136,7 @@ impl Api for SparkPost {
         }
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let email_rfc822 = mail.text()?;
         if email_rfc822.contains("{{") {
             return Err(cannot("{{, which SparkPost takes for a template even in a finished message"));

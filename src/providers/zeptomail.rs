@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
-use super::api::{Api, Credential, Entry, Keys, Mail, Request, Response};
+use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response};
 use super::preset::{Provider, UserName, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -140,7 +140,7 @@ impl Api for ZeptoMail {
         .into()
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let parts = Parts::of(mail)?;
         let request = Request::json("/v1.1/email", &self.body(&parts)?)?;
         let token = format!("Zoho-enczapikey {}", keys.get("token")?);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::api::parts::{Attachment, OF_THE_WRITER, Parts, Person};
 use super::api::request::segment;
-use super::api::{Api, Before, Credential, Entry, Keys, Mail, Piece, Request, Response, cannot};
+use super::api::{Api, Before, Credential, Credentials, Entry, Mail, Piece, Request, Response, cannot};
 use super::preset::{AuthorizationServer, Provider, Scopes, TokenHints, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -226,7 +226,7 @@ impl Api for ZohoMail {
         format!("https://mail.{}", self.region.0)
     }
 
-    fn before(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Before, Failure> {
+    fn before(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Before, Failure> {
         let parts = self.parts(mail)?;
         let (looked_up, uploaded) = self.answers(mail);
         let account = match (&self.account_id, looked_up) {
@@ -252,7 +252,7 @@ impl Api for ZohoMail {
         uploads.collect::<Result<_, _>>().map(Before::Ask)
     }
 
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure> {
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let parts = self.parts(mail)?;
         let (looked_up, uploaded) = self.answers(mail);
         let found = looked_up.map(|answer| account_of(answer, &parts.from)).transpose()?.flatten();
@@ -333,11 +333,11 @@ impl ZohoMail {
 }
 
 /// The request with the login.
-fn signed(request: Request, keys: &Keys) -> Result<Request, Failure> {
+fn signed(request: Request, keys: &Credentials) -> Result<Request, Failure> {
     Ok(request.header("Authorization", format!("Zoho-oauthtoken {}", keys.get("token")?)))
 }
 
-fn upload(account: &str, file: Attachment, keys: &Keys) -> Result<Request, Failure> {
+fn upload(account: &str, file: Attachment, keys: &Credentials) -> Result<Request, Failure> {
     let name: String = form_urlencoded::byte_serialize(file.name.as_bytes()).collect();
     let path =
         format!("/api/accounts/{account}/messages/attachments?fileName={}&isInline=false", name.replace('+', "%20"));

@@ -23,7 +23,7 @@ mod transfer;
 pub use self::capabilities::Capabilities;
 pub use self::delivery::{Delivery, Measure};
 pub(in crate::smtp) use self::dialogue::Expect;
-pub use self::dialogue::{Dialogue, End, Heard, Loss};
+pub use self::dialogue::{Dialogue, Ending, Heard, Loss};
 pub use self::opening::Opening;
 pub use self::parameters::needs;
 pub(in crate::smtp) use self::parameters::{MailFrom, RcptTo, body};
@@ -75,19 +75,19 @@ pub trait Script {
     ///
     /// # Errors
     /// The server has said something before it was asked, or what is to be said cannot be.
-    fn begin(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End>;
+    fn begin(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Ending>;
 
     /// Goes on with the reply that was due.
     ///
     /// # Errors
     /// The server said no, or cannot be believed.
-    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End>;
+    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Ending>;
 
     /// TLS is on; `channel` says what the connection is like now.
     ///
     /// # Errors
     /// As [`Script::hear`].
-    fn tls_started(&mut self, _: Channel, _: &mut Dialogue, _: &mut Trace) -> Result<Step, End> {
+    fn tls_started(&mut self, _: Channel, _: &mut Dialogue, _: &mut Trace) -> Result<Step, Ending> {
         Ok(Step::Wait)
     }
 
@@ -108,7 +108,7 @@ pub enum Action {
     /// Write what waits, then read.
     Read,
     /// The script has ended like this.
-    Done(Result<(), End>),
+    Done(Result<(), Ending>),
 }
 
 /// A script under way.
@@ -117,7 +117,7 @@ pub struct Run<'a, S> {
     dialogue: &'a mut Dialogue,
     /// [`Action::StartTls`] or [`Action::SendMessage`], due once the output is taken.
     pending: Option<Action>,
-    result: Option<Result<(), End>>,
+    result: Option<Result<(), Ending>>,
     is_done: bool,
 }
 
@@ -197,7 +197,7 @@ impl<'a, S: Script> Run<'a, S> {
         }
     }
 
-    fn go(&mut self, step: Result<Step, End>) {
+    fn go(&mut self, step: Result<Step, Ending>) {
         let result = match step {
             Ok(Step::Wait) => return,
             Ok(Step::Handshake) => return self.pending = Some(Action::StartTls),

@@ -13,7 +13,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use self::client::{Capabilities, End, Recipients};
+pub use self::client::{Capabilities, Ending, Recipients};
 pub use self::session::{Session, plain};
 use crate::attempt::Attempt;
 use crate::config::relay::{Login, Relay, Smtp};
@@ -23,7 +23,7 @@ use crate::message::MailObject;
 use crate::outcome::Outcome;
 
 /// Everything one submission needs.
-pub struct Job<'a> {
+pub struct BySmtp<'a> {
     /// The relay to submit through.
     pub relay: &'a Arc<Relay>,
     /// How it is spoken to.
@@ -43,7 +43,7 @@ pub struct Job<'a> {
 /// # Errors
 /// No reply was had, or the message cannot go through this relay as it is; the kind is `InDoubt` from
 /// the moment the last octet was handed over.
-pub fn submit(job: &Job<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure> {
+pub fn submit(job: &BySmtp<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure> {
     match submit_through(job.smtp, job, attempt)? {
         (outcome, true) => Ok(submit_through(&plain(job.smtp, &outcome, attempt), job, attempt)?.0),
         (outcome, false) => Ok(outcome),
@@ -51,13 +51,13 @@ pub fn submit(job: &Job<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure> 
 }
 
 /// What came of it, and whether that is the word of somebody who does not know BDAT.
-fn submit_through(smtp: &Smtp, job: &Job<'_>, attempt: &mut Attempt) -> Result<(Outcome, bool), Failure> {
+fn submit_through(smtp: &Smtp, job: &BySmtp<'_>, attempt: &mut Attempt) -> Result<(Outcome, bool), Failure> {
     let mut session = match Session::open(job.relay, smtp, job.login, job.host_name, attempt) {
         Ok(session) => session,
-        Err(End::Refused(reply, stage)) => {
+        Err(Ending::Refused(reply, stage)) => {
             return Ok((Outcome::same_for_all(&job.mail.envelope.forward_paths, &reply, stage), false));
         }
-        Err(End::Failed(failure)) => return Err(failure),
+        Err(Ending::Failed(failure)) => return Err(failure),
     };
     let result = session.submit(job.mail, job.terms.deliver_partially, attempt);
     if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {

@@ -11,7 +11,7 @@ mod content;
 #[cfg(test)]
 mod tests;
 
-pub use self::answer::Answer;
+pub use self::answer::Told;
 use self::command::{Command, own};
 pub use self::command::{Mail, Rcpt};
 pub use self::content::Content;
@@ -154,7 +154,7 @@ impl Server {
     }
 
     /// Answers the request that stands open. What was not taken of a message is thrown away.
-    pub fn answer(&mut self, answer: &Answer) {
+    pub fn answer(&mut self, answer: &Told) {
         let is_positive = answer.reply.is_positive();
         match std::mem::replace(&mut self.asked, Asked::Nothing) {
             Asked::Nothing => return,

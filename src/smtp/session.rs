@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::{
-    Action, Capabilities, Channel, Content, Delivery, Dialogue, End, Expect, FLIGHT, MailFrom, Measure, Opening,
+    Action, Capabilities, Channel, Content, Delivery, Dialogue, Ending, Expect, FLIGHT, MailFrom, Measure, Opening,
     RcptTo, Recipients, Replies, Run, Script, body, needs,
 };
 use super::line::Line;
@@ -26,7 +26,7 @@ const PARTING: Duration = Duration::from_millis(500);
 
 /// An open session, the login done. Dropping it closes the connection without a word.
 ///
-/// After an [`End`] or a 421 nothing more is to be said over it.
+/// After an [`Ending`] or a 421 nothing more is to be said over it.
 pub struct Session {
     relay: Arc<Relay>,
     connection: Connection,
@@ -47,7 +47,7 @@ impl Session {
         login: Option<&Login>,
         host_name: &str,
         attempt: &mut Attempt,
-    ) -> Result<Self, End> {
+    ) -> Result<Self, Ending> {
         attempt.within(relay.connect_timeout, |attempt| {
             let connection = Connection::open(relay, attempt)?;
             let mut opening = Opening::new(relay, smtp, login, host_name, channel(&connection));
@@ -98,15 +98,16 @@ impl Session {
     ) -> Result<Outcome, Failure> {
         let MailObject { envelope, message } = mail;
         self.needs = needs(envelope, repair::needs_utf8(message), self.capabilities())?;
-        let adapted = adapt(message, self.needs, &mut attempt.trace).map_err(|failure| failure.at(Stage::MailFrom))?;
+        let adapted =
+            adapted(message, self.needs, &mut attempt.trace).map_err(|failure| failure.at(Stage::MailFrom))?;
         let message = adapted.as_ref().unwrap_or(message);
         let measure = Measure::of(message);
         let trace = &mut attempt.trace;
         let mut delivery = Delivery::new(envelope, measure, self.needs, deliver_partially, &self.dialogue, trace)?;
         match self.run(&mut delivery, Some(message), attempt) {
             Ok(()) => Ok(delivery.outcome(None)),
-            Err(End::Refused(reply, stage)) => Ok(delivery.outcome(Some((&reply, stage)))),
-            Err(End::Failed(failure)) => Err(failure),
+            Err(Ending::Refused(reply, stage)) => Ok(delivery.outcome(Some((&reply, stage)))),
+            Err(Ending::Failed(failure)) => Err(failure),
         }
     }
 
@@ -114,7 +115,12 @@ impl Session {
     ///
     /// # Errors
     /// The relay cannot carry it, or no reply was had.
-    pub fn mail(&mut self, reverse_path: Option<&Address>, mail: &Mail, attempt: &mut Attempt) -> Result<Reply, End> {
+    pub fn mail(
+        &mut self,
+        reverse_path: Option<&Address>,
+        mail: &Mail,
+        attempt: &mut Attempt,
+    ) -> Result<Reply, Ending> {
         let offered = self.capabilities();
         let Mail { ret, envid, .. } = mail;
         let command = MailFrom {
@@ -135,7 +141,7 @@ impl Session {
     /// Says RCPT for each of `recipients` as the caller did, as far as the relay can carry it; in one flight
     /// where it offers PIPELINING (RFC 2920). What came of each, in order, or why nothing did, as for
     /// [`Session::mail`]; nothing for those behind the end of the session.
-    pub fn rcpt(&mut self, recipients: &[(&Address, &Rcpt)], attempt: &mut Attempt) -> Vec<Result<Reply, End>> {
+    pub fn rcpt(&mut self, recipients: &[(&Address, &Rcpt)], attempt: &mut Attempt) -> Vec<Result<Reply, Ending>> {
         let mut results = Vec::with_capacity(recipients.len());
         for flight in recipients.chunks(if self.capabilities().pipelining { FLIGHT } else { 1 }) {
             if !self.is_open() {
@@ -164,7 +170,7 @@ impl Session {
     ///
     /// # Errors
     /// No reply was had.
-    pub fn reset(&mut self, attempt: &mut Attempt) -> Result<Reply, End> {
+    pub fn reset(&mut self, attempt: &mut Attempt) -> Result<Reply, Ending> {
         self.ask("RSET".to_owned(), Expect::Reset, attempt)
     }
 
@@ -178,19 +184,19 @@ impl Session {
         recipients: &mut Recipients<'_>,
         attempt: &mut Attempt,
     ) -> Result<Outcome, Failure> {
-        let adapted = adapt(message, self.needs, &mut attempt.trace).map_err(|failure| failure.at(Stage::Message))?;
+        let adapted = adapted(message, self.needs, &mut attempt.trace).map_err(|failure| failure.at(Stage::Message))?;
         let message = adapted.as_ref().unwrap_or(message);
         let mut content = Content::new(message.size(), message.holds_commands(), recipients, &self.dialogue);
         let result = self.run(&mut content, Some(message), attempt);
         self.dialogue.rest();
-        if !matches!(&result, Err(End::Failed(failure)) if failure.kind == Kind::InDoubt) {
+        if !matches!(&result, Err(Ending::Failed(failure)) if failure.kind == Kind::InDoubt) {
             attempt.hand_over.end();
         }
         // Whom the caller saw refused it chose to do without.
         match result {
             Ok(()) => Ok(recipients.outcome(None, true)),
-            Err(End::Refused(reply, stage)) => Ok(recipients.outcome(Some((&reply, stage)), true)),
-            Err(End::Failed(failure)) => Err(failure),
+            Err(Ending::Refused(reply, stage)) => Ok(recipients.outcome(Some((&reply, stage)), true)),
+            Err(Ending::Failed(failure)) => Err(failure),
         }
     }
 
@@ -210,7 +216,7 @@ impl Session {
     }
 
     /// Says one command and waits for its reply.
-    fn ask(&mut self, command: String, expect: Expect, attempt: &mut Attempt) -> Result<Reply, End> {
+    fn ask(&mut self, command: String, expect: Expect, attempt: &mut Attempt) -> Result<Reply, Ending> {
         let mut replies = Replies::to(vec![(command, expect)]);
         self.run(&mut replies, None, attempt)?;
         // A script that ends well has heard what it waited for.
@@ -221,7 +227,12 @@ impl Session {
     }
 
     /// Carries out `script`; `message` is what it may want to be sent.
-    fn run(&mut self, script: &mut impl Script, message: Option<&Message>, attempt: &mut Attempt) -> Result<(), End> {
+    fn run(
+        &mut self,
+        script: &mut impl Script,
+        message: Option<&Message>,
+        attempt: &mut Attempt,
+    ) -> Result<(), Ending> {
         // What goes wrong on the way, such as a handshake, breaks the dialogue off as well.
         self.carry_out(script, message, attempt).inspect_err(|end| self.dialogue.break_off(end))
     }
@@ -231,7 +242,7 @@ impl Session {
         script: &mut impl Script,
         message: Option<&Message>,
         attempt: &mut Attempt,
-    ) -> Result<(), End> {
+    ) -> Result<(), Ending> {
         let Self { relay, connection, dialogue, .. } = self;
         let mut run = Run::begin(script, dialogue, &mut attempt.trace);
         loop {
@@ -270,7 +281,7 @@ fn channel(connection: &Connection) -> Channel {
 }
 
 /// The message as a server needs it, where that is another one; what is changed is told to the trace.
-fn adapt(message: &Message, needs: Needs, trace: &mut Trace) -> Result<Option<Message>, Failure> {
+fn adapted(message: &Message, needs: Needs, trace: &mut Trace) -> Result<Option<Message>, Failure> {
     let adapted = repair::adapt(message, needs)?;
     let repairs = adapted.as_ref().unwrap_or(message).repairs();
     trace.repairs.extend_from_slice(repairs.get(message.repairs().len()..).unwrap_or_default());

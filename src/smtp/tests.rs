@@ -42,7 +42,7 @@ fn submitted<T: Send + 'static>(
     let served = serve(listener, |stream| server(&mut BufReader::new(stream)));
     let envelope =
         Envelope { reverse_path: None, forward_paths: vec!["b@example.org".parse().unwrap()], dsn: Dsn::default() };
-    let job = Job {
+    let job = BySmtp {
         relay: &relay,
         smtp: relay.smtp().unwrap(),
         login: None,

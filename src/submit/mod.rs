@@ -130,7 +130,7 @@ fn submit_through(
             Way::Smtp(smtp) => {
                 let login = relay.login(token, attempt)?;
                 let (login, terms, host_name) = (login.as_ref(), &manner.terms, manner.host_name);
-                smtp::submit(&smtp::Job { relay, smtp, login, mail, terms, host_name }, attempt)
+                smtp::submit(&smtp::BySmtp { relay, smtp, login, mail, terms, host_name }, attempt)
             }
             Way::Api(interface) => {
                 let mut keys = interface.keys(relay.strict_modes, attempt)?;
@@ -138,7 +138,7 @@ fn submit_through(
                     keys.insert("token", token.clone());
                 }
                 http::cloud::complete(relay, interface, &mut keys, attempt)?;
-                http::submit(&http::Job { relay, interface, keys: &keys, mail }, attempt)
+                http::submit(&http::ByApi { relay, interface, keys: &keys, mail }, attempt)
             }
             Way::Null => {
                 let reply = Reply::new(250, Some(Enhanced::new(2, 0, 0)), "discarded: this relay is null://");

@@ -22,7 +22,7 @@ use crate::oauth;
 use crate::outcome::{Outcome, Stage};
 use crate::reply::{Enhanced, Reply};
 use crate::secret::Secret;
-use crate::smtp::server::{Answer, Mail, Rcpt};
+use crate::smtp::server::{Mail, Rcpt, Told};
 use crate::smtp::{self, Recipients, Session};
 use crate::submit::walk::Walk;
 use crate::submit::{self, Manner, Submission};
@@ -31,13 +31,13 @@ use crate::submit::{self, Manner, Submission};
 const RESET: Duration = Duration::from_secs(5);
 
 /// What became of one message.
-pub struct End {
+pub struct Finished {
     /// What the relays said.
     pub submission: Submission,
     /// Reverse-path, and everybody who was asked for.
     pub envelope: Envelope,
     /// What the caller is told.
-    pub answer: Answer,
+    pub answer: Told,
 }
 
 /// One message under way: MAIL was accepted.
@@ -67,7 +67,7 @@ impl<'a> Transaction<'a> {
         reverse_path: Option<Address>,
         mail: Mail,
         upstream: &mut Upstream,
-    ) -> Result<(Self, Reply), Box<End>> {
+    ) -> Result<(Self, Reply), Box<Finished>> {
         // A message in doubt is the caller's to judge, who sees the reply.
         let manner = Manner { terms: Terms { retry_in_doubt: false, ..manner.terms }, ..manner };
         let mut this = Self {
@@ -84,11 +84,11 @@ impl<'a> Transaction<'a> {
             let relay = Arc::clone(this.walk.relay());
             let result = match this.timed(this.walk.share(), |this| this.open(&relay, upstream)) {
                 Ok(reply) if reply.is_positive() => return Ok((this, reply)),
-                Ok(reply) | Err(smtp::End::Refused(reply, Stage::MailFrom)) => {
+                Ok(reply) | Err(smtp::Ending::Refused(reply, Stage::MailFrom)) => {
                     Ok(this.refusal_of_all(&reply, Stage::MailFrom))
                 }
-                Err(smtp::End::Refused(reply, stage)) => Ok(this.refusal_of_all(&reply, stage)),
-                Err(smtp::End::Failed(failure)) => Err(failure),
+                Err(smtp::Ending::Refused(reply, stage)) => Ok(this.refusal_of_all(&reply, stage)),
+                Err(smtp::Ending::Failed(failure)) => Err(failure),
             };
             if !this.walk.close(result) {
                 return Err(Box::new(this.end()));
@@ -101,7 +101,7 @@ impl<'a> Transaction<'a> {
         self.walk.relay().smtp().is_some()
     }
 
-    fn open(&mut self, relay: &Arc<Relay>, upstream: &mut Upstream) -> Result<Reply, smtp::End> {
+    fn open(&mut self, relay: &Arc<Relay>, upstream: &mut Upstream) -> Result<Reply, smtp::Ending> {
         let Some(smtp) = relay.smtp() else { return Ok(accepted(0, "sender ok")) };
         if let Some(mut session) = upstream.take(relay) {
             session.describe(&mut self.walk.attempt.trace);
@@ -118,7 +118,11 @@ impl<'a> Transaction<'a> {
     }
 
     /// Opens another session with `relay`, whose way is `smtp`, and says MAIL.
-    fn open_anew(&mut self, relay: &Arc<Relay>, smtp: &Smtp) -> Result<(Session, Result<Reply, smtp::End>), smtp::End> {
+    fn open_anew(
+        &mut self,
+        relay: &Arc<Relay>,
+        smtp: &Smtp,
+    ) -> Result<(Session, Result<Reply, smtp::Ending>), smtp::Ending> {
         if let Some(expiry) = relay.expiry() {
             self.walk.attempt.warn(expiry);
         }
@@ -127,7 +131,7 @@ impl<'a> Transaction<'a> {
             Session::open(relay, smtp, login.as_ref(), self.walk.manner.host_name, attempt)
         };
         let is_refused = |opened: &Result<_, _>| match opened {
-            Err(smtp::End::Refused(reply, Stage::Auth)) => reply.is_authentication(),
+            Err(smtp::Ending::Refused(reply, Stage::Auth)) => reply.is_authentication(),
             _ => false,
         };
         let mut session = oauth::with_access(relay, &mut self.walk.attempt, open, is_refused)??;
@@ -136,7 +140,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Hands over the message: what came of it, with the envelope it had.
-    pub fn send(mut self, message: &Message, upstream: &mut Upstream) -> End {
+    pub fn send(mut self, message: &Message, upstream: &mut Upstream) -> Finished {
         let envelope = self.envelope();
         if !self.is_stepwise() {
             return ended(submit::along(MailObject { envelope: &envelope, message }, self.walk), envelope);
@@ -183,7 +187,7 @@ impl<'a> Transaction<'a> {
             let (mut session, mail) = this.open_anew(&relay, &smtp)?;
             let mail = mail?;
             if !mail.is_positive() {
-                return Err(smtp::End::Refused(mail, Stage::MailFrom));
+                return Err(smtp::Ending::Refused(mail, Stage::MailFrom));
             }
             this.name_again(&mut session)?;
             let result = session.message(message, &mut this.recipients, &mut this.walk.attempt);
@@ -192,13 +196,13 @@ impl<'a> Transaction<'a> {
         });
         match result {
             Ok(outcome) => Ok(outcome),
-            Err(smtp::End::Refused(reply, stage)) => Ok(self.recipients.outcome(Some((&reply, stage)), true)),
-            Err(smtp::End::Failed(failure)) => Err(failure),
+            Err(smtp::Ending::Refused(reply, stage)) => Ok(self.recipients.outcome(Some((&reply, stage)), true)),
+            Err(smtp::Ending::Failed(failure)) => Err(failure),
         }
     }
 
     /// The caller has given up, or goes on to another message: what was refused, if anything was.
-    pub fn abandon(mut self, upstream: &mut Upstream) -> Option<End> {
+    pub fn abandon(mut self, upstream: &mut Upstream) -> Option<Finished> {
         if self.is_stepwise()
             && let Some(mut session) = upstream.take(&Arc::clone(self.walk.relay()))
         {
@@ -252,7 +256,7 @@ impl<'a> Transaction<'a> {
         result
     }
 
-    fn end(self) -> End {
+    fn end(self) -> Finished {
         let envelope = self.envelope();
         ended(self.walk.end(), envelope)
     }
@@ -265,9 +269,9 @@ impl<'a> Transaction<'a> {
     }
 }
 
-fn ended(submission: Submission, envelope: Envelope) -> End {
+fn ended(submission: Submission, envelope: Envelope) -> Finished {
     let answer = answer(&submission);
-    End { submission, envelope, answer }
+    Finished { submission, envelope, answer }
 }
 
 /// Whom the caller saw refused it chose to do without; of the others each one counts, so a server that took
@@ -280,7 +284,7 @@ fn told(mut outcome: Outcome) -> Outcome {
 }
 
 /// What the caller is told: of those it has not seen refused yet, as far as there are any.
-fn answer(submission: &Submission) -> Answer {
+fn answer(submission: &Submission) -> Told {
     let decisive = submission.decisive();
     let outcome = match &decisive.result {
         Err(failure) => return failure.into(),
@@ -296,7 +300,7 @@ fn answer(submission: &Submission) -> Answer {
     match told {
         Some((answer, reply)) => {
             let hint = hint::for_reply(reply, answer.stage, &decisive.relay).filter(|_| !reply.is_positive());
-            Answer { hint, ..reply.clone().into() }
+            Told { hint, ..reply.clone().into() }
         }
         None => Reply::new(451, Some(Enhanced::new(4, 3, 0)), "the relay gave no reply").into(),
     }

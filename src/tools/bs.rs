@@ -25,7 +25,7 @@ use crate::failure::{Failure, Kind};
 use crate::message::{Header, Message};
 use crate::outcome::Stage;
 use crate::plan::{Course, Wishes};
-use crate::smtp::server::{Answer, Content, Mail, Rcpt, Request, Server};
+use crate::smtp::server::{Content, Mail, Rcpt, Request, Server, Told};
 use crate::submit::Manner;
 use crate::submit::stepwise::{self, Name, Transaction, Upstream};
 use crate::wire::wait;
@@ -47,33 +47,34 @@ pub(crate) fn serve(invocation: &Invocation, said: &Sendmail) -> u8 {
         dossier.set_relay(relay);
         show.then(show_on_stderr)
     };
-    let house = House { course: &course, said, hand_over: &hand_over, dossier: &dossier, begin: &begin };
+    let lasting = Lasting { course: &course, said, hand_over: &hand_over, dossier: &dossier, begin: &begin };
     let (input, output) = match (io::stdin().as_fd().try_clone_to_owned(), io::stdout().as_fd().try_clone_to_owned()) {
         (Ok(input), Ok(output)) => (File::from(input), File::from(output)),
         (Err(error), _) | (_, Err(error)) => return dossier.fail(&unreadable(&error)),
     };
     dossier.rest();
     let upstream = Upstream::default();
-    let ear = Ear { server: Server::new(course.ehlo_argument()), input, output, gone: false };
-    let mut desk = Desk { house: &house, ear, upstream, transaction: None, status: exit::OK };
-    desk.serve();
-    if desk.ear.server.heard_no_smtp() {
+    let caller_pipe = CallerPipe { server: Server::new(course.ehlo_argument()), input, output, gone: false };
+    let mut conversation =
+        Conversation { lasting: &lasting, caller_pipe, upstream, transaction: None, status: exit::OK };
+    conversation.serve();
+    if conversation.caller_pipe.server.heard_no_smtp() {
         dossier.begin();
         // For where the record goes; what is wrong with it matters less now.
         if let Ok(config) = course.config() {
             dossier.set_config(config);
         }
         let failure = Failure::new(Kind::Usage, "standard input", "holds no SMTP command, so nothing was sent");
-        desk.refuse(&failure.hint("-bs is for programs that speak SMTP; PHP's mail() and cron want -t -i"));
+        conversation.refuse(&failure.hint("-bs is for programs that speak SMTP; PHP's mail() and cron want -t -i"));
     }
     // The goodbye ends a transaction as well.
-    desk.upstream.close();
-    desk.end_transaction();
-    desk.status
+    conversation.upstream.close();
+    conversation.end_transaction();
+    conversation.status
 }
 
 /// What stays the same from one message to the next.
-struct House<'a> {
+struct Lasting<'a> {
     course: &'a Course<'a>,
     said: &'a Sendmail,
     hand_over: &'a Arc<HandOver>,
@@ -82,7 +83,7 @@ struct House<'a> {
     begin: &'a dyn Fn(&Relay) -> Option<Sink>,
 }
 
-impl House<'_> {
+impl Lasting<'_> {
     /// What the command line says for every message.
     fn wishes(&self) -> Wishes {
         Wishes { keep_fields: true, ..self.said.wishes.clone() }
@@ -98,20 +99,20 @@ struct UnderWay<'a> {
 }
 
 /// One session.
-struct Desk<'a> {
-    house: &'a House<'a>,
-    ear: Ear,
+struct Conversation<'a> {
+    lasting: &'a Lasting<'a>,
+    caller_pipe: CallerPipe,
     upstream: Upstream,
     transaction: Option<UnderWay<'a>>,
     status: u8,
 }
 
-impl Desk<'_> {
+impl Conversation<'_> {
     fn serve(&mut self) {
         loop {
-            let request = self.ear.server.next_request();
-            if let Some(refusal) = self.ear.server.take_refusal() {
-                self.status = exit::of_kind(&Kind::Refused(refusal), self.house.dossier.scheme());
+            let request = self.caller_pipe.server.next_request();
+            if let Some(refusal) = self.caller_pipe.server.take_refusal() {
+                self.status = exit::of_kind(&Kind::Refused(refusal), self.lasting.dossier.scheme());
             }
             match request {
                 Request::Read => {
@@ -120,22 +121,22 @@ impl Desk<'_> {
                     }
                 }
                 Request::Mail(mail) => {
-                    self.house.dossier.begin();
+                    self.lasting.dossier.begin();
                     let answer = self.mail(mail);
-                    self.ear.server.answer(&answer);
+                    self.caller_pipe.server.answer(&answer);
                 }
                 Request::Rcpt(all) => {
                     for answer in self.rcpt(&all) {
-                        self.ear.server.answer(&answer);
+                        self.caller_pipe.server.answer(&answer);
                     }
                 }
                 Request::Message => {
                     let Some(answer) = self.message() else { return };
-                    self.ear.server.answer(&answer);
+                    self.caller_pipe.server.answer(&answer);
                 }
                 Request::Reset => self.end_transaction(),
                 Request::Quit => {
-                    let _ = self.ear.speak();
+                    let _ = self.caller_pipe.speak();
                     return;
                 }
             }
@@ -144,38 +145,38 @@ impl Desk<'_> {
 
     /// Waits for the caller, as long as it takes; a kept session is not kept that long. False: it is gone.
     fn listen(&mut self) -> bool {
-        if self.ear.speak().is_err() {
+        if self.caller_pipe.speak().is_err() {
             return false;
         }
         if self.transaction.is_none()
             && let Some(patience) = self.upstream.patience(Instant::now())
-            && !self.ear.has_input_within(patience)
+            && !self.caller_pipe.has_input_within(patience)
         {
             self.upstream.close();
         }
-        self.ear.listen()
+        self.caller_pipe.listen()
     }
 
-    fn mail(&mut self, mail: Mail) -> Answer {
-        let house = self.house;
-        let begun = house.course.config().and_then(|config| {
-            house.dossier.set_config(config);
+    fn mail(&mut self, mail: Mail) -> Told {
+        let lasting = self.lasting;
+        let begun = lasting.course.config().and_then(|config| {
+            lasting.dossier.set_config(config);
             let said = mail.reverse_path.as_ref();
             let wishes = Wishes {
                 reverse_path: Some(said.map_or(ReversePath::Null, |spec| ReversePath::Typed(spec.to_string()))),
-                ..house.wishes()
+                ..lasting.wishes()
             };
-            let site = house.course.site(&wishes, &Header::empty())?.site;
-            house.dossier.set_site(config, site);
-            let (reverse_path, repairs) = house.course.reverse_path(site, said)?;
+            let site = lasting.course.site(&wishes, &Header::empty())?.site;
+            lasting.dossier.set_site(config, site);
+            let (reverse_path, repairs) = lasting.course.reverse_path(site, said)?;
             let manner = Manner {
-                route: house.course.route(site)?.into(),
+                route: lasting.course.route(site)?.into(),
                 terms: site.terms,
-                host_name: house.course.ehlo_argument(),
-                begin: house.begin,
-                hand_over: house.hand_over,
+                host_name: lasting.course.ehlo_argument(),
+                begin: lasting.begin,
+                hand_over: lasting.hand_over,
             };
-            house.dossier.warn(&repairs);
+            lasting.dossier.warn(&repairs);
             Ok((site, manner, reverse_path))
         });
         let (site, manner, reverse_path) = match begun {
@@ -192,12 +193,12 @@ impl Desk<'_> {
     }
 
     /// One answer for each of `all`; none where no MAIL came before, which the state machine sees to.
-    fn rcpt(&mut self, all: &[Rcpt]) -> Vec<Answer> {
+    fn rcpt(&mut self, all: &[Rcpt]) -> Vec<Told> {
         let Some(UnderWay { site, transaction, refusal }) = &mut self.transaction else { return Vec::new() };
         let mut names = Vec::with_capacity(all.len());
         let mut failures = Vec::with_capacity(all.len());
         for rcpt in all {
-            let addresses = self.house.course.forward_paths(site, &rcpt.forward_path);
+            let addresses = self.lasting.course.forward_paths(site, &rcpt.forward_path);
             failures.push(addresses.map(|addresses| names.push(Name { rcpt, addresses })).err());
         }
         let mut replies = transaction.rcpt(&names, &mut self.upstream).into_iter();
@@ -206,7 +207,7 @@ impl Desk<'_> {
             Ok(reply) => reply.into(),
             Err(failure) => {
                 self.status = exit::of_kind(&failure.kind, site.exit_status);
-                let answer = Answer::from(&failure);
+                let answer = Told::from(&failure);
                 *refusal = Some(failure);
                 answer
             }
@@ -215,25 +216,25 @@ impl Desk<'_> {
     }
 
     /// Takes the message and hands it over; `None`: the caller went away in the middle of it.
-    fn message(&mut self) -> Option<Answer> {
-        let message = Message::read(&mut self.ear, false);
-        if self.ear.gone {
+    fn message(&mut self) -> Option<Told> {
+        let message = Message::read(&mut self.caller_pipe, false);
+        if self.caller_pipe.gone {
             let why = "the caller closed it before the lone dot, nothing was sent";
             if let Some(UnderWay { transaction, .. }) = self.transaction.take() {
-                self.house.dossier.set_envelope(&transaction.envelope());
+                self.lasting.dossier.set_envelope(&transaction.envelope());
             }
             self.refuse(&Failure::new(Kind::NoInput, "standard input", why));
             return None;
         }
         let UnderWay { site, transaction, .. } = self.transaction.take()?;
-        let house = self.house;
+        let lasting = self.lasting;
         let mut envelope = transaction.envelope();
-        house.dossier.set_envelope(&envelope);
+        lasting.dossier.set_envelope(&envelope);
         let fitted = message.and_then(|mut message| {
-            house.dossier.set_message(&message);
-            let result = house.course.fit(site, &house.wishes(), &mut envelope, &mut message);
-            house.dossier.set_message(&message);
-            house.dossier.warn(&result?);
+            lasting.dossier.set_message(&message);
+            let result = lasting.course.fit(site, &lasting.wishes(), &mut envelope, &mut message);
+            lasting.dossier.set_message(&message);
+            lasting.dossier.warn(&result?);
             Ok(message)
         });
         Some(match fitted {
@@ -251,7 +252,7 @@ impl Desk<'_> {
     /// The transaction under way is over without a message.
     fn end_transaction(&mut self) {
         let Some(UnderWay { transaction, refusal, .. }) = self.transaction.take() else { return };
-        self.house.dossier.set_envelope(&transaction.envelope());
+        self.lasting.dossier.set_envelope(&transaction.envelope());
         match (transaction.abandon(&mut self.upstream), refusal) {
             (Some(end), _) => {
                 self.conclude(&end);
@@ -264,16 +265,16 @@ impl Desk<'_> {
     }
 
     /// Ends the message under way with what the relays said.
-    fn conclude(&mut self, end: &stepwise::End) -> Answer {
-        self.house.dossier.set_envelope(&end.envelope);
-        let status = self.house.dossier.finish(&end.submission, &end.envelope);
+    fn conclude(&mut self, end: &stepwise::Finished) -> Told {
+        self.lasting.dossier.set_envelope(&end.envelope);
+        let status = self.lasting.dossier.finish(&end.submission, &end.envelope);
         self.finished(status);
         end.answer.clone()
     }
 
     /// Ends the message under way with a failure of ours.
-    fn refuse(&mut self, failure: &Failure) -> Answer {
-        let status = self.house.dossier.fail(failure);
+    fn refuse(&mut self, failure: &Failure) -> Told {
+        let status = self.lasting.dossier.fail(failure);
         self.finished(status);
         failure.into()
     }
@@ -283,8 +284,8 @@ impl Desk<'_> {
         if status != exit::OK {
             self.status = status;
         }
-        self.house.hand_over.again();
-        self.house.dossier.rest();
+        self.lasting.hand_over.again();
+        self.lasting.dossier.rest();
     }
 }
 
@@ -293,7 +294,7 @@ fn unreadable(error: &io::Error) -> Failure {
 }
 
 /// The caller at standard input and output, and the state machine that understands it.
-struct Ear {
+struct CallerPipe {
     server: Server,
     input: File,
     output: File,
@@ -301,7 +302,7 @@ struct Ear {
     gone: bool,
 }
 
-impl Ear {
+impl CallerPipe {
     /// Writes the replies that wait.
     fn speak(&mut self) -> io::Result<()> {
         let replies = self.server.take_replies();
@@ -350,7 +351,7 @@ impl Ear {
 }
 
 /// The message, from 354 to the lone dot.
-impl Read for Ear {
+impl Read for CallerPipe {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         loop {
             match self.server.content(out) {

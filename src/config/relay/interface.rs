@@ -9,7 +9,7 @@ use crate::attempt::Attempt;
 use crate::config::document::Section;
 use crate::failure::Failure;
 use crate::providers::Provider;
-use crate::providers::api::{Credential, Entry, Keys};
+use crate::providers::api::{Credential, Credentials, Entry};
 
 /// The keys of every relay that is spoken to over HTTP.
 const KEYS: &[&str] = &[
@@ -135,8 +135,8 @@ impl Interface {
     ///
     /// # Errors
     /// As [`Source::read`](crate::secret::Source::read); nothing has been sent then.
-    pub fn keys(&self, strict_modes: bool, attempt: &mut Attempt) -> Result<Keys, Failure> {
-        let mut keys = Keys::default();
+    pub fn keys(&self, strict_modes: bool, attempt: &mut Attempt) -> Result<Credentials, Failure> {
+        let mut keys = Credentials::default();
         for (key, source) in &self.credentials {
             keys.insert(key, source.read_key(strict_modes, attempt)?);
         }

@@ -13,7 +13,7 @@ use crate::config::relay::{Endpoint, Place, Relay, TlsMode};
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::http::ask;
-use crate::providers::api::{Keys, Request, Response};
+use crate::providers::api::{Credentials, Request, Response};
 use crate::secret::{Secret, Source};
 
 /// The instance's service and the container's.
@@ -36,7 +36,7 @@ struct Temporary {
 pub(super) fn find(
     relay: &Relay,
     profile: Option<&str>,
-    keys: &mut Keys,
+    keys: &mut Credentials,
     attempt: &mut Attempt,
 ) -> Result<(), Failure> {
     let nowhere = || {
@@ -77,7 +77,7 @@ fn variable(name: &str) -> Option<String> {
     host::variable(name)?.into_string().ok().filter(|value| !value.is_empty())
 }
 
-fn insert(keys: &mut Keys, id: String, secret: String, token: Option<String>) {
+fn insert(keys: &mut Credentials, id: String, secret: String, token: Option<String>) {
     keys.insert("access_key_id", Secret::new(id));
     keys.insert("secret_access_key", Secret::new(secret));
     if let Some(token) = token {
@@ -85,7 +85,7 @@ fn insert(keys: &mut Keys, id: String, secret: String, token: Option<String>) {
     }
 }
 
-fn from_environment(keys: &mut Keys) -> bool {
+fn from_environment(keys: &mut Credentials) -> bool {
     let (Some(id), Some(secret)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) else {
         return false;
     };
@@ -94,7 +94,12 @@ fn from_environment(keys: &mut Keys) -> bool {
 }
 
 /// Reads the profile of the shared credentials file, if both are there.
-fn from_file(relay: &Relay, profile: Option<&str>, keys: &mut Keys, attempt: &mut Attempt) -> Result<bool, Failure> {
+fn from_file(
+    relay: &Relay,
+    profile: Option<&str>,
+    keys: &mut Credentials,
+    attempt: &mut Attempt,
+) -> Result<bool, Failure> {
     let named = variable("AWS_PROFILE");
     let profile = profile.or(named.as_deref()).unwrap_or("default");
     let path = match variable("AWS_SHARED_CREDENTIALS_FILE") {
@@ -203,7 +208,7 @@ impl Service<'_> {
         let tls = if is_tls { TlsMode::Implicit } else { TlsMode::None };
         let endpoint = Endpoint { url: endpoint.to_owned(), place, tls };
         let relay = Relay { proxy: None, ..self.relay.clone() };
-        ask(&relay, &endpoint, request, &Keys::default(), self.attempt.deadline)
+        ask(&relay, &endpoint, request, &Credentials::default(), self.attempt.deadline)
     }
 }
 

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::hex;
-use crate::providers::api::Keys;
+use crate::providers::api::Credentials;
 
 /// The name SES signs under, which is not its host's.
 const SERVICE: &str = "ses";
@@ -20,7 +20,7 @@ pub(super) struct Signer<'a> {
     /// Where the request goes: its authority is signed.
     pub(super) endpoint: &'a str,
     /// `access_key_id`, `secret_access_key`, perhaps `session_token`.
-    pub(super) keys: &'a Keys,
+    pub(super) keys: &'a Credentials,
 }
 
 impl Signer<'_> {
@@ -84,7 +84,7 @@ mod tests {
                 "81612227a8980231dcc31556e1788aa43e8765c6b4c8e509609aee847a4fe316",
             ),
         ] {
-            let mut keys = Keys::default();
+            let mut keys = Credentials::default();
             keys.insert("access_key_id", Secret::new("AKIDEXAMPLE".into()));
             keys.insert("secret_access_key", Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into()));
             if let Some(token) = token {

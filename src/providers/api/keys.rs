@@ -26,9 +26,9 @@ impl Credential {
 
 /// The credentials of one try, read. `Debug` shows their names only.
 #[derive(Debug, Default)]
-pub struct Keys(Vec<(&'static str, Secret)>);
+pub struct Credentials(Vec<(&'static str, Secret)>);
 
-impl Keys {
+impl Credentials {
     /// Adds what was read for `key`.
     pub fn insert(&mut self, key: &'static str, secret: Secret) {
         self.0.push((key, secret));

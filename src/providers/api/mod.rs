@@ -19,7 +19,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
-pub use keys::{Credential, Keys};
+pub use keys::{Credential, Credentials};
 pub use lean::Kept;
 pub(crate) use mail::unreadable;
 pub use mail::{Mail, cannot};
@@ -48,7 +48,7 @@ pub trait Api: Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`Api::request`]. Nobody has the message then.
-    fn before(&self, _mail: &Mail<'_>, _keys: &Keys) -> Result<Before, Failure> {
+    fn before(&self, _mail: &Mail<'_>, _keys: &Credentials) -> Result<Before, Failure> {
         Ok(Before::Nothing)
     }
 
@@ -56,7 +56,7 @@ pub trait Api: Debug + Send + Sync {
     ///
     /// # Errors
     /// `Data`: the API cannot carry this message; the sentence names the part.
-    fn request(&self, mail: &Mail<'_>, keys: &Keys) -> Result<Request, Failure>;
+    fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure>;
 
     /// What `response` says about each recipient of `envelope`.
     ///

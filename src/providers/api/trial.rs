@@ -3,7 +3,7 @@
 use serde_json::Value;
 use toml::de::ValueDeserializer;
 
-use super::{Entry, Keys, Mail, Piece};
+use super::{Credentials, Entry, Mail, Piece};
 use crate::address::Address;
 use crate::envelope::{Dsn, Envelope};
 use crate::failure::Failure;
@@ -18,7 +18,7 @@ pub(in crate::providers) fn request(
     recipients: &[&str],
 ) -> Result<(Value, Vec<String>), Failure> {
     let api = entry.read(ValueDeserializer::parse(settings).unwrap()).unwrap();
-    let mut keys = Keys::default();
+    let mut keys = Credentials::default();
     for credential in entry.credentials {
         keys.insert(credential.key, Secret::new("key".to_owned()));
     }

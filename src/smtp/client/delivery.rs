@@ -2,7 +2,7 @@
 
 use lettre::transport::smtp::commands;
 
-use super::dialogue::{Dialogue, End, Expect, Heard};
+use super::dialogue::{Dialogue, Ending, Expect, Heard};
 use super::parameters::{self, MailFrom, RcptTo};
 use super::transfer::Transfer;
 use super::{FLIGHT, Recipients, SMALL, Script, Step};
@@ -127,7 +127,7 @@ impl<'a> Delivery<'a> {
         self.transfer.begin(dialogue, trace)
     }
 
-    fn after_recipient(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+    fn after_recipient(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Ending> {
         match (self.recipients.are_complete(), dialogue.due()) {
             (false, None) => {
                 dialogue.check_silence(false, trace)?;
@@ -150,7 +150,7 @@ impl<'a> Delivery<'a> {
 }
 
 impl Script for Delivery<'_> {
-    fn begin(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+    fn begin(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Ending> {
         dialogue.check_silence(false, trace)?;
         let Some(mail) = self.mail.take() else { return Ok(Step::Done) };
         dialogue.say(mail, Some(Expect::Mail), trace)?;
@@ -160,7 +160,7 @@ impl Script for Delivery<'_> {
         }
     }
 
-    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Ending> {
         let reply = &heard.reply;
         match heard.expect {
             Expect::Mail if reply.is_positive() && dialogue.due().is_some() => Ok(Step::Wait),
@@ -168,8 +168,8 @@ impl Script for Delivery<'_> {
                 dialogue.check_silence(false, trace)?;
                 Ok(self.ask(dialogue, trace)?)
             }
-            Expect::Mail if reply.is_negative() => Err(End::Refused(heard.reply, Stage::MailFrom)),
-            Expect::Rcpt if reply.code() == 421 => Err(End::Refused(heard.reply, Stage::RcptTo)),
+            Expect::Mail if reply.is_negative() => Err(Ending::Refused(heard.reply, Stage::MailFrom)),
+            Expect::Rcpt if reply.code() == 421 => Err(Ending::Refused(heard.reply, Stage::RcptTo)),
             Expect::Rcpt if !reply.is_intermediate() => {
                 self.recipients.rcpt(heard.reply);
                 self.after_recipient(dialogue, trace)

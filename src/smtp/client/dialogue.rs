@@ -59,14 +59,14 @@ pub struct Heard {
 
 /// Why a dialogue cannot go on.
 #[derive(Debug)]
-pub enum End {
+pub enum Ending {
     /// The server said no, in this stage.
     Refused(Reply, Stage),
     /// There is no reply that could be told.
     Failed(Failure),
 }
 
-impl From<Failure> for End {
+impl From<Failure> for Ending {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
@@ -194,7 +194,7 @@ impl Dialogue {
 
     /// To be asked before something is said: the server must not have spoken first. In front of a
     /// handshake that is an attempt to smuggle; elsewhere a 421 is a goodbye like any other.
-    pub(super) fn check_silence(&mut self, before_handshake: bool, trace: &mut Trace) -> Result<(), End> {
+    pub(super) fn check_silence(&mut self, before_handshake: bool, trace: &mut Trace) -> Result<(), Ending> {
         if self.parser.is_empty() {
             return Ok(());
         }
@@ -204,7 +204,7 @@ impl Dialogue {
             let reply = self.show(&raw, trace);
             if reply.code() == 421 && !before_handshake {
                 self.may_quit = false;
-                return Err(End::Refused(reply, stage));
+                return Err(Ending::Refused(reply, stage));
             }
         }
         let leftover = self.describe(&leftover);
@@ -294,11 +294,11 @@ impl Dialogue {
 
     /// What was said ended like this: nothing that waits goes out any more. Whoever broke the protocol or is
     /// gone gets no goodbye either.
-    pub(in crate::smtp) fn break_off(&mut self, end: &End) {
+    pub(in crate::smtp) fn break_off(&mut self, end: &Ending) {
         self.output.clear();
         self.may_quit &= match end {
-            End::Refused(..) => true,
-            End::Failed(failure) => matches!(failure.kind, Kind::Data | Kind::Refused(_)),
+            Ending::Refused(..) => true,
+            Ending::Failed(failure) => matches!(failure.kind, Kind::Data | Kind::Refused(_)),
         };
     }
 

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use lettre::transport::smtp::commands::{Ehlo, Starttls};
 use lettre::transport::smtp::extension::ClientId;
 
-use super::dialogue::{Dialogue, End, Expect, Heard};
+use super::dialogue::{Dialogue, Ending, Expect, Heard};
 use super::{Capabilities, Channel, Script, Step, login};
 use crate::attempt::Trace;
 use crate::config::relay::{Login, Mechanism, Protocol, Relay, Smtp, TlsMode};
@@ -16,7 +16,7 @@ use crate::smtp::parse::Raw;
 use crate::smtp::sasl::{self, Exchange, Trouble};
 
 /// What a reply leads to.
-enum Next {
+enum Move {
     Hello,
     Helo,
     StartTls,
@@ -61,51 +61,51 @@ impl<'a> Opening<'a> {
         }
     }
 
-    fn judge(&mut self, heard: &Heard, dialogue: &mut Dialogue) -> Result<Next, End> {
+    fn judge(&mut self, heard: &Heard, dialogue: &mut Dialogue) -> Result<Move, Ending> {
         let Heard { expect, reply, raw } = heard;
         match expect {
-            Expect::Greeting if reply.is_positive() => Ok(Next::Hello),
+            Expect::Greeting if reply.is_positive() => Ok(Move::Hello),
             Expect::Ehlo if reply.is_positive() => {
                 dialogue.capabilities = self.usable(Capabilities::of(raw));
                 self.after_hello(dialogue)
             }
-            Expect::Ehlo if reply.is_permanent() && self.smtp.protocol == Protocol::Smtp => Ok(Next::Helo),
+            Expect::Ehlo if reply.is_permanent() && self.smtp.protocol == Protocol::Smtp => Ok(Move::Helo),
             Expect::Helo if reply.is_positive() => self.after_hello(dialogue),
-            Expect::StartTls if reply.is_positive() => Ok(Next::Handshake),
+            Expect::StartTls if reply.is_positive() => Ok(Move::Handshake),
             Expect::Auth => self.judge_login(reply, raw, dialogue),
-            _ if reply.is_negative() => Err(End::Refused(reply.clone(), expect.stage())),
+            _ if reply.is_negative() => Err(Ending::Refused(reply.clone(), expect.stage())),
             _ => Err(dialogue.breach(*expect, reply).into()),
         }
     }
 
-    fn judge_login(&mut self, reply: &Reply, raw: &Raw, dialogue: &Dialogue) -> Result<Next, End> {
+    fn judge_login(&mut self, reply: &Reply, raw: &Raw, dialogue: &Dialogue) -> Result<Move, Ending> {
         // AUTH is expected only where one was begun.
         let Some(exchange) = &mut self.exchange else { return Err(dialogue.breach(Expect::Auth, reply).into()) };
-        let refused = || End::Refused(reply.clone(), Stage::Auth);
+        let refused = || Ending::Refused(reply.clone(), Stage::Auth);
         let trouble = match reply.code() {
             200..=299 => match exchange.finish() {
-                Ok(()) => return Ok(Next::Ready),
+                Ok(()) => return Ok(Move::Ready),
                 Err(trouble) => trouble,
             },
             300..=399 => match exchange.respond(raw.lines().next().unwrap_or_default()) {
-                Ok(line) => return Ok(Next::Response(line)),
+                Ok(line) => return Ok(Move::Response(line)),
                 Err(trouble) => trouble,
             },
             504 | 534 => {
                 self.tried.push(exchange.mechanism());
-                return self.mechanism(dialogue).map(Next::Auth).ok_or_else(refused);
+                return self.mechanism(dialogue).map(Move::Auth).ok_or_else(refused);
             }
             _ => return Err(refused()),
         };
         Err(described(&trouble, dialogue).into())
     }
 
-    fn after_hello(&self, dialogue: &Dialogue) -> Result<Next, End> {
+    fn after_hello(&self, dialogue: &Dialogue) -> Result<Move, Ending> {
         let failed = |kind, stage, why: String| Err(dialogue.failure(kind, stage, why).into());
         let relay = self.relay;
         if relay.tls == TlsMode::StartTls && !self.channel.tls {
             return match dialogue.capabilities.starttls {
-                true => Ok(Next::StartTls),
+                true => Ok(Move::StartTls),
                 false => failed(Kind::Protocol, Stage::StartTls, "does not offer STARTTLS".to_owned()),
             };
         }
@@ -113,11 +113,11 @@ impl<'a> Opening<'a> {
             // The caller's mistake; a message of a relay with credentials never goes out without them.
             return match self.smtp.login.is_some() {
                 true => failed(Kind::Software, Stage::Auth, "the credentials were not read".to_owned()),
-                false => Ok(Next::Ready),
+                false => Ok(Move::Ready),
             };
         };
         match self.mechanism(dialogue) {
-            Some(mechanism) => Ok(Next::Auth(mechanism)),
+            Some(mechanism) => Ok(Move::Auth(mechanism)),
             None => {
                 let why = login::why_none(relay, self.smtp, login, self.channel, &dialogue.capabilities);
                 failed(Kind::Protocol, Stage::Auth, why)
@@ -131,19 +131,19 @@ impl<'a> Opening<'a> {
             .find(|mechanism| !self.tried.contains(mechanism))
     }
 
-    fn go(&mut self, next: Next, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
-        dialogue.check_silence(matches!(next, Next::Handshake), trace)?;
+    fn go(&mut self, next: Move, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Ending> {
+        dialogue.check_silence(matches!(next, Move::Handshake), trace)?;
         match next {
-            Next::Hello if self.smtp.protocol == Protocol::Lmtp => {
+            Move::Hello if self.smtp.protocol == Protocol::Lmtp => {
                 dialogue.say(format_args!("LHLO {}", self.client_id()), Some(Expect::Ehlo), trace)?;
             }
-            Next::Hello => dialogue.say(Ehlo::new(self.client_id()), Some(Expect::Ehlo), trace)?,
-            Next::Helo => dialogue.say(format_args!("HELO {}", self.client_id()), Some(Expect::Helo), trace)?,
-            Next::StartTls => dialogue.say(Starttls, Some(Expect::StartTls), trace)?,
-            Next::Handshake => return Ok(Step::Handshake),
-            Next::Auth(mechanism) => self.authenticate(mechanism, dialogue, trace)?,
-            Next::Response(line) => dialogue.say_secret("", line, trace),
-            Next::Ready => return Ok(Step::Done),
+            Move::Hello => dialogue.say(Ehlo::new(self.client_id()), Some(Expect::Ehlo), trace)?,
+            Move::Helo => dialogue.say(format_args!("HELO {}", self.client_id()), Some(Expect::Helo), trace)?,
+            Move::StartTls => dialogue.say(Starttls, Some(Expect::StartTls), trace)?,
+            Move::Handshake => return Ok(Step::Handshake),
+            Move::Auth(mechanism) => self.authenticate(mechanism, dialogue, trace)?,
+            Move::Response(line) => dialogue.say_secret("", line, trace),
+            Move::Ready => return Ok(Step::Done),
         }
         Ok(Step::Wait)
     }
@@ -183,20 +183,20 @@ impl<'a> Opening<'a> {
 }
 
 impl Script for Opening<'_> {
-    fn begin(&mut self, _: &mut Dialogue, _: &mut Trace) -> Result<Step, End> {
+    fn begin(&mut self, _: &mut Dialogue, _: &mut Trace) -> Result<Step, Ending> {
         // The server speaks first.
         Ok(Step::Wait)
     }
 
-    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Ending> {
         let next = self.judge(&heard, dialogue)?;
         self.go(next, dialogue, trace)
     }
 
-    fn tls_started(&mut self, channel: Channel, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+    fn tls_started(&mut self, channel: Channel, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Ending> {
         self.channel = channel;
         dialogue.capabilities = Capabilities::default();
-        self.go(Next::Hello, dialogue, trace)
+        self.go(Move::Hello, dialogue, trace)
     }
 }
 

@@ -6,9 +6,9 @@ use crate::address::Address;
 use crate::outcome::{Answer, Outcome, Stage};
 use crate::reply::Reply;
 
-/// One recipient's standing.
+/// One recipient's fate.
 #[derive(Clone, Debug)]
-enum Standing {
+enum Fate {
     /// RCPT is not answered yet.
     Open,
     /// RCPT was accepted.
@@ -21,11 +21,11 @@ enum Standing {
     Final(Reply),
 }
 
-/// Every recipient's standing, in recipient order.
+/// Every recipient's fate, in recipient order.
 #[derive(Debug, Default)]
 pub struct Recipients<'a> {
     addresses: Cow<'a, [Address]>,
-    standings: Vec<Standing>,
+    fates: Vec<Fate>,
     /// How many RCPT are answered.
     answered: usize,
     /// How many of them are refused.
@@ -34,13 +34,13 @@ pub struct Recipients<'a> {
 
 impl<'a> Recipients<'a> {
     pub(super) fn new(addresses: &'a [Address]) -> Self {
-        Self { addresses: addresses.into(), standings: vec![Standing::Open; addresses.len()], answered: 0, refused: 0 }
+        Self { addresses: addresses.into(), fates: vec![Fate::Open; addresses.len()], answered: 0, refused: 0 }
     }
 
     /// One more recipient, and what RCPT was answered.
     pub fn add(&mut self, address: Address, reply: Reply) {
         self.addresses.to_mut().push(address);
-        self.standings.push(Standing::Open);
+        self.fates.push(Fate::Open);
         self.rcpt(reply);
     }
 
@@ -51,18 +51,18 @@ impl<'a> Recipients<'a> {
 
     /// The reply to the next RCPT.
     pub(super) fn rcpt(&mut self, reply: Reply) {
-        let Some(standing) = self.standings.get_mut(self.answered) else { return };
+        let Some(fate) = self.fates.get_mut(self.answered) else { return };
         self.answered += 1;
         if reply.is_positive() {
-            *standing = Standing::Accepted;
+            *fate = Fate::Accepted;
         } else {
-            *standing = Standing::Refused(reply);
+            *fate = Fate::Refused(reply);
             self.refused += 1;
         }
     }
 
     pub(super) fn are_complete(&self) -> bool {
-        self.answered == self.standings.len()
+        self.answered == self.fates.len()
     }
 
     /// Whether RCPT was refused for anybody.
@@ -78,9 +78,9 @@ impl<'a> Recipients<'a> {
     /// were any.
     pub fn withdraw(&mut self, first: usize) -> bool {
         let mut any = false;
-        for standing in &mut self.standings[first..] {
-            if matches!(standing, Standing::Accepted) {
-                *standing = Standing::Withdrawn;
+        for fate in &mut self.fates[first..] {
+            if matches!(fate, Fate::Accepted) {
+                *fate = Fate::Withdrawn;
                 any = true;
             }
         }
@@ -89,34 +89,33 @@ impl<'a> Recipients<'a> {
 
     /// What was said of the message does not count: it is to be handed over again.
     pub fn reopen(&mut self) {
-        for standing in &mut self.standings {
-            if matches!(standing, Standing::Final(_)) {
-                *standing = Standing::Accepted;
+        for fate in &mut self.fates {
+            if matches!(fate, Fate::Final(_)) {
+                *fate = Fate::Accepted;
             }
         }
     }
 
     /// Those accepted so far, by their places.
     pub fn accepted(&self) -> impl Iterator<Item = (usize, &Address)> {
-        let all = self.addresses.iter().zip(&self.standings).enumerate();
-        all.filter(|(_, (_, standing))| matches!(standing, Standing::Accepted))
-            .map(|(place, (address, _))| (place, address))
+        let all = self.addresses.iter().zip(&self.fates).enumerate();
+        all.filter(|(_, (_, fate))| matches!(fate, Fate::Accepted)).map(|(place, (address, _))| (place, address))
     }
 
     /// The reply to the message for everybody who was accepted.
     pub(super) fn message(&mut self, reply: &Reply) {
-        for standing in &mut self.standings {
-            if matches!(standing, Standing::Accepted) {
-                *standing = Standing::Final(reply.clone());
+        for fate in &mut self.fates {
+            if matches!(fate, Fate::Accepted) {
+                *fate = Fate::Final(reply.clone());
             }
         }
     }
 
     /// The reply to the message for the next accepted recipient (LMTP); whether another one is due.
     pub(super) fn message_for_next(&mut self, reply: Reply) -> bool {
-        let mut accepted = self.standings.iter_mut().filter(|standing| matches!(standing, Standing::Accepted));
+        let mut accepted = self.fates.iter_mut().filter(|fate| matches!(fate, Fate::Accepted));
         if let Some(next) = accepted.next() {
-            *next = Standing::Final(reply);
+            *next = Fate::Final(reply);
         }
         accepted.next().is_some()
     }
@@ -124,23 +123,23 @@ impl<'a> Recipients<'a> {
     /// The outcome as it stands. Recipients who were neither refused nor withdrawn get `rest`, where there is
     /// a reply that concerns them all. Who is withdrawn under one name and stays under another is told once.
     pub fn outcome(&self, rest: Option<(&Reply, Stage)>, partial_chosen: bool) -> Outcome {
-        let all = || self.addresses.iter().zip(&self.standings);
-        let is_withdrawn = |standing: &Standing| matches!(standing, Standing::Withdrawn);
-        let stays = |recipient: &Address| all().any(|(other, standing)| other == recipient && !is_withdrawn(standing));
-        let told = all().filter(|(recipient, standing)| !is_withdrawn(standing) || !stays(recipient));
-        let answers = told.map(|(recipient, standing)| {
-            let (reply, stage) = match (standing, rest) {
-                (Standing::Refused(reply), _) => (Some(reply), Stage::RcptTo),
-                (Standing::Final(reply), _) => (Some(reply), Stage::Message),
-                (Standing::Withdrawn, _) => (None, Stage::RcptTo),
+        let all = || self.addresses.iter().zip(&self.fates);
+        let is_withdrawn = |fate: &Fate| matches!(fate, Fate::Withdrawn);
+        let stays = |recipient: &Address| all().any(|(other, fate)| other == recipient && !is_withdrawn(fate));
+        let told = all().filter(|(recipient, fate)| !is_withdrawn(fate) || !stays(recipient));
+        let answers = told.map(|(recipient, fate)| {
+            let (reply, stage) = match (fate, rest) {
+                (Fate::Refused(reply), _) => (Some(reply), Stage::RcptTo),
+                (Fate::Final(reply), _) => (Some(reply), Stage::Message),
+                (Fate::Withdrawn, _) => (None, Stage::RcptTo),
                 (_, Some((reply, stage))) => (Some(reply), stage),
                 (_, None) => (None, Stage::RcptTo),
             };
             Answer { recipient: recipient.clone(), reply: reply.cloned(), stage }
         });
         let answers: Vec<_> = answers.collect();
-        let accepted = self.standings.iter().find_map(|standing| match standing {
-            Standing::Final(reply) if reply.is_positive() => Some(reply),
+        let accepted = self.fates.iter().find_map(|fate| match fate {
+            Fate::Final(reply) if reply.is_positive() => Some(reply),
             _ => None,
         });
         Outcome { answers, partial_chosen, provider_id: accepted.and_then(|reply| queue_id(reply.text())) }

@@ -1,6 +1,6 @@
 //! A few commands in one flight, and the reply to each.
 
-use super::dialogue::{Dialogue, End, Expect, Heard};
+use super::dialogue::{Dialogue, Ending, Expect, Heard};
 use super::{Script, Step};
 use crate::attempt::Trace;
 use crate::reply::Reply;
@@ -19,7 +19,7 @@ impl Replies {
 }
 
 impl Script for Replies {
-    fn begin(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+    fn begin(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Ending> {
         dialogue.check_silence(false, trace)?;
         for (command, expect) in &self.commands {
             dialogue.say(command, Some(*expect), trace)?;
@@ -27,7 +27,7 @@ impl Script for Replies {
         Ok(if self.commands.is_empty() { Step::Done } else { Step::Wait })
     }
 
-    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, _: &mut Trace) -> Result<Step, End> {
+    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, _: &mut Trace) -> Result<Step, Ending> {
         if heard.reply.is_intermediate() {
             return Err(dialogue.breach(heard.expect, &heard.reply).into());
         }

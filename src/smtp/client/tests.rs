@@ -78,7 +78,7 @@ struct Whole<'a> {
 }
 
 impl Whole<'_> {
-    fn deliver(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+    fn deliver(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Ending> {
         let Task { envelope, measure, deliver_partially, .. } = self.task;
         let needs = needs(envelope, false, &dialogue.capabilities)?;
         let delivery = Delivery::new(envelope, measure, needs, deliver_partially, dialogue, trace)?;
@@ -87,11 +87,11 @@ impl Whole<'_> {
 }
 
 impl Script for Whole<'_> {
-    fn begin(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+    fn begin(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Ending> {
         self.opening.begin(dialogue, trace)
     }
 
-    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Ending> {
         if let Some(delivery) = &mut self.delivery {
             return delivery.hear(heard, dialogue, trace);
         }
@@ -101,7 +101,7 @@ impl Script for Whole<'_> {
         }
     }
 
-    fn tls_started(&mut self, channel: Channel, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+    fn tls_started(&mut self, channel: Channel, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Ending> {
         self.opening.tls_started(channel, dialogue, trace)
     }
 
@@ -163,11 +163,11 @@ impl<'a> Talk<'a> {
     }
 
     /// What a session makes of how the script ended.
-    fn end(&mut self, result: Result<(), End>) {
+    fn end(&mut self, result: Result<(), Ending>) {
         let rest = match result {
             Ok(()) => None,
-            Err(End::Refused(reply, stage)) => Some((reply, stage)),
-            Err(End::Failed(failure)) => {
+            Err(Ending::Refused(reply, stage)) => Some((reply, stage)),
+            Err(Ending::Failed(failure)) => {
                 self.result = Some(Err(failure));
                 return self.run.dialogue.quit(&mut self.trace);
             }

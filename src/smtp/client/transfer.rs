@@ -3,7 +3,7 @@
 
 use lettre::transport::smtp::commands::Data;
 
-use super::dialogue::{Dialogue, End, Expect, Heard, Upload};
+use super::dialogue::{Dialogue, Ending, Expect, Heard, Upload};
 use super::{Framing, Recipients, Script, Step};
 use crate::attempt::Trace;
 use crate::failure::Failure;
@@ -48,18 +48,18 @@ impl Transfer {
         recipients: &mut Recipients<'_>,
         dialogue: &mut Dialogue,
         trace: &mut Trace,
-    ) -> Result<Step, End> {
+    ) -> Result<Step, Ending> {
         let is_closing = reply.code() == 421;
         match (expect, dialogue.upload) {
             (Expect::Data, _) if reply.is_intermediate() => Ok(self.upload(dialogue, trace)?),
             (Expect::Data, _) if reply.is_negative() => {
                 // The server is not in the message, so a command is a command again.
                 dialogue.may_quit = !is_closing;
-                Err(End::Refused(reply, Stage::Data))
+                Err(Ending::Refused(reply, Stage::Data))
             }
             // A final reply that comes early is believed when it is a refusal.
-            (Expect::Message, Upload::Running) if reply.is_negative() => Err(End::Refused(reply, Stage::Message)),
-            (Expect::Message, Upload::Over) if is_closing => Err(End::Refused(reply, Stage::Message)),
+            (Expect::Message, Upload::Running) if reply.is_negative() => Err(Ending::Refused(reply, Stage::Message)),
+            (Expect::Message, Upload::Over) if is_closing => Err(Ending::Refused(reply, Stage::Message)),
             (Expect::Message, Upload::Over) if !reply.is_intermediate() => {
                 if !dialogue.is_lmtp {
                     recipients.message(&reply);
@@ -93,12 +93,12 @@ impl<'r, 'a> Content<'r, 'a> {
 }
 
 impl Script for Content<'_, '_> {
-    fn begin(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+    fn begin(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Ending> {
         dialogue.check_silence(false, trace)?;
         Ok(self.transfer.begin(dialogue, trace)?)
     }
 
-    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, End> {
+    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, trace: &mut Trace) -> Result<Step, Ending> {
         self.transfer.hear(heard, self.recipients, dialogue, trace)
     }
 }

@@ -13,7 +13,7 @@ const LINE_LIMIT: usize = 512;
 
 /// A reply, and one next step for whoever reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Told {
     /// The reply.
     pub reply: Reply,
     /// One next step, without the `hint: ` prefix.
@@ -21,7 +21,7 @@ pub struct Answer {
 }
 
 /// A relay that says 421 closes its session, and we do not close ours.
-impl From<Reply> for Answer {
+impl From<Reply> for Told {
     fn from(reply: Reply) -> Self {
         let reply = match reply.code() {
             421 => Reply::new(451, reply.enhanced(), reply.text()),
@@ -33,7 +33,7 @@ impl From<Reply> for Answer {
 
 /// A failure is temporary unless trying again could send twice or cannot help: the caller's own queue, if
 /// it has one, may do what a second try can do.
-impl From<&Failure> for Answer {
+impl From<&Failure> for Told {
     fn from(failure: &Failure) -> Self {
         let sentence = failure.to_string();
         let said = |code, enhanced| own(code, enhanced, &sentence);
@@ -141,10 +141,10 @@ mod tests {
         ] {
             let mut failure = Failure::new(kind, "x", "y");
             failure.stage = stage;
-            let reply = Answer::from(&failure).reply.to_string();
+            let reply = Told::from(&failure).reply.to_string();
             assert!(reply.starts_with(&format!("{expected} x: y")), "{reply}");
         }
         let failure = Failure::refused("a@b", own(553, (5, 7, 1), "sender not allowed"));
-        assert_eq!(Answer::from(&failure).reply.to_string(), "553 5.7.1 a@b: sender not allowed");
+        assert_eq!(Told::from(&failure).reply.to_string(), "553 5.7.1 a@b: sender not allowed");
     }
 }

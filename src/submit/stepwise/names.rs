@@ -70,14 +70,14 @@ impl Transaction<'_> {
         let results = self.timed(self.walk.left(), |this| session.rcpt(recipients, &mut this.walk.attempt));
         upstream.keep(session);
         let heard = results.into_iter().map(|result| match result {
-            Ok(reply) | Err(smtp::End::Refused(reply, _)) => {
+            Ok(reply) | Err(smtp::Ending::Refused(reply, _)) => {
                 if reply.code() == 421 {
                     self.closing = Some(reply.clone());
                 }
                 Ok(reply)
             }
             // An address this relay cannot be told is no reason to give up the others.
-            Err(smtp::End::Failed(failure)) => {
+            Err(smtp::Ending::Failed(failure)) => {
                 if failure.kind != Kind::Data {
                     self.broken = Some(failure.clone());
                 }
@@ -98,14 +98,14 @@ impl Transaction<'_> {
         upstream.keep(session);
         let refusal = match result {
             Ok(()) => return Ok(()),
-            Err(smtp::End::Failed(failure)) => return Err(failure),
-            Err(smtp::End::Refused(reply, _)) => reply,
+            Err(smtp::Ending::Failed(failure)) => return Err(failure),
+            Err(smtp::Ending::Refused(reply, _)) => reply,
         };
         let why = format!("said \"{refusal}\" when the recipients were named again without those of a refused name");
         Err(Failure::new(Kind::Unavailable, self.walk.relay().place.to_string(), why).at(Stage::RcptTo))
     }
 
-    fn say_again(&mut self, session: &mut Session) -> Result<(), smtp::End> {
+    fn say_again(&mut self, session: &mut Session) -> Result<(), smtp::Ending> {
         let attempt = &mut self.walk.attempt;
         let reset = session.reset(attempt)?;
         let mail = match reset.is_positive() {
@@ -113,7 +113,7 @@ impl Transaction<'_> {
             false => reset,
         };
         if !mail.is_positive() {
-            return Err(smtp::End::Refused(mail, Stage::MailFrom));
+            return Err(smtp::Ending::Refused(mail, Stage::MailFrom));
         }
         self.name_again(session)
     }
@@ -122,13 +122,13 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// One of them is not accepted now.
-    pub(super) fn name_again(&mut self, session: &mut Session) -> Result<(), smtp::End> {
+    pub(super) fn name_again(&mut self, session: &mut Session) -> Result<(), smtp::Ending> {
         let accepted: Vec<_> =
             self.recipients.accepted().map(|(place, address)| (address, &self.said[place])).collect();
         for result in session.rcpt(&accepted, &mut self.walk.attempt) {
             let reply = result?;
             if !reply.is_positive() {
-                return Err(smtp::End::Refused(reply, Stage::RcptTo));
+                return Err(smtp::Ending::Refused(reply, Stage::RcptTo));
             }
         }
         Ok(())
