@@ -36,7 +36,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_micros(100), Duration::from
 /// How many reads empty a pipe that nobody fills any more: the system's are of 64 KB.
 const PIPE_READS: usize = 17;
 
-/// The process group of the program that runs; 0 where none does.
+/// The process group of the program that runs, for [`stop`] alone; 0 where none does.
 static RUNNING: AtomicI32 = AtomicI32::new(0);
 
 /// Ends the program that runs, if one does, with all it started: for whoever ends this process meanwhile.
@@ -172,10 +172,20 @@ impl Running {
             Err(error) => return Err(error),
         };
         if ended.is_some() {
-            RUNNING.store(0, Ordering::SeqCst);
+            self.forget();
             self.has_ended = true;
         }
         Ok(ended)
+    }
+
+    /// The number of its process group, which it leads.
+    fn group(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
+    /// Takes it out of what [`stop`] ends.
+    fn forget(&self) {
+        let _ = RUNNING.compare_exchange(self.group(), 0, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     /// Takes what is printed within `time`; `false`: nothing was.
@@ -211,8 +221,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.has_ended {
+            self.forget();
             // Nobody has waited for it yet, so the number is still its own.
-            stop();
+            let _ = killpg(Pid::from_raw(self.group()), Signal::SIGKILL);
         }
     }
 }
@@ -244,6 +255,8 @@ fn take(pipe: &mut Option<impl Read>, bytes: &mut Vec<u8>, limit: usize) -> io::
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::wait::{WaitStatus, waitpid};
+
     use super::*;
 
     fn shell(script: &str, time: Duration) -> Result<Secret, Failure> {
@@ -298,5 +311,20 @@ mod tests {
             let failure = shell(script, Duration::from_millis(50)).unwrap_err();
             assert_eq!(failure.kind, Kind::Unavailable, "{script}");
         }
+    }
+    #[test]
+    fn of_two_that_run_each_ends_its_own() {
+        let start = || {
+            let mut command = Command::new("sleep");
+            command.arg("60").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+            Running::new(spawn(&mut command).unwrap())
+        };
+        let (first, mut second) = (start(), start());
+        let [one, other] = [&first, &second].map(|running| Pid::from_raw(running.group()));
+        drop(first);
+        assert_eq!(waitpid(one, None), Ok(WaitStatus::Signaled(one, Signal::SIGKILL, false)));
+        assert!(second.has_exited().unwrap().is_none());
+        drop(second);
+        assert_eq!(waitpid(other, None), Ok(WaitStatus::Signaled(other, Signal::SIGKILL, false)));
     }
 }
