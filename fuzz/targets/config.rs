@@ -111,7 +111,7 @@ fn check(input: &[u8]) -> u64 {
 
 /// The places that mail would go to.
 fn relays(config: &Config) -> String {
-    let all = config.sites.iter().flat_map(|site| &site.relays);
+    let all = config.sites.iter().flat_map(|site| &*site.relays);
     all.map(|relay| {
         let of_smtp = relay.smtp().map(|smtp| (smtp.protocol, &smtp.auth, smtp.chunking));
         format!("{} {:?} {of_smtp:?}\n", relay.place, relay.tls)
@@ -124,7 +124,7 @@ fn hold(config: &Config) {
     for site in &config.sites {
         assert!(!site.relays.is_empty(), "a site without a relay");
         assert!(site.other_sender != OtherSender::Rewrite || site.from.is_some(), "a rewrite to nobody");
-        for relay in &site.relays {
+        for relay in &*site.relays {
             for name in relay.smtp().and_then(|smtp| smtp.helo.as_deref()).into_iter().chain(match &relay.place {
                 Place::Tcp { host, .. } => Some(host.as_str()),
                 Place::Unix(_) => None,

@@ -1,7 +1,7 @@
 //! Envelope and header section of one site: the first octet chooses the rules, the first line is the
 //! value of `-f`, the rest is the message.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mailchute::address::{compared_domain, parse_mailbox};
@@ -63,14 +63,14 @@ fn site(choice: u8) -> Site {
         users: Vec::new(),
         unknown_users: Vec::new(),
         paths: Vec::new(),
-        sender: vec![SenderPattern { local: None, domain, subdomains: false }],
+        sender: [SenderPattern { local: None, domain, subdomains: false }].into(),
         other_sender: [OtherSender::Refuse, OtherSender::Rewrite, OtherSender::Pass][usize::from(choice % 4).min(2)],
         from: parse_mailbox("Shop <orders@shop.example>").ok(),
-        relays: Vec::new(),
+        relays: Arc::default(),
         disabled: None,
         domain: (choice & 4 != 0).then(|| "shop.example".to_owned()),
         local_domains: None,
-        alias: BTreeMap::from([("root".to_owned(), vec!["admin@shop.example".to_owned(), "ops".to_owned()])]),
+        alias: std::iter::once(("root".to_owned(), vec!["admin@shop.example".to_owned(), "ops".to_owned()])).collect(),
         terms: Terms { deliver_partially: false, retry_in_doubt: false, deadline: Duration::from_secs(30) },
         exit_status: Scheme::Reply,
     }

@@ -6,6 +6,7 @@
 //! nobody among those who write is one the site does not list.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mailchute::address::{compared_domain, parse_mailbox};
@@ -88,14 +89,14 @@ fn site(choice: u8) -> Site {
         users: Vec::new(),
         unknown_users: Vec::new(),
         paths: Vec::new(),
-        sender: vec![pattern("shop.example"), pattern("bücher.example")],
+        sender: [pattern("shop.example"), pattern("bücher.example")].into(),
         other_sender: if choice & 1 == 0 { OtherSender::Refuse } else { OtherSender::Rewrite },
         from: parse_mailbox("Shop <orders@shop.example>").ok(),
-        relays: Vec::new(),
+        relays: Arc::default(),
         disabled: None,
         domain: (choice & 2 != 0).then(|| "shop.example".to_owned()),
         local_domains: None,
-        alias: BTreeMap::from([("root".to_owned(), vec!["admin@shop.example".to_owned()])]),
+        alias: std::iter::once(("root".to_owned(), vec!["admin@shop.example".to_owned()])).collect(),
         terms: Terms { deliver_partially: false, retry_in_doubt: false, deadline: Duration::from_secs(30) },
         exit_status: Scheme::Reply,
     }

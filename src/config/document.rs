@@ -1,10 +1,12 @@
 //! One TOML document with the position of everything in it, and typed access to its keys whose errors
 //! name file, line, key and table, but never a value that could be a secret.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::civil::Date;
+use memchr::memchr_iter;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
@@ -23,10 +25,8 @@ pub(super) enum Text {
 }
 
 impl Text {
-    /// `FILE:LINE`, or the variable that says so.
-    fn position(&self, source: &str, offset: usize) -> String {
-        let before = &source.as_bytes()[..offset.min(source.len())];
-        let line = before.iter().filter(|b| **b == b'\n').count();
+    /// `FILE:LINE`, or the variable that says so; `line` from 0.
+    fn position(&self, line: usize) -> String {
         match self {
             Self::File(path) => format!("{}:{}", path.display(), line + 1),
             Self::Variables(names) => names.get(line).cloned().unwrap_or_else(|| "environment".into()),
@@ -50,6 +50,8 @@ pub(super) struct Document<'i> {
     text: &'i Text,
     source: &'i str,
     root: DeTable<'i>,
+    /// Where lines end, once something has to be named by its line: there may be a warning on each.
+    line_ends: OnceCell<Vec<usize>>,
 }
 
 impl<'i> Document<'i> {
@@ -59,12 +61,19 @@ impl<'i> Document<'i> {
     /// `Configuration` with the position. The line itself is not quoted: it may hold a secret.
     pub(super) fn parse(text: &'i Text, source: &'i str) -> Result<Self, Failure> {
         match DeTable::parse(source) {
-            Ok(root) => Ok(Self { text, source, root: root.into_inner() }),
+            Ok(root) => Ok(Self { text, source, root: root.into_inner(), line_ends: OnceCell::new() }),
             Err(error) => {
                 let offset = error.span().map_or(0, |span| span.start);
-                Err(Failure::new(Kind::Configuration, text.position(source, offset), error.message()))
+                let line = memchr_iter(b'\n', &source.as_bytes()[..offset.min(source.len())]).count();
+                Err(Failure::new(Kind::Configuration, text.position(line), error.message()))
             }
         }
+    }
+
+    /// `FILE:LINE` of what stands at `offset`, or the variable that says so.
+    fn position(&self, offset: usize) -> String {
+        let ends = self.line_ends.get_or_init(|| memchr_iter(b'\n', self.source.as_bytes()).collect());
+        self.text.position(ends.partition_point(|end| *end < offset))
     }
 
     /// The top level.
@@ -182,7 +191,7 @@ impl<'d> Section<'d> {
     /// What is wrong with `key`, at its place; at the table's own place where the key is not there.
     pub(super) fn error(&self, key: &str, why: impl Into<String>) -> Failure {
         let offset = self.table.get_key_value(key).map_or(self.offset, |(key, _)| key.span().start);
-        Failure::new(Kind::Configuration, self.document.text.position(self.document.source, offset), why)
+        Failure::new(Kind::Configuration, self.document.position(offset), why)
     }
 
     /// What is wrong with the value of `key`: `"key" in [table] why`.

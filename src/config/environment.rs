@@ -173,7 +173,7 @@ pub fn init_from_environment(
 ) -> Result<Option<Zeroizing<String>>, Failure> {
     let Some(environment) = Environment::find(variables)? else { return Ok(None) };
     let (body, lines) = environment.toml(Secrets::Written);
-    let standing = Standing { file: None, lone_site: "default", base: None, owner: None, caller };
+    let standing = Standing { file: None, lone_site: "default", base: None, owner: None, strict_modes: false, caller };
     let text = Text::Variables(lines);
     let scope = Scope::read(&Document::parse(&text, &body)?, standing, &mut Vec::new())?;
     let remark = match scope.holds_secret {

@@ -1,5 +1,6 @@
 //! One document read whole: its sites with their relays and aliases, and what it says of the program.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ pub(super) struct Standing<'a> {
     pub(super) base: Option<&'a Policy>,
     /// The uid its sites are bound to: the owner of a `sites.d` file that is not root's.
     pub(super) owner: Option<u32>,
+    /// Whether weak file modes are refused, whatever the document says.
+    pub(super) strict_modes: bool,
     /// Who calls.
     pub(super) caller: &'a Caller,
 }
@@ -66,17 +69,23 @@ impl Scope {
                 return Err(root.wrong(key, "may not be set in a file that root does not own"));
             }
         }
-        let mut relays = Vec::new();
+        let strict_modes = root.boolean("strict_modes")?.unwrap_or(false);
+        // Only the main file decides for its own.
+        let are_strict = standing.strict_modes || (strict_modes && standing.base.is_none());
+        let (mut relays, mut places) = (Vec::new(), HashMap::new());
         for (name, section) in root.sections("relay")? {
-            relays.push(Arc::new(relay::read::read(name, &section, &above)?));
+            let relay = relay::read::read(name, &section, &above)?;
+            places.insert(name, relays.len());
+            relays.push(Arc::new(Relay { strict_modes: are_strict, ..relay }));
         }
         let policy = Policy::read(&root)?;
         let policy = standing.base.map_or(policy.clone(), |base| policy.over(base));
         let shared = Shared {
             file: standing.file,
             policy,
-            relays,
-            alias: site::aliases(&root)?,
+            relays: relays.into(),
+            places,
+            alias: Arc::new(site::aliases(&root)?),
             owner: standing.owner,
             caller: standing.caller,
         };
@@ -111,7 +120,7 @@ impl Scope {
             sites,
             default_site,
             log: log(&root)?,
-            strict_modes: root.boolean("strict_modes")?.unwrap_or(false),
+            strict_modes,
             holds_secret: shared.relays.iter().any(|relay| holds_secret(relay)),
             policy: shared.policy,
         })

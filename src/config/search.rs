@@ -1,10 +1,10 @@
 //! Which source counts, and reading it with the files of `sites.d` beside it.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -179,10 +179,13 @@ struct Gathered {
     default_site: Option<(String, Failure)>,
     /// Whether a site was left out that is somebody else's: it binds users, unseen.
     hidden: bool,
+    /// The names of the sites.
+    names: HashSet<String>,
 }
 
 impl Gathered {
     fn new(origin: Origin, main: Scope, warnings: Vec<String>, strict_modes: bool) -> Self {
+        let names = main.sites.iter().map(|site| site.name.clone()).collect();
         let config = Config {
             origin,
             passed_over: Vec::new(),
@@ -194,7 +197,7 @@ impl Gathered {
             skipped: Vec::new(),
             strict_modes,
         };
-        Self { config, policy: main.policy, default_site: main.default_site, hidden: false }
+        Self { config, policy: main.policy, default_site: main.default_site, hidden: false, names }
     }
 
     /// Adds a file of `sites.d`, or the reason why it is left out: one site cannot stop the others.
@@ -232,12 +235,13 @@ impl Gathered {
             lone_site: &name,
             base: Some(&self.policy),
             owner: (modes.uid != 0).then_some(modes.uid),
+            strict_modes: self.config.strict_modes,
             caller,
         };
         let mut warnings = Vec::new();
         let scope = read_scope(file, source, standing, &mut warnings)?;
         let judged = modes.judge(file, caller.uid, scope.holds_secret, self.config.strict_modes)?;
-        if let Some(site) = scope.sites.iter().find(|site| self.config.site(&site.name).is_some()) {
+        if let Some(site) = scope.sites.iter().find(|site| self.names.contains(&site.name)) {
             let why = match site.is_shown_to(caller.uid) {
                 true => format!("defines site {:?}, which another file defines already", site.name),
                 false => "defines a site that another file defines already".to_owned(),
@@ -245,6 +249,7 @@ impl Gathered {
             return Err(Failure::new(Kind::NoPermission, file.display().to_string(), why));
         }
         self.config.warnings.extend(warnings.into_iter().chain(judged));
+        self.names.extend(scope.sites.iter().map(|site| site.name.clone()));
         self.config.sites.extend(scope.sites);
         self.config.logs.extend(scope.log.map(|log| (file.to_owned(), log)));
         self.default_site = self.default_site.take().or(scope.default_site);
@@ -254,10 +259,6 @@ impl Gathered {
     /// Settles `default_site` once every site is known.
     fn finish(self, file: &Path, caller: &Caller) -> Result<Config, Failure> {
         let mut config = self.config;
-        if config.strict_modes {
-            let relays = config.sites.iter_mut().flat_map(|site| &mut site.relays);
-            relays.for_each(|relay| Arc::make_mut(relay).strict_modes = true);
-        }
         if config.sites.is_empty() && config.skipped.is_empty() {
             return Err(Failure::new(Kind::Configuration, file.display().to_string(), "no [relay.NAME] is configured")
                 .hint("one table is enough: [relay.main] with provider or host, here or in a file of sites.d"));
@@ -299,7 +300,7 @@ fn load_environment(environment: &Environment, caller: &Caller) -> Result<Config
     let mut warnings = environment.warnings.clone();
     let (toml, variables) = environment.toml(Secrets::Named);
     let text = Text::Variables(variables);
-    let standing = Standing { file: None, lone_site: "default", base: None, owner: None, caller };
+    let standing = Standing { file: None, lone_site: "default", base: None, owner: None, strict_modes: false, caller };
     let variable = environment.variable;
     let config = Document::parse(&text, &toml).and_then(|document| {
         let main = Scope::read(&document, standing, &mut warnings)?;
@@ -312,7 +313,14 @@ fn load_environment(environment: &Environment, caller: &Caller) -> Result<Config
 }
 
 fn read_main(file: &Path, source: &str, caller: &Caller, warnings: &mut Vec<String>) -> Result<Scope, Failure> {
-    let standing = Standing { file: Some(file.to_owned()), lone_site: "default", base: None, owner: None, caller };
+    let standing = Standing {
+        file: Some(file.to_owned()),
+        lone_site: "default",
+        base: None,
+        owner: None,
+        strict_modes: host::is_privileged(),
+        caller,
+    };
     read_scope(file, source, standing, warnings)
 }
 

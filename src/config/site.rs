@@ -1,14 +1,15 @@
 //! A site as configured: who is speaking, and what that site may do.
 
+pub(super) mod aliases;
 pub(super) mod policy;
 pub(super) mod read;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::aliases::Aliases;
 use super::relay::Relay;
 use crate::address::{Address, Mailbox, compared_domain};
 use crate::exit::Scheme;
@@ -17,7 +18,8 @@ use crate::host;
 /// The uid no process has: stands for a configured user who does not exist.
 pub const NOBODY: u32 = u32::MAX;
 
-/// One site with every top-level default filled in.
+/// One site with every top-level default filled in. What it takes from there as a list, it shares with the other
+/// sites of its file.
 #[derive(Clone, Debug)]
 pub struct Site {
     /// The name; `default` where no `[site]` is configured.
@@ -31,21 +33,21 @@ pub struct Site {
     /// Working directories it covers, links resolved; empty: any.
     pub paths: Vec<PathBuf>,
     /// Addresses it may write as; empty: any.
-    pub sender: Vec<SenderPattern>,
+    pub sender: Arc<[SenderPattern]>,
     /// What to do with another sender.
     pub other_sender: OtherSender,
     /// The site's own From and reverse-path.
     pub from: Option<Mailbox>,
     /// The route: relays in the order they are tried; never empty.
-    pub relays: Vec<Arc<Relay>>,
+    pub relays: Arc<[Arc<Relay>]>,
     /// The reason with which everything is refused.
     pub disabled: Option<String>,
     /// The domain that qualifies bare names.
     pub domain: Option<String>,
     /// Domains whose local parts are aliased; `None`: localhost and the host's own names.
-    pub local_domains: Option<Vec<String>>,
-    /// Aliases, keys in lower case, `*` for every other local name; the site's own before `[alias]`.
-    pub alias: BTreeMap<String, Vec<String>>,
+    pub local_domains: Option<Arc<[String]>>,
+    /// Its aliases; the site's own before `[alias]`.
+    pub alias: Aliases,
     /// What it wants of each submission.
     pub terms: Terms,
     /// The caller's numbers.

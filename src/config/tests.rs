@@ -199,7 +199,7 @@ fn sites_take_what_they_leave_open_from_the_top() {
          [site.shop]\nuser = [1042, 'no such user']\nsender = '*@shop.example'\nrelay = ['alpha']\npartial = 'deliver'\n\
          [site.shop.alias]\nRoot = 'admin@shop.example'\n\
          [site.rest]\ndeadline = '2m'\n\
-         [alias]\nroot = 'root@example.com'\n'*' = ['a@example.com', 'b']\n",
+         [alias]\nroot = 'root@example.com'\n'*' = ['a@example.com', 'b']\n'MU\u{308}LLER' = 'm@example.com'\n",
     )
     .unwrap();
     let shop = config.site("shop").unwrap();
@@ -208,13 +208,15 @@ fn sites_take_what_they_leave_open_from_the_top() {
     assert_eq!((shop.other_sender, shop.terms.deadline), (OtherSender::Refuse, Duration::from_secs(10)));
     assert!(shop.terms.deliver_partially);
     assert_eq!(shop.exit_status, Scheme::Sysexits { transient: 75 });
-    assert_eq!(shop.alias["root"], ["admin@shop.example"]);
-    assert_eq!(shop.alias["*"], ["a@example.com", "b"]);
+    assert_eq!(shop.alias.get("root").unwrap(), ["admin@shop.example"]);
+    assert_eq!(shop.alias.get("*").unwrap(), ["a@example.com", "b"]);
+    assert_eq!(shop.alias.get("müller").unwrap(), ["m@example.com"]);
     let names = |site: &Site| site.relays.iter().map(|relay| relay.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(shop), ["alpha"]);
     let rest = config.site("rest").unwrap();
     assert_eq!(names(rest), ["zeta", "alpha"], "file order, not that of the alphabet");
-    assert_eq!((rest.terms.deadline, rest.alias["root"][0].as_str()), (Duration::from_secs(120), "root@example.com"));
+    assert_eq!(rest.terms.deadline, Duration::from_secs(120));
+    assert_eq!(rest.alias.get("root").unwrap(), ["root@example.com"]);
     assert!(
         config.warnings.iter().any(|w| w.contains("\"no such user\", who does not exist")),
         "{:?}",

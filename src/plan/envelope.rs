@@ -248,12 +248,12 @@ fn last_resent_block(header: &Header) -> Vec<Field<'_>> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::collections::BTreeMap;
+    use std::sync::Arc;
     use std::sync::LazyLock;
     use std::time::Duration;
 
     use super::*;
-    use crate::config::site::{SenderPattern, Site, Terms};
+    use crate::config::site::{Aliases, SenderPattern, Site, Terms};
     use crate::exit::Scheme;
     use crate::message::Message;
     use crate::plan::alias_file::AliasFile;
@@ -266,14 +266,14 @@ pub(crate) mod tests {
             users: Vec::new(),
             unknown_users: Vec::new(),
             paths: Vec::new(),
-            sender: Vec::new(),
+            sender: Arc::default(),
             other_sender: OtherSender::Pass,
             from: None,
-            relays: Vec::new(),
+            relays: Arc::default(),
             disabled: None,
             domain: None,
             local_domains: None,
-            alias: BTreeMap::new(),
+            alias: Aliases::default(),
             terms: Terms { deliver_partially: false, retry_in_doubt: false, deadline: Duration::from_secs(30) },
             exit_status: Scheme::Reply,
         }
@@ -322,7 +322,7 @@ pub(crate) mod tests {
     fn what_is_no_address_behind_f_counts_as_a_bare_name() {
         let plain = site();
         let mut rewriting = site();
-        rewriting.sender.push(SenderPattern { local: None, domain: "x.org".into(), subdomains: false });
+        rewriting.sender = [SenderPattern { local: None, domain: "x.org".into(), subdomains: false }].into();
         rewriting.other_sender = OtherSender::Rewrite;
         for (wish, site) in [
             ("CORP\\jane", &plain),
@@ -346,8 +346,8 @@ pub(crate) mod tests {
     #[test]
     fn any_user_name_makes_an_address_and_is_a_bare_name() {
         let mut site = site();
-        site.alias.insert("jane doe".into(), vec!["jane@x.org".into()]);
-        site.alias.insert("corp\\jane".into(), vec!["jane@y.org".into()]);
+        site.alias.insert("jane doe", vec!["jane@x.org".into()]);
+        site.alias.insert("corp\\jane", vec!["jane@y.org".into()]);
         for (user, path, forward) in [
             ("jane doe", "jane.doe@web1.example.net", "jane@x.org"),
             ("CORP\\jane", "jane@web1.example.net", "jane@y.org"),
@@ -396,7 +396,7 @@ pub(crate) mod tests {
     #[test]
     fn the_forward_paths() {
         let mut site = site();
-        site.alias.insert("root".into(), vec!["admin@shop.example".into()]);
+        site.alias.insert("root", vec!["admin@shop.example".into()]);
         let header = "To: A <a@x.org>, undisclosed:;\nCc: b@x.org,\n A@x.org, a@X.ORG\nBcc: root\nTo: c@x.org\nReply-To: no@x.org\n\n";
         let resent = "Resent-To: n@x.org\nResent-From: f@x.org\nResent-Bcc: m@x.org\n\
             Received: x\nResent-From: g@x.org\nResent-To: old@x.org\nTo: a@x.org\n\n";

@@ -192,7 +192,7 @@ mod tests {
         let mut site = site();
         site.from = Some(parse_mailbox("Shop <orders@shop.example>").unwrap());
         site.domain = Some("shop.example".into());
-        site.alias.insert("root".into(), vec!["admin@shop.example".into(), "b@x.org".into()]);
+        site.alias.insert("root", vec!["admin@shop.example".into(), "b@x.org".into()]);
         site
     }
 
@@ -202,8 +202,8 @@ mod tests {
             domain: domain.to_owned(),
             subdomains,
         };
-        let sender = vec![pattern(None, "shop.example", false), pattern(Some("news"), "mail.example", true)];
-        Site { sender, other_sender, ..shop() }
+        let sender = [pattern(None, "shop.example", false), pattern(Some("news"), "mail.example", true)];
+        Site { sender: sender.into(), other_sender, ..shop() }
     }
 
     fn fit(site: &Site, wishes: &Wishes, text: &str) -> Result<(String, Envelope, Vec<String>, Vec<String>), Failure> {

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Kind};
 /// # Errors
 /// `Configuration`: the site has no relay of that name.
 pub fn choose(site: &Site, wanted: Option<&str>) -> Result<Vec<Arc<Relay>>, Failure> {
-    let Some(wanted) = wanted else { return Ok(site.relays.clone()) };
+    let Some(wanted) = wanted else { return Ok(site.relays.to_vec()) };
     let relay = site.relays.iter().find(|relay| relay.name == wanted).ok_or_else(|| {
         let names: Vec<&str> = site.relays.iter().map(|relay| relay.name.as_str()).collect();
         Failure::new(Kind::Configuration, format!("relay {wanted}"), format!("site {} has no such relay", site.name))

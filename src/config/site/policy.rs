@@ -1,5 +1,6 @@
 //! What a site may do and how it is answered: the keys that the top level gives as every site's default.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{OtherSender, SenderPattern, Terms};
@@ -32,14 +33,14 @@ const DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, Default)]
 pub(in crate::config) struct Policy {
     pub(super) from: Option<Mailbox>,
-    pub(super) sender: Option<Vec<SenderPattern>>,
+    pub(super) sender: Option<Arc<[SenderPattern]>>,
     pub(super) other_sender: Option<OtherSender>,
     deliver_partially: Option<bool>,
     retry_in_doubt: Option<bool>,
     sysexits: Option<bool>,
     transient: Option<u8>,
     pub(super) domain: Option<String>,
-    pub(super) local_domains: Option<Vec<String>>,
+    pub(super) local_domains: Option<Arc<[String]>>,
     deadline: Option<Duration>,
 }
 
@@ -65,7 +66,7 @@ impl Policy {
             sysexits: section.word("exit_status", &[("sysexits", true), ("reply", false)])?,
             transient: section.number("transient_status", u8::MAX.into())?.and_then(|n| u8::try_from(n).ok()),
             domain: domains(section, "domain")?.and_then(|mut list| list.pop()),
-            local_domains: domains(section, "local_domains")?,
+            local_domains: domains(section, "local_domains")?.map(Arc::from),
             deadline: section.duration("deadline")?,
         })
     }
@@ -102,7 +103,7 @@ impl Policy {
     }
 }
 
-fn senders(section: &Section<'_>) -> Result<Option<Vec<SenderPattern>>, Failure> {
+fn senders(section: &Section<'_>) -> Result<Option<Arc<[SenderPattern]>>, Failure> {
     let Some(list) = section.strings("sender")? else { return Ok(None) };
     let mut patterns = Vec::with_capacity(list.len());
     for text in list {
@@ -112,7 +113,7 @@ fn senders(section: &Section<'_>) -> Result<Option<Vec<SenderPattern>>, Failure>
                 .hint("write \"local@domain\", \"*@domain\" or \"*@*.domain\"")
         })?);
     }
-    Ok(Some(patterns))
+    Ok(Some(patterns.into()))
 }
 
 fn domains(section: &Section<'_>, key: &str) -> Result<Option<Vec<String>>, Failure> {

@@ -1,13 +1,15 @@
 //! The sites of one file, flattened: policy, relays and aliases filled in from the file's top level.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use nix::unistd::User;
 
+use super::aliases::{Aliases, Table};
 use super::policy::{self, Policy};
 use super::{NOBODY, OtherSender, Site};
+use crate::address::compared_name;
 use crate::caller::Caller;
 use crate::config::document::{Keys, Section};
 use crate::config::relay::Relay;
@@ -27,9 +29,11 @@ pub(in crate::config) struct Shared<'a> {
     /// The top-level policy.
     pub(in crate::config) policy: Policy,
     /// The relays in file order.
-    pub(in crate::config) relays: Vec<Arc<Relay>>,
+    pub(in crate::config) relays: Arc<[Arc<Relay>]>,
+    /// Where among them each stands, by name.
+    pub(in crate::config) places: HashMap<&'a str, usize>,
     /// `[alias]`.
-    pub(in crate::config) alias: BTreeMap<String, Vec<String>>,
+    pub(in crate::config) alias: Arc<Table>,
     /// The uid that every site of the file is bound to.
     pub(in crate::config) owner: Option<u32>,
     /// Who calls, whose name needs no look-up.
@@ -40,7 +44,7 @@ impl Shared<'_> {
     /// The one site of a file without `[site]`.
     pub(in crate::config) fn lone(&self, name: &str, root: &Section<'_>) -> Result<Site, Failure> {
         let site = self.site(name, &self.policy, root)?;
-        Ok(Site { relays: self.relays.clone(), alias: self.alias.clone(), ..site })
+        Ok(Site { relays: Arc::clone(&self.relays), alias: Aliases::new(Table::new(), &self.alias), ..site })
     }
 
     /// Reads `[site.NAME]`.
@@ -56,8 +60,7 @@ impl Shared<'_> {
     ) -> Result<Site, Failure> {
         section.expect(&Keys { now: &[KEYS, policy::KEYS].concat(), later: LATER, above })?;
         let policy = Policy::read(section)?.over(&self.policy);
-        let mut alias = self.alias.clone();
-        alias.extend(aliases(section)?);
+        let alias = Aliases::new(aliases(section)?, &self.alias);
         let (users, unknown_users) = match self.owner {
             Some(_) if section.has("user") => {
                 return Err(section
@@ -95,11 +98,11 @@ impl Shared<'_> {
             sender,
             other_sender,
             from: policy.from.clone(),
-            relays: Vec::new(),
+            relays: Arc::default(),
             disabled: None,
             domain: policy.domain.clone(),
             local_domains: policy.local_domains.clone(),
-            alias: BTreeMap::new(),
+            alias: Aliases::default(),
             terms: policy.terms(),
             exit_status: policy.exit_status(),
         })
@@ -133,25 +136,26 @@ impl Shared<'_> {
         Ok((users, unknown))
     }
 
-    fn route(&self, section: &Section<'_>) -> Result<Vec<Arc<Relay>>, Failure> {
-        let Some(names) = section.strings("relay")? else { return Ok(self.relays.clone()) };
+    fn route(&self, section: &Section<'_>) -> Result<Arc<[Arc<Relay>]>, Failure> {
+        let Some(names) = section.strings("relay")? else { return Ok(Arc::clone(&self.relays)) };
         if names.is_empty() {
             return Err(section.wrong("relay", "is empty"));
         }
         let mut route: Vec<Arc<Relay>> = Vec::with_capacity(names.len());
+        let mut taken = HashSet::with_capacity(names.len());
         for name in names {
-            let Some(relay) = self.relays.iter().find(|relay| relay.name == name) else {
+            let Some(&place) = self.places.get(name) else {
                 let failure = section.wrong("relay", format!("names {name:?}, which this file does not define"));
                 return Err(match spelling::nearest(name, self.relays.iter().map(|relay| relay.name.as_str())) {
                     Some(near) => failure.hint(format!("did you mean {near:?}?")),
                     None => failure.hint(format!("add a [relay.{name}] table")),
                 });
             };
-            if !route.iter().any(|earlier| Arc::ptr_eq(earlier, relay)) {
-                route.push(Arc::clone(relay));
+            if taken.insert(place) {
+                route.push(Arc::clone(&self.relays[place]));
             }
         }
-        Ok(route)
+        Ok(route.into())
     }
 }
 
@@ -167,12 +171,12 @@ fn paths(section: &Section<'_>) -> Result<Vec<PathBuf>, Failure> {
     Ok(paths)
 }
 
-/// Reads the `alias` table of the top level or of a site; names in lower case.
+/// Reads the `alias` table of the top level or of a site.
 ///
 /// # Errors
 /// `Configuration` for a value that is no name or address.
-pub(in crate::config) fn aliases(section: &Section<'_>) -> Result<BTreeMap<String, Vec<String>>, Failure> {
-    let mut aliases = BTreeMap::new();
+pub(in crate::config) fn aliases(section: &Section<'_>) -> Result<Table, Failure> {
+    let mut aliases = Table::new();
     let Some(table) = section.section("alias")? else { return Ok(aliases) };
     for name in table.keys() {
         // What is written behind [alias] for the whole file would silently become an alias.
@@ -189,7 +193,7 @@ pub(in crate::config) fn aliases(section: &Section<'_>) -> Result<BTreeMap<Strin
         {
             return Err(table.wrong(name, format!("holds {target:?}; an alias takes names and addresses only")));
         }
-        aliases.insert(name.to_lowercase(), targets.into_iter().map(str::to_owned).collect());
+        aliases.insert(compared_name(name), targets.into_iter().map(str::to_owned).collect());
     }
     Ok(aliases)
 }

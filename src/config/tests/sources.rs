@@ -1,6 +1,8 @@
 //! Which source counts, file modes, and the files of `sites.d`.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Host;
 use crate::caller::Caller;
@@ -113,9 +115,60 @@ fn one_site_cannot_stop_the_others() {
     assert!(whys[2].1.starts_with("is world-writable"));
     assert!(whys[3].1.contains("names \"main\", which this file does not define"));
     let shop = config.site("shop").unwrap();
-    assert_eq!(shop.alias["root"], ["c@c.example"]);
+    assert_eq!(shop.alias.get("root").unwrap(), ["c@c.example"]);
     assert_eq!(shop.domain.as_deref(), Some("host.example"));
     assert!(config.site("a").unwrap().alias.is_empty(), "aliases belong to their file");
+}
+
+/// What the sites of a file with `count` sites, relays, aliases and senders keep in memory together: relays, entries of
+/// routes, senders and own aliases, and tables of shared ones.
+fn held(count: usize) -> [usize; 5] {
+    let all = 0..count;
+    let senders = all.clone().map(|n| format!("'*@s{n}.example', ")).collect::<String>();
+    let relays = all.clone().map(|n| format!("[relay.r{n}]\nhost = 'r{n}.example'\n")).collect::<String>();
+    let sites = all.clone().map(|n| match n % 2 {
+        0 => format!("[site.s{n}]\n"),
+        _ => format!("[site.s{n}]\nrelay = ['r1', 'r{n}', 'r1']\nalias.a{n} = 'o@x.example'\nsender = '*@o.example'\n"),
+    });
+    let aliases = all.map(|n| format!("a{n} = 'a@x.example'\n")).collect::<String>();
+    let sites = sites.collect::<String>();
+    let text = format!("strict_modes = true\nsender = [{senders}]\n{relays}{sites}[alias]\n{aliases}");
+    let config = Host::new().file("etc/config.toml", &text).load().unwrap();
+    assert_eq!(config.sites.len(), count);
+    assert!(config.sites.iter().flat_map(|site| &*site.relays).all(|relay| relay.strict_modes));
+    let relays: HashSet<_> = config.sites.iter().flat_map(|site| &*site.relays).map(Arc::as_ptr).collect();
+    let routes: HashMap<_, _> = config.sites.iter().map(|site| (site.relays.as_ptr(), site.relays.len())).collect();
+    let senders: HashMap<_, _> = config.sites.iter().map(|site| (site.sender.as_ptr(), site.sender.len())).collect();
+    let aliases: Vec<_> = config.sites.iter().map(|site| site.alias.held()).collect();
+    [
+        relays.len(),
+        routes.values().sum(),
+        senders.values().sum(),
+        aliases.iter().map(|(own, _)| own).sum(),
+        aliases.iter().map(|(_, shared)| shared).collect::<HashSet<_>>().len(),
+    ]
+}
+
+#[test]
+fn sites_share_what_they_take_from_their_file() {
+    // The first site of the odd ones names one relay, the others two.
+    assert_eq!(held(20), [20, 20 + 19, 20 + 10, 10, 1]);
+    assert_eq!(held(40), [40, 40 + 39, 40 + 20, 20, 1]);
+}
+
+#[test]
+fn strict_modes_of_the_main_file_counts_for_every_file() {
+    for (main, own, strict) in [("true", "false", true), ("false", "true", false)] {
+        let host = Host::new()
+            .file("etc/config.toml", &format!("strict_modes = {main}\n{RELAY}"))
+            .file("etc/sites.d/a.toml", &format!("strict_modes = {own}\n{RELAY}"));
+        // Only root's files may say so; the test may run as somebody else.
+        if nix::unistd::getuid().is_root() {
+            let sites = host.load().unwrap().sites;
+            assert_eq!(sites.len(), 2);
+            assert!(sites.iter().all(|site| site.relays[0].strict_modes == strict), "{main} {own}");
+        }
+    }
 }
 
 #[test]
