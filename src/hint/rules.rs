@@ -46,7 +46,7 @@ pub(super) static TABLE: &[Line] = &[
         |said| said.reply.is_transient(),
         Rule { stages: &[Auth], hint: "{provider} did not check the password and asks you to wait", ..ANY },
     ),
-    made(|said| said.stage == Auth || said.reply.is_authentication(), ANY, login::refused),
+    made(is_about_login, ANY, login::refused),
     made(lacks_permission, ANY, |said| Some(login::for_permission(said.relay))),
     made(|said| of_provider(said).is_some(), ANY, of_provider),
     // Accounts that write as themselves only.
@@ -140,6 +140,18 @@ pub(super) static TABLE: &[Line] = &[
             ..ANY
         },
     ),
+    rule(Rule {
+        stages: &[Auth],
+        enhanced: &[x(5, 3, 5)],
+        hint: "{provider} has no such account, domain or region: check what this relay says of them",
+        ..ANY
+    }),
+    rule(Rule {
+        stages: &[Auth],
+        hint: "{provider} knows the key, and its account may not send this: see there whether it is suspended, unpaid, \
+               in test mode, or the key lacks the permission",
+        ..ANY
+    }),
     rule(Rule { stages: &[MailFrom], codes: &[550, 551, 553, 554], words: ABOUT_SENDER, hint: UNVERIFIED, ..ANY }),
     rule(Rule {
         stages: &[MailFrom],
@@ -205,6 +217,11 @@ const NO_MAILBOX: &str = "check how the recipient's address is spelt: there is n
 
 const NO_RELAYING: &[&str] =
     &["relay access denied", "relaying denied", "relay not permitted", "not permitted to relay", "unable to relay"];
+
+/// Whether it is the login that is refused: an API also refuses accounts that it knows.
+fn is_about_login(said: &Said<'_>) -> bool {
+    said.reply.is_authentication() || (said.stage == Auth && said.relay.api().is_none())
+}
 
 /// What the provider's own hints say.
 fn of_provider(said: &Said<'_>) -> Option<String> {

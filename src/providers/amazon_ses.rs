@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::signature::Signer;
-use super::api::{Api, Cloud, Credential, Credentials, Entry, Mail, Piece, Request, Response};
+use super::api::response::names;
+use super::api::{Api, Cloud, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response};
 use super::preset::{Derived, Hint, Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -71,6 +72,32 @@ static ENTRY: Entry = Entry {
     size: Some(30 << 20),
     ..Entry::of::<AmazonSes>()
 };
+
+/// The types of its errors, without `Exception` (docs.aws.amazon.com: SendEmail of SES v2, and the errors that every
+/// AWS service has). `NotFound` is an unknown configuration set.
+static CODES: &Codes = &[
+    ("TooManyRequests", Meaning::RATE),
+    ("Throttling", Meaning::RATE),
+    ("SendingPaused", Meaning::RATE),
+    ("LimitExceeded", Meaning::QUOTA),
+    ("ServiceUnavailable", Meaning::TROUBLE),
+    ("InternalFailure", Meaning::TROUBLE),
+    ("AccountSuspended", Meaning::ACCOUNT),
+    ("AccessDenied", Meaning::ACCOUNT),
+    ("NotAuthorized", Meaning::ACCOUNT),
+    ("OptInRequired", Meaning::ACCOUNT),
+    ("InvalidClientTokenId", Meaning::LOGIN),
+    ("SignatureDoesNotMatch", Meaning::LOGIN),
+    ("UnrecognizedClient", Meaning::LOGIN),
+    ("InvalidSignature", Meaning::LOGIN),
+    ("ExpiredToken", Meaning::LOGIN),
+    ("RequestExpired", Meaning::LOGIN),
+    ("IncompleteSignature", Meaning::LOGIN),
+    ("MissingAuthenticationToken", Meaning::LOGIN),
+    ("MailFromDomainNotVerified", Meaning::SENDER),
+    ("MessageRejected", Meaning::CONTENT),
+    ("NotFound", Meaning::CONTENT),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -176,31 +203,20 @@ impl Api for AmazonSes {
         let kind = kind.trim_end_matches("Exception");
         let text = refused.message.unwrap_or_else(|| kind.to_owned());
         let lower = text.to_lowercase();
-        let (code, enhanced) = match kind {
-            "MessageRejected" if lower.contains("not verified") || lower.contains("authority to send") => {
-                return Ok(response.sender_refused(envelope, &text));
+        let is_named = |address: &str| names(&text, address);
+        let meaning = match kind {
+            // In the sandbox, recipients have to be verified as well: the reply names who is not.
+            "MessageRejected" if lower.contains("not verified") => {
+                let is_sender = envelope.reverse_path.as_ref().is_some_and(|path| is_named(path.as_ref()));
+                let is_recipient = envelope.forward_paths.iter().any(|path| is_named(path.as_ref()));
+                Some(if is_recipient && !is_sender { Meaning::ACCOUNT } else { Meaning::SENDER })
             }
-            "MailFromDomainNotVerified" => return Ok(response.sender_refused(envelope, &text)),
-            "MessageRejected" => (554, (5, 6, 0)),
-            "AccountSuspended" => (550, (5, 7, 1)),
-            "TooManyRequests" | "Throttling" => (451, (4, 7, 1)),
-            "LimitExceeded" => (452, (4, 3, 1)),
-            "SendingPaused" => (451, (4, 7, 1)),
-            "InvalidClientTokenId"
-            | "SignatureDoesNotMatch"
-            | "UnrecognizedClient"
-            | "InvalidSignature"
-            | "ExpiredToken"
-            | "IncompleteSignature"
-            | "MissingAuthenticationToken" => (535, (5, 7, 8)),
-            "AccessDenied" => (550, (5, 7, 1)),
-            "BadRequest" if lower.contains("too many recipients") => (550, (5, 5, 3)),
-            "BadRequest" if lower.contains("address") => (553, (5, 1, 3)),
-            // An unknown configuration set.
-            "NotFound" => (554, (5, 6, 0)),
-            _ => return response.by_status(envelope, &text),
+            "MessageRejected" if lower.contains("authority to send") => Some(Meaning::SENDER),
+            "BadRequest" if lower.contains("too many recipients") => Some(Meaning::MANY),
+            "BadRequest" if lower.contains("address") => Some(Meaning::BAD_RECIPIENT),
+            kind => Meaning::of(CODES, kind),
         };
-        Ok(response.refused(envelope, code, enhanced, &text))
+        response.by_code(envelope, meaning, &text)
     }
 }
 

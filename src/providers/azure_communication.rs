@@ -12,7 +12,7 @@ use ring::{digest, hmac};
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
-use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Piece, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Piece, Request, Response};
 use super::preset::{Provider, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -44,6 +44,9 @@ static ENTRY: Entry = Entry {
 };
 
 const PATH: &str = "/emails:send?api-version=2025-09-01";
+
+/// The codes of its errors that are not told by the status (learn.microsoft.com, Azure Communication Services, email).
+static CODES: &Codes = &[("DomainNotLinked", Meaning::SENDER), ("InvalidSenderUserName", Meaning::SENDER)];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -137,15 +140,14 @@ impl Api for Azure {
         );
         if response.is_success() {
             return match (status.as_str(), id) {
-                ("Failed" | "Canceled", _) => Ok(response.refused(envelope, 554, (5, 6, 0), &text)),
+                ("Failed" | "Canceled", _) => Ok(response.told(envelope, Meaning::CONTENT, &text)),
                 (_, Some(id)) => Ok(response.accepted(envelope, Some(&id))),
                 (_, None) => Err(response.in_doubt()),
             };
         }
         match error.as_ref().map(|error| error.code.as_str()) {
             None => response.undocumented(envelope),
-            Some("DomainNotLinked" | "InvalidSenderUserName") => Ok(response.sender_refused(envelope, &text)),
-            Some(_) => response.by_status(envelope, &text),
+            Some(code) => response.by_code(envelope, Meaning::of(CODES, code), &text),
         }
     }
 }

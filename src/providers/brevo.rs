@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person};
-use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response, cannot};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, cannot};
 use super::preset::{KeyForm, Provider, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -36,6 +36,16 @@ pub(super) static PROVIDER: Provider = Provider {
 
 static ENTRY: Entry =
     Entry { credentials: &[Credential::needed("api_key")], recipients: Some(99), ..Entry::of::<Brevo>() };
+
+/// The codes of its errors that are about the account (`ErrorModel` of its own client @getbrevo/brevo); they come with
+/// 400, 402 or 403.
+static CODES: &Codes = &[
+    ("unauthorized", Meaning::LOGIN),
+    ("not_enough_credits", Meaning::ACCOUNT),
+    ("account_under_validation", Meaning::ACCOUNT),
+    ("permission_denied", Meaning::ACCOUNT),
+    ("reseller_permission_denied", Meaning::ACCOUNT),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -116,19 +126,20 @@ impl Api for Brevo {
             return Ok(response.accepted(envelope, Some(&message_id)));
         }
         let Some(Refused { code, message: text }) = response.json() else { return response.undocumented(envelope) };
+        if response.status != 400 || code != "invalid_parameter" {
+            return response.by_code(envelope, Meaning::of(CODES, &code), &text);
+        }
         // One code stands for every parameter; the text says which.
         let lower = text.to_lowercase();
-        if response.status != 400 || code != "invalid_parameter" {
-            return response.by_status(envelope, &text);
-        }
-        Ok(match lower.as_str() {
-            _ if lower.contains("sender") => response.sender_refused(envelope, &text),
+        let meaning = match lower.as_str() {
+            _ if lower.contains("sender") => Some(Meaning::SENDER),
             _ if ["in to", "in cc", "in bcc"].iter().any(|field| lower.ends_with(field)) => {
-                response.refused(envelope, 553, (5, 1, 3), &text)
+                Some(Meaning::BAD_RECIPIENT)
             }
-            _ if lower.contains("attachment") => response.refused(envelope, 554, (5, 7, 1), &text),
-            _ => return response.by_status(envelope, &text),
-        })
+            _ if lower.contains("attachment") => Some(Meaning::FILE),
+            _ => None,
+        };
+        response.by_code(envelope, meaning, &text)
     }
 }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::api::request::segment;
-use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response, Sender, cannot};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Sender, cannot};
 use super::preset::{Provider, UserName, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -37,6 +37,21 @@ static ENTRY: Entry = Entry {
     size: Some(25 << 20),
     ..Entry::of::<Cloudflare>()
 };
+
+/// Its error codes (developers.cloudflare.com, Email Service, REST API); 10203: sending is disabled, for this domain or
+/// all of the account.
+static CODES: &Codes = &[
+    ("10002", Meaning::TROUBLE),
+    ("10003", Meaning::TROUBLE),
+    ("10004", Meaning::RATE),
+    ("10100", Meaning::TROUBLE),
+    ("10101", Meaning::LOGIN),
+    ("10102", Meaning::ACCOUNT),
+    ("10103", Meaning::LOGIN),
+    ("10105", Meaning::ACCOUNT),
+    ("10200", Meaning::SIZE),
+    ("10203", Meaning::ACCOUNT),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,12 +119,8 @@ impl Api for Cloudflare {
 fn refused(envelope: &Envelope, response: &Response, errors: &[Trouble]) -> Result<Outcome, Failure> {
     let Some(Trouble { code, message }) = errors.first() else { return response.undocumented(envelope) };
     let text = format!("{message} ({code})");
-    match code {
-        10200 => Ok(response.refused(envelope, 552, (5, 3, 4), &text)),
-        // Sending is disabled, for this domain or all of the account.
-        10203 => Ok(response.sender_refused(envelope, &text)),
-        _ => response.by_status(envelope, &text),
-    }
+    let meaning = Meaning::of(CODES, &code.to_string());
+    response.by_code(envelope, meaning, &text)
 }
 
 impl Sent {
@@ -123,9 +134,9 @@ impl Sent {
         }
         Ok(response.each(envelope, self.message_id.as_deref(), |recipient| {
             if holds(&self.suppressed_recipients, recipient) {
-                Some(response.reply(550, (5, 7, 1), "is on the suppression list"))
+                Some(response.reply(Meaning::SUPPRESSED, "is on the suppression list"))
             } else if holds(&self.permanent_bounces, recipient) {
-                Some(response.reply(550, (5, 1, 1), "bounced"))
+                Some(response.reply(Meaning::NO_RECIPIENT, "bounced"))
             } else {
                 None
             }

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Api, Credential, Credentials, Entry, Mail, Piece, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response};
 use super::preset::{AuthorizationServer, Hint, Provider, Scopes, TokenHints, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -94,6 +94,20 @@ static ENTRY: Entry =
 /// of the API, the other one says nothing.
 const LARGE: usize = 1 << 20;
 
+/// The reasons of its errors (Gmail API, "Resolve errors"; the wire names are those of its client libraries).
+static REASONS: &Codes = &[
+    ("rateLimitExceeded", Meaning::RATE),
+    ("userRateLimitExceeded", Meaning::RATE),
+    ("dailyLimitExceeded", Meaning::QUOTA),
+    ("quotaExceeded", Meaning::QUOTA),
+    ("limitExceeded", Meaning::QUOTA),
+    ("authError", Meaning::LOGIN),
+    ("accessNotConfigured", Meaning::ACCOUNT),
+    ("domainPolicy", Meaning::ACCOUNT),
+    ("insufficientPermissions", Meaning::ACCOUNT),
+    ("backendError", Meaning::TROUBLE),
+];
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Google {}
@@ -150,14 +164,13 @@ impl Api for Google {
         let Some(Refused { error }) = response.json::<Refused>() else { return response.undocumented(envelope) };
         let reason = error.errors.first().map_or("", |detail| detail.reason.as_str());
         let text = if reason.is_empty() { error.message.clone() } else { format!("{}: {reason}", error.message) };
-        let (code, enhanced) = match (response.status, reason) {
+        let meaning = match response.status {
+            400 if is_about_recipients(&error.message) => Some(Meaning::BAD_RECIPIENT),
+            400 if error.message.eq_ignore_ascii_case("mail service not enabled") => Some(Meaning::ACCOUNT),
             // A limit is a 403 too, and passes.
-            (403 | 429, "rateLimitExceeded" | "userRateLimitExceeded") => (451, (4, 7, 1)),
-            (403 | 429, "dailyLimitExceeded") => (452, (4, 3, 1)),
-            (400, _) if is_about_recipients(&error.message) => (553, (5, 1, 3)),
-            _ => return response.by_status(envelope, &text),
+            _ => Meaning::of(REASONS, reason),
         };
-        Ok(response.refused(envelope, code, enhanced, &text))
+        response.by_code(envelope, meaning, &text)
     }
 }
 

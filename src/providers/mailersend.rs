@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, OF_THE_WRITER, Parts, Person};
-use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response, cannot};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, cannot};
 use super::preset::{KeyForm, Provider, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -27,6 +27,13 @@ pub(super) static PROVIDER: Provider = Provider {
 };
 
 static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], ..Entry::of::<MailerSend>() };
+
+/// What it says with 422 of a trial account's limits (answers that its users quote): a number stands behind it, `#MS42225`.
+static WORDS: &Codes = &[
+    ("unique recipients limit", Meaning::ACCOUNT),
+    ("#ms42225", Meaning::ACCOUNT),
+    ("trial accounts can only send", Meaning::ACCOUNT),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -122,14 +129,16 @@ impl Api for MailerSend {
         // The errors name the field: "from.email", "to.0.email".
         let Some((field, text)) = errors.iter().find_map(|(field, texts)| Some((field.as_str(), texts.first()?)))
         else {
-            return response.by_status(envelope, &message);
+            return response.by_code(envelope, Meaning::said(WORDS, &message), &message);
         };
-        Ok(match field.split('.').next().unwrap_or_default() {
-            "from" if text.contains("verified") => response.sender_refused(envelope, text),
-            "from" => response.refused(envelope, 553, (5, 1, 7), text),
-            "to" | "cc" | "bcc" => response.refused(envelope, 553, (5, 1, 3), text),
-            _ => return response.by_status(envelope, text),
-        })
+        let meaning = match field.split('.').next().unwrap_or_default() {
+            _ if Meaning::said(WORDS, text).is_some() => Meaning::said(WORDS, text),
+            "from" if text.contains("verified") => Some(Meaning::SENDER),
+            "from" => Some(Meaning::BAD_SENDER),
+            "to" | "cc" | "bcc" => Some(Meaning::BAD_RECIPIENT),
+            _ => None,
+        };
+        response.by_code(envelope, meaning, text)
     }
 }
 
@@ -144,12 +153,12 @@ fn accepted(envelope: &Envelope, response: &Response) -> Result<Outcome, Failure
     match (warning, response.header("x-message-id")) {
         (None, Some(id)) => Ok(response.accepted(envelope, Some(id))),
         (Some(warning), None) if warning.r#type == "ALL_SUPPRESSED" => {
-            Ok(response.refused(envelope, 550, (5, 7, 1), &warning.warning))
+            Ok(response.told(envelope, Meaning::SUPPRESSED, &warning.warning))
         }
         (Some(warning), Some(id)) if !warning.recipients.is_empty() => {
             Ok(response.each(envelope, Some(id), |recipient| {
                 let is_suppressed = warning.recipients.iter().any(|one| one.email.eq_ignore_ascii_case(recipient));
-                is_suppressed.then(|| response.reply(550, (5, 7, 1), &warning.warning))
+                is_suppressed.then(|| response.reply(Meaning::SUPPRESSED, &warning.warning))
             }))
         }
         _ => Err(response.in_doubt()),

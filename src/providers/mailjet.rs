@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
-use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response};
+use super::api::{Api, Credential, Credentials, Entry, Mail, Meaning, Request, Response};
 use super::preset::{Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -169,7 +169,7 @@ impl Api for Mailjet {
                 Ok(response.each(envelope, Some(id.trim_matches('"')), |recipient| {
                     let is_accepted = accepted.iter().any(|one| one.email.eq_ignore_ascii_case(recipient));
                     let fault = fault.filter(|_| !is_accepted)?;
-                    Some(response.reply(550, (5, 1, 1), &fault.error_message))
+                    Some(response.reply(Meaning::NO_RECIPIENT, &fault.error_message))
                 }))
             }
             ("success", None, None) if self.sandbox => Ok(response.accepted(envelope, None)),
@@ -185,12 +185,14 @@ fn refusal(envelope: &Envelope, response: &Response, fault: &Fault) -> Result<Ou
     let about = |fields: &[&str]| {
         fault.error_related_to.iter().any(|place| fields.iter().any(|field| place.starts_with(field)))
     };
-    Ok(match fault.error_code.as_str() {
-        "send-0008" => response.sender_refused(envelope, text),
-        "mj-0013" if about(&["From"]) => response.refused(envelope, 553, (5, 1, 7), text),
-        "mj-0013" if about(&["To", "Cc", "Bcc"]) => response.refused(envelope, 553, (5, 1, 3), text),
-        _ => return response.by_status(envelope, text),
-    })
+    let meaning = match fault.error_code.as_str() {
+        "mj-0013" if about(&["From"]) => Some(Meaning::BAD_SENDER),
+        "mj-0013" if about(&["To", "Cc", "Bcc"]) => Some(Meaning::BAD_RECIPIENT),
+        // The sender is not validated (dev.mailjet.com, Send API v3.1, error codes).
+        "send-0008" => Some(Meaning::SENDER),
+        _ => None,
+    };
+    response.by_code(envelope, meaning, text)
 }
 
 impl Mailjet {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response};
 use super::preset::{KeyForm, Provider, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -32,6 +32,14 @@ pub(super) static PROVIDER: Provider = Provider {
 
 static ENTRY: Entry =
     Entry { credentials: &[Credential::needed("api_key")], raw: true, seven_bit: true, ..Entry::of::<Mandrill>() };
+
+/// The names of its errors (Mandrill's API reference, messages/send): whatever went wrong, the status is mostly 500.
+static CODES: &Codes = &[
+    ("Invalid_Key", Meaning::LOGIN),
+    ("PaymentRequired", Meaning::ACCOUNT),
+    ("Unknown_Subaccount", Meaning::ACCOUNT),
+    ("ValidationError", Meaning::CONTENT),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,14 +96,7 @@ impl Api for Mandrill {
         if !response.is_success() {
             let Some(Refused { name, message }) = response.json() else { return response.undocumented(envelope) };
             let text = format!("{name}: {message}");
-            // Whatever went wrong, the status is mostly 500: the name tells.
-            let (code, enhanced) = match name.as_str() {
-                "Invalid_Key" => (535, (5, 7, 8)),
-                "ValidationError" => (554, (5, 6, 0)),
-                "PaymentRequired" | "Unknown_Subaccount" => (550, (5, 7, 1)),
-                _ => return response.by_status(envelope, &text),
-            };
-            return Ok(response.refused(envelope, code, enhanced, &text));
+            return response.by_code(envelope, Meaning::of(CODES, &name), &text);
         }
         let Some(sent) = response.json::<Vec<Sent>>() else { return Err(response.in_doubt()) };
         let of = |recipient: &str| sent.iter().find(|sent| sent.email.eq_ignore_ascii_case(recipient));
@@ -113,12 +114,12 @@ impl Api for Mandrill {
 impl Sent {
     fn refusal(&self, response: &Response) -> Option<Reply> {
         let reason = self.reject_reason.as_deref().unwrap_or("no reason given");
-        let (code, enhanced) = match (self.status.as_str(), reason) {
-            ("invalid", _) | (_, "invalid") => (553, (5, 1, 3)),
-            ("rejected", "hard-bounce" | "soft-bounce") => (550, (5, 1, 1)),
-            ("rejected", _) => (550, (5, 7, 1)),
+        let meaning = match (self.status.as_str(), reason) {
+            ("invalid", _) | (_, "invalid") => Meaning::BAD_RECIPIENT,
+            ("rejected", "hard-bounce" | "soft-bounce") => Meaning::NO_RECIPIENT,
+            ("rejected", _) => Meaning::SUPPRESSED,
             _ => return None,
         };
-        Some(response.reply(code, enhanced, &format!("{}: {reason}", self.status)))
+        Some(response.reply(meaning, &format!("{}: {reason}", self.status)))
     }
 }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::api::{Api, Credential, Credentials, Entry, Mail, Piece, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response};
 use super::preset::{AuthorizationServer, Hint, Provider, Scopes, TokenHints, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -115,6 +115,30 @@ const SEND_AS: &str = "the mailbox that logs in may not write as this sender: se
 
 static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], raw: true, ..Entry::of::<Microsoft365>() };
 
+/// Codes of Graph and of Exchange behind it (learn.microsoft.com: "ResponseCode" of Exchange Web Services, Graph's
+/// throttling guidance; `ErrorExceededMessageLimit` and the suspension: what Outlook.com answers, with 400, 403 or 429).
+static CODES: &Codes = &[
+    ("ErrorExceededMessageLimit", Meaning::QUOTA),
+    ("ErrorExceededHourlyMessageLimit", Meaning::RATE),
+    ("ErrorSubmissionQuotaExceeded", Meaning::QUOTA),
+    ("ErrorQuotaExceeded", Meaning::QUOTA),
+    ("ErrorServerBusy", Meaning::RATE),
+    ("ErrorExceededConnectionCount", Meaning::RATE),
+    ("ErrorTooManyObjectsOpened", Meaning::RATE),
+    ("ApplicationThrottled", Meaning::RATE),
+    ("MailboxConcurrency", Meaning::RATE),
+    ("ErrorMailboxMoveInProgress", Meaning::TROUBLE),
+    ("ErrorMailboxStoreUnavailable", Meaning::TROUBLE),
+    ("ErrorInternalServerTransientError", Meaning::TROUBLE),
+    ("ErrorAccountDisabled", Meaning::ACCOUNT),
+    ("ErrorAccountSuspend", Meaning::ACCOUNT),
+    ("ErrorAccessDenied", Meaning::ACCOUNT),
+    ("MailboxNotEnabledForRESTAPI", Meaning::ACCOUNT),
+    ("ErrorSendAsDenied", Meaning::SENDER),
+    ("ErrorInvalidRecipients", Meaning::BAD_RECIPIENT),
+    ("ErrorMessageSizeExceeded", Meaning::SIZE),
+];
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Microsoft365 {
@@ -157,12 +181,11 @@ impl Api for Microsoft365 {
         }
         let Some(Refused { error }) = response.json::<Refused>() else { return response.undocumented(envelope) };
         let text = format!("{}: {}", error.code, error.message);
-        match error.code.as_str() {
-            "ErrorSendAsDenied" => Ok(response.sender_refused(envelope, &text)),
-            "ErrorInvalidRecipients" => Ok(response.refused(envelope, 553, (5, 1, 3), &text)),
-            code if code.starts_with("ErrorMimeContent") => Ok(response.refused(envelope, 554, (5, 6, 0), &text)),
-            _ => response.by_status(envelope, &text),
-        }
+        let meaning = match error.code.as_str() {
+            code if code.starts_with("ErrorMimeContent") => Some(Meaning::CONTENT),
+            code => Meaning::of(CODES, code),
+        };
+        response.by_code(envelope, meaning, &text)
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
 use super::api::response::names;
-use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response};
 use super::preset::{Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -31,6 +31,24 @@ pub(super) static PROVIDER: Provider = Provider {
 
 static ENTRY: Entry =
     Entry { credentials: &[Credential::needed("token")], recipients: Some(50), ..Entry::of::<Postmark>() };
+
+/// Its error codes (postmarkapp.com/developer/api/overview); 405, 412 and 413 are about the account: out of credits,
+/// waiting for approval, inactive.
+static CODES: &Codes = &[
+    ("10", Meaning::LOGIN),
+    ("100", Meaning::TROUBLE),
+    ("400", Meaning::SENDER),
+    ("401", Meaning::SENDER),
+    ("402", Meaning::REQUEST),
+    ("403", Meaning::REQUEST),
+    ("405", Meaning::ACCOUNT),
+    ("406", Meaning::NO_RECIPIENT),
+    ("409", Meaning::REQUEST),
+    ("411", Meaning::FILE),
+    ("412", Meaning::ACCOUNT),
+    ("413", Meaning::ACCOUNT),
+    ("429", Meaning::RATE),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,25 +124,17 @@ impl Api for Postmark {
             };
             let is_about_some = text.to_lowercase().contains("inactive");
             let skipped = |recipient: &str| {
-                (is_about_some && names(text, recipient)).then(|| response.reply(550, (5, 1, 1), text))
+                (is_about_some && names(text, recipient)).then(|| response.reply(Meaning::NO_RECIPIENT, text))
             };
             return Ok(response.each(envelope, Some(id), skipped));
         }
         let about_sender = ["'from'", "sender"].iter().any(|word| text.to_lowercase().contains(word));
-        let (code, enhanced) = match answer.error_code {
-            10 => (535, (5, 7, 8)),
-            100 => (451, (4, 3, 0)),
-            402 | 403 | 409 => (554, (5, 5, 4)),
-            300 if about_sender => (553, (5, 1, 7)),
-            300 if ["'To'", "'Cc'", "'Bcc'"].iter().any(|field| text.contains(field)) => (553, (5, 1, 3)),
-            400 | 401 => return Ok(response.sender_refused(envelope, text)),
-            406 => (550, (5, 1, 1)),
-            411 => (554, (5, 7, 1)),
-            405 | 412 | 413 => (550, (5, 7, 1)),
-            429 => (451, (4, 7, 1)),
-            _ => return response.by_status(envelope, text),
+        let meaning = match answer.error_code {
+            300 if about_sender => Some(Meaning::BAD_SENDER),
+            300 if ["'To'", "'Cc'", "'Bcc'"].iter().any(|field| text.contains(field)) => Some(Meaning::BAD_RECIPIENT),
+            code => Meaning::of(CODES, &code.to_string()),
         };
-        Ok(response.refused(envelope, code, enhanced, text))
+        response.by_code(envelope, meaning, text)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Attachment, Fact, File, FileForm, Parts, Person, at_most};
-use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response};
 use super::preset::{Hint, KeyForm, Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -68,6 +68,19 @@ pub(super) static PROVIDER: Provider = Provider {
 };
 
 static ENTRY: Entry = Entry { credentials: &[Credential::needed("api_key")], ..Entry::of::<Resend>() };
+
+/// The names of its errors (resend.com/docs/api-reference/errors); an invalid key comes as 403.
+static CODES: &Codes = &[
+    ("missing_api_key", Meaning::LOGIN),
+    ("invalid_api_key", Meaning::LOGIN),
+    ("restricted_api_key", Meaning::LOGIN),
+    ("rate_limit_exceeded", Meaning::RATE),
+    ("daily_quota_exceeded", Meaning::QUOTA),
+    ("monthly_quota_exceeded", Meaning::QUOTA),
+    ("invalid_from_address", Meaning::BAD_SENDER),
+    ("application_error", Meaning::TROUBLE),
+    ("internal_server_error", Meaning::TROUBLE),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,20 +159,17 @@ impl Api for Resend {
             return Ok(response.accepted(envelope, Some(&id)));
         }
         let Some(Refused { name, message: text }) = response.json() else { return response.undocumented(envelope) };
-        Ok(match name.as_str() {
-            "missing_api_key" | "invalid_api_key" | "restricted_api_key" => {
-                response.refused(envelope, 535, (5, 7, 8), &text)
-            }
-            "daily_quota_exceeded" | "monthly_quota_exceeded" => response.refused(envelope, 452, (4, 3, 1), &text),
-            "rate_limit_exceeded" => response.refused(envelope, 451, (4, 7, 1), &text),
-            "validation_error" if text.contains("not verified") => response.sender_refused(envelope, &text),
-            "invalid_from_address" => response.refused(envelope, 553, (5, 1, 7), &text),
-            "validation_error" if text.contains("`from`") => response.refused(envelope, 553, (5, 1, 7), &text),
+        let meaning = match name.as_str() {
+            "validation_error" if text.contains("not verified") => Some(Meaning::SENDER),
+            // The test mode: the account reaches its owner only.
+            "validation_error" if text.contains("testing emails") => Some(Meaning::ACCOUNT),
+            "validation_error" if text.contains("`from`") => Some(Meaning::BAD_SENDER),
             "validation_error" if ["`to`", "`cc`", "`bcc`"].iter().any(|field| text.contains(field)) => {
-                response.refused(envelope, 553, (5, 1, 3), &text)
+                Some(Meaning::BAD_RECIPIENT)
             }
-            _ => return response.by_status(envelope, &text),
-        })
+            name => Meaning::of(CODES, name),
+        };
+        response.by_code(envelope, meaning, &text)
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, joined};
 use super::api::request::segment;
-use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Request, Response, cannot};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, cannot};
 use super::preset::{Provider, UserName, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -29,6 +29,16 @@ static ENTRY: Entry = Entry {
     url: &["project_id", "secret_key"],
     ..Entry::of::<Scaleway>()
 };
+
+/// The types of its errors (those its own clients tell apart: @scaleway/sdk-client, scaleway-sdk-go): a used-up quota
+/// comes as 403.
+static CODES: &Codes = &[
+    ("denied_authentication", Meaning::LOGIN),
+    ("permissions_denied", Meaning::ACCOUNT),
+    ("quotas_exceeded", Meaning::QUOTA),
+    ("too_many_requests", Meaning::RATE),
+    ("transient_state", Meaning::TROUBLE),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,6 +89,8 @@ struct Email {
 #[derive(Deserialize)]
 struct Refused {
     message: String,
+    #[serde(default, rename = "type")]
+    kind: String,
     /// What is wrong with which argument.
     #[serde(default)]
     details: Vec<Detail>,
@@ -117,7 +129,7 @@ impl Api for Scaleway {
             let id = id.ok_or_else(|| response.in_doubt())?;
             return Ok(response.accepted(envelope, Some(&id)));
         }
-        let Some(Refused { message, details }) = response.json() else { return response.undocumented(envelope) };
+        let Some(Refused { message, kind, details }) = response.json() else { return response.undocumented(envelope) };
         let detail = details.iter().find(|detail| !detail.argument_name.is_empty());
         let text = detail.map_or_else(
             || message.clone(),
@@ -125,7 +137,7 @@ impl Api for Scaleway {
                 format!("{message}: {argument_name} {reason} {help_message}")
             },
         );
-        response.by_status(envelope, &text)
+        response.by_code(envelope, Meaning::of(CODES, &kind), &text)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
-use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response};
 use super::preset::{KeyForm, Provider, UserName, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -29,6 +29,15 @@ pub(super) static PROVIDER: Provider = Provider {
 
 static ENTRY: Entry =
     Entry { credentials: &[Credential::needed("api_key")], recipients: Some(1000), ..Entry::of::<SendGrid>() };
+
+/// What it says with 400, 401 and 403 (twilio.com/docs/sendgrid, error messages): used-up credits come as 401.
+static WORDS: &Codes = &[
+    ("verified sender", Meaning::SENDER),
+    ("credits exceeded", Meaning::QUOTA),
+    ("exceeded your messaging limits", Meaning::QUOTA),
+    ("account is suspended", Meaning::ACCOUNT),
+    ("account is disabled", Meaning::ACCOUNT),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -149,17 +158,13 @@ impl Api for SendGrid {
         let Some(Refused { errors }) = response.json::<Refused>() else { return response.undocumented(envelope) };
         let Some(fault) = errors.first() else { return response.undocumented(envelope) };
         let (field, text) = (fault.field.as_deref().unwrap_or_default(), fault.message.as_str());
-        let lower = text.to_lowercase();
-        Ok(match response.status {
-            400 | 403 if lower.contains("verified sender") => response.sender_refused(envelope, text),
-            400 if field.starts_with("personalizations") && field.contains("email") => {
-                response.refused(envelope, 553, (5, 1, 3), text)
-            }
-            400 if field.starts_with("from") => response.refused(envelope, 553, (5, 1, 7), text),
-            // "Maximum credits exceeded" comes as 401.
-            401 if lower.contains("credits") => response.refused(envelope, 452, (4, 3, 1), text),
+        let meaning = match response.status {
+            400 if field.starts_with("personalizations") && field.contains("email") => Some(Meaning::BAD_RECIPIENT),
+            400 if field.starts_with("from") => Some(Meaning::BAD_SENDER),
+            400 | 401 | 403 => None,
             _ => return response.by_status(envelope, text),
-        })
+        };
+        response.by_code(envelope, Meaning::said(WORDS, text).or(meaning), text)
     }
 }
 

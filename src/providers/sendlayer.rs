@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person, at_most};
-use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response, cannot};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, cannot};
 use super::preset::{Provider, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -32,6 +32,29 @@ static ENTRY: Entry = Entry {
     size: Some(10 << 20),
     ..Entry::of::<SendLayer>()
 };
+
+/// Its error codes (github.com/SendLayer/sendlayer-api-docs, errors). Which status goes with which is not documented, so
+/// the code decides.
+static CODES: &Codes = &[
+    ("1", Meaning::LOGIN),
+    ("3", Meaning::BAD_SENDER),
+    ("7", Meaning::MANY),
+    ("12", Meaning::LOGIN),
+    ("13", Meaning::LOGIN),
+    ("14", Meaning::SUPPRESSED),
+    ("17", Meaning::QUOTA),
+    ("18", Meaning::BAD_RECIPIENT),
+    ("19", Meaning::BAD_RECIPIENT),
+    ("20", Meaning::MANY),
+    ("21", Meaning::BAD_RECIPIENT),
+    ("22", Meaning::BAD_RECIPIENT),
+    ("23", Meaning::BAD_SENDER),
+    ("25", Meaning::BAD_RECIPIENT),
+    ("26", Meaning::BAD_RECIPIENT),
+    ("27", Meaning::MANY),
+    ("32", Meaning::SENDER),
+    ("429", Meaning::RATE),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,18 +152,10 @@ impl Api for SendLayer {
             };
         };
         // Which HTTP status goes with which code is not documented: the code decides.
-        let (code, enhanced) = match fault.code {
-            1 | 12 | 13 => (535, (5, 7, 8)),
-            3 | 23 => (553, (5, 1, 7)),
-            7 | 20 | 27 => (550, (5, 5, 3)),
-            14 => (550, (5, 7, 1)),
-            17 => (452, (4, 3, 1)),
-            18 | 19 | 21 | 22 | 25 | 26 => (553, (5, 1, 3)),
-            32 => return Ok(response.sender_refused(envelope, &fault.message)),
-            429 => (451, (4, 7, 1)),
-            _ => return response.by_status(envelope, &fault.message),
-        };
-        Ok(response.refused(envelope, code, enhanced, &fault.message))
+        match Meaning::of(CODES, &fault.code.to_string()) {
+            Some(meaning) => Ok(response.told(envelope, meaning, &fault.message)),
+            None => response.by_status(envelope, &fault.message),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
-use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Request, Response};
+use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response};
 use super::preset::{KeyForm, Provider, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -155,15 +155,15 @@ impl Api for Smtp2go {
             (true, "") => error,
             (true, code) => format!("{code}: {error}"),
         };
-        let (code, enhanced) = match (response.status, fieldname.as_str()) {
-            (400, "sender") => (553, (5, 1, 7)),
-            (400, "to" | "cc" | "bcc") => (553, (5, 1, 3)),
+        let meaning = match (response.status, fieldname.as_str()) {
+            (400, "sender") => Meaning::BAD_SENDER,
+            (400, "to" | "cc" | "bcc") => Meaning::BAD_RECIPIENT,
             _ if ["not verified", "unverified"].iter().any(|word| text.contains(word)) => {
-                return Ok(response.sender_refused(envelope, &text));
+                return Ok(response.told(envelope, Meaning::SENDER, &text));
             }
             _ => return response.by_status(envelope, &text),
         };
-        Ok(response.refused(envelope, code, enhanced, &text))
+        Ok(response.told(envelope, meaning, &text))
     }
 }
 
@@ -177,7 +177,8 @@ fn accepted(envelope: &Envelope, response: &Response, count: &Count) -> Result<O
         return Err(response.in_doubt());
     }
     let id = count.email_id.as_deref();
-    Ok(response.each(envelope, id, |recipient| names(recipient).map(|text| response.reply(550, (5, 1, 1), text))))
+    Ok(response
+        .each(envelope, id, |recipient| names(recipient).map(|text| response.reply(Meaning::NO_RECIPIENT, text))))
 }
 
 fn body<'a>(parts: &'a Parts) -> Body<'a> {

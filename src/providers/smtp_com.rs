@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::api::parts::identity;
-use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response, cannot};
+use super::api::{Api, Credential, Credentials, Entry, Mail, Meaning, Request, Response, cannot};
 use super::preset::{Provider, implicit, starttls};
 use crate::address::List;
 use crate::envelope::Envelope;
@@ -106,9 +106,9 @@ impl Api for SmtpCom {
         let text = format!("{field}: {}", plain(why));
         Ok(match field.split(['.', '[']).next().unwrap_or_default() {
             _ if response.status != 400 => return response.by_status(envelope, &text),
-            "originator" => response.sender_refused(envelope, &text),
-            "recipients" => response.refused(envelope, 553, (5, 1, 3), &text),
-            "channel" => response.refused(envelope, 550, (5, 7, 1), &text),
+            "originator" => response.told(envelope, Meaning::SENDER, &text),
+            "recipients" => response.told(envelope, Meaning::BAD_RECIPIENT, &text),
+            "channel" => response.told(envelope, Meaning::ACCOUNT, &text),
             _ => return response.by_status(envelope, &text),
         })
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::api::response::names;
-use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response, Sender, cannot};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Sender, cannot};
 use super::preset::{Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -35,6 +35,16 @@ static ENTRY: Entry = Entry {
     sender: Sender::Carried,
     ..Entry::of::<SparkPost>()
 };
+
+/// Its error codes (developers.sparkpost.com, API, transmissions): the limits of the hour, the day and the sandbox come as
+/// 420.
+static CODES: &Codes = &[
+    ("2101", Meaning::RATE),
+    ("2102", Meaning::QUOTA),
+    ("2103", Meaning::QUOTA),
+    ("7001", Meaning::SENDER),
+    ("1301", Meaning::CONTENT),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -163,15 +173,8 @@ impl Api for SparkPost {
         let Some(Refused { errors }) = response.json::<Refused>() else { return response.undocumented(envelope) };
         let Some(fault) = errors.first() else { return response.undocumented(envelope) };
         let text = fault.text();
-        let (code, enhanced) = match (response.status, fault.code.as_str()) {
-            (_, "7001") => return Ok(response.sender_refused(envelope, &text)),
-            (_, "2101") => (451, (4, 7, 1)),
-            (_, "2102" | "2103") => (452, (4, 3, 1)),
-            (420, _) => (451, (4, 7, 1)),
-            (_, "1301") => (554, (5, 6, 0)),
-            _ => return response.by_status(envelope, &text),
-        };
-        Ok(response.refused(envelope, code, enhanced, &text))
+        let meaning = Meaning::of(CODES, &fault.code).or((response.status == 420).then_some(Meaning::RATE));
+        response.by_code(envelope, meaning, &text)
     }
 }
 
@@ -183,10 +186,10 @@ fn accepted(envelope: &Envelope, response: &Response, results: &Results) -> Resu
     let rejected = results.total_rejected_recipients;
     let text = results.rcpt_to_errors.first().map_or_else(|| format!("{rejected} rejected"), Fault::text);
     if results.total_accepted_recipients == 0 {
-        return Ok(response.refused(envelope, 550, (5, 1, 1), &text));
+        return Ok(response.told(envelope, Meaning::NO_RECIPIENT, &text));
     }
     let is_named = |recipient: &str| results.rcpt_to_errors.iter().any(|fault| names(&fault.text(), recipient));
-    let refusal = |recipient: &str| is_named(recipient).then(|| response.reply(550, (5, 1, 1), &text));
+    let refusal = |recipient: &str| is_named(recipient).then(|| response.reply(Meaning::NO_RECIPIENT, &text));
     let outcome = response.each(envelope, Some(&results.id), refusal);
     let is_refused = |answer: &&Answer| answer.reply.as_ref().is_some_and(|reply| !reply.is_positive());
     match outcome.answers.iter().filter(is_refused).count() == rejected as usize {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
-use super::api::{Api, Credential, Credentials, Entry, Mail, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response};
 use super::preset::{Provider, UserName, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -27,6 +27,24 @@ pub(super) static PROVIDER: Provider = Provider {
 };
 
 static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], ..Entry::of::<ZeptoMail>() };
+
+/// Its error codes (zoho.com/zeptomail/help/api/error-codes.html), those of the detail before those of the group: the
+/// limit of a day and of a trial; then credits that have ended, a host that is not on the list, a blocked account.
+static CODES: &Codes = &[
+    ("SERR_157", Meaning::LOGIN),
+    ("SM_111", Meaning::SENDER),
+    ("SMI_115", Meaning::QUOTA),
+    ("SM_133", Meaning::QUOTA),
+    ("LE_101", Meaning::ACCOUNT),
+    ("LE_102", Meaning::ACCOUNT),
+    ("AE_101", Meaning::ACCOUNT),
+    ("SERR_156", Meaning::ACCOUNT),
+    ("SM_128", Meaning::ACCOUNT),
+    ("SM_120", Meaning::CONTENT),
+    ("GE_102", Meaning::REQUEST),
+    ("SM_101", Meaning::REQUEST),
+    ("TM_3601", Meaning::ACCOUNT),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -161,18 +179,12 @@ impl Api for ZeptoMail {
         };
         let is_about =
             |field: &str| detail.target.starts_with(field) || detail.message.contains(&format!("\"{field}\""));
-        let (code, enhanced) = match (fault.code.as_str(), detail.code.as_str()) {
-            (_, "SERR_157") => (535, (5, 7, 8)),
-            (_, "SM_111") => return Ok(response.sender_refused(envelope, &text)),
-            (_, "SM_113") if is_about("from") => (553, (5, 1, 7)),
-            (_, "SM_113") if ["to", "cc", "bcc"].into_iter().any(is_about) => (553, (5, 1, 3)),
-            (_, "SMI_115" | "SM_133") => (452, (4, 3, 1)),
-            (_, "LE_101" | "LE_102" | "AE_101" | "SERR_156" | "SM_128") | ("TM_3601", _) => (550, (5, 7, 1)),
-            (_, "SM_120") => (554, (5, 6, 0)),
-            (_, "GE_102" | "SM_101") => (554, (5, 5, 4)),
-            _ => return response.by_status(envelope, &text),
+        let meaning = match detail.code.as_str() {
+            "SM_113" if is_about("from") => Some(Meaning::BAD_SENDER),
+            "SM_113" if ["to", "cc", "bcc"].into_iter().any(is_about) => Some(Meaning::BAD_RECIPIENT),
+            code => Meaning::of(CODES, code).or_else(|| Meaning::of(CODES, &fault.code)),
         };
-        Ok(response.refused(envelope, code, enhanced, &text))
+        response.by_code(envelope, meaning, &text)
     }
 }
 

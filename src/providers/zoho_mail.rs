@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::api::parts::{Attachment, OF_THE_WRITER, Parts, Person};
 use super::api::request::segment;
-use super::api::{Api, Before, Credential, Credentials, Entry, Mail, Piece, Request, Response, cannot};
+use super::api::{Api, Before, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, cannot};
 use super::preset::{AuthorizationServer, Provider, Scopes, TokenHints, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -237,7 +237,7 @@ impl Api for ZohoMail {
                 Some(id) => id,
                 None => {
                     let text = format!("no account of this login may write as {}", parts.from.address);
-                    return Ok(Before::Refused(answer.sender_refused(mail.envelope, &text)));
+                    return Ok(Before::Refused(answer.told(mail.envelope, Meaning::SENDER, &text)));
                 }
             },
         };

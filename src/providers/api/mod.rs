@@ -4,6 +4,7 @@
 //! a response; the one exchange between them is `http`. What the providers share is here; each has a file of its own
 //! beside this folder.
 
+mod codes;
 mod keys;
 mod lean;
 mod mail;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
+pub use codes::{Codes, Meaning};
 pub use keys::{Credential, Credentials};
 pub use lean::Kept;
 pub(crate) use mail::unreadable;

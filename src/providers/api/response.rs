@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
+use super::codes::Meaning;
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::{Answer, Outcome, Stage};
@@ -48,29 +49,39 @@ impl Response {
         outcome
     }
 
+    /// Refused for everybody, as `meaning` has it, else as the status has it. `text` is the provider's own words.
+    ///
+    /// # Errors
+    /// As [`Response::by_status`].
+    pub fn by_code(&self, envelope: &Envelope, meaning: Option<Meaning>, text: &str) -> Result<Outcome, Failure> {
+        match meaning {
+            Some(meaning) if !self.is_success() => Ok(self.told(envelope, meaning, text)),
+            _ => self.by_status(envelope, text),
+        }
+    }
+
     /// Refused for everybody, as the status has it: the one table for all providers. `text` is the
     /// provider's own words.
     ///
     /// # Errors
     /// `InDoubt` where the status is 2xx: the caller did not find what the provider documents.
     pub fn by_status(&self, envelope: &Envelope, text: &str) -> Result<Outcome, Failure> {
-        let (code, enhanced) = match self.status {
+        let meaning = match self.status {
             200..=299 => return Err(self.in_doubt()),
-            401 => (535, (5, 7, 8)),
-            402 | 403 => (550, (5, 7, 1)),
-            404 => (550, (5, 3, 5)),
-            413 => (552, (5, 3, 4)),
-            429 => (451, (4, 7, 1)),
-            400 | 409 | 410 | 422 => (554, (5, 6, 0)),
-            405 | 406 | 411 | 414 | 415 => (554, (5, 5, 4)),
-            408 | 425 | 500..=599 => (451, (4, 3, 0)),
             300..=399 => {
                 let to = self.header("location").unwrap_or("nowhere");
-                return Ok(self.refused(envelope, 451, (4, 3, 0), &format!("redirected to {to}, not followed")));
+                return Ok(self.told(envelope, Meaning::TROUBLE, &format!("redirected to {to}, not followed")));
             }
-            _ => (451, (4, 3, 0)),
+            401 => Meaning::LOGIN,
+            402 | 403 => Meaning::ACCOUNT,
+            404 => Meaning::ELSEWHERE,
+            413 => Meaning::SIZE,
+            429 => Meaning::RATE,
+            400 | 409 | 410 | 422 => Meaning::CONTENT,
+            405 | 406 | 411 | 414 | 415 => Meaning::REQUEST,
+            _ => Meaning::TROUBLE,
         };
-        Ok(self.refused(envelope, code, enhanced, text))
+        Ok(self.told(envelope, meaning, text))
     }
 
     /// An answer that is no success and not of the documented shape: a proxy's page, half an answer. Only
@@ -81,26 +92,21 @@ impl Response {
     pub fn undocumented(&self, envelope: &Envelope) -> Result<Outcome, Failure> {
         let text = self.quoted();
         match self.status {
-            400 | 403 | 404 | 422 => Ok(self.refused(envelope, 451, (4, 3, 0), &text)),
+            400 | 403 | 404 | 422 => Ok(self.told(envelope, Meaning::TROUBLE, &text)),
             _ => self.by_status(envelope, &text),
         }
     }
 
-    /// Refused for everybody with this reply. The text names the HTTP status, and the Retry-After field
+    /// Refused for everybody as `meaning` has it. The text names the HTTP status, and the Retry-After field
     /// where there is one.
-    pub fn refused(&self, envelope: &Envelope, code: u16, enhanced: (u8, u16, u16), text: &str) -> Outcome {
-        let reply = self.reply(code, enhanced, text);
-        Outcome::same_for_all(&envelope.forward_paths, &reply, stage_of(&reply))
-    }
-
-    /// Refused for everybody because of the sender, which is not verified or not allowed (550 5.7.1).
-    pub fn sender_refused(&self, envelope: &Envelope, text: &str) -> Outcome {
-        let reply = self.reply(550, (5, 7, 1), text);
-        Outcome::same_for_all(&envelope.forward_paths, &reply, Stage::MailFrom)
+    pub fn told(&self, envelope: &Envelope, meaning: Meaning, text: &str) -> Outcome {
+        let reply = self.reply(meaning, text);
+        Outcome::same_for_all(&envelope.forward_paths, &reply, meaning.stage.unwrap_or_else(|| stage_of(&reply)))
     }
 
     /// A reply for one recipient or all.
-    pub fn reply(&self, code: u16, (class, subject, detail): (u8, u16, u16), text: &str) -> Reply {
+    pub fn reply(&self, meaning: Meaning, text: &str) -> Reply {
+        let Meaning { code, enhanced: (class, subject, detail), .. } = meaning;
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let mut text = match text.as_str() {
             "" => format!("HTTP {}", self.status),
