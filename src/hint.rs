@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_server_is_known_by_its_name() {
-        let reply = Reply::new(535, Some(Enhanced::new(5, 7, 8)), "no");
+        let reply = Reply::own(535, (5, 7, 8), "no");
         for (host, told) in [
             ("smtp.gmail.com", "Google refuses"),
             ("smtp.office365.com", "check the mailbox address"),

@@ -77,6 +77,16 @@ impl Reply {
         Self { code, enhanced, text: printable(text.as_bytes(), TEXT_LIMIT) }
     }
 
+    /// A reply of our own with its enhanced status code (RFC 3463).
+    pub fn own(code: u16, (class, subject, detail): (u8, u16, u16), text: &str) -> Self {
+        Self::new(code, Some(Enhanced::new(class, subject, detail)), text)
+    }
+
+    /// 552 5.3.4: the message, or a part of it, is larger than somebody takes.
+    pub fn too_large(text: &str) -> Self {
+        Self::own(552, (5, 3, 4), text)
+    }
+
     /// The reply that a server's `lines` make, each without its code and separator.
     ///
     /// The enhanced status code is taken off the first line and removed from every continuation line

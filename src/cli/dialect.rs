@@ -7,7 +7,7 @@ use super::options::{self, Effect, Value};
 use crate::envelope::ReversePath;
 use crate::failure::{Failure, Kind};
 use crate::plan::Wishes;
-use crate::reply::{Enhanced, Reply, printable};
+use crate::reply::{Reply, printable};
 
 /// The longest `-F` that is kept, in bytes.
 pub const NAME_LIMIT: usize = 256;
@@ -203,7 +203,7 @@ fn apply(effect: Effect, letter: u8, value: &OsStr, said: &mut Sendmail) -> Resu
         }
         Effect::Hops => match value.to_str().and_then(|count| count.parse::<u32>().ok()) {
             Some(count) if count > HOP_LIMIT => {
-                let reply = Reply::new(554, Some(Enhanced::new(5, 4, 6)), "too many hops, the message is in a loop");
+                let reply = Reply::own(554, (5, 4, 6), "too many hops, the message is in a loop");
                 return Err(Failure::refused(format!("{} {count}", option()), reply));
             }
             Some(_) => {}

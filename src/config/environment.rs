@@ -11,12 +11,10 @@ use super::scope::{Scope, Standing};
 use super::setting::{Secrets, Setting, Value, list, typed};
 use super::url::Url;
 use super::url_relay::{UrlRelay, failure};
+use super::variables::{Variables, secret, text};
 use super::{dsn, laravel, site::policy};
 use crate::caller::Caller;
 use crate::failure::Failure;
-
-/// Environment variables by name; those set to nothing count as unset.
-pub(super) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// A configuration made of environment variables.
 pub(super) struct Environment {
@@ -189,29 +187,10 @@ fn url_text(variables: Variables<'_>, name: &str) -> Result<Option<Zeroizing<Str
     Ok(text(variables, name)?.map(|text| Zeroizing::new(bare(&text).to_owned())))
 }
 
-/// A variable's value as text.
-pub(super) fn text(variables: Variables<'_>, name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
-    match variables(name).map(OsString::into_string) {
-        None => Ok(None),
-        Some(Ok(text)) => Ok(Some(Zeroizing::new(text))),
-        Some(Err(_)) => Err(failure(name, "is not UTF-8 text")),
-    }
-}
-
 /// A URL without what a shell or a file of variables has left around it: blanks, line ends, a pair of quotes. None of
 /// them begins or ends a URL.
 fn bare(url: &str) -> &str {
     let url = url.trim();
     let unquoted = |quote: char| url.strip_prefix(quote)?.strip_suffix(quote);
     unquoted('"').or_else(|| unquoted('\'')).unwrap_or(url).trim()
-}
-
-/// A secret from its variable or the variable's `_FILE` twin.
-pub(super) fn secret(variables: Variables<'_>, [name, file]: &[&'static str; 2]) -> Result<Option<Value>, Failure> {
-    match (text(variables, name)?, text(variables, file)?) {
-        (Some(_), Some(_)) => Err(failure(name, format!("and {file} are both set"))),
-        (Some(secret), None) => Ok(Some(Value::Variable(name, secret))),
-        (None, Some(path)) => Ok(Some(Value::File(path.to_string()))),
-        (None, None) => Ok(None),
-    }
 }

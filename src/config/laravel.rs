@@ -2,9 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use super::environment::{Variables, secret, text};
 use super::setting::{Setting, Value};
 use super::url_relay::failure;
+use super::variables::{Variables, secret, text};
 use crate::failure::Failure;
 
 /// The variable that decides.

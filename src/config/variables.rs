@@ -2,7 +2,15 @@
 
 use std::ffi::OsString;
 
+use zeroize::Zeroizing;
+
+use super::setting::Value;
+use super::url_relay::failure;
+use crate::failure::Failure;
 use crate::spelling;
+
+/// Environment variables by name; those set to nothing count as unset.
+pub(super) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// Every variable of ours, those that hold a secret apart from their `_FILE` twins.
 const NAMES: &[&str] = &[
@@ -102,6 +110,25 @@ pub fn in_variables(hint: &str, url: &str) -> String {
         text = text.replace(theirs, &ours.replace("{url}", url));
     }
     text
+}
+
+/// A variable's value as text.
+pub(super) fn text(variables: Variables<'_>, name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
+    match variables(name).map(OsString::into_string) {
+        None => Ok(None),
+        Some(Ok(text)) => Ok(Some(Zeroizing::new(text))),
+        Some(Err(_)) => Err(failure(name, "is not UTF-8 text")),
+    }
+}
+
+/// A secret from its variable or the variable's `_FILE` twin.
+pub(super) fn secret(variables: Variables<'_>, [name, file]: &[&'static str; 2]) -> Result<Option<Value>, Failure> {
+    match (text(variables, name)?, text(variables, file)?) {
+        (Some(_), Some(_)) => Err(failure(name, format!("and {file} are both set"))),
+        (Some(secret), None) => Ok(Some(Value::Variable(name, secret))),
+        (None, Some(path)) => Ok(Some(Value::File(path.to_string()))),
+        (None, None) => Ok(None),
+    }
 }
 
 #[cfg(test)]

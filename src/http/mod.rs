@@ -31,7 +31,7 @@ use crate::message::repair::{self, Needs};
 use crate::message::{MailObject, Message};
 use crate::outcome::{Outcome, Stage};
 use crate::providers::api::{Before, Credentials, Mail, Request, Response};
-use crate::reply::{Enhanced, Reply, printable};
+use crate::reply::{Reply, printable};
 use crate::wire::Connection;
 
 /// How much of a response's body is read, in octets.
@@ -125,12 +125,12 @@ fn check(job: &ByApi<'_>) -> Result<(), Failure> {
     let count = job.mail.envelope.forward_paths.len();
     if let Some(most) = entry.recipients.filter(|most| count > *most) {
         let text = format!("{name} accepts {most} recipients per message, and this one has {count}");
-        return Err(Failure::refused("message", Reply::new(550, Some(Enhanced::new(5, 5, 3)), &text)));
+        return Err(Failure::refused("message", Reply::own(550, (5, 5, 3), &text)));
     }
     let size = job.mail.message.size();
     if let Some(most) = entry.size.filter(|most| size > *most) {
         let text = format!("{name} accepts {most} octets per message, and this one has {size}");
-        return Err(Failure::refused("message", Reply::new(552, Some(Enhanced::new(5, 3, 4)), &text)));
+        return Err(Failure::refused("message", Reply::too_large(&text)));
     }
     Ok(())
 }

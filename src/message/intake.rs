@@ -10,7 +10,7 @@ use super::people::is_address_field;
 use super::store::Store;
 use super::{Facts, MEMORY_LIMIT, Message, note};
 use crate::failure::{Failure, Kind};
-use crate::reply::{Enhanced, Reply};
+use crate::reply::Reply;
 
 /// How much is read at a time, in octets: what a pipe holds.
 const CHUNK: usize = 64 << 10;
@@ -430,8 +430,7 @@ fn unreadable(error: &io::Error) -> Failure {
 
 fn too_large(what: &str, limit: u64) -> Failure {
     let text = format!("larger than {} MiB", limit >> 20);
-    Failure::refused(what, Reply::new(552, Some(Enhanced::new(5, 3, 4)), &text))
-        .hint("link to large files instead of attaching them")
+    Failure::refused(what, Reply::too_large(&text)).hint("link to large files instead of attaching them")
 }
 
 /// Ends a terminal's input at a line that holds nothing but a dot.

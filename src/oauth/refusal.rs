@@ -4,7 +4,7 @@ use super::endpoint::Refusal;
 use crate::config::relay::{Grant, OAuth, Relay};
 use crate::failure::Failure;
 use crate::outcome::Stage;
-use crate::reply::{Enhanced, Reply};
+use crate::reply::Reply;
 
 /// A clock that is off by more than this makes a server refuse what we sign, in seconds.
 const CLOCK_TOLERANCE: i64 = 240;
@@ -19,14 +19,14 @@ impl Refusal {
             (error, text) => format!("gave no access token: {error}: {text} (HTTP {})", self.status),
         };
         if self.is_transient() {
-            let failure = Failure::refused(what, Reply::new(454, Some(Enhanced::new(4, 7, 0)), &said)).at(Stage::Auth);
+            let failure = Failure::refused(what, Reply::own(454, (4, 7, 0), &said)).at(Stage::Auth);
             // Not an answer of an authorization server at all, but for one that has too much to do.
             return match (self.error.as_str(), self.status) {
                 ("", 300..=428 | 430..=499) => failure.hint("check token_endpoint, and what is between here and there"),
                 _ => failure,
             };
         }
-        let reply = Reply::new(535, Some(Enhanced::new(5, 7, 8)), &said);
+        let reply = Reply::own(535, (5, 7, 8), &said);
         Failure::refused(what, reply).at(Stage::Auth).hint(self.hint(relay, oauth))
     }
 

@@ -6,8 +6,8 @@ use jiff::Zoned;
 use jiff::fmt::rfc2822;
 
 use super::envelope::{Submitter, Wishes};
-use super::sender;
-use crate::address::{AddrSpec, Address, List, Listed, Mailbox, Piece};
+use super::sender::{self, is_ambiguous};
+use crate::address::{AddrSpec, Address, Listed, Mailbox, Piece};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::message::header::Edit;
@@ -159,12 +159,6 @@ fn bare(piece: &mut Piece) -> Option<&mut Listed> {
         Piece::Mailbox(listed) if listed.mailbox.spec.domain.is_none() => Some(listed),
         _ => None,
     }
-}
-
-/// Whether somebody else may find another address in `field` than `list` has.
-pub(super) fn is_ambiguous(field: &Field<'_>, list: &List) -> bool {
-    let is_escaped = || field.holds(0x1b);
-    list.is_doubtful || is_escaped() || (list.is_obsolete && sender::says_who(field))
 }
 
 /// `text` with `mailboxes` in the places where they stood.

@@ -1,14 +1,13 @@
 //! Who a site may write as: `sender` against the reverse-path and every field that says who writes.
 
 use super::envelope::Submitter;
-use super::fit::is_ambiguous;
 use crate::address::{AddrSpec, Address, List, Listed, Mailbox, Piece, same_mailbox};
 use crate::config::site::{OtherSender, Site};
 use crate::envelope::{Dsn, Envelope};
 use crate::failure::{Failure, Kind};
 use crate::message::header::{Edit, Field};
 use crate::message::{Header, note};
-use crate::reply::{Enhanced, Reply, printable};
+use crate::reply::{Reply, printable};
 
 /// The header fields that say who writes.
 const FIELDS: [&str; 4] = ["From", "Sender", "Resent-From", "Resent-Sender"];
@@ -200,6 +199,12 @@ fn rewrite(header: &mut Header, origin: &Submitter<'_>, own: &Mailbox, repairs: 
 fn refusal(other: String, site: &Site) -> Failure {
     let senders: Vec<String> = site.sender.iter().map(ToString::to_string).collect();
     let text = format!("sender not allowed; site {} writes as {}", site.name, senders.join(", "));
-    Failure::refused(other, Reply::new(553, Some(Enhanced::new(5, 7, 1)), &text))
+    Failure::refused(other, Reply::own(553, (5, 7, 1), &text))
         .hint("write as one of these, add it to `sender`, or let `from` take its place: other_sender = \"rewrite\"")
+}
+
+/// Whether somebody else may find another address in `field` than `list` has.
+pub(super) fn is_ambiguous(field: &Field<'_>, list: &List) -> bool {
+    let is_escaped = || field.holds(0x1b);
+    list.is_doubtful || is_escaped() || (list.is_obsolete && says_who(field))
 }

@@ -8,7 +8,7 @@ use crate::caller::Caller;
 use crate::config::site::Site;
 use crate::config::{Config, DefaultSite};
 use crate::failure::{Failure, Kind};
-use crate::reply::{Enhanced, Reply};
+use crate::reply::Reply;
 
 /// The site that speaks, and why it is this one.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Site {
         match &self.disabled {
             None => Ok(()),
             Some(reason) => {
-                let reply = Reply::new(550, Some(Enhanced::new(5, 7, 1)), &format!("site disabled: {reason}"));
+                let reply = Reply::own(550, (5, 7, 1), &format!("site disabled: {reason}"));
                 Err(Failure::refused(format!("site {}", self.name), reply))
             }
         }

@@ -53,20 +53,6 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// The mechanism's registered name.
-pub fn name(mechanism: Mechanism) -> &'static str {
-    match mechanism {
-        Mechanism::Plain => "PLAIN",
-        Mechanism::ScramSha256 => "SCRAM-SHA-256",
-        Mechanism::ScramSha1 => "SCRAM-SHA-1",
-        Mechanism::Login => "LOGIN",
-        Mechanism::CramMd5 => "CRAM-MD5",
-        Mechanism::XOAuth2 => "XOAUTH2",
-        Mechanism::OAuthBearer => "OAUTHBEARER",
-        Mechanism::External => "EXTERNAL",
-    }
-}
-
 /// Fresh randomness for [`Exchange::new`]: 24 printable characters without a comma.
 ///
 /// # Errors
@@ -120,7 +106,7 @@ impl<'a> Exchange<'a> {
             true => Zeroizing::new("=".to_owned()),
             false => encode(response.as_bytes())?,
         };
-        let command = "AUTH  \r\n".len() + name(self.mechanism).len() + line.len();
+        let command = "AUTH  \r\n".len() + self.mechanism.name().len() + line.len();
         self.withheld = command > COMMAND_LIMIT && self.mechanism != Mechanism::XOAuth2;
         Ok((!self.withheld).then_some(line))
     }

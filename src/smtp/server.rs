@@ -12,7 +12,7 @@ mod content;
 mod tests;
 
 pub use self::answer::Told;
-use self::command::{Command, own};
+use self::command::Command;
 pub use self::command::{Mail, Rcpt};
 pub use self::content::Content;
 use self::content::{LineEnd, Unstuffing};
@@ -120,7 +120,7 @@ impl Server {
     /// What to do next. A request that was not answered is taken for refused.
     pub fn next_request(&mut self) -> Request {
         while self.asked != Asked::Nothing {
-            self.answer(&own(451, (4, 3, 0), "not done").into());
+            self.answer(&Reply::own(451, (4, 3, 0), "not done").into());
         }
         loop {
             if self.over {
@@ -223,13 +223,13 @@ impl Server {
         };
         let line = match std::str::from_utf8(line) {
             _ if std::mem::take(&mut self.overlong) || end >= LINE_LIMIT => {
-                Err(own(500, (5, 5, 2), "the line is too long"))
+                Err(Reply::own(500, (5, 5, 2), "the line is too long"))
             }
             Ok(line) if line.chars().any(char::is_control) => {
-                Err(own(500, (5, 5, 2), "a control character in the command"))
+                Err(Reply::own(500, (5, 5, 2), "a control character in the command"))
             }
             Ok(line) => Ok(line.to_owned()),
-            Err(_) => Err(own(500, (5, 5, 2), "the command is not UTF-8")),
+            Err(_) => Err(Reply::own(500, (5, 5, 2), "the command is not UTF-8")),
         };
         self.taken += end + 1;
         Some((line, line_end))
@@ -247,11 +247,11 @@ impl Server {
                 self.forget()
             }
             Command::Reset => {
-                self.say(&own(250, (2, 0, 0), "forgotten"));
+                self.say(&Reply::own(250, (2, 0, 0), "forgotten"));
                 self.forget()
             }
             Command::Quit => {
-                self.say(&own(221, (2, 0, 0), "bye"));
+                self.say(&Reply::own(221, (2, 0, 0), "bye"));
                 self.over = true;
                 Some(Request::Quit)
             }
@@ -267,11 +267,11 @@ impl Server {
 
     fn mail(&mut self, mail: Mail) -> Option<Request> {
         if self.transaction.is_some() {
-            self.say(&own(503, (5, 5, 1), "a transaction is under way, RSET ends it"));
+            self.say(&Reply::own(503, (5, 5, 1), "a transaction is under way, RSET ends it"));
             return None;
         }
         if mail.size.is_some_and(|size| size > SIZE_LIMIT) {
-            let refusal = own(552, (5, 3, 4), &format!("larger than {SIZE_LIMIT} octets"));
+            let refusal = Reply::own(552, (5, 3, 4), &format!("larger than {SIZE_LIMIT} octets"));
             self.say(&refusal);
             self.refusal = Some(refusal);
             return None;
@@ -283,12 +283,12 @@ impl Server {
 
     fn rcpt(&mut self, rcpt: Rcpt) -> Option<Request> {
         let refusal = match &mut self.transaction {
-            None => own(503, (5, 5, 1), "MAIL comes first"),
+            None => Reply::own(503, (5, 5, 1), "MAIL comes first"),
             Some(transaction) if transaction.asked >= RECIPIENT_LIMIT => {
-                own(452, (4, 5, 3), &format!("no more than {RECIPIENT_LIMIT} recipients"))
+                Reply::own(452, (4, 5, 3), &format!("no more than {RECIPIENT_LIMIT} recipients"))
             }
             Some(transaction) if !transaction.utf8 && !rcpt.is_ascii() => {
-                own(553, (5, 6, 7), "an address outside ASCII needs SMTPUTF8 behind MAIL")
+                Reply::own(553, (5, 6, 7), "an address outside ASCII needs SMTPUTF8 behind MAIL")
             }
             Some(transaction) => {
                 transaction.asked += 1;
@@ -322,9 +322,9 @@ impl Server {
 
     fn data(&mut self, line_end: LineEnd) -> Option<Request> {
         let refusal = match &self.transaction {
-            None => own(503, (5, 5, 1), "MAIL comes first"),
-            Some(Transaction { asked: 0, .. }) => own(503, (5, 5, 1), "RCPT comes first"),
-            Some(Transaction { accepted: 0, .. }) => own(554, (5, 5, 1), "no recipient was accepted"),
+            None => Reply::own(503, (5, 5, 1), "MAIL comes first"),
+            Some(Transaction { asked: 0, .. }) => Reply::own(503, (5, 5, 1), "RCPT comes first"),
+            Some(Transaction { accepted: 0, .. }) => Reply::own(554, (5, 5, 1), "no recipient was accepted"),
             Some(_) => {
                 self.say(&Reply::new(354, None, "end the message with a lone dot"));
                 self.content = Some(Unstuffing::new(line_end));

@@ -16,7 +16,7 @@ use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::message::MailObject;
 use crate::outcome::{Outcome, Stage};
-use crate::reply::{Enhanced, Reply};
+use crate::reply::Reply;
 use crate::secret::Secret;
 use crate::{http, oauth, smtp};
 
@@ -141,7 +141,7 @@ fn submit_through(
                 http::submit(&http::ByApi { relay, interface, keys: &keys, mail }, attempt)
             }
             Way::Null => {
-                let reply = Reply::new(250, Some(Enhanced::new(2, 0, 0)), "discarded: this relay is null://");
+                let reply = Reply::own(250, (2, 0, 0), "discarded: this relay is null://");
                 Ok(Outcome::same_for_all(&mail.envelope.forward_paths, &reply, Stage::Message))
             }
         }

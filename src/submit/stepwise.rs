@@ -290,7 +290,7 @@ fn answer(submission: &Submission) -> Told {
         Err(failure) => return failure.into(),
         Ok(outcome) if outcome.is_forced_partial() => {
             let text = "accepted for some recipients only, do not send it again to all";
-            return Reply::new(554, Some(Enhanced::new(5, 4, 2)), text).into();
+            return Reply::own(554, (5, 4, 2), text).into();
         }
         Ok(outcome) => outcome,
     };
@@ -302,7 +302,7 @@ fn answer(submission: &Submission) -> Told {
             let hint = hint::for_reply(reply, answer.stage, &decisive.relay).filter(|_| !reply.is_positive());
             Told { hint, ..reply.clone().into() }
         }
-        None => Reply::new(451, Some(Enhanced::new(4, 3, 0)), "the relay gave no reply").into(),
+        None => Reply::own(451, (4, 3, 0), "the relay gave no reply").into(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use nix::poll::{PollFd, PollFlags};
 
 use super::connect;
-use super::socket::wait;
+use super::socket::{WireError, wait};
 use super::tls::Tls;
 use crate::attempt::{Attempt, Trace};
 use crate::config::relay::{Relay, TlsMode};
@@ -41,49 +41,6 @@ pub struct Connection {
     is_local: bool,
     peer: String,
 }
-
-/// Why octets could not be moved.
-#[derive(Debug)]
-pub enum WireError {
-    /// The other end closed or reset the connection.
-    Closed,
-    /// The other end said in TLS that nothing more will come (RFC 8446 6.1): what it had said before is all
-    /// there is.
-    Ended,
-    /// The deadline is over.
-    TimedOut,
-    /// What the system says.
-    Io(io::Error),
-    /// The other end broke TLS, or said why it ended it.
-    Tls(String),
-}
-
-impl From<io::Error> for WireError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::NotConnected
-            | io::ErrorKind::UnexpectedEof => Self::Closed,
-            io::ErrorKind::TimedOut => Self::TimedOut,
-            _ => Self::Io(error),
-        }
-    }
-}
-
-impl std::fmt::Display for WireError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Closed | Self::Ended => f.write_str("connection closed"),
-            Self::TimedOut => f.write_str("no answer in time"),
-            Self::Io(error) => write!(f, "{error}"),
-            Self::Tls(text) => write!(f, "TLS: {text}"),
-        }
-    }
-}
-
-impl std::error::Error for WireError {}
 
 impl Connection {
     /// Connects to where `relay` listens and, with implicit TLS, shakes hands. What is weak about the files

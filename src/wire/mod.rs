@@ -13,5 +13,6 @@ pub mod trust;
 mod tunnel;
 mod verdict;
 
-pub use connection::{Connection, WireError};
+pub use connection::Connection;
+pub use socket::WireError;
 pub(crate) use socket::wait;

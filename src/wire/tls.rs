@@ -6,8 +6,8 @@ use std::io::{self, IoSlice, Read, Write};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ProtocolVersion};
 
-use super::connection::WireError;
 use super::socket::Patient;
+use super::socket::WireError;
 use super::{tls_failure, trust};
 use crate::attempt::Attempt;
 use crate::config::relay::{Place, Relay};

@@ -208,7 +208,7 @@ mod tests {
     use crate::attempt::Trace;
     use crate::config::relay::TlsMode;
     use crate::wire::connection::tests::{attempt, listener, patience, relay_of, serve};
-    use crate::wire::connection::{Connection, WireError};
+    use crate::wire::{Connection, WireError};
 
     /// A CA, and a scratch directory with its certificate in `ca.pem`.
     struct Authority {

@@ -19,6 +19,11 @@ impl Mechanism {
         ("EXTERNAL", Self::External),
     ];
 
+    /// Its registered name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, mechanism)| *mechanism == self).map_or("", |(name, _)| name)
+    }
+
     /// Whether it can carry such a secret (`None`: no secret at all).
     pub(super) fn carries(self, kind: Option<&SecretKind>) -> bool {
         match self {

@@ -13,7 +13,7 @@ use crate::failure::{Failure, Kind};
 use crate::hex;
 use crate::message::Message;
 use crate::outcome::Stage;
-use crate::reply::{Enhanced, Reply};
+use crate::reply::Reply;
 
 /// The largest message that is built into a request in memory, in octets. Every API takes less.
 const LIMIT: u64 = 64 << 20;
@@ -53,7 +53,7 @@ impl Mail<'_> {
             return Ok(());
         }
         let why = format!("message of {} octets is too large for an HTTP API", self.message.size());
-        Err(Failure::refused("message", Reply::new(552, Some(Enhanced::new(5, 3, 4)), &why)))
+        Err(Failure::refused("message", Reply::too_large(&why)))
     }
 
     /// The whole message in memory.

@@ -20,7 +20,7 @@ use crate::encoded_word;
 use crate::failure::Failure;
 use crate::message::{Header, note};
 use crate::outcome::Stage;
-use crate::reply::{Enhanced, Reply};
+use crate::reply::Reply;
 
 /// A message as fields.
 #[derive(Debug, Default)]
@@ -293,7 +293,7 @@ pub fn at_most(most: usize, people: &[Person], field: &str) -> Result<(), Failur
         return Ok(());
     }
     let text = format!("this provider's API takes {most} recipients in {field}, this message has {}", people.len());
-    Err(Failure::refused("message", Reply::new(550, Some(Enhanced::new(5, 5, 3)), &text)).at(Stage::Message))
+    Err(Failure::refused("message", Reply::own(550, (5, 5, 3), &text)).at(Stage::Message))
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ impl Response {
     /// Accepted for everybody; `id` is the provider's own for the message.
     pub fn accepted(&self, envelope: &Envelope, id: Option<&str>) -> Outcome {
         let text = id.map_or_else(|| format!("HTTP {}", self.status), |id| format!("accepted as {id}"));
-        let reply = Reply::new(250, Some(Enhanced::new(2, 0, 0)), &text);
+        let reply = Reply::own(250, (2, 0, 0), &text);
         let mut outcome = Outcome::same_for_all(&envelope.forward_paths, &reply, Stage::Message);
         outcome.provider_id = id.map(|id| printable(id.as_bytes(), 200));
         outcome

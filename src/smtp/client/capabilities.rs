@@ -3,7 +3,6 @@
 use crate::config::relay::Mechanism;
 use crate::reply::printable;
 use crate::smtp::parse::Raw;
-use crate::smtp::sasl;
 
 /// The mechanisms we know, in the order in which they are tried: fewest round trips first.
 pub(super) const PREFERENCE: [Mechanism; 8] = [
@@ -67,7 +66,7 @@ impl Capabilities {
     }
 
     fn add_mechanism(&mut self, word: &[u8]) {
-        let known = PREFERENCE.into_iter().find(|&known| word.eq_ignore_ascii_case(sasl::name(known).as_bytes()));
+        let known = PREFERENCE.into_iter().find(|&known| word.eq_ignore_ascii_case(known.name().as_bytes()));
         match known {
             Some(known) if self.auth.contains(&known) => return,
             Some(known) => self.auth.push(known),

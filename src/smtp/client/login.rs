@@ -3,7 +3,6 @@
 use super::capabilities::PREFERENCE;
 use super::{Capabilities, Channel};
 use crate::config::relay::{Login, Mechanism, Relay, Smtp};
-use crate::smtp::sasl;
 
 /// The mechanisms to try, best first.
 pub(super) fn mechanisms(
@@ -34,7 +33,7 @@ pub(super) fn why_none(relay: &Relay, smtp: &Smtp, login: &Login, channel: Chann
         return format!("offers AUTH {words}, which would send the credentials unencrypted");
     }
     if !smtp.auth.is_empty() {
-        let wanted: Vec<_> = smtp.auth.iter().map(|&mechanism| sasl::name(mechanism)).collect();
+        let wanted: Vec<_> = smtp.auth.iter().map(|&mechanism| mechanism.name()).collect();
         return format!("offers AUTH {words}, and `auth` allows only {}", wanted.join(", "));
     }
     match login.is_token {

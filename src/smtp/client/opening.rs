@@ -160,7 +160,7 @@ impl<'a> Opening<'a> {
         let mut exchange = Exchange::new(mechanism, login, &self.relay.place, nonce);
         let initial = exchange.initial().map_err(|trouble| described(&trouble, dialogue))?;
         self.exchange = Some(exchange);
-        let command = format!("AUTH {}", sasl::name(mechanism));
+        let command = format!("AUTH {}", mechanism.name());
         match initial {
             Some(line) => dialogue.say_secret(&format!("{command} "), line, trace),
             None => dialogue.say(command, Some(Expect::Auth), trace)?,

@@ -11,7 +11,7 @@ use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::message::repair::Needs;
 use crate::outcome::Stage;
-use crate::reply::{Enhanced, Reply, printable};
+use crate::reply::{Reply, printable};
 
 /// What MAIL is to say.
 pub(in crate::smtp) struct MailFrom<'a> {
@@ -41,7 +41,7 @@ impl MailFrom<'_> {
         if let (Some(size), Some(limit)) = (self.size, offered.size) {
             if limit > 0 && size > limit {
                 let text = format!("{size} octets, but the relay accepts no more than {limit}");
-                let reply = Reply::new(552, Some(Enhanced::new(5, 3, 4)), &text);
+                let reply = Reply::too_large(&text);
                 return Err(Failure::refused("message", reply).at(Stage::MailFrom));
             }
             parameters.push(MailParameter::Size(usize::try_from(size).unwrap_or(usize::MAX)));

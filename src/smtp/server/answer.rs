@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use super::SIZE_LIMIT;
-use super::command::own;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 use crate::reply::{Enhanced, Reply};
@@ -36,7 +35,7 @@ impl From<Reply> for Told {
 impl From<&Failure> for Told {
     fn from(failure: &Failure) -> Self {
         let sentence = failure.to_string();
-        let said = |code, enhanced| own(code, enhanced, &sentence);
+        let said = |code, enhanced| Reply::own(code, enhanced, &sentence);
         let reply = match (&failure.kind, failure.stage) {
             (Kind::Refused(reply), _) => {
                 Reply::new(reply.code(), reply.enhanced(), &format!("{}: {}", failure.what, reply.text()))
@@ -45,7 +44,7 @@ impl From<&Failure> for Told {
             (Kind::Unavailable, _) => said(451, (4, 4, 1)),
             (Kind::Protocol, Some(Stage::Tls | Stage::StartTls)) => said(454, (4, 7, 5)),
             (Kind::Protocol, _) => said(451, (4, 5, 0)),
-            (Kind::InDoubt, _) => own(554, (5, 4, 2), &format!("{sentence}, not retried")),
+            (Kind::InDoubt, _) => Reply::own(554, (5, 4, 2), &format!("{sentence}, not retried")),
             (Kind::Configuration | Kind::NoPermission, _) => said(451, (4, 3, 5)),
             (Kind::CannotCreate, _) => said(452, (4, 3, 1)),
             (Kind::Software | Kind::System | Kind::Io, _) => said(451, (4, 3, 0)),
@@ -113,7 +112,7 @@ mod tests {
 
     #[test]
     fn replies_are_lines_of_ascii_with_an_enhanced_code() {
-        let reply = own(451, (4, 3, 5), "no site f\u{fc}r uid 5");
+        let reply = Reply::own(451, (4, 3, 5), "no site f\u{fc}r uid 5");
         assert_eq!(written(&reply, Some("list it")), "451-4.3.5 no site f?r uid 5\r\n451 4.3.5 hint: list it\r\n");
         assert_eq!(written(&Reply::new(550, None, "no"), None), "550 5.0.0 no\r\n");
         assert_eq!(written(&Reply::new(550, None, ""), None), "550 5.0.0 \r\n");
@@ -144,7 +143,7 @@ mod tests {
             let reply = Told::from(&failure).reply.to_string();
             assert!(reply.starts_with(&format!("{expected} x: y")), "{reply}");
         }
-        let failure = Failure::refused("a@b", own(553, (5, 7, 1), "sender not allowed"));
+        let failure = Failure::refused("a@b", Reply::own(553, (5, 7, 1), "sender not allowed"));
         assert_eq!(Told::from(&failure).reply.to_string(), "553 5.7.1 a@b: sender not allowed");
     }
 }

@@ -56,11 +56,6 @@ impl Rcpt {
     }
 }
 
-/// A reply of our own.
-pub(super) fn own(code: u16, (class, subject, detail): (u8, u16, u16), text: &str) -> Reply {
-    Reply::new(code, Some(Enhanced::new(class, subject, detail)), text)
-}
-
 /// Reads one line without its line end; it holds no control character.
 ///
 /// # Errors
@@ -82,12 +77,12 @@ pub(super) fn parse(line: &str) -> Result<Command, Reply> {
         "DATA" => alone(Command::Data),
         "RSET" => alone(Command::Reset),
         "QUIT" => alone(Command::Quit),
-        "NOOP" => Ok(Command::Say(own(250, (2, 0, 0), "ok"))),
-        "HELP" => Ok(Command::Say(own(214, (2, 0, 0), "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT"))),
+        "NOOP" => Ok(Command::Say(Reply::own(250, (2, 0, 0), "ok"))),
+        "HELP" => Ok(Command::Say(Reply::own(214, (2, 0, 0), "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT"))),
         "VRFY" if rest.is_empty() => Err(syntax("the name is missing")),
-        "VRFY" => Ok(Command::Say(own(252, (2, 0, 0), "cannot say, RCPT asks the relay"))),
-        "AUTH" | "BDAT" | "ETRN" | "EXPN" | "STARTTLS" => Err(own(502, (5, 5, 1), "not offered here")),
-        _ => Err(own(500, (5, 5, 2), "no such command")),
+        "VRFY" => Ok(Command::Say(Reply::own(252, (2, 0, 0), "cannot say, RCPT asks the relay"))),
+        "AUTH" | "BDAT" | "ETRN" | "EXPN" | "STARTTLS" => Err(Reply::own(502, (5, 5, 1), "not offered here")),
+        _ => Err(Reply::own(500, (5, 5, 2), "no such command")),
     }
 }
 
@@ -122,7 +117,7 @@ fn mail(rest: &str) -> Result<Mail, Reply> {
         }
     }
     if !mail.utf8 && mail.reverse_path.as_ref().is_some_and(|spec| !is_ascii(spec)) {
-        return Err(own(553, (5, 6, 7), "an address outside ASCII needs SMTPUTF8 behind MAIL"));
+        return Err(Reply::own(553, (5, 6, 7), "an address outside ASCII needs SMTPUTF8 behind MAIL"));
     }
     Ok(mail)
 }
@@ -260,7 +255,7 @@ fn is_ascii(spec: &AddrSpec) -> bool {
 }
 
 fn syntax(text: &str) -> Reply {
-    own(501, (5, 5, 4), text)
+    Reply::own(501, (5, 5, 4), text)
 }
 
 fn bad_value(keyword: &str) -> Reply {
@@ -268,5 +263,5 @@ fn bad_value(keyword: &str) -> Reply {
 }
 
 fn unknown(keyword: &str) -> Reply {
-    own(555, (5, 5, 4), &format!("{keyword} is an unknown parameter"))
+    Reply::own(555, (5, 5, 4), &format!("{keyword} is an unknown parameter"))
 }

@@ -121,7 +121,7 @@ fn recipients_that_are_here_already_are_asked_for_at_once() {
         let Request::Rcpt(all) = talk.server.next_request() else { panic!("no RCPT") };
         assert_eq!(all.iter().map(|rcpt| rcpt.forward_path.to_string()).collect::<Vec<_>>(), names);
         if names.len() == 2 {
-            talk.server.answer(&own(550, (5, 1, 1), "who").into());
+            talk.server.answer(&Reply::own(550, (5, 1, 1), "who").into());
         }
         talk.answer();
     }
@@ -135,7 +135,7 @@ fn what_is_left_of_a_message_is_no_command() {
     talk.server.receive(b"DATA\r\nx\r\nRCPT TO:<first@b.example>\r\n");
     assert!(matches!(talk.server.next_request(), Request::Message));
     // Too large, say: answered before its end.
-    talk.server.answer(&own(552, (5, 3, 4), "too large").into());
+    talk.server.answer(&Reply::own(552, (5, 3, 4), "too large").into());
     assert_eq!(talk.codes("MAIL FROM:<evil@b.example>\r\n.\r"), [354, 552]);
     assert_eq!(talk.codes("\nNOOP\r\n"), [250]);
     assert_eq!(talk.requests, ["from ", "to a@b.example"]);

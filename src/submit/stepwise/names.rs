@@ -6,7 +6,7 @@ use super::{Transaction, Upstream, accepted};
 use crate::address::Address;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
-use crate::reply::{Enhanced, Reply};
+use crate::reply::Reply;
 use crate::smtp::server::Rcpt;
 use crate::smtp::{self, Session};
 
@@ -32,7 +32,7 @@ impl Transaction<'_> {
         let mut answers = Vec::with_capacity(names.len());
         for name in names {
             let first = self.said.len();
-            let mut answer = Ok(Reply::new(451, Some(Enhanced::new(4, 3, 0)), "no address came of it"));
+            let mut answer = Ok(Reply::own(451, (4, 3, 0), "no address came of it"));
             for (place, address) in name.addresses.iter().enumerate() {
                 let result = results.next().unwrap_or_else(|| Err(self.gone()));
                 if let Ok(reply) = &result {
