@@ -113,7 +113,12 @@ const SMTP_AUTH_IS_OFF: &str =
 
 const SEND_AS: &str = "the mailbox that logs in may not write as this sender: set `from` to {own}, or grant it Send As";
 
-static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], raw: true, ..Entry::of::<Microsoft365>() };
+static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("token")],
+    raw: true, // A request of 4 MB (learn.microsoft.com, "Use the Microsoft Graph API"), the message in it as base64.
+    size: Some(3 << 20),
+    ..Entry::of::<Microsoft365>()
+};
 
 /// Codes of Graph and of Exchange behind it (learn.microsoft.com: "ResponseCode" of Exchange Web Services, Graph's
 /// throttling guidance; `ErrorExceededMessageLimit` and the suspension: what Outlook.com answers, with 400, 403 or 429).
