@@ -88,6 +88,7 @@ fn parts(message: &[u8], envelope: &Envelope) -> u64 {
         message: &message,
         endpoint: "https://x.example",
         now: jiff::Timestamp::UNIX_EPOCH,
+        undisclosed: false,
         before: &[],
     };
     let parts = match Parts::of(&mail) {

@@ -100,6 +100,8 @@ pub struct Interface {
     pub endpoint: String,
     /// Where its credentials are read from, by their keys.
     pub credentials: Vec<(&'static str, Source)>,
+    /// Whether the sender stands in To where every recipient is hidden.
+    pub undisclosed: bool,
 }
 
 /// The time until the login is done, where `connect_timeout` says nothing.

@@ -94,7 +94,7 @@ fn walk(job: &ByApi<'_>, message: &Message, attempt: &mut Attempt) -> Result<Out
     let now = jiff::Timestamp::now();
     let mut answers = Vec::new();
     for _ in 0..ROUNDS {
-        let mail = Mail { envelope, message, endpoint, now, before: &answers };
+        let mail = Mail { envelope, message, endpoint, now, undisclosed: interface.undisclosed, before: &answers };
         match api.before(&mail, keys)? {
             Before::Nothing => {
                 let request = api.request(&mail, keys)?;

@@ -200,6 +200,7 @@ mod tests {
                 message: &message,
                 endpoint: "",
                 now: jiff::Timestamp::UNIX_EPOCH,
+                undisclosed: false,
                 before: &[],
             };
             (Google {}.request(&mail, &keys).unwrap(), text)

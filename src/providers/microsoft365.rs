@@ -222,6 +222,7 @@ mod tests {
             message: &message,
             endpoint: "",
             now: jiff::Timestamp::UNIX_EPOCH,
+            undisclosed: false,
             before: &[],
         };
         let mut keys = Credentials::default();

@@ -23,6 +23,7 @@ const KEYS: &[&str] = &[
     "source",
     "proxy",
     "secret_expires",
+    "undisclosed",
 ];
 
 /// The keys that only SMTP has a meaning for.
@@ -108,7 +109,12 @@ pub(super) fn read(
         )));
     }
     let Endpoint { url, place, tls } = endpoint(section, "endpoint", &api.endpoint())?;
-    let way = Way::Api(Interface { entry, api, endpoint: url, credentials });
+    let undisclosed = section.word("undisclosed", &[("sender", true), ("refuse", false)])?.unwrap_or(false);
+    if undisclosed && entry.raw {
+        let failure = section.error("undisclosed", format!("{} takes the message as it is", provider.id));
+        return Err(failure.hint("leave it out: hidden recipients need nobody in To there"));
+    }
+    let way = Way::Api(Interface { entry, api, endpoint: url, credentials, undisclosed });
     Ok(Relay { way, oauth, ..reached(name, section, Some(provider), place, tls)? })
 }
 

@@ -29,6 +29,8 @@ pub struct Mail<'a> {
     pub endpoint: &'a str,
     /// The time, for requests that are signed.
     pub now: jiff::Timestamp,
+    /// Whether the sender stands in To where every recipient is hidden (`undisclosed = "sender"`).
+    pub undisclosed: bool,
     /// What the requests of [`Api::before`](super::Api::before) were answered, in their order.
     pub before: &'a [Response],
 }
@@ -151,7 +153,7 @@ mod tests {
             let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
             let message = Message::read(&mut message.as_bytes(), false).expect("a message");
             let now = jiff::Timestamp::UNIX_EPOCH;
-            Mail { envelope: &envelope, message: &message, endpoint: "", now, before: &[] }
+            Mail { envelope: &envelope, message: &message, endpoint: "", now, undisclosed: false, before: &[] }
                 .operation_id()
                 .expect("an id")
         };

@@ -47,6 +47,8 @@ pub struct Parts {
     pub headers: Vec<(String, String)>,
     /// What of the message and its envelope has no field, for the log record.
     pub not_carried: Vec<String>,
+    /// The sender stands in To where everybody is hidden.
+    pub undisclosed: bool,
     /// What was read otherwise than it is written, as mail readers read it, for the log record.
     pub flaws: Vec<String>,
 }
@@ -85,7 +87,7 @@ impl Parts {
     pub fn of(mail: &Mail<'_>) -> Result<Self, Failure> {
         mail.check_size()?;
         let header = mail.message.header();
-        let mut parts = Self::default();
+        let mut parts = Self { undisclosed: mail.undisclosed, ..Self::default() };
         let (mut from, unread) = people(header, "From");
         parts.from = match from.len() {
             _ if !unread.is_empty() => {
@@ -232,10 +234,15 @@ impl Parts {
         if self.to.is_empty() {
             std::mem::swap(&mut self.to, &mut self.cc);
         }
-        match self.to.is_empty() {
-            true => Err(cannot("several recipients of whom none is in To or Cc")),
-            false => Ok(()),
+        match (self.to.is_empty(), self.undisclosed) {
+            (true, true) => self.to.push(self.from.clone()),
+            (true, false) => {
+                let hint = "set undisclosed = \"sender\" for this relay to have the sender in To, who then gets a copy";
+                return Err(cannot("several recipients of whom none is in To or Cc").hint(hint));
+            }
+            (false, _) => {}
         }
+        Ok(())
     }
 
     /// For an API that takes one Reply-To address only.

@@ -35,6 +35,7 @@ pub(in crate::providers) fn request(
         message: &message,
         endpoint: &endpoint,
         now: jiff::Timestamp::UNIX_EPOCH,
+        undisclosed: false,
         before: &[],
     };
     let request = api.request(&mail, &keys)?;

@@ -13,7 +13,7 @@ fn parts_for(message: &str, recipients: &[&str]) -> Result<Parts, Failure> {
     };
     let message = Message::read(&mut message.as_bytes(), false).unwrap();
     let now = jiff::Timestamp::UNIX_EPOCH;
-    Parts::of(&Mail { envelope: &envelope, message: &message, endpoint: "", now, before: &[] })
+    Parts::of(&Mail { envelope: &envelope, message: &message, endpoint: "", now, undisclosed: false, before: &[] })
 }
 
 fn parts(message: &str) -> Result<Parts, Failure> {
@@ -38,7 +38,18 @@ fn a_lone_recipient_is_not_hidden_and_several_hidden_ones_stay_so() {
     assert_eq!(parts_for(message, &["b@example.net"]).unwrap().to[0].address, "b@example.net");
     let mut parts = parts_for(message, &["b@example.net", "c@example.net"]).unwrap();
     assert!(parts.to.is_empty() && parts.bcc.len() == 2);
-    assert!(parts.need_to().unwrap_err().why.contains("none is in To or Cc"));
+    let failure = parts.need_to().unwrap_err();
+    assert!(failure.why.contains("none is in To or Cc"), "{failure}");
+    assert!(failure.hint.is_some_and(|hint| hint.contains("undisclosed = \"sender\"")));
+    parts.undisclosed = true;
+    parts.need_to().unwrap();
+    assert_eq!((parts.to[0].address.as_str(), parts.to.len(), parts.bcc.len()), ("a@example.com", 1, 2));
+    // Who is in Cc takes the place before the sender does.
+    let message = "From: a@example.com\nCc: c@example.net\n\nx\n";
+    let mut parts = parts_for(message, &["b@example.net", "c@example.net"]).unwrap();
+    parts.undisclosed = true;
+    parts.need_to().unwrap();
+    assert_eq!(parts.to[0].address, "c@example.net");
 }
 
 #[test]
@@ -204,7 +215,9 @@ fn nobody_is_named_twice_in_whatever_case_or_form() {
     let forward_paths = ["bob@example.net", "Bob@example.net", "c@bücher.example", "d@x.org", "D@x.org"].map(address);
     let envelope = Envelope { reverse_path: None, forward_paths: forward_paths.to_vec(), dsn: Dsn::default() };
     let now = jiff::Timestamp::UNIX_EPOCH;
-    let parts = Parts::of(&Mail { envelope: &envelope, message: &message, endpoint: "", now, before: &[] }).unwrap();
+    let parts =
+        Parts::of(&Mail { envelope: &envelope, message: &message, endpoint: "", now, undisclosed: false, before: &[] })
+            .unwrap();
     assert_eq!(joined(&parts.to), "bob@example.net");
     assert_eq!(joined(&parts.cc), "c@xn--bcher-kva.example");
     assert_eq!(joined(&parts.bcc), "d@x.org");
