@@ -73,8 +73,8 @@ static ENTRY: Entry = Entry {
     ..Entry::of::<AmazonSes>()
 };
 
-/// The types of its errors, without `Exception` (docs.aws.amazon.com: SendEmail of SES v2, and the errors that every
-/// AWS service has). `NotFound` is an unknown configuration set.
+/// The types of its errors, without `Exception`. `NotFound` is an unknown configuration set. Not checked against a page
+/// of the vendor's: those that every AWS service shares.
 static CODES: &Codes = &[
     ("TooManyRequests", Meaning::RATE),
     ("Throttling", Meaning::RATE),

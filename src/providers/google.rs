@@ -94,7 +94,7 @@ static ENTRY: Entry =
 /// of the API, the other one says nothing.
 const LARGE: usize = 1 << 20;
 
-/// The reasons of its errors (Gmail API, "Resolve errors"; the wire names are those of its client libraries).
+/// The reasons of its errors. Not checked against a page of the vendor's.
 static REASONS: &Codes = &[
     ("rateLimitExceeded", Meaning::RATE),
     ("userRateLimitExceeded", Meaning::RATE),

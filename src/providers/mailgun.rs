@@ -44,8 +44,8 @@ static ENTRY: Entry = Entry {
     ..Entry::of::<Mailgun>()
 };
 
-/// What it says with 400, 401, 403 and 420 (the error table of github.com/mailgun/documentation; limits: answers
-/// of 420 and SMTP replies that users of mailgun-java and Ghost quote).
+/// What it says with 400, 401, 403 and 420, as users of mailgun-java and Ghost quote it. Not checked against a page of
+/// the vendor's: the disabled account.
 static WORDS: &Codes = &[
     ("limit exceeded", Meaning::RATE),
     ("rate limit", Meaning::RATE),

@@ -120,8 +120,8 @@ static ENTRY: Entry = Entry {
     ..Entry::of::<Microsoft365>()
 };
 
-/// Codes of Graph and of Exchange behind it (learn.microsoft.com: "ResponseCode" of Exchange Web Services, Graph's
-/// throttling guidance; `ErrorExceededMessageLimit` and the suspension: what Outlook.com answers, with 400, 403 or 429).
+/// Codes of Graph and of Exchange behind it, as users and other programs quote them; `ErrorExceededMessageLimit` and the
+/// suspension come with 400, 403 or 429. Not checked against a page of the vendor's.
 static CODES: &Codes = &[
     ("ErrorExceededMessageLimit", Meaning::QUOTA),
     ("ErrorExceededHourlyMessageLimit", Meaning::RATE),

@@ -69,7 +69,7 @@ pub(super) static PROVIDER: Provider = Provider {
 
 static ENTRY: Entry = Entry { credentials: &[Credential::needed("api_key")], ..Entry::of::<Resend>() };
 
-/// The names of its errors (resend.com/docs/api-reference/errors); an invalid key comes as 403.
+/// The names of its errors (resend.com/docs/api-reference/errors, seen in part); an invalid key comes as 403.
 static CODES: &Codes = &[
     ("missing_api_key", Meaning::LOGIN),
     ("invalid_api_key", Meaning::LOGIN),

@@ -30,8 +30,8 @@ static ENTRY: Entry = Entry {
     ..Entry::of::<Scaleway>()
 };
 
-/// The types of its errors (those its own clients tell apart: @scaleway/sdk-client, scaleway-sdk-go): a used-up quota
-/// comes as 403.
+/// The types of its errors (those its own client tells apart): a used-up quota comes as 403. Not checked against a page
+/// of the vendor's: `transient_state`.
 static CODES: &Codes = &[
     ("denied_authentication", Meaning::LOGIN),
     ("permissions_denied", Meaning::ACCOUNT),

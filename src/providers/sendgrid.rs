@@ -30,7 +30,8 @@ pub(super) static PROVIDER: Provider = Provider {
 static ENTRY: Entry =
     Entry { credentials: &[Credential::needed("api_key")], recipients: Some(1000), ..Entry::of::<SendGrid>() };
 
-/// What it says with 400, 401 and 403 (twilio.com/docs/sendgrid, error messages): used-up credits come as 401.
+/// What it says with 400, 401 and 403: used-up credits come as 401. Not checked against a page of the vendor's:
+/// messaging limits, the suspended and the disabled account.
 static WORDS: &Codes = &[
     ("verified sender", Meaning::SENDER),
     ("credits exceeded", Meaning::QUOTA),
