@@ -177,6 +177,7 @@ mod tests {
                 "Content-Disposition encoded (RFC 2231, utf-8)",
             ),
             (b"Date: 1 M\xc3\xa4r 2024\r\n", "Date: 1 M%C3%A4r 2024\r\n", "Date encoded (percent-encoding)"),
+            (b"To: j@b\xfccher.example\r\n", "To: j@xn--bcher-kva.example\r\n", "To encoded (A-labels)"),
             (b"Message-ID: <\xfc@x>\r\n", "Message-ID: <%C3%BC@x>\r\n", "Message-ID encoded (percent-encoding)"),
             (
                 b"Content-Type: text/html;\xc2\xa0charset=utf-8\r\n",
