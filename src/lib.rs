@@ -14,6 +14,7 @@
 //! |---|---|---|
 //! | words | `reply`, `hex`, `deadline`, `host`, `spelling`, `random`, `charset`, `encoded_word`, `address` | what everything else speaks of |
 //! | nouns | `outcome`, `rule`, `failure`, `envelope`, `attempt`, `exit`, `caller`, `modes`, `secret`, `message` | values that decide nothing |
+//! | keep | `keep` | what stays on disk for each uid: directory, lock, atomic save |
 //! | facts | `providers`, `config` | what is known of providers, and what was configured |
 //! | reach | `wire`, `smtp`, `http`, `oauth` | the only code that opens connections |
 //! | course | `plan`, `hint`, `submit`, `journal`, `conclude` | what is decided, done and told |
