@@ -64,7 +64,8 @@ fn write_path<S: Serializer>(path: &Option<Address>, to: S) -> Result<S::Ok, S::
     }
 }
 
-fn write_paths<S: Serializer>(paths: &[Address], to: S) -> Result<S::Ok, S::Error> {
+/// Writes addresses as they are typed.
+pub(crate) fn write_paths<S: Serializer>(paths: &[Address], to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(paths.iter().map(ToString::to_string))
 }
 
@@ -73,7 +74,8 @@ fn read_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Address>, D::E
     if text.is_empty() { Ok(None) } else { address(&text).map(Some) }
 }
 
-fn read_paths<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Address>, D::Error> {
+/// Reads addresses back; there is at least one.
+pub(crate) fn read_paths<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Address>, D::Error> {
     let paths: Vec<String> = Vec::deserialize(from)?;
     if paths.is_empty() {
         return Err(D::Error::custom("nobody receives it"));

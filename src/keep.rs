@@ -220,7 +220,10 @@ impl Keep {
     }
 
     /// Makes it if need be.
-    fn make(&self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// `CannotCreate`, or as [`Keep::check`].
+    pub fn make(&self) -> Result<(), Failure> {
         let failed = |kind, what: &str, error: &io::Error| {
             Failure::new(kind, self.directory.display().to_string(), format!("cannot be {what}: {error}"))
         };
@@ -233,7 +236,10 @@ impl Keep {
     /// Refuses a directory in which somebody else may lay what this uid then trusts.
     ///
     /// The hints are for the uid itself: whatever root does by name, where others can write, may meet another file.
-    fn check(&self, found: &Metadata) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// `NoPermission`.
+    pub fn check(&self, found: &Metadata) -> Result<(), Failure> {
         let (directory, uid) = (self.directory.display(), self.uid);
         let is_own = found.is_dir() && [uid, 0].contains(&found.uid());
         if is_own && found.mode() & 0o022 == 0 {

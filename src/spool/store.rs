@@ -1,0 +1,410 @@
+//! Where entries are: a directory for each uid, and in it a folder for each thing that may become of them.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::libc::{O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK};
+
+use super::entry::{self, Entry, Flaw, Head, Line};
+use crate::caller::Caller;
+use crate::failure::{Failure, Kind};
+use crate::keep::{Keep, Place};
+use crate::message::Message;
+
+/// A folder of the spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folder {
+    /// Sent at the next flush that finds it due.
+    Queue,
+    /// Waits for a person.
+    Held,
+    /// Given up or refused, kept for whoever looks into it.
+    Failed,
+    /// Accepted, kept because the site keeps all its messages.
+    Sent,
+}
+
+impl Folder {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Queue, Self::Held, Self::Failed, Self::Sent];
+
+    /// The name of its directory.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Held => "held",
+            Self::Failed => "failed",
+            Self::Sent => "sent",
+        }
+    }
+}
+
+/// The spool of one uid.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    keep: Keep,
+    uid: u32,
+}
+
+/// A file in a folder, as the directory tells of it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its name, the entry's identifier.
+    pub id: String,
+    /// When it is tried next.
+    pub due: SystemTime,
+    /// Octets.
+    pub size: u64,
+}
+
+/// An entry that this process has to itself.
+#[derive(Debug)]
+pub struct Opened {
+    /// What was read of it.
+    pub entry: Entry,
+    file: Flock<File>,
+    spool: Spool,
+    folder: Folder,
+    id: String,
+}
+
+/// Why an entry cannot be had.
+#[derive(Debug)]
+pub enum Unopened {
+    /// There is none of this name, or somebody has just finished it.
+    Gone,
+    /// Another process has it.
+    Busy,
+    /// It is not whole and was never acknowledged; how long nobody has written to it is told by its times.
+    Torn(&'static str),
+    /// A newer version made it.
+    Newer,
+    /// It cannot be read, or somebody else could have laid it there.
+    Failed(Failure),
+}
+
+impl Spool {
+    /// That of `caller`: below the host's spool where there is one, else in its own home. `None`: it has no place.
+    pub fn of(caller: &Caller) -> Option<Self> {
+        Place::Spool.prepare(caller.uid);
+        let home = || {
+            let state = caller.own(directories::BaseDirs::state_dir, ".local/state")?;
+            Some(Keep::at(state.join("mailchute/spool"), caller.uid))
+        };
+        let keep = Keep::of(Place::Spool, caller.uid).or_else(home)?;
+        Some(Self { keep, uid: caller.uid })
+    }
+
+    /// The one in this directory of `uid`.
+    pub fn at(directory: PathBuf, uid: u32) -> Self {
+        Self { keep: Keep::at(directory, uid), uid }
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        self.keep.directory()
+    }
+
+    /// The directory that is locked and shared by all that is kept here.
+    pub fn keep(&self) -> &Keep {
+        &self.keep
+    }
+
+    fn folder(&self, folder: Folder) -> PathBuf {
+        self.keep.file(folder.name())
+    }
+
+    fn path(&self, folder: Folder, id: &str) -> PathBuf {
+        self.folder(folder).join(id)
+    }
+
+    /// Makes an entry of `message` in `folder`: when this returns it survives a power cut.
+    ///
+    /// # Errors
+    /// `CannotCreate`, `NoPermission` or `Io`: there is none then.
+    pub fn enqueue(&self, folder: Folder, head: &Head, message: &Message) -> Result<(), Failure> {
+        let directory = self.open_folder(folder)?;
+        let path = self.path(folder, &head.id);
+        let failed = |kind, what: &str, error: &io::Error| {
+            Failure::new(kind, path.display().to_string(), format!("cannot be {what}: {error}"))
+        };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW);
+        let file = options.open(&path).map_err(|error| failed(Kind::CannotCreate, "made", &error))?;
+        let write = || -> io::Result<()> {
+            let mut file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+            entry::write(&mut file, head, message)?;
+            // One that fails is not tried again: what it could not write is gone from the cache.
+            file.sync_all()?;
+            directory.sync_all()
+        };
+        write().map_err(|error| {
+            let _ = fs::remove_file(&path);
+            failed(Kind::Io, "written", &error)
+        })
+    }
+
+    /// Takes an entry back that nobody was told of.
+    pub fn take_back(&self, folder: Folder, id: &str) {
+        let _ = fs::remove_file(self.path(folder, id));
+    }
+
+    /// The folder, made if need be, for its names to be synced.
+    fn open_folder(&self, folder: Folder) -> Result<File, Failure> {
+        let path = self.folder(folder);
+        let open = || OpenOptions::new().read(true).custom_flags(O_DIRECTORY | O_NOFOLLOW).open(&path);
+        let failed = |kind, error: &io::Error| {
+            Failure::new(kind, path.display().to_string(), format!("cannot be made: {error}"))
+        };
+        let directory = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.keep.make()?;
+                match DirBuilder::new().mode(0o700).create(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(failed(Kind::CannotCreate, &error));
+                    }
+                    _ => {}
+                }
+                // The names on the way to the entry must not be lost either.
+                for above in [self.directory(), self.directory().parent().unwrap_or(Path::new("/"))] {
+                    let _ = File::open(above).and_then(|above| above.sync_all());
+                }
+                open()
+            }
+            opened => opened,
+        };
+        let directory = directory.map_err(|error| failed(Kind::CannotCreate, &error))?;
+        let found = directory.metadata().map_err(|error| failed(Kind::Io, &error))?;
+        self.keep.check(&found)?;
+        Ok(directory)
+    }
+
+    /// Makes what was done to the names in `folder` durable.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn sync(&self, folder: Folder) -> Result<(), Failure> {
+        self.open_folder(folder)?.sync_all().map_err(|error| {
+            let path = self.folder(folder);
+            Failure::new(Kind::Io, path.display().to_string(), format!("cannot be written: {error}"))
+        })
+    }
+
+    /// What `folder` holds, in no order. Nothing is opened.
+    ///
+    /// # Errors
+    /// `Io` or `NoPermission`: it cannot be read.
+    pub fn list(&self, folder: Folder) -> Result<Vec<Listed>, Failure> {
+        let path = self.folder(folder);
+        let failed = |error: &io::Error| {
+            let kind = if error.kind() == io::ErrorKind::PermissionDenied { Kind::NoPermission } else { Kind::Io };
+            Failure::new(kind, path.display().to_string(), format!("cannot be read: {error}"))
+        };
+        let found = match fs::read_dir(&path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(&error)),
+        };
+        let mut list = Vec::new();
+        for file in found {
+            let file = file.map_err(|error| failed(&error))?;
+            let Some(id) = file.file_name().to_str().filter(|id| is_id(id)).map(str::to_owned) else { continue };
+            // One that is gone meanwhile has been sent.
+            let Ok(of) = file.metadata() else { continue };
+            if of.is_file() {
+                list.push(Listed { id, due: of.modified().unwrap_or(SystemTime::UNIX_EPOCH), size: of.len() });
+            }
+        }
+        Ok(list)
+    }
+
+    /// Messages and octets that wait in `folder`.
+    ///
+    /// # Errors
+    /// As [`Spool::list`].
+    pub fn measure(&self, folder: Folder) -> Result<(u64, u64), Failure> {
+        let list = self.list(folder)?;
+        Ok((list.len() as u64, list.iter().map(|listed| listed.size).sum()))
+    }
+
+    /// Reads an entry without keeping anybody from it; its message is not verified.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub fn look(&self, folder: Folder, id: &str) -> Result<Entry, Unopened> {
+        let file = self.open_file(folder, id, false)?;
+        Ok(Entry::read(&file, false)?)
+    }
+
+    /// Opens an entry for this process alone, and verifies it.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub fn open(&self, folder: Folder, id: &str) -> Result<Opened, Unopened> {
+        let file = self.open_file(folder, id, true)?;
+        let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => file,
+            Err((_, Errno::EWOULDBLOCK)) => return Err(Unopened::Busy),
+            Err((_, errno)) => return Err(self.failed(folder, id, &errno.into())),
+        };
+        // Finished by whoever had it before.
+        if file.metadata().map_err(|error| self.failed(folder, id, &error))?.nlink() == 0 {
+            return Err(Unopened::Gone);
+        }
+        let entry = Entry::read(&file, true)?;
+        Ok(Opened { entry, file, spool: self.clone(), folder, id: id.to_owned() })
+    }
+
+    fn open_file(&self, folder: Folder, id: &str, is_writable: bool) -> Result<File, Unopened> {
+        if !is_id(id) {
+            return Err(Unopened::Gone);
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(is_writable).custom_flags(O_NOFOLLOW | O_NONBLOCK);
+        let file = options.open(self.path(folder, id)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Unopened::Gone,
+            _ => self.failed(folder, id, &error),
+        })?;
+        let found = file.metadata().map_err(|error| self.failed(folder, id, &error))?;
+        if !found.is_file() || found.uid() != self.uid || found.nlink() > 1 {
+            let why = "is not a file that this uid alone has made";
+            let what = self.path(folder, id).display().to_string();
+            return Err(Unopened::Failed(Failure::new(Kind::NoPermission, what, why)));
+        }
+        Ok(file)
+    }
+
+    fn failed(&self, folder: Folder, id: &str, error: &io::Error) -> Unopened {
+        let kind = if error.kind() == io::ErrorKind::PermissionDenied { Kind::NoPermission } else { Kind::Io };
+        let what = self.path(folder, id).display().to_string();
+        Unopened::Failed(Failure::new(kind, what, format!("cannot be read: {error}")))
+    }
+}
+
+impl From<Flaw> for Unopened {
+    fn from(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::Torn(why) => Self::Torn(why),
+            Flaw::Newer => Self::Newer,
+            Flaw::Unreadable(error) => {
+                Self::Failed(Failure::new(Kind::Io, "an entry of the spool", format!("cannot be read: {error}")))
+            }
+        }
+    }
+}
+
+impl Opened {
+    /// The identifier.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The folder it is in.
+    pub fn folder(&self) -> Folder {
+        self.folder
+    }
+
+    /// When it was last written to, or is to be tried next.
+    pub fn due(&self) -> SystemTime {
+        self.file.metadata().and_then(|of| of.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    /// Its message.
+    ///
+    /// # Errors
+    /// `Io`: it cannot be read, although its checksum was right.
+    pub fn message(&self) -> Result<Message, Failure> {
+        let file = self.file.try_clone().map_err(|error| self.failed("read", &error))?;
+        self.entry.message(Arc::new(file)).map_err(|error| self.failed("read", &error))
+    }
+
+    /// Appends `line`; a durable one survives a power cut when this returns.
+    ///
+    /// # Errors
+    /// `Io`: it may be there or not, and is not to be relied on.
+    pub fn append(&mut self, line: &Line, is_durable: bool) -> Result<(), Failure> {
+        let write = |file: &mut File| {
+            entry::append(file, line)?;
+            if is_durable { file.sync_data() } else { Ok(()) }
+        };
+        write(&mut self.file).map_err(|error| self.failed("written", &error))
+    }
+
+    /// A writer of lines for whoever has no hold of the entry itself.
+    ///
+    /// # Errors
+    /// `Io`: there are no more descriptors.
+    pub fn marker(&self) -> Result<Marker, Failure> {
+        let file = self.file.try_clone().map_err(|error| self.failed("opened", &error))?;
+        Ok(Marker { file, what: self.what() })
+    }
+
+    /// Says when it is tried next.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn retry_at(&self, when: SystemTime) -> Result<(), Failure> {
+        self.file.set_modified(when).map_err(|error| self.failed("written", &error))
+    }
+
+    /// Removes it: everybody has it, or a person said so. Durable once the folder is [synced](Spool::sync).
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn remove(self) -> Result<(), Failure> {
+        fs::remove_file(self.spool.path(self.folder, &self.id)).map_err(|error| self.failed("removed", &error))
+    }
+
+    /// Moves it to `folder`, durably, and keeps it.
+    ///
+    /// # Errors
+    /// `CannotCreate` or `Io`: it stays where it was.
+    pub fn move_to(&mut self, folder: Folder) -> Result<(), Failure> {
+        let to = self.spool.open_folder(folder)?;
+        fs::rename(self.spool.path(self.folder, &self.id), self.spool.path(folder, &self.id))
+            .map_err(|error| self.failed("moved", &error))?;
+        let from = std::mem::replace(&mut self.folder, folder);
+        to.sync_all().map_err(|error| self.failed("moved", &error))?;
+        self.spool.sync(from)
+    }
+
+    fn what(&self) -> String {
+        self.spool.path(self.folder, &self.id).display().to_string()
+    }
+
+    fn failed(&self, what: &str, error: &io::Error) -> Failure {
+        Failure::new(Kind::Io, self.what(), format!("cannot be {what}: {error}"))
+    }
+}
+
+/// Appends to an entry that is opened elsewhere in this process.
+#[derive(Debug)]
+pub struct Marker {
+    file: File,
+    what: String,
+}
+
+impl Marker {
+    /// Appends `line` durably.
+    ///
+    /// # Errors
+    /// As [`Opened::append`].
+    pub fn append(&mut self, line: &Line) -> Result<(), Failure> {
+        entry::append(&mut self.file, line)
+            .and_then(|()| self.file.sync_data())
+            .map_err(|error| Failure::new(Kind::Io, self.what.clone(), format!("cannot be written: {error}")))
+    }
+}
+
+/// Whether this may be the name of an entry.
+pub fn is_id(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+        && !name.starts_with('-')
+}
