@@ -122,6 +122,8 @@ const OPEN: u8 = 1;
 const OVER: u8 = 2;
 /// A signal ended the program before the hand-over.
 const STOPPED: u8 = 3;
+/// A try ended without a final reply, and another one is made: whatever comes of that, somebody may have the message.
+const DOUBT: u8 = 4;
 
 impl HandOver {
     /// Just before the last octet of the message is given to the system.
@@ -138,14 +140,30 @@ impl HandOver {
         self.set(OVER);
     }
 
-    /// That reply was no, nobody has the message, and another relay is tried.
+    /// That reply was no, nobody has the message, and another try is made.
     pub fn again(&self) {
         self.set(BEFORE);
     }
 
-    /// Whether we are between hand-over and final reply.
+    /// There was none, and another try is made all the same: from now on somebody may have the message, whatever is
+    /// heard, until [`Self::settle`].
+    pub fn doubt(&self) {
+        self.set(DOUBT);
+    }
+
+    /// Nothing is in doubt any more: a reply told what became of the message.
+    pub fn settle(&self) {
+        self.leave(OVER);
+    }
+
+    /// Another message is next.
+    pub fn reset(&self) {
+        self.leave(BEFORE);
+    }
+
+    /// Whether somebody may have the message: we are between hand-over and final reply, or a try before was there.
     pub fn is_open(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == OPEN
+        matches!(self.0.load(Ordering::SeqCst), OPEN | DOUBT)
     }
 
     /// Forbids the hand-over if it has not begun; whether it had not.
@@ -153,9 +171,18 @@ impl HandOver {
         self.0.compare_exchange(BEFORE, STOPPED, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// Goes to `state` unless stopped; whether it did.
+    /// Goes to `state` unless stopped, and stays in doubt; whether it was not stopped.
     fn set(&self, state: u8) -> bool {
-        let next = |now| (now != STOPPED).then_some(state);
+        self.change(|now| if now == DOUBT { DOUBT } else { state })
+    }
+
+    /// Goes to `state` unless stopped, out of doubt as well.
+    fn leave(&self, state: u8) {
+        self.change(|_| state);
+    }
+
+    fn change(&self, next: impl Fn(u8) -> u8) -> bool {
+        let next = |now| (now != STOPPED).then(|| next(now));
         self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_ok()
     }
 }

@@ -111,6 +111,25 @@ mod tests {
     }
 
     #[test]
+    fn a_doubt_outlasts_what_another_try_hears() {
+        let in_doubt = |hand_over: &HandOver| {
+            answer(Signal::SIGTERM, hand_over).is_some_and(|failure| failure.kind == Kind::InDoubt)
+        };
+        let hand_over = HandOver::default();
+        hand_over.begin();
+        hand_over.doubt();
+        for step in [HandOver::again, HandOver::begin, HandOver::end, HandOver::again] {
+            step(&hand_over);
+            assert!(in_doubt(&hand_over));
+        }
+        hand_over.settle();
+        assert!(!in_doubt(&hand_over));
+        hand_over.doubt();
+        hand_over.reset();
+        assert!(hand_over.stop(), "another message has not been handed over");
+    }
+
+    #[test]
     fn std_ignores_sigpipe_and_nobody_ignores_sigterm_here() {
         assert!(is_ignored(Signal::SIGPIPE));
         assert!(!is_ignored(Signal::SIGTERM));

@@ -54,12 +54,6 @@ pub struct Try {
     pub took: Duration,
 }
 
-impl Try {
-    fn is_in_doubt(&self) -> bool {
-        matches!(&self.result, Err(failure) if failure.kind == Kind::InDoubt)
-    }
-}
-
 /// Every try of one submission, in order; never empty.
 pub struct Submission {
     tries: Vec<Try>,
@@ -86,7 +80,7 @@ impl Submission {
         if last.result.as_ref().is_ok_and(Outcome::is_accepted) {
             return last;
         }
-        if let Some(in_doubt) = self.tries.iter().find(|attempt| attempt.is_in_doubt()) {
+        if let Some(in_doubt) = self.tries.iter().find(|attempt| is_in_doubt(&attempt.result)) {
             return in_doubt;
         }
         if !is_next_relay_due(&last.result, false) {
@@ -153,6 +147,11 @@ fn submit_through(
 fn is_login_refused(result: &Result<Outcome, Failure>) -> bool {
     let decisive = result.as_ref().ok().and_then(Outcome::decisive);
     decisive.is_some_and(|(answer, reply)| answer.stage == Stage::Auth && reply.is_authentication())
+}
+
+/// Whether somebody may have the message although no reply says so.
+fn is_in_doubt(result: &Result<Outcome, Failure>) -> bool {
+    matches!(result, Err(failure) if failure.kind == Kind::InDoubt)
 }
 
 /// Whether another relay may do what this one did not: nobody has the message, and the trouble is the

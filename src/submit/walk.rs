@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Manner, Submission, Try, is_next_relay_due};
+use super::{Manner, Submission, Try, is_in_doubt, is_next_relay_due};
 use crate::attempt::Attempt;
 use crate::config::relay::Relay;
 use crate::deadline::Deadline;
@@ -70,10 +70,14 @@ impl<'a> Walk<'a> {
     /// Ends the try with `result`; true: it left the matter open, and a try at the next relay has begun.
     pub(super) fn close(&mut self, result: Result<Outcome, Failure>) -> bool {
         let goes_on = !self.is_last() && is_next_relay_due(&result, self.manner.terms.retry_in_doubt);
+        let is_in_doubt = is_in_doubt(&result);
         self.settle(result);
         if goes_on {
             self.relay += 1;
-            self.manner.hand_over.again();
+            match is_in_doubt {
+                true => self.manner.hand_over.doubt(),
+                false => self.manner.hand_over.again(),
+            }
             self.attempt = self.manner.begin(self.relay(), Deadline::after(self.share()));
         }
         goes_on
@@ -88,7 +92,11 @@ impl<'a> Walk<'a> {
 
     /// What all tries come to; one has been ended.
     pub(super) fn end(self) -> Submission {
-        Submission::of(self.tries)
+        let submission = Submission::of(self.tries);
+        if !is_in_doubt(&submission.decisive().result) {
+            self.manner.hand_over.settle();
+        }
+        submission
     }
 
     fn is_last(&self) -> bool {

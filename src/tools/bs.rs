@@ -284,7 +284,7 @@ impl Conversation<'_> {
         if status != exit::OK {
             self.status = status;
         }
-        self.lasting.hand_over.again();
+        self.lasting.hand_over.reset();
         self.lasting.dossier.rest();
     }
 }

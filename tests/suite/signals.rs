@@ -50,6 +50,22 @@ fn a_signal_ends_with_71_before_the_hand_over_and_79_after_it() {
 }
 
 #[test]
+fn a_signal_at_the_next_relay_does_not_take_back_what_is_in_doubt() {
+    for moment in [Moment::Greeting, Moment::Message] {
+        let backup = Server::new().at(moment, Action::Hang).start();
+        let second = format!("[relay.backup]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"", backup.port());
+        let setup = Setup::new(Server::new().at(Moment::Message, Action::Close)).relay(&second);
+        let setup = setup.top("in_doubt = \"retry\"");
+        let running = setup.mailchute().args(["-i", "bob@example.net"]).stdin(MESSAGE).spawn();
+        backup.wait_until_hanging();
+        kill(Pid::from_raw(i32::try_from(running.id()).unwrap()), Signal::SIGTERM).unwrap();
+        let run = running.finish();
+        run.expect_status(79);
+        run.expect_stderr("mailchute: SIGTERM: stopped while waiting*, may have been accepted*");
+    }
+}
+
+#[test]
 fn the_system_log_is_told_too() {
     // No [log] table: the journal or syslog, whichever this host has, or neither.
     let server = Server::new().at(Moment::Greeting, Action::Hang).start();
