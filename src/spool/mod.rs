@@ -3,6 +3,7 @@
 //! An entry is one file that proves itself: it is made under its final name, written once, and believed only when its
 //! checksum is right, so a crash at any moment leaves a whole entry or nothing. What happens to it later is appended.
 
+pub mod bounce;
 pub mod entry;
 pub mod store;
 #[cfg(test)]
