@@ -1,5 +1,6 @@
 //! A relay as configured: a named place to submit through, with its credentials.
 
+pub mod aws;
 pub(super) mod credentials;
 pub(super) mod endpoint;
 mod interface;
@@ -20,6 +21,7 @@ use crate::providers::api::{Api, Entry};
 use crate::secret::{Secret, Source};
 
 pub use crate::providers::TlsMode;
+pub use endpoint::is_loopback;
 pub use oauth::{Grant, OAuth};
 
 /// One `[relay.NAME]`, defaults and preset filled in.

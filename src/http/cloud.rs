@@ -18,8 +18,8 @@ pub fn complete(
     attempt: &mut Attempt,
 ) -> Result<(), Failure> {
     match interface.api.cloud() {
-        Some(Cloud::Aws { profile }) if keys.find("secret_access_key").is_none() => {
-            aws::find(relay, profile, keys, attempt)
+        Some(Cloud::Aws { profile, region }) if keys.find("secret_access_key").is_none() => {
+            aws::find(relay, profile, region, keys, attempt)
         }
         _ => Ok(()),
     }

@@ -23,6 +23,7 @@ pub(super) static PROVIDER: Provider = Provider {
     host: "email-smtp.{region}.amazonaws.com",
     regions: password::REGIONS,
     default_region: Some("us-east-1"),
+    aws_region: true,
     ports: &[implicit(465), implicit(2465), starttls(587), starttls(2587), starttls(25)],
     username: UserName::Given("access_key_id"),
     secrets: &["secret_access_key", "password"],
@@ -102,7 +103,7 @@ static CODES: &Codes = &[
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AmazonSes {
-    /// Default: us-east-1.
+    /// Default: that of the AWS surroundings, else us-east-1.
     region: Option<String>,
     /// The configuration set, where not the identity's own.
     configuration_set: Option<String>,
@@ -111,7 +112,7 @@ struct AmazonSes {
     tags: BTreeMap<String, String>,
     /// Where the notices of bounces and complaints go; has to be verified.
     feedback_address: Option<String>,
-    /// The profile of the shared credentials file.
+    /// The profile of the AWS configuration and credentials files.
     profile: Option<String>,
 }
 
@@ -171,7 +172,11 @@ impl Api for AmazonSes {
     }
 
     fn cloud(&self) -> Option<Cloud<'_>> {
-        Some(Cloud::Aws { profile: self.profile.as_deref() })
+        Some(Cloud::Aws { profile: self.profile.as_deref(), region: self.region() })
+    }
+
+    fn settle(&mut self, region: String) {
+        self.region.get_or_insert(region);
     }
 
     fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {

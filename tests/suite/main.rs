@@ -6,6 +6,7 @@
 
 mod aliases;
 mod authlib;
+mod aws;
 mod bad_input;
 mod bs;
 mod callers;

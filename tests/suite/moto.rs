@@ -46,7 +46,7 @@ impl Moto {
     fn send(&self, recipients: &[String]) -> Run {
         let scratch = Scratch::new();
         let config = format!(
-            "[relay.main]\nprovider = \"ses\"\nvia = \"api\"\nendpoint = \"http://127.0.0.1:{}\"\naccess_key_id = \"x\"\n\
+            "[relay.main]\nprovider = \"ses\"\nvia = \"api\"\nregion = \"us-east-1\"\nendpoint = \"http://127.0.0.1:{}\"\naccess_key_id = \"x\"\n\
              secret_access_key = \"x-secret\"\ntags = {{ kind = \"test\" }}\n",
             self.port
         );
@@ -73,6 +73,15 @@ fn ses_takes_the_message_of_a_verified_sender_only() {
     run.expect_stderr("mailchute: sender@example.com: 550 5.7.1 *");
     moto.verify("example.com");
     moto.send(&[]).expect_status(0);
+    // Keys that it lends for a web identity sign as well.
+    let scratch = Scratch::new();
+    let here = format!("http://127.0.0.1:{}", moto.port);
+    let config =
+        format!("[relay.main]\nprovider = \"ses\"\nvia = \"api\"\nregion = \"us-east-1\"\nendpoint = \"{here}\"\n");
+    let call = mailchute().config(&scratch.write("config.toml", config, 0o644)).args(["-i", "-t"]);
+    let call = call.env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/mail").env("AWS_ENDPOINT_URL_STS", &here);
+    let call = call.env("AWS_WEB_IDENTITY_TOKEN_FILE", scratch.write("token", "an.identity.token", 0o600));
+    call.stdin(std::fs::read(data("providers").join("canonical.eml")).unwrap()).run().expect_status(0);
     let many: Vec<String> = (0..60).map(|number| format!("user{number}@example.net")).collect();
     moto.send(&many).expect_status(150);
 }

@@ -449,61 +449,6 @@ fn tls_is_that_of_every_relay() {
     }
 }
 
-/// Where AWS clients look for keys, each place with a key id of its own.
-#[test]
-fn aws_keys_are_found_where_aws_clients_look() {
-    let places: [(&str, &[(&str, &str)]); 5] = [
-        ("AKIDENV", &[("AWS_ACCESS_KEY_ID", "AKIDENV"), ("AWS_SECRET_ACCESS_KEY", "x-secret")]),
-        ("AKIDFILE", &[("AWS_SHARED_CREDENTIALS_FILE", "{file}")]),
-        ("AKIDSHOP", &[("AWS_SHARED_CREDENTIALS_FILE", "{file}"), ("AWS_PROFILE", "shop")]),
-        (
-            "AKIDTASK",
-            &[("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent"), ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "{web}/task")],
-        ),
-        (
-            "AKIDROLE",
-            &[("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "{web}")],
-        ),
-    ];
-    for (id, variables) in places {
-        let web = Web::start(None, |asked| {
-            let temporary = |id: &str| {
-                let text = json!({ "AccessKeyId": id, "SecretAccessKey": "t-secret", "Token": "session-secret" });
-                Answer::text(&format!("HTTP/1.1 200 OK\n\n{text}"))
-            };
-            let role = "/latest/meta-data/iam/security-credentials/";
-            let has_token = asked.header("x-aws-ec2-metadata-token") == Some("imds-token");
-            match (asked.method.as_str(), asked.target.as_str()) {
-                ("POST", _) => Answer::text("HTTP/1.1 200 OK\n\n{\"MessageId\":\"1\"}"),
-                ("GET", "/task") => temporary("AKIDTASK"),
-                ("PUT", "/latest/api/token") => Answer::text("HTTP/1.1 200 OK\n\nimds-token"),
-                ("GET", target) if target == role && has_token => Answer::text("HTTP/1.1 200 OK\n\nmail-role"),
-                ("GET", target) if target == format!("{role}mail-role") && has_token => temporary("AKIDROLE"),
-                _ => Answer::text("HTTP/1.1 404 Not Found\n\n"),
-            }
-        });
-        let scratch = Scratch::new();
-        let here = format!("http://127.0.0.1:{}", web.port());
-        let keys = |id: &str| format!("aws_access_key_id = {id}\naws_secret_access_key = f-secret\n");
-        let file = format!("[default]\n{}[shop]\n{}", keys("AKIDFILE"), keys("AKIDSHOP"));
-        let file = scratch.write("credentials", file, 0o600).display().to_string();
-        let config = format!("[relay.main]\nprovider = \"ses\"\nvia = \"api\"\nendpoint = \"{here}\"\n");
-        let mut call = mailchute().config(&scratch.write("config.toml", config, 0o644));
-        for (name, value) in variables {
-            call = call.env(*name, value.replace("{file}", &file).replace("{web}", &here));
-        }
-        let run = call.args(["-v", "-i", "bob@example.net"]).stdin(crate::setup::MESSAGE).run();
-        run.expect_status(0);
-        assert!(!run.stderr.contains("secret"), "{}", run.report());
-        let asked = web.finish();
-        let last = asked.last().expect("a request");
-        let authorization = last.header("authorization").unwrap_or_default();
-        assert!(authorization.contains(&format!("Credential={id}/")), "{id}: {authorization}");
-        let is_temporary = last.header("x-amz-security-token") == Some("session-secret");
-        assert_eq!(is_temporary, matches!(id, "AKIDTASK" | "AKIDROLE"), "{id}");
-    }
-}
-
 /// A proxy that HTTPS_PROXY names is asked for a tunnel; HTTP_PROXY is for nobody.
 #[test]
 fn only_the_https_proxy_of_the_environment_counts() {

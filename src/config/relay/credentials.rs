@@ -71,7 +71,7 @@ pub(super) fn refuse_foreign(
     Err(failure.hint(format!("{} takes {by_smtp}{by_api}", provider.id)))
 }
 
-/// Reads user name and secret of a relay's table; with `oauth` the secret is a token that is got.
+/// Reads user name and secret of a relay's table, which is in the region `in_region`; with `oauth` the secret is a token that is got.
 /// `None`: it has neither, and its provider needs none.
 ///
 /// # Errors
@@ -79,6 +79,7 @@ pub(super) fn refuse_foreign(
 pub(super) fn read(
     section: &Section<'_>,
     provider: Option<&'static Provider>,
+    in_region: Option<&str>,
     auth: &[Mechanism],
     oauth: Option<&OAuth>,
 ) -> Result<Option<LoginSource>, Failure> {
@@ -116,7 +117,7 @@ pub(super) fn read(
         _ if got.is_some() => SecretKind::Token,
         "token" if provider.is_none_or(|p| p.bearer) => SecretKind::Token,
         key if provider.and_then(|p| p.derived).is_some_and(|derived| derived.from == key) => {
-            SecretKind::Underived { region: region(section, provider, key)? }
+            SecretKind::Underived { region: region(section, provider, in_region, key)? }
         }
         _ => SecretKind::Password,
     };
@@ -152,8 +153,13 @@ fn username(section: &Section<'_>, provider: Option<&Provider>) -> Result<Option
 }
 
 /// The region that the password is derived for from what `key` holds.
-fn region(section: &Section<'_>, provider: Option<&Provider>, key: &str) -> Result<String, Failure> {
-    match (section.string("region")?, provider.and_then(|p| p.default_region)) {
+fn region(
+    section: &Section<'_>,
+    provider: Option<&Provider>,
+    known: Option<&str>,
+    key: &str,
+) -> Result<String, Failure> {
+    match (known, provider.and_then(|p| p.default_region)) {
         (Some(region), _) => Ok(region.to_owned()),
         (None, Some(default)) if !section.has("host") => Ok(default.to_owned()),
         _ => Err(section.error("host", format!("{key:?} needs \"region\" beside \"host\""))),

@@ -27,7 +27,7 @@ pub(super) fn endpoint(section: &Section<'_>, key: &str, own: &str) -> Result<En
 }
 
 /// Whether `host` names this host, where no TLS is the default.
-pub(in crate::config) fn is_loopback(host: &str) -> bool {
+pub fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host.ends_with(".localhost")
         || host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())

@@ -1,5 +1,8 @@
 //! The HTTP side of a relay's table: whether it is meant, and its settings.
 
+use std::sync::Arc;
+
+use super::aws;
 use super::credentials::{self, secret_keys, username_keys};
 use super::endpoint::endpoint;
 use super::oauth;
@@ -99,7 +102,13 @@ pub(super) fn read(
     let credential_keys = entry.credentials.iter().map(|credential| credential.key);
     let keys: Vec<_> = credential_keys.chain(KEYS.iter().copied()).chain(of_oauth.iter().copied()).collect();
     credentials::refuse_foreign(section, Some(provider), &[keys.as_slice(), entry.keys()].concat())?;
-    let api = section.settings(&keys, entry.keys(), above, |table| entry.read(table))?;
+    let mut api = section.settings(&keys, entry.keys(), above, |table| entry.read(table))?;
+    if provider.aws_region && !section.has("region") {
+        let region = aws::region(section.string("profile")?);
+        if let (Some(api), Some(region)) = (Arc::get_mut(&mut api), region) {
+            api.settle(region);
+        }
+    }
     let is_missing = |credential: &&Credential| credential.needed && oauth.is_none() && !section.has(credential.key);
     if let Some(missing) = entry.credentials.iter().find(is_missing) {
         return Err(section.error("provider", format!("the relay has no {:?}", missing.key)).hint(format!(

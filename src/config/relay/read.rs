@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::aws;
 use super::credentials::{self, secret_keys, username_keys};
 use super::endpoint::{is_local, is_loopback};
 use super::reached::{name_of, reached};
@@ -55,10 +56,14 @@ pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str])
 
     let protocols = [("smtp", Some(Protocol::Smtp)), ("lmtp", Some(Protocol::Lmtp)), ("null", None)];
     let protocol = section.word("protocol", &protocols)?.unwrap_or(Some(Protocol::Smtp));
-    let (place, tls) = place(section, provider, protocol)?;
+    let region = match section.string("region")? {
+        None if provider.is_some_and(|provider| provider.aws_region) => aws::region(None),
+        region => region.map(str::to_owned),
+    };
+    let (place, tls) = place(section, provider, protocol, region.as_deref())?;
     let auth = mechanisms(section)?;
     let oauth = oauth::read(section, provider, None)?;
-    let login = credentials::read(section, provider, &auth, oauth.as_ref())?;
+    let login = credentials::read(section, provider, region.as_deref(), &auth, oauth.as_ref())?;
     let scram_only =
         !auth.is_empty() && auth.iter().all(|m| matches!(m, Mechanism::ScramSha256 | Mechanism::ScramSha1));
     if tls == TlsMode::None && login.is_some() && !is_local(&place) && !scram_only {
@@ -90,6 +95,7 @@ fn place(
     section: &Section<'_>,
     provider: Option<&'static Provider>,
     protocol: Option<Protocol>,
+    region: Option<&str>,
 ) -> Result<(Place, TlsMode), Failure> {
     let port = section.number("port", u16::MAX.into())?.and_then(|port| u16::try_from(port).ok());
     let modes = [("implicit", TlsMode::Implicit), ("starttls", TlsMode::StartTls), ("none", TlsMode::None)];
@@ -99,7 +105,7 @@ fn place(
     if protocol.is_none() {
         return Ok((Place::Unix(PathBuf::from("/dev/null")), TlsMode::None));
     }
-    let host = host(section, provider)?;
+    let host = host(section, provider, region)?;
     if host.starts_with('/') {
         return Ok((Place::Unix(PathBuf::from(host)), tls.unwrap_or(TlsMode::None)));
     }
@@ -137,8 +143,7 @@ fn preset_port(section: &Section<'_>, provider: &Provider, tls: Option<TlsMode>)
     }
 }
 
-fn host(section: &Section<'_>, provider: Option<&Provider>) -> Result<String, Failure> {
-    let region = section.string("region")?;
+fn host(section: &Section<'_>, provider: Option<&Provider>, region: Option<&str>) -> Result<String, Failure> {
     if let Some(host) = section.string("host")? {
         return if host.starts_with('/') { Ok(host.to_owned()) } else { name_of(section, "host", host) };
     }

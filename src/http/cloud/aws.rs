@@ -1,15 +1,17 @@
-//! The places an AWS client looks for keys, in its order: environment variables, the shared credentials
-//! file, the container's service, the instance's service (IMDSv2).
+//! The places an AWS client looks for keys, in its order: environment variables, a role that a web identity takes, the
+//! profile, the container's service, the instance's service (IMDSv2).
+//!
+//! Whoever names a role gets that role or nothing: the node's own, which comes last, may do other things.
 
-use std::fs;
-use std::path::PathBuf;
+mod web_identity;
+
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::attempt::Attempt;
-use crate::caller::Caller;
-use crate::config::relay::{Endpoint, Place, Relay, TlsMode};
+use crate::config::relay::aws::{Profile, variable};
+use crate::config::relay::{Endpoint, Place, Relay, TlsMode, is_loopback};
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::http::ask;
@@ -23,6 +25,13 @@ const CONTAINER: &str = "http://169.254.170.2";
 /// How long one of them may take; where there is none, nothing answers.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The services' addresses that keys may come from without TLS, beside this host's own: they never leave the host.
+const LOCAL: [&str; 3] = ["169.254.170.2", "169.254.170.23", "169.254.169.254"];
+
+/// The settings of a profile that only an AWS client of Amazon's knows how to follow.
+const FOREIGN: [&str; 6] =
+    ["source_profile", "credential_source", "credential_process", "sso_session", "sso_start_url", "role_arn"];
+
 /// What the services answer.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -32,15 +41,17 @@ struct Temporary {
     token: String,
 }
 
-/// Finds keys and adds them to `keys`.
+/// Finds keys for the services of `region` and adds them to `keys`.
 pub(super) fn find(
     relay: &Relay,
     profile: Option<&str>,
+    region: &str,
     keys: &mut Credentials,
     attempt: &mut Attempt,
 ) -> Result<(), Failure> {
+    let wrong = |why: String| Failure::new(Kind::Configuration, format!("relay {}", relay.name), why);
     let nowhere = || {
-        Failure::new(Kind::Configuration, format!("relay {}", relay.name), "no AWS keys are found").hint(
+        wrong("no AWS keys are found".to_owned()).hint(
             "set access_key_id and secret_access_key, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the instance a role",
         )
     };
@@ -48,15 +59,34 @@ pub(super) fn find(
     if host::is_privileged() {
         return Err(nowhere());
     }
-    if profile.is_none() && from_environment(keys) {
+    if profile.is_none() {
+        if from_environment(keys) {
+            return Ok(());
+        }
+        if let Some(identity) = web_identity::of_environment()? {
+            let found = identity.ask(relay, region, attempt)?;
+            insert(keys, found.access_key_id, found.secret_access_key, Some(found.token));
+            return Ok(());
+        }
+    }
+    let profile = Profile::read(profile, relay.strict_modes, attempt)?;
+    if let Some(identity) = web_identity::of_profile(&profile) {
+        let found = identity.ask(relay, region, attempt)?;
+        insert(keys, found.access_key_id, found.secret_access_key, Some(found.token));
         return Ok(());
     }
-    if from_file(relay, profile, keys, attempt)? {
+    if !profile.has("role_arn") && from_profile(&profile, keys) {
         return Ok(());
     }
-    if let Some(profile) = profile {
-        let why = format!("the shared credentials file has no profile {profile:?} with keys");
-        return Err(Failure::new(Kind::Configuration, format!("relay {}", relay.name), why));
+    if let Some(foreign) = FOREIGN.into_iter().find(|key| profile.has(key)) {
+        let why =
+            format!("the AWS profile {:?} gets its keys by {foreign}, which mailchute does not follow", profile.name);
+        let hint = "give the profile keys, or role_arn and web_identity_token_file; or set access_key_id and secret_access_key";
+        return Err(wrong(why).hint(hint));
+    }
+    if profile.is_chosen {
+        let has = if profile.exists { "no keys" } else { "not been written" };
+        return Err(wrong(format!("the AWS profile {:?} has {has}", profile.name)));
     }
     let found = attempt.within(PATIENCE, |attempt| {
         let mut service = Service { relay, attempt };
@@ -71,10 +101,6 @@ pub(super) fn find(
     let found = found?.ok_or_else(nowhere)?;
     insert(keys, found.access_key_id, found.secret_access_key, Some(found.token));
     Ok(())
-}
-
-fn variable(name: &str) -> Option<String> {
-    host::variable(name)?.into_string().ok().filter(|value| !value.is_empty())
 }
 
 fn insert(keys: &mut Credentials, id: String, secret: String, token: Option<String>) {
@@ -93,54 +119,11 @@ fn from_environment(keys: &mut Credentials) -> bool {
     true
 }
 
-/// Reads the profile of the shared credentials file, if both are there.
-fn from_file(
-    relay: &Relay,
-    profile: Option<&str>,
-    keys: &mut Credentials,
-    attempt: &mut Attempt,
-) -> Result<bool, Failure> {
-    let named = variable("AWS_PROFILE");
-    let profile = profile.or(named.as_deref()).unwrap_or("default");
-    let path = match variable("AWS_SHARED_CREDENTIALS_FILE") {
-        Some(path) => PathBuf::from(path),
-        None => match Caller::current().home {
-            Some(home) => home.join(".aws/credentials"),
-            None => return Ok(false),
-        },
-    };
-    if fs::metadata(&path).is_err() {
-        return Ok(false);
-    }
-    let text = Source::File(path).read(relay.strict_modes, attempt)?;
-    let (id, secret, token) = keys_of(text.expose(), profile);
-    match (id, secret) {
-        (Some(id), Some(secret)) => {
-            insert(keys, id, secret, token);
-            Ok(true)
-        }
-        _ => Ok(false),
-    }
-}
-
-/// Key id, secret key and session token of `profile` in an INI file.
-fn keys_of(text: &str, profile: &str) -> (Option<String>, Option<String>, Option<String>) {
-    let mut is_ours = false;
-    let (mut id, mut secret, mut token) = (None, None, None);
-    for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            is_ours = name.trim() == profile;
-        } else if let Some((key, value)) = line.split_once('=').filter(|_| is_ours) {
-            let value = Some(value.trim().to_owned());
-            match key.trim() {
-                "aws_access_key_id" => id = value,
-                "aws_secret_access_key" => secret = value,
-                "aws_session_token" => token = value,
-                _ => {}
-            }
-        }
-    }
-    (id, secret, token)
+fn from_profile(profile: &Profile, keys: &mut Credentials) -> bool {
+    let own = |key: &str| profile.find(key).map(str::to_owned);
+    let (Some(id), Some(secret)) = (own("aws_access_key_id"), own("aws_secret_access_key")) else { return false };
+    insert(keys, id, secret, own("aws_session_token"));
+    true
 }
 
 /// Endpoint and path of the container's service, where there is one.
@@ -195,21 +178,22 @@ impl Service<'_> {
     }
 
     fn ask(&mut self, endpoint: &str, request: &Request) -> Result<Response, Failure> {
-        let authority = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
-        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
-        let is_tls = endpoint.starts_with("https://");
-        let local = ["169.254.170.2", "169.254.170.23", "169.254.169.254", "127.0.0.1", "localhost"];
-        if !is_tls && !local.contains(&host) {
-            let why = "is plain http to another host";
-            return Err(Failure::new(Kind::Configuration, endpoint, why));
-        }
-        let port = port.parse().unwrap_or(if is_tls { 443 } else { 80 });
-        let place = Place::Tcp { host: host.to_owned(), port };
-        let tls = if is_tls { TlsMode::Implicit } else { TlsMode::None };
-        let endpoint = Endpoint { url: endpoint.to_owned(), place, tls };
         let relay = Relay { proxy: None, ..self.relay.clone() };
-        ask(&relay, &endpoint, request, &Credentials::default(), self.attempt.deadline)
+        ask(&relay, &place(endpoint, &LOCAL)?, request, &Credentials::default(), self.attempt.deadline)
     }
+}
+
+/// Where `url` leads: over TLS, or to this host or one of `local`.
+fn place(url: &str, local: &[&str]) -> Result<Endpoint, Failure> {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
+    let is_tls = url.starts_with("https://");
+    if !is_tls && !is_loopback(host) && !local.contains(&host) {
+        return Err(Failure::new(Kind::Configuration, url, "is plain http to another host"));
+    }
+    let port = port.parse().unwrap_or(if is_tls { 443 } else { 80 });
+    let tls = if is_tls { TlsMode::Implicit } else { TlsMode::None };
+    Ok(Endpoint { url: url.to_owned(), place: Place::Tcp { host: host.to_owned(), port }, tls })
 }
 
 fn get(path: &str) -> Request {
@@ -225,14 +209,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn profiles_are_told_apart() {
-        let text = "[default]\naws_access_key_id = A\naws_secret_access_key=B\n# x\n[shop]\n aws_access_key_id=C\n\
-                    aws_secret_access_key = D=\naws_session_token = E\nregion = x\n";
-        let owned = |id: &str, secret: &str, token: Option<&str>| {
-            (Some(id.to_owned()), Some(secret.to_owned()), token.map(str::to_owned))
-        };
-        assert_eq!(keys_of(text, "default"), owned("A", "B", None));
-        assert_eq!(keys_of(text, "shop"), owned("C", "D=", Some("E")));
-        assert_eq!(keys_of(text, "other"), (None, None, None));
+    fn keys_come_over_plain_http_from_known_hosts_only() {
+        for (url, is_right) in [
+            ("https://sts.example", true),
+            ("http://127.0.0.1:9", true),
+            ("http://localhost", true),
+            ("http://169.254.169.254", true),
+            ("http://sts.example", false),
+            ("http://127.0.0.1.example", false),
+            ("http://169.254.169.254@sts.example:80", false),
+            ("ftp://sts.example", false),
+        ] {
+            assert_eq!(place(url, &LOCAL).is_ok(), is_right, "{url}");
+        }
+        assert!(place("http://169.254.169.254", &[]).is_err());
     }
 }

@@ -45,6 +45,9 @@ pub trait Api: Debug + Send + Sync {
         None
     }
 
+    /// Takes the region that the surroundings name, where the settings name none.
+    fn settle(&mut self, _region: String) {}
+
     /// What has to be asked before the request that submits `mail`, given what was answered so far
     /// ([`Mail::before`]): it is called again after each round of requests, until nothing is left to ask.
     ///
@@ -81,10 +84,12 @@ pub enum Before {
 /// Surroundings that give credentials to the programs in them.
 #[derive(Clone, Copy, Debug)]
 pub enum Cloud<'a> {
-    /// The AWS environment variables, the shared credentials file, the role of container or instance.
+    /// The AWS environment variables, a role that a web identity takes, the profile, the role of container or instance.
     Aws {
-        /// The profile of the credentials file; `None`: the one the environment names, or `default`.
+        /// The profile; `None`: the one the environment names, or `default`.
         profile: Option<&'a str>,
+        /// The region whose services are asked.
+        region: &'a str,
     },
 }
 

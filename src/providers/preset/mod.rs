@@ -24,6 +24,8 @@ pub struct Provider {
     pub regions: &'static [Region],
     /// The region taken when none is configured; without one, `host` stands as it is.
     pub default_region: Option<&'static str>,
+    /// Whether AWS's own variables and profile name the region where `region` does not.
+    pub aws_region: bool,
     /// The ports it listens on; the first is the default.
     pub ports: &'static [Port],
     /// How the SMTP user name is come by.
@@ -129,6 +131,7 @@ impl Provider {
         host: "",
         regions: &[],
         default_region: None,
+        aws_region: false,
         ports: &[],
         username: UserName::Given("username"),
         secrets: &["password"],
