@@ -2,12 +2,13 @@
 //! dialogue, TLS, how far it got), and whether the message has been handed over.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use crate::deadline::Deadline;
+use crate::failure::Failure;
 
 /// How much of the end of a dialogue a failure keeps for the log record, in bytes.
 pub const DIALOGUE_LIMIT: usize = 2048;
@@ -109,10 +110,20 @@ impl Trace {
     }
 }
 
+/// Makes durable that the message is about to be handed over to the relay of this name.
+///
+/// # Errors
+/// It cannot be made durable; then nothing is handed over.
+pub type Mark = Box<dyn FnMut(&str) -> Result<(), Failure> + Send>;
+
 /// Whether the message has been handed over and no final reply is in yet. Shared with the code that
 /// answers signals, which must tell "nobody has it" from "perhaps somebody has it".
-#[derive(Debug, Default)]
-pub struct HandOver(AtomicU8);
+#[derive(Default)]
+pub struct HandOver {
+    state: AtomicU8,
+    /// What is told on disk before it begins, and whether that was done for the relay in use.
+    mark: Option<Mutex<(Mark, bool)>>,
+}
 
 /// Nothing was handed over yet.
 const BEFORE: u8 = 0;
@@ -126,13 +137,44 @@ const STOPPED: u8 = 3;
 const DOUBT: u8 = 4;
 
 impl HandOver {
-    /// Just before the last octet of the message is given to the system.
+    /// One that is marked before it begins, once for each relay that is tried.
+    pub fn marked(mark: Mark) -> Self {
+        Self { state: AtomicU8::new(BEFORE), mark: Some(Mutex::new((mark, false))) }
+    }
+
+    /// Just before the last octet of the message is given to the system for `relay`.
     ///
     /// Does not return once [`Self::stop`] said that nobody has the message: the program is ending.
-    pub fn begin(&self) {
+    ///
+    /// # Errors
+    /// The mark cannot be made: that octet must not leave.
+    pub fn begin(&self, relay: &str) -> Result<(), Failure> {
+        self.prepare(relay)?;
         while !self.set(OPEN) {
             thread::park();
         }
+        Ok(())
+    }
+
+    /// Makes the mark early, while a reply of `relay` is waited for anyway.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn prepare(&self, relay: &str) -> Result<(), Failure> {
+        let Some(mark) = &self.mark else { return Ok(()) };
+        let mut mark = mark.lock().unwrap_or_else(PoisonError::into_inner);
+        let (make, is_made) = &mut *mark;
+        if !*is_made {
+            make(relay)?;
+            *is_made = true;
+        }
+        Ok(())
+    }
+
+    /// Whether a mark is still to be made for the relay in use.
+    pub fn is_mark_due(&self) -> bool {
+        let is_made = |mark: &Mutex<(Mark, bool)>| mark.lock().unwrap_or_else(PoisonError::into_inner).1;
+        self.mark.as_ref().is_some_and(|mark| !is_made(mark))
     }
 
     /// A valid final reply is in.
@@ -142,12 +184,14 @@ impl HandOver {
 
     /// That reply was no, nobody has the message, and another try is made.
     pub fn again(&self) {
+        self.unmark();
         self.set(BEFORE);
     }
 
     /// There was none, and another try is made all the same: from now on somebody may have the message, whatever is
     /// heard, until [`Self::settle`].
     pub fn doubt(&self) {
+        self.unmark();
         self.set(DOUBT);
     }
 
@@ -158,17 +202,25 @@ impl HandOver {
 
     /// Another message is next.
     pub fn reset(&self) {
+        self.unmark();
         self.leave(BEFORE);
     }
 
     /// Whether somebody may have the message: we are between hand-over and final reply, or a try before was there.
     pub fn is_open(&self) -> bool {
-        matches!(self.0.load(Ordering::SeqCst), OPEN | DOUBT)
+        matches!(self.state.load(Ordering::SeqCst), OPEN | DOUBT)
     }
 
     /// Forbids the hand-over if it has not begun; whether it had not.
     pub fn stop(&self) -> bool {
-        self.0.compare_exchange(BEFORE, STOPPED, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        self.state.compare_exchange(BEFORE, STOPPED, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// The next try is one of its own.
+    fn unmark(&self) {
+        if let Some(mark) = &self.mark {
+            mark.lock().unwrap_or_else(PoisonError::into_inner).1 = false;
+        }
     }
 
     /// Goes to `state` unless stopped, and stays in doubt; whether it was not stopped.
@@ -183,6 +235,41 @@ impl HandOver {
 
     fn change(&self, next: impl Fn(u8) -> u8) -> bool {
         let next = |now| (now != STOPPED).then(|| next(now));
-        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_ok()
+        self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::failure::Kind;
+
+    #[test]
+    fn a_mark_is_made_once_for_each_relay() {
+        let (told, heard) = mpsc::channel();
+        let hand_over = HandOver::marked(Box::new(move |relay| {
+            told.send(relay.to_owned()).unwrap();
+            Ok(())
+        }));
+        assert!(hand_over.is_mark_due());
+        hand_over.prepare("main").unwrap();
+        assert!(!hand_over.is_mark_due() && !hand_over.is_open());
+        hand_over.begin("main").unwrap();
+        assert!(hand_over.is_open());
+        hand_over.again();
+        hand_over.begin("backup").unwrap();
+        hand_over.end();
+        assert_eq!(heard.try_iter().collect::<Vec<_>>(), ["main", "backup"]);
+    }
+
+    #[test]
+    fn nothing_is_handed_over_without_its_mark() {
+        let failure = Failure::new(Kind::Io, "entry", "cannot be written: disk full");
+        let hand_over = HandOver::marked(Box::new(move |_| Err(failure.clone())));
+        assert_eq!(hand_over.begin("main").unwrap_err().kind, Kind::Io);
+        assert!(!hand_over.is_open() && hand_over.is_mark_due());
+        assert!(!HandOver::default().is_mark_due());
     }
 }

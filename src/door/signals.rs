@@ -102,7 +102,7 @@ mod tests {
         let kind = |hand_over: &HandOver| answer(Signal::SIGTERM, hand_over).map(|failure| failure.kind);
         assert_eq!(kind(&HandOver::default()), Some(Kind::System));
         let hand_over = HandOver::default();
-        hand_over.begin();
+        hand_over.begin("main").unwrap();
         assert_eq!(kind(&hand_over), Some(Kind::InDoubt));
         hand_over.end();
         assert_eq!(kind(&hand_over), None);
@@ -116,9 +116,10 @@ mod tests {
             answer(Signal::SIGTERM, hand_over).is_some_and(|failure| failure.kind == Kind::InDoubt)
         };
         let hand_over = HandOver::default();
-        hand_over.begin();
+        hand_over.begin("main").unwrap();
         hand_over.doubt();
-        for step in [HandOver::again, HandOver::begin, HandOver::end, HandOver::again] {
+        let begin = |hand_over: &HandOver| hand_over.begin("main").unwrap();
+        for step in [HandOver::again, begin, HandOver::end, HandOver::again] {
             step(&hand_over);
             assert!(in_doubt(&hand_over));
         }

@@ -3,13 +3,14 @@
 use std::io::{self, Read};
 
 use crate::attempt::HandOver;
+use crate::failure::Failure;
 use crate::message::{Chunks, Message};
-use crate::providers::api::Piece;
+use crate::providers::api::{Piece, unreadable};
 
 /// A body read piece by piece. Where it submits a message, the hand-over begins when its last octet is taken.
 pub(super) struct Outgoing<'a> {
     pieces: std::slice::Iter<'a, Piece>,
-    submitted: Option<(&'a Message, &'a HandOver)>,
+    submitted: Option<Submitted<'a>>,
     /// What is left of the piece at hand.
     octets: &'a [u8],
     /// The message, while it is the piece at hand, and how much of its chunk at hand was taken.
@@ -17,14 +18,22 @@ pub(super) struct Outgoing<'a> {
     chunk: Vec<u8>,
     taken: usize,
     left: u64,
-    error: Option<io::Error>,
+    failure: Option<Failure>,
+}
+
+/// What is submitted, through which relay, and what is told when it is handed over.
+#[derive(Clone, Copy)]
+pub(super) struct Submitted<'a> {
+    pub(super) message: &'a Message,
+    pub(super) relay: &'a str,
+    pub(super) hand_over: &'a HandOver,
 }
 
 impl<'a> Outgoing<'a> {
-    pub(super) fn new(body: &'a [Piece], submitted: Option<(&'a Message, &'a HandOver)>) -> Self {
+    pub(super) fn new(body: &'a [Piece], submitted: Option<Submitted<'a>>) -> Self {
         let left = body.iter().map(|piece| match piece {
             Piece::Octets(octets) => octets.len() as u64,
-            Piece::Message => submitted.map_or(0, |(message, _)| message.size()),
+            Piece::Message => submitted.map_or(0, |submitted| submitted.message.size()),
         });
         Self {
             left: left.sum(),
@@ -34,7 +43,7 @@ impl<'a> Outgoing<'a> {
             chunks: None,
             chunk: Vec::new(),
             taken: 0,
-            error: None,
+            failure: None,
         }
     }
 
@@ -48,9 +57,9 @@ impl<'a> Outgoing<'a> {
         self.left == 0
     }
 
-    /// Why the message could not be read back, if so.
-    pub(super) fn error(&mut self) -> Option<io::Error> {
-        self.error.take()
+    /// Why the request was broken off, if it was: the message could not be read back, or its hand-over not be marked.
+    pub(super) fn failure(&mut self) -> Option<Failure> {
+        self.failure.take()
     }
 
     /// Makes the next octets the ones at hand; `false` at the end.
@@ -67,7 +76,7 @@ impl<'a> Outgoing<'a> {
             }
             match self.pieces.next() {
                 Some(Piece::Octets(octets)) => self.octets = octets,
-                Some(Piece::Message) => self.chunks = self.submitted.map(|(message, _)| message.chunks()),
+                Some(Piece::Message) => self.chunks = self.submitted.map(|submitted| submitted.message.chunks()),
                 None => return Ok(false),
             }
         }
@@ -81,7 +90,7 @@ impl Read for Outgoing<'_> {
             Ok(true) => {}
             Ok(false) => return Ok(0),
             Err(error) => {
-                self.error = Some(io::Error::new(error.kind(), error.to_string()));
+                self.failure = Some(unreadable(&error));
                 return Err(error);
             }
         }
@@ -98,8 +107,11 @@ impl Read for Outgoing<'_> {
             count
         };
         self.left = self.left.saturating_sub(count as u64);
-        if let Some((_, hand_over)) = self.submitted.filter(|_| self.left == 0) {
-            hand_over.begin();
+        if let Some(Submitted { relay, hand_over, .. }) = self.submitted.filter(|_| self.left == 0)
+            && let Err(failure) = hand_over.begin(relay)
+        {
+            self.failure = Some(failure);
+            return Err(io::ErrorKind::Other.into());
         }
         Ok(count)
     }

@@ -21,7 +21,7 @@ use ureq::unversioned::transport::NextTimeout;
 use ureq::{Agent, SendBody};
 use zeroize::Zeroizing;
 
-use self::body::Outgoing;
+use self::body::{Outgoing, Submitted};
 use self::transport::{Handed, Progress};
 use crate::attempt::Attempt;
 use crate::config::relay::{Endpoint, Interface, Relay};
@@ -179,7 +179,8 @@ fn exchange(
     let relay = proxied.as_ref().unwrap_or(relay);
     let connection = attempt.within(relay.connect_timeout, |attempt| Connection::open(relay, attempt))?;
     let Attempt { deadline, trace, hand_over } = attempt;
-    let mut outgoing = Outgoing::new(&request.body, submitted.map(|message| (message, &**hand_over)));
+    let submits = |message| Submitted { message, relay: &relay.name, hand_over };
+    let mut outgoing = Outgoing::new(&request.body, submitted.map(submits));
     let size = outgoing.size();
     trace.sent(&format!("{} {endpoint}{} ({size} octets)", request.method, shown_path(&request.path)));
 
@@ -193,8 +194,8 @@ fn exchange(
         answer.map_err(|error| Failure::new(Kind::Protocol, "", error.to_string()))
     });
     *deadline = progress.deadline();
-    if let Some(error) = outgoing.error() {
-        return Err(crate::providers::api::unreadable(&error));
+    if let Some(failure) = outgoing.failure() {
+        return Err(failure);
     }
     let is_submission = submitted.is_some();
     let is_handed_over = is_submission && outgoing.is_done() && !progress.is_cut();

@@ -255,11 +255,20 @@ impl Session {
                 Action::SendMessage(framing) => {
                     let Some(message) = message else { continue };
                     if (Line { connection, run: &mut run, attempt }).send(message, framing)? {
-                        attempt.hand_over.begin();
+                        attempt.hand_over.begin(&relay.name).inspect_err(|_| connection.give_up())?;
                         run.message_sent(&mut attempt.trace);
                     }
                 }
-                Action::Read => (Line { connection, run: &mut run, attempt }).read(),
+                Action::Read => {
+                    // What makes the hand-over durable takes its time while the server takes its own.
+                    if message.is_some()
+                        && attempt.hand_over.is_mark_due()
+                        && connection.flush(attempt.deadline).is_ok()
+                    {
+                        attempt.hand_over.prepare(&relay.name)?;
+                    }
+                    (Line { connection, run: &mut run, attempt }).read();
+                }
                 Action::Done(result) => return result,
             }
         }
