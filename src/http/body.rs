@@ -116,3 +116,29 @@ impl Read for Outgoing<'_> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Kind;
+
+    #[test]
+    fn the_last_octets_wait_for_the_mark() {
+        let message = Message::read(&mut &b"Subject: x\n\nbody\n"[..], false).unwrap();
+        let body = [Piece::Octets(b"{".to_vec()), Piece::Message, Piece::Octets(b"}".to_vec())];
+        let failure = Failure::new(Kind::Io, "entry", "cannot be written: disk full");
+        let hand_over =
+            HandOver::marked(Box::new(move |relay| if relay == "good" { Ok(()) } else { Err(failure.clone()) }));
+        let taken = |relay| {
+            let mut outgoing =
+                Outgoing::new(&body, Some(Submitted { message: &message, relay, hand_over: &hand_over }));
+            let mut all = Vec::new();
+            let is_whole = outgoing.read_to_end(&mut all).is_ok();
+            (is_whole, String::from_utf8(all).unwrap(), outgoing.failure().map(|failure| failure.kind))
+        };
+        assert_eq!(taken("bad"), (false, "{Subject: x\r\n\r\nbody\r\n".to_owned(), Some(Kind::Io)));
+        assert!(!hand_over.is_open());
+        assert_eq!(taken("good"), (true, "{Subject: x\r\n\r\nbody\r\n}".to_owned(), None));
+        assert!(hand_over.is_open());
+    }
+}

@@ -28,7 +28,7 @@ pub use self::opening::Opening;
 pub use self::parameters::needs;
 pub(in crate::smtp) use self::parameters::{MailFrom, RcptTo, body};
 pub use self::recipients::Recipients;
-pub(in crate::smtp) use self::replies::Replies;
+pub(in crate::smtp) use self::replies::{Leftovers, Replies};
 pub(in crate::smtp) use self::transfer::Content;
 use crate::attempt::Trace;
 

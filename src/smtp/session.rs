@@ -1,12 +1,12 @@
-//! A session with a relay: opened once, it carries one message in as few round trips as there can be, or
-//! several transactions, each said step by step while somebody waits for every reply (`-bs`).
+//! A session with a relay: opened once, it carries messages one after the other, each in as few round trips as there
+//! can be, or transactions that are said step by step while somebody waits for every reply (`-bs`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::{
-    Action, Capabilities, Channel, Content, Delivery, Dialogue, Ending, Expect, FLIGHT, MailFrom, Measure, Opening,
-    RcptTo, Recipients, Replies, Run, Script, body, needs,
+    Action, Capabilities, Channel, Content, Delivery, Dialogue, Ending, Expect, FLIGHT, Leftovers, MailFrom, Measure,
+    Opening, RcptTo, Recipients, Replies, Run, Script, body, needs,
 };
 use super::line::Line;
 use super::server::{Mail, Rcpt};
@@ -17,9 +17,15 @@ use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::message::repair::{self, Needs};
 use crate::message::{MailObject, Message};
-use crate::outcome::{Outcome, Stage};
+use crate::outcome::{Answer, Outcome, Stage};
 use crate::reply::Reply;
 use crate::wire::Connection;
+
+/// How long it may take to bring a session to where another message may follow, once the outcome is known.
+const SETTLING: Duration = Duration::from_secs(5);
+
+/// How many messages go over one session: some servers count, and take offence.
+const MOST: usize = 100;
 
 /// How long the last octets (QUIT) may take to leave once the outcome is known.
 const PARTING: Duration = Duration::from_millis(500);
@@ -33,6 +39,8 @@ pub struct Session {
     dialogue: Dialogue,
     /// What the message has to be like, after the last MAIL.
     needs: Needs,
+    /// How many messages were submitted over it.
+    count: usize,
 }
 
 impl Session {
@@ -52,7 +60,8 @@ impl Session {
             let connection = Connection::open(relay, attempt)?;
             let mut opening = Opening::new(relay, smtp, login, host_name, channel(&connection));
             let dialogue = Dialogue::new(relay, smtp, login);
-            let mut session = Self { relay: Arc::clone(relay), connection, dialogue, needs: Needs::default() };
+            let mut session =
+                Self { relay: Arc::clone(relay), connection, dialogue, needs: Needs::default(), count: 0 };
             match session.run(&mut opening, None, attempt) {
                 Ok(()) => Ok(session),
                 Err(end) => {
@@ -84,8 +93,13 @@ impl Session {
         self.dialogue.may_quit
     }
 
-    /// Submits one message, and with `deliver_partially` also where some of its recipients are refused.
-    /// Nothing but a goodbye is to be said after it.
+    /// Whether another message may follow: as [`Session::is_open`], no reply is due, and it did not carry too many.
+    pub fn is_reusable(&self) -> bool {
+        self.is_open() && self.dialogue.due().is_none() && self.count < MOST
+    }
+
+    /// Submits one message, and with `deliver_partially` also where some of its recipients are refused. With `stays`
+    /// another one may follow where the session [allows](Session::is_reusable) it, else nothing but a goodbye.
     ///
     /// # Errors
     /// No reply was had, which is in doubt from the last octet on, or the message cannot go through this relay
@@ -94,20 +108,65 @@ impl Session {
         &mut self,
         mail: MailObject<'_>,
         deliver_partially: bool,
+        stays: bool,
         attempt: &mut Attempt,
     ) -> Result<Outcome, Failure> {
-        let MailObject { envelope, message } = mail;
+        self.count += 1;
+        let stays = stays && self.count < MOST;
+        let result = self.deliver(mail, deliver_partially, stays, attempt);
+        if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {
+            attempt.hand_over.end();
+        }
+        self.dialogue.rest();
+        if stays
+            && let Ok(outcome) = &result
+            && !outcome.is_accepted()
+            && !self.is_chunk_unknown(outcome)
+        {
+            self.settle(attempt);
+        }
+        result
+    }
+
+    fn deliver(
+        &mut self,
+        MailObject { envelope, message }: MailObject<'_>,
+        deliver_partially: bool,
+        stays: bool,
+        attempt: &mut Attempt,
+    ) -> Result<Outcome, Failure> {
         self.needs = needs(envelope, repair::needs_utf8(message), self.capabilities())?;
         let adapted =
             adapted(message, self.needs, &mut attempt.trace).map_err(|failure| failure.at(Stage::MailFrom))?;
         let message = adapted.as_ref().unwrap_or(message);
-        let measure = Measure::of(message);
-        let trace = &mut attempt.trace;
-        let mut delivery = Delivery::new(envelope, measure, self.needs, deliver_partially, &self.dialogue, trace)?;
+        let (measure, trace) = (Measure::of(message), &mut attempt.trace);
+        let delivery = Delivery::new(envelope, measure, self.needs, deliver_partially, &self.dialogue, trace)?;
+        let mut delivery = delivery.and_stay(stays);
         match self.run(&mut delivery, Some(message), attempt) {
             Ok(()) => Ok(delivery.outcome(None)),
             Err(Ending::Refused(reply, stage)) => Ok(delivery.outcome(Some((&reply, stage)))),
             Err(Ending::Failed(failure)) => Err(failure),
+        }
+    }
+
+    /// Ends a transaction that was refused, so that another one may begin, as far as the server still listens.
+    fn settle(&mut self, attempt: &mut Attempt) {
+        let is_heard = attempt.within(SETTLING, |attempt| {
+            // DATA may be among what is not answered, and nothing is said into a message.
+            let is_heard = self.dialogue.due().is_none() || self.run(&mut Leftovers, None, attempt).is_ok();
+            is_heard && self.is_open() && self.reset(attempt).is_ok_and(|reply| reply.is_positive())
+        });
+        self.dialogue.may_quit &= is_heard;
+    }
+
+    /// Whether `result`, of the last message, says no more than that this session has come to its end: nobody has the
+    /// message, and another session may take it.
+    pub fn is_stale(&self, result: &Result<Outcome, Failure>, attempt: &Attempt) -> bool {
+        let is_over = |answer: &Answer| answer.reply.as_ref().is_some_and(|reply| reply.code() == 421);
+        match result {
+            Ok(outcome) if outcome.is_accepted_for_some() => false,
+            Ok(outcome) => outcome.answers.iter().any(is_over) || self.is_chunk_unknown(outcome),
+            Err(failure) => matches!(failure.kind, Kind::Unavailable | Kind::Protocol) && !attempt.deadline.is_over(),
         }
     }
 

@@ -8,6 +8,7 @@ use super::*;
 use crate::config::relay::TlsMode;
 use crate::deadline::Deadline;
 use crate::envelope::{Dsn, Envelope};
+use crate::failure::Kind;
 use crate::message::Message;
 use crate::outcome::Stage;
 use crate::reply::Reply;
@@ -49,9 +50,10 @@ fn submitted<T: Send + 'static>(
         mail: MailObject { envelope: &envelope, message },
         terms: &Terms { deliver_partially: false, retry_in_doubt: false, deadline: deadline.span() },
         host_name: "web.example.org",
+        stays: false,
     };
     let mut attempt = Attempt::new(deadline);
-    let result = submit(&job, &mut attempt);
+    let (result, _) = submit(&job, &mut attempt);
     (result, attempt.hand_over.is_open(), served.join().unwrap())
 }
 

@@ -1,16 +1,20 @@
 //! The one orchestrator: a route and a message in, a submission out, under one deadline.
 
 pub mod stepwise;
+#[cfg(test)]
+mod tests;
+mod upstream;
 mod walk;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::upstream::Upstream;
 use self::walk::Walk;
 
 use crate::attempt::{Attempt, HandOver, Sink, Trace};
-use crate::config::relay::{Relay, Way};
+use crate::config::relay::{Interface, Relay, Way};
 use crate::config::site::Terms;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
@@ -95,15 +99,21 @@ impl Submission {
 /// A relay's secrets are read when it is tried. The next relay is tried when nobody has the message and
 /// the trouble may be this relay's own.
 pub fn submit(mail: MailObject<'_>, manner: Manner<'_>) -> Submission {
-    along(mail, Walk::begin(manner))
+    submit_over(mail, manner, &mut Upstream::of(0))
+}
+
+/// As [`submit`], over the sessions of `upstream`, where there are any, and those that it keeps for the next message.
+pub fn submit_over(mail: MailObject<'_>, manner: Manner<'_>, upstream: &mut Upstream) -> Submission {
+    along(mail, Walk::begin(manner), upstream)
 }
 
 /// Submits along the rest of a walk, from the relay on that it is at.
-fn along(mail: MailObject<'_>, mut walk: Walk<'_>) -> Submission {
+fn along(mail: MailObject<'_>, mut walk: Walk<'_>, upstream: &mut Upstream) -> Submission {
     loop {
         let relay = Arc::clone(walk.relay());
         walk.start(walk.share());
-        let result = submit_through(&relay, mail, &walk.manner, &mut walk.attempt);
+        let kept = through_kept(&relay, mail, &walk.manner, upstream, &mut walk.attempt);
+        let result = kept.unwrap_or_else(|| through(&relay, mail, &walk.manner, upstream, &mut walk.attempt));
         walk.stop();
         if !walk.close(result) {
             return walk.end();
@@ -111,36 +121,76 @@ fn along(mail: MailObject<'_>, mut walk: Walk<'_>) -> Submission {
     }
 }
 
-fn submit_through(
+/// Submits over the session with `relay` that is kept. `None`: there is none, or it has come to its end, which is no
+/// failure of the relay's, and nobody has the message.
+fn through_kept(
     relay: &Arc<Relay>,
     mail: MailObject<'_>,
     manner: &Manner<'_>,
+    upstream: &mut Upstream,
+    attempt: &mut Attempt,
+) -> Option<Result<Outcome, Failure>> {
+    relay.smtp()?;
+    let mut session = upstream.take(relay)?;
+    session.describe(&mut attempt.trace);
+    attempt.hand_over.again();
+    let result = session.submit(mail, manner.terms.deliver_partially, upstream.keeps(), attempt);
+    let is_stale = session.is_stale(&result, attempt);
+    match session.is_reusable() && !is_stale {
+        true => upstream.keep(session),
+        false => session.quit(&mut attempt.trace),
+    }
+    (!is_stale).then_some(result)
+}
+
+/// Submits through `relay`, in a session of its own where it is one that has sessions.
+fn through(
+    relay: &Arc<Relay>,
+    mail: MailObject<'_>,
+    manner: &Manner<'_>,
+    upstream: &mut Upstream,
     attempt: &mut Attempt,
 ) -> Result<Outcome, Failure> {
     attempt.trace.warnings.extend(relay.expiry());
+    let stays = upstream.keeps();
     let work = |token: Option<&Secret>, attempt: &mut Attempt| {
         attempt.hand_over.again();
         match &relay.way {
             Way::Smtp(smtp) => {
-                let login = relay.login(token, attempt)?;
+                let login = match relay.login(token, attempt) {
+                    Ok(login) => login,
+                    Err(failure) => return (Err(failure), None),
+                };
                 let (login, terms, host_name) = (login.as_ref(), &manner.terms, manner.host_name);
-                smtp::submit(&smtp::BySmtp { relay, smtp, login, mail, terms, host_name }, attempt)
+                smtp::submit(&smtp::BySmtp { relay, smtp, login, mail, terms, host_name, stays }, attempt)
             }
-            Way::Api(interface) => {
-                let mut keys = interface.keys(relay.strict_modes, attempt)?;
-                if let Some(token) = token {
-                    keys.insert("token", token.clone());
-                }
-                http::cloud::complete(relay, interface, &mut keys, attempt)?;
-                http::submit(&http::ByApi { relay, interface, keys: &keys, mail }, attempt)
-            }
+            Way::Api(interface) => (through_api(relay, interface, mail, token, attempt), None),
             Way::Null => {
                 let reply = Reply::own(250, (2, 0, 0), "discarded: this relay is null://");
-                Ok(Outcome::same_for_all(&mail.envelope.forward_paths, &reply, Stage::Message))
+                (Ok(Outcome::same_for_all(&mail.envelope.forward_paths, &reply, Stage::Message)), None)
             }
         }
     };
-    oauth::with_access(relay, attempt, work, is_login_refused)?
+    let (result, session) = oauth::with_access(relay, attempt, work, |(result, _)| is_login_refused(result))?;
+    if let Some(session) = session {
+        upstream.keep(session);
+    }
+    result
+}
+
+fn through_api(
+    relay: &Relay,
+    interface: &Interface,
+    mail: MailObject<'_>,
+    token: Option<&Secret>,
+    attempt: &mut Attempt,
+) -> Result<Outcome, Failure> {
+    let mut keys = interface.keys(relay.strict_modes, attempt)?;
+    if let Some(token) = token {
+        keys.insert("token", token.clone());
+    }
+    http::cloud::complete(relay, interface, &mut keys, attempt)?;
+    http::submit(&http::ByApi { relay, interface, keys: &keys, mail }, attempt)
 }
 
 /// Whether the login was refused, and for good.

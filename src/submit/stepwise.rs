@@ -2,13 +2,11 @@
 //! [`submit`] for a caller that speaks SMTP itself.
 
 mod names;
-mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::names::Name;
-pub use self::upstream::Upstream;
 use crate::address::Address;
 use crate::attempt::Attempt;
 use crate::config::relay::{Relay, Smtp};
@@ -25,7 +23,7 @@ use crate::secret::Secret;
 use crate::smtp::server::{Mail, Rcpt, Told};
 use crate::smtp::{self, Recipients, Session};
 use crate::submit::walk::Walk;
-use crate::submit::{self, Manner, Submission};
+use crate::submit::{self, Manner, Submission, Upstream};
 
 /// How long the goodbye to a transaction that was given up may take.
 const RESET: Duration = Duration::from_secs(5);
@@ -143,7 +141,7 @@ impl<'a> Transaction<'a> {
     pub fn send(mut self, message: &Message, upstream: &mut Upstream) -> Finished {
         let envelope = self.envelope();
         if !self.is_stepwise() {
-            return ended(submit::along(MailObject { envelope: &envelope, message }, self.walk), envelope);
+            return ended(submit::along(MailObject { envelope: &envelope, message }, self.walk, upstream), envelope);
         }
         let result = match (self.broken.take(), upstream.take(&Arc::clone(self.walk.relay()))) {
             (Some(failure), _) => Err(failure),

@@ -26,8 +26,8 @@ use crate::message::{Header, Message};
 use crate::outcome::Stage;
 use crate::plan::{Course, Wishes};
 use crate::smtp::server::{Content, Mail, Rcpt, Request, Server, Told};
-use crate::submit::Manner;
-use crate::submit::stepwise::{self, Name, Transaction, Upstream};
+use crate::submit::stepwise::{self, Name, Transaction};
+use crate::submit::{Manner, Upstream};
 use crate::wire::wait;
 
 /// How much is read at a time, in octets.

@@ -1,4 +1,4 @@
-//! One message in as few round trips as there can be, and a goodbye behind it.
+//! One message in as few round trips as there can be, and a goodbye behind it where no other follows.
 
 use lettre::transport::smtp::commands;
 
@@ -50,6 +50,8 @@ pub struct Delivery<'a> {
     transfer: Transfer,
     /// The message goes out with its envelope, before any of it is answered.
     is_one_flight: bool,
+    /// Another message may follow.
+    stays: bool,
 }
 
 impl<'a> Delivery<'a> {
@@ -99,7 +101,13 @@ impl<'a> Delivery<'a> {
             asked: 0,
             transfer,
             is_one_flight,
+            stays: false,
         })
+    }
+
+    /// The same without a goodbye: another message may follow.
+    pub fn and_stay(self, stays: bool) -> Self {
+        Self { stays, ..self }
     }
 
     /// What came of it, where it ended with `rest`, which concerns all those who were not told anything else.
@@ -181,7 +189,7 @@ impl Script for Delivery<'_> {
 
     /// The goodbye leaves with the message's last octets, where the server takes several commands at once.
     fn message_sent(&mut self, dialogue: &mut Dialogue, trace: &mut Trace) {
-        if dialogue.capabilities.pipelining {
+        if dialogue.capabilities.pipelining && !self.stays {
             dialogue.quit(trace);
         }
     }

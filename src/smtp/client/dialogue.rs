@@ -183,7 +183,7 @@ impl Dialogue {
     }
 
     /// The reply that is due next.
-    pub(super) fn due(&self) -> Option<Expect> {
+    pub(in crate::smtp) fn due(&self) -> Option<Expect> {
         self.expected.front().copied()
     }
 

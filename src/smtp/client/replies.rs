@@ -1,4 +1,4 @@
-//! A few commands in one flight, and the reply to each.
+//! A few commands in one flight, and the reply to each; and the replies that a script left behind.
 
 use super::dialogue::{Dialogue, Ending, Expect, Heard};
 use super::{Script, Step};
@@ -34,5 +34,27 @@ impl Script for Replies {
         let is_closing = heard.reply.code() == 421;
         self.heard.push(heard.reply);
         Ok(if is_closing || dialogue.due().is_none() { Step::Done } else { Step::Wait })
+    }
+}
+
+/// Hears what is still due of a script whose end was known before its last reply. Who is let into the message all the
+/// same (354) cannot be told that there is none.
+pub(in crate::smtp) struct Leftovers;
+
+impl Script for Leftovers {
+    fn begin(&mut self, dialogue: &mut Dialogue, _: &mut Trace) -> Result<Step, Ending> {
+        Ok(if dialogue.due().is_some() { Step::Wait } else { Step::Done })
+    }
+
+    fn hear(&mut self, heard: Heard, dialogue: &mut Dialogue, _: &mut Trace) -> Result<Step, Ending> {
+        let Heard { expect, reply, .. } = heard;
+        if reply.is_intermediate() {
+            return Err(dialogue.breach(expect, &reply).into());
+        }
+        if expect == Expect::Data {
+            // DATA was refused, so a command is a command again.
+            dialogue.may_quit = reply.code() != 421;
+        }
+        Ok(if reply.code() == 421 || dialogue.due().is_none() { Step::Done } else { Step::Wait })
     }
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Transaction, Upstream, accepted};
+use super::{Transaction, accepted};
 use crate::address::Address;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 use crate::reply::Reply;
 use crate::smtp::server::Rcpt;
 use crate::smtp::{self, Session};
+use crate::submit::Upstream;
 
 /// One RCPT of the caller's.
 pub struct Name<'a> {

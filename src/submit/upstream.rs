@@ -1,0 +1,100 @@
+//! The sessions with relays that are kept from one message to the next.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::attempt::Trace;
+use crate::config::relay::Relay;
+use crate::smtp::Session;
+
+/// How long a session is kept after it was last used.
+const IDLE: Duration = Duration::from_secs(20);
+
+/// The sessions that are kept from one message to the next, each with the time it was last used; the oldest first.
+pub struct Upstream {
+    sessions: Vec<(Session, Instant)>,
+    most: usize,
+}
+
+impl Default for Upstream {
+    /// Keeps one session.
+    fn default() -> Self {
+        Self::of(1)
+    }
+}
+
+impl Upstream {
+    /// Keeps up to `most` sessions.
+    pub fn of(most: usize) -> Self {
+        Self { sessions: Vec::new(), most }
+    }
+
+    /// Whether a session is kept at all.
+    pub(super) fn keeps(&self) -> bool {
+        self.most > 0
+    }
+
+    /// How long the kept sessions may still be idle, seen from `now`; `None`: none is kept.
+    pub fn patience(&self, now: Instant) -> Option<Duration> {
+        self.sessions.iter().map(|(_, used)| left(*used, now)).min()
+    }
+
+    /// Says goodbye to the kept sessions.
+    pub fn close(&mut self) {
+        for (session, _) in self.sessions.drain(..) {
+            session.quit(&mut Trace::default());
+        }
+    }
+
+    /// The kept session that leads to `relay`. Where there is none one of the others makes room for it.
+    pub(super) fn take(&mut self, relay: &Arc<Relay>) -> Option<Session> {
+        if let Some(place) = self.sessions.iter().position(|(session, _)| Arc::ptr_eq(session.relay(), relay)) {
+            let (session, used) = self.sessions.remove(place);
+            if !left(used, Instant::now()).is_zero() {
+                return Some(session);
+            }
+            session.quit(&mut Trace::default());
+        }
+        self.make_room();
+        None
+    }
+
+    /// Keeps `session` while it is worth it.
+    pub(super) fn keep(&mut self, session: Session) {
+        if self.keeps() && session.is_open() {
+            self.make_room();
+            self.sessions.push((session, Instant::now()));
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.keeps() && self.sessions.len() >= self.most {
+            self.sessions.remove(0).0.quit(&mut Trace::default());
+        }
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn left(used: Instant, now: Instant) -> Duration {
+    IDLE.saturating_sub(now.saturating_duration_since(used))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_kept_for_twenty_seconds() {
+        let used = Instant::now();
+        assert_eq!(left(used, used), IDLE);
+        assert_eq!(left(used, used + Duration::from_secs(15)), Duration::from_secs(5));
+        assert_eq!(left(used, used + Duration::from_secs(3600)), Duration::ZERO);
+        assert_eq!(left(used + Duration::from_secs(1), used), IDLE);
+        assert_eq!(Upstream::default().patience(used), None);
+    }
+}
