@@ -2,10 +2,9 @@
 //! value of `-f`, the rest is the message.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mailchute::address::{compared_domain, parse_mailbox};
-use mailchute::config::site::{OtherSender, SenderPattern, Site, Terms};
+use mailchute::config::site::{OtherSender, SenderPattern, Site, Spooling, Terms};
 use mailchute::envelope::ReversePath;
 use mailchute::exit::Scheme;
 use mailchute::message::Message;
@@ -71,7 +70,8 @@ fn site(choice: u8) -> Site {
         domain: (choice & 4 != 0).then(|| "shop.example".to_owned()),
         local_domains: None,
         alias: std::iter::once(("root".to_owned(), vec!["admin@shop.example".to_owned(), "ops".to_owned()])).collect(),
-        terms: Terms { deliver_partially: false, retry_in_doubt: false, deadline: Duration::from_secs(30) },
+        terms: Terms::default(),
+        spooling: Spooling::default(),
         exit_status: Scheme::Reply,
     }
 }

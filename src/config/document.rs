@@ -242,6 +242,13 @@ impl<'d> Section<'d> {
         value::duration(text).map(Some).ok_or_else(|| self.wrong(key, example))
     }
 
+    /// A longer span of time such as `"5d"` or `"12h"`.
+    pub(super) fn days(&self, key: &str) -> Result<Option<Duration>, Failure> {
+        let must = "a time such as \"5d\" or \"12h\"";
+        let Some(text) = self.get(key, must, DeValue::as_str)? else { return Ok(None) };
+        value::days(text).map(Some).ok_or_else(|| self.wrong(key, format!("must be {must}, from a minute to 60 days")))
+    }
+
     /// A day such as `2027-03-31`, with or without quotes.
     pub(super) fn date(&self, key: &str) -> Result<Option<Date>, Failure> {
         let must = "a day such as 2027-03-31";

@@ -3,6 +3,7 @@
 pub(super) mod aliases;
 pub(super) mod policy;
 pub(super) mod read;
+mod spooling;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::aliases::Aliases;
+pub use self::spooling::{SpoolMax, Spooling};
 use super::relay::Relay;
 use crate::address::{Address, Mailbox, compared_domain};
 use crate::exit::Scheme;
@@ -50,6 +52,8 @@ pub struct Site {
     pub alias: Aliases,
     /// What it wants of each submission.
     pub terms: Terms,
+    /// What it wants where no relay could be given a message.
+    pub spooling: Spooling,
     /// The caller's numbers.
     pub exit_status: Scheme,
 }
@@ -59,10 +63,28 @@ pub struct Site {
 pub struct Terms {
     /// `partial = "deliver"`: send to those accepted when others are refused.
     pub deliver_partially: bool,
-    /// `in_doubt = "retry"`: try the next relay although somebody may have the message.
-    pub retry_in_doubt: bool,
+    /// What is done where somebody may have the message.
+    pub in_doubt: InDoubt,
     /// Connect and send, all relays together; large messages get more.
     pub deadline: Duration,
+}
+
+/// What holds where nothing is written.
+impl Default for Terms {
+    fn default() -> Self {
+        policy::Policy::default().terms()
+    }
+}
+
+/// What is done with a message that was handed over and got no valid final reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InDoubt {
+    /// It is said, and nothing is kept.
+    Report,
+    /// It is said, and the message is kept until a person decides.
+    Hold,
+    /// The next relay is tried, or it is sent later: it may arrive twice.
+    Retry,
 }
 
 /// What happens to a sender that `sender` does not list.

@@ -80,6 +80,35 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     (1..=86_400_000).contains(&millis).then(|| Duration::from_millis(millis))
 }
 
+/// `30m`, `12h`, `5d`, `1w`: at least a minute, not more than 60 days.
+pub(super) fn days(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = text[..digits].parse().ok()?;
+    let seconds = match text[digits..].trim_start() {
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return None,
+    };
+    let seconds = number.checked_mul(seconds)?;
+    (60..=60 * 86_400).contains(&seconds).then(|| Duration::from_secs(seconds))
+}
+
+/// `500 MB`, `2 GB`, `100 KB`, by 1024 each: octets; not zero.
+pub(super) fn octets(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit: u64 = match text[digits..].trim_start() {
+        "KB" | "kB" | "K" | "KiB" => 1 << 10,
+        "MB" | "M" | "MiB" => 1 << 20,
+        "GB" | "G" | "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(unit).filter(|octets| *octets > 0)
+}
+
 /// What serde expects, in the words of TOML.
 pub(super) fn told(expected: &str) -> &str {
     match expected {
@@ -184,6 +213,22 @@ mod tests {
         }
         for text in ["", "30", "s", "0s", "-1s", "1.5s", "99999999999999999999s", "25h", "1d"] {
             assert_eq!(duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_days_have_a_unit() {
+        for (text, wanted) in [("500 MB", Some(500 << 20)), ("1GB", Some(1 << 30)), (" 2 KB", Some(2048))] {
+            assert_eq!(octets(text), wanted, "{text}");
+        }
+        for text in ["", "5", "MB", "0 MB", "1.5 MB", "-1 MB", "5 messages", "99999999999999999999 GB"] {
+            assert_eq!(octets(text), None, "{text}");
+        }
+        for (text, hours) in [("5d", 120), ("1 w", 168), ("12h", 12), ("60m", 1), ("60d", 1440)] {
+            assert_eq!(days(text), Some(Duration::from_secs(hours * 3600)), "{text}");
+        }
+        for text in ["", "5", "d", "0d", "61d", "30s", "1.5d", "-1d"] {
+            assert_eq!(days(text), None, "{text}");
         }
     }
 

@@ -250,10 +250,9 @@ fn last_resent_block(header: &Header) -> Vec<Field<'_>> {
 pub(crate) mod tests {
     use std::sync::Arc;
     use std::sync::LazyLock;
-    use std::time::Duration;
 
     use super::*;
-    use crate::config::site::{Aliases, SenderPattern, Site, Terms};
+    use crate::config::site::{Aliases, SenderPattern, Site, Spooling, Terms};
     use crate::exit::Scheme;
     use crate::message::Message;
     use crate::plan::alias_file::AliasFile;
@@ -274,7 +273,8 @@ pub(crate) mod tests {
             domain: None,
             local_domains: None,
             alias: Aliases::default(),
-            terms: Terms { deliver_partially: false, retry_in_doubt: false, deadline: Duration::from_secs(30) },
+            terms: Terms::default(),
+            spooling: Spooling::default(),
             exit_status: Scheme::Reply,
         }
     }

@@ -48,7 +48,7 @@ fn submitted<T: Send + 'static>(
         smtp: relay.smtp().unwrap(),
         login: None,
         mail: MailObject { envelope: &envelope, message },
-        terms: &Terms { deliver_partially: false, retry_in_doubt: false, deadline: deadline.span() },
+        terms: &Terms { deadline: deadline.span(), ..Terms::default() },
         host_name: "web.example.org",
         stays: false,
     };

@@ -15,7 +15,7 @@ use self::walk::Walk;
 
 use crate::attempt::{Attempt, HandOver, Sink, Trace};
 use crate::config::relay::{Interface, Relay, Way};
-use crate::config::site::Terms;
+use crate::config::site::{InDoubt, Terms};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::message::MailObject;
@@ -87,7 +87,7 @@ impl Submission {
         if let Some(in_doubt) = self.tries.iter().find(|attempt| is_in_doubt(&attempt.result)) {
             return in_doubt;
         }
-        if !is_next_relay_due(&last.result, false) {
+        if !is_next_relay_due(&last.result, InDoubt::Report) {
             return last;
         }
         self.tries.iter().find(|attempt| attempt.result.is_ok()).unwrap_or(&self.tries[0])
@@ -206,11 +206,11 @@ fn is_in_doubt(result: &Result<Outcome, Failure>) -> bool {
 
 /// Whether another relay may do what this one did not: nobody has the message, and the trouble is the
 /// connection, the login, a transient refusal, or something only this relay lacks.
-fn is_next_relay_due(result: &Result<Outcome, Failure>, retry_in_doubt: bool) -> bool {
+fn is_next_relay_due(result: &Result<Outcome, Failure>, in_doubt: InDoubt) -> bool {
     match result {
         Ok(outcome) => outcome.is_deferred(),
         Err(failure) => match failure.kind {
-            Kind::InDoubt => retry_in_doubt,
+            Kind::InDoubt => in_doubt == InDoubt::Retry,
             Kind::Software | Kind::System | Kind::Usage | Kind::NoInput => false,
             _ => true,
         },

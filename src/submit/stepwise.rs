@@ -10,7 +10,7 @@ pub use self::names::Name;
 use crate::address::Address;
 use crate::attempt::Attempt;
 use crate::config::relay::{Relay, Smtp};
-use crate::config::site::Terms;
+use crate::config::site::{InDoubt, Terms};
 use crate::deadline::Deadline;
 use crate::envelope::{Dsn, Envelope};
 use crate::failure::{Failure, Kind};
@@ -67,7 +67,7 @@ impl<'a> Transaction<'a> {
         upstream: &mut Upstream,
     ) -> Result<(Self, Reply), Box<Finished>> {
         // A message in doubt is the caller's to judge, who sees the reply.
-        let manner = Manner { terms: Terms { retry_in_doubt: false, ..manner.terms }, ..manner };
+        let manner = Manner { terms: Terms { in_doubt: InDoubt::Report, ..manner.terms }, ..manner };
         let mut this = Self {
             walk: Walk::begin(manner),
             reverse_path,

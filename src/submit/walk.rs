@@ -69,7 +69,7 @@ impl<'a> Walk<'a> {
 
     /// Ends the try with `result`; true: it left the matter open, and a try at the next relay has begun.
     pub(super) fn close(&mut self, result: Result<Outcome, Failure>) -> bool {
-        let goes_on = !self.is_last() && is_next_relay_due(&result, self.manner.terms.retry_in_doubt);
+        let goes_on = !self.is_last() && is_next_relay_due(&result, self.manner.terms.in_doubt);
         let is_in_doubt = is_in_doubt(&result);
         self.settle(result);
         if goes_on {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{OtherSender, SenderPattern, Terms};
+use super::spooling::Written;
+use super::{InDoubt, OtherSender, SenderPattern, Spooling, Terms};
 use crate::address::Mailbox;
 use crate::config::document::Section;
 use crate::config::value;
@@ -22,6 +23,10 @@ pub(in crate::config) const KEYS: &[&str] = &[
     "domain",
     "local_domains",
     "deadline",
+    "on_relay_failure",
+    "give_up_after",
+    "bounce",
+    "spool_max",
 ];
 
 /// What other transient refusals read as under `exit_status = "sysexits"`.
@@ -36,12 +41,13 @@ pub(in crate::config) struct Policy {
     pub(super) sender: Option<Arc<[SenderPattern]>>,
     pub(super) other_sender: Option<OtherSender>,
     deliver_partially: Option<bool>,
-    retry_in_doubt: Option<bool>,
+    in_doubt: Option<InDoubt>,
     sysexits: Option<bool>,
     transient: Option<u8>,
     pub(super) domain: Option<String>,
     pub(super) local_domains: Option<Arc<[String]>>,
     deadline: Option<Duration>,
+    spooling: Written,
 }
 
 impl Policy {
@@ -57,17 +63,19 @@ impl Policy {
             None => None,
         };
         let others = [("rewrite", OtherSender::Rewrite), ("refuse", OtherSender::Refuse), ("pass", OtherSender::Pass)];
+        let doubts = [("report", InDoubt::Report), ("hold", InDoubt::Hold), ("retry", InDoubt::Retry)];
         Ok(Self {
             from,
             sender: senders(section)?,
             other_sender: section.word("other_sender", &others)?,
             deliver_partially: section.word("partial", &[("deliver", true), ("refuse", false)])?,
-            retry_in_doubt: section.word("in_doubt", &[("retry", true), ("report", false)])?,
+            in_doubt: section.word("in_doubt", &doubts)?,
             sysexits: section.word("exit_status", &[("sysexits", true), ("reply", false)])?,
             transient: section.number("transient_status", u8::MAX.into())?.and_then(|n| u8::try_from(n).ok()),
             domain: domains(section, "domain")?.and_then(|mut list| list.pop()),
             local_domains: domains(section, "local_domains")?.map(Arc::from),
             deadline: section.duration("deadline")?,
+            spooling: Written::read(section)?,
         })
     }
 
@@ -78,12 +86,13 @@ impl Policy {
             sender: self.sender.or_else(|| base.sender.clone()),
             other_sender: self.other_sender.or(base.other_sender),
             deliver_partially: self.deliver_partially.or(base.deliver_partially),
-            retry_in_doubt: self.retry_in_doubt.or(base.retry_in_doubt),
+            in_doubt: self.in_doubt.or(base.in_doubt),
             sysexits: self.sysexits.or(base.sysexits),
             transient: self.transient.or(base.transient),
             domain: self.domain.or_else(|| base.domain.clone()),
             local_domains: self.local_domains.or_else(|| base.local_domains.clone()),
             deadline: self.deadline.or(base.deadline),
+            spooling: self.spooling.over(base.spooling),
         }
     }
 
@@ -94,10 +103,14 @@ impl Policy {
         }
     }
 
+    pub(super) fn spooling(&self) -> Spooling {
+        self.spooling.spooling()
+    }
+
     pub(super) fn terms(&self) -> Terms {
         Terms {
             deliver_partially: self.deliver_partially.unwrap_or(false),
-            retry_in_doubt: self.retry_in_doubt.unwrap_or(false),
+            in_doubt: self.in_doubt.unwrap_or(InDoubt::Report),
             deadline: self.deadline.unwrap_or(DEADLINE),
         }
     }

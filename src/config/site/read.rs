@@ -20,7 +20,7 @@ use crate::spelling;
 /// The keys of a site beside its policy.
 const KEYS: &[&str] = &["user", "path", "relay", "disabled", "alias"];
 /// The keys of later versions.
-pub(in crate::config) const LATER: &[&str] = &["limit", "route", "on_relay_failure", "divert", "alert"];
+pub(in crate::config) const LATER: &[&str] = &["limit", "route", "divert", "alert"];
 
 /// What the sites of one file share.
 pub(in crate::config) struct Shared<'a> {
@@ -104,6 +104,7 @@ impl Shared<'_> {
             local_domains: policy.local_domains.clone(),
             alias: Aliases::default(),
             terms: policy.terms(),
+            spooling: policy.spooling(),
             exit_status: policy.exit_status(),
         })
     }
