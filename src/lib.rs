@@ -12,7 +12,7 @@
 //!
 //! | Row | Rooms | |
 //! |---|---|---|
-//! | words | `reply`, `hex`, `deadline`, `host`, `spelling`, `random`, `charset`, `encoded_word`, `address` | what everything else speaks of |
+//! | words | `reply`, `hex`, `deadline`, `host`, `process`, `spelling`, `random`, `charset`, `encoded_word`, `address` | what everything else speaks of |
 //! | nouns | `outcome`, `rule`, `failure`, `envelope`, `attempt`, `exit`, `caller`, `modes`, `secret`, `message` | values that decide nothing |
 //! | keep | `keep` | what stays on disk for each uid: directory, lock, atomic save |
 //! | facts | `providers`, `config` | what is known of providers, and what was configured |
@@ -46,6 +46,7 @@ pub mod modes;
 pub mod oauth;
 pub mod outcome;
 pub mod plan;
+pub mod process;
 pub mod program;
 pub mod providers;
 pub mod random;

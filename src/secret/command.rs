@@ -6,7 +6,6 @@
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt as _;
-use std::panic::{self, AssertUnwindSafe};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
@@ -14,7 +13,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, killpg};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
@@ -22,6 +21,7 @@ use super::{LIMIT, Secret};
 use crate::deadline::{Deadline, seconds};
 use crate::failure::{Failure, Kind};
 use crate::host;
+use crate::process;
 use crate::reply;
 
 /// How long the program may take where the deadline leaves more.
@@ -64,7 +64,7 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
         command.gid(nix::unistd::getgid().as_raw());
     }
     let mut output = Output::new();
-    let child = spawn(&mut command).map_err(|error| match error.kind() {
+    let child = process::spawn(&mut command).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => failed(Kind::Configuration, "cannot be run: no such program".into()),
         _ => failed(Kind::Configuration, format!("cannot be run: {error}")),
     })?;
@@ -91,18 +91,6 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
     }
     let line = stdout.split(|b| *b == b'\n').next().unwrap_or_default();
     super::text(line.strip_suffix(b"\r").unwrap_or(line), &format!("what command {program} prints"))
-}
-
-/// Starts `command` with no signal blocked: std hands on the mask of this thread, in which those are
-/// blocked that another thread of ours answers, and the program could not be stopped by them.
-fn spawn(command: &mut Command) -> io::Result<Child> {
-    let ours = SigSet::thread_get_mask()?;
-    SigSet::empty().thread_set_mask()?;
-    // std waits for a child that could not become the program, and insists on a status that nobody keeps where the
-    // caller has SIGCHLD ignored.
-    let child = panic::catch_unwind(AssertUnwindSafe(|| command.spawn()));
-    ours.thread_set_mask()?;
-    child.unwrap_or_else(|_| Err(io::Error::other("it did not start")))
 }
 
 /// What the program has printed so far.
@@ -257,6 +245,8 @@ fn take(pipe: &mut Option<impl Read>, bytes: &mut Vec<u8>, limit: usize) -> io::
 mod tests {
     use nix::sys::wait::{WaitStatus, waitpid};
 
+    use nix::sys::signal::SigSet;
+
     use super::*;
 
     fn shell(script: &str, time: Duration) -> Result<Secret, Failure> {
@@ -317,7 +307,7 @@ mod tests {
         let start = || {
             let mut command = Command::new("sleep");
             command.arg("60").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-            Running::new(spawn(&mut command).unwrap())
+            Running::new(process::spawn(&mut command).unwrap())
         };
         let (first, mut second) = (start(), start());
         let [one, other] = [&first, &second].map(|running| Pid::from_raw(running.group()));

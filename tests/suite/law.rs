@@ -12,7 +12,7 @@ const LIMIT: usize = 400;
 #[rustfmt::skip]
 const ROOMS: &[&str] = &[
     // Words.
-    "reply", "hex", "deadline", "host", "spelling", "random", "charset", "encoded_word", "address",
+    "reply", "hex", "deadline", "host", "process", "spelling", "random", "charset", "encoded_word", "address",
     // Nouns.
     "outcome", "rule", "failure", "envelope", "attempt", "exit", "caller", "modes", "secret", "message",
     // What is kept on disk.

@@ -4,40 +4,21 @@
 //! pipes where the parent has the terminal, and nothing else. There is no fork without exec in safe Rust, so the child
 //! is this program again, with the same words.
 
-use std::fs;
 use std::io::{self, IsTerminal as _, Read, Write, stderr, stdin, stdout};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use nix::unistd::{Pid, close, getpgrp, getpid, setsid};
+use nix::unistd::Pid;
 
 use crate::door::signals;
 use crate::failure::{Failure, Kind};
-
-/// The highest descriptor that is closed where procfs does not tell which are open.
-const DESCRIPTORS: i32 = 1024;
+use crate::process;
 
 /// Whether this process is apart, or could be made so: then it has no terminal, controls none, and has closed every
 /// descriptor but the first three.
 pub(super) fn is_apart() -> bool {
-    // A shell makes each of its jobs the leader of a process group, and such a one can lead no session.
-    if stdin().is_terminal() || stdout().is_terminal() || stderr().is_terminal() || getpgrp() == getpid() {
-        return false;
-    }
-    let is_apart = setsid().is_ok();
-    if is_apart {
-        close_others();
-    }
-    is_apart
-}
-
-fn close_others() {
-    let number = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
-    let open = fs::read_dir("/proc/self/fd").map(|entries| entries.filter_map(number).collect::<Vec<i32>>());
-    for descriptor in open.unwrap_or_else(|_| (3..DESCRIPTORS).collect()).into_iter().filter(|fd| *fd > 2) {
-        let _ = close(descriptor);
-    }
+    !stdin().is_terminal() && !stdout().is_terminal() && !stderr().is_terminal() && process::leave()
 }
 
 /// Runs this program again in a process apart, and returns its status. With `typed`, an option of the command, what
