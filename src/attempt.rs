@@ -200,6 +200,15 @@ impl HandOver {
         self.leave(OVER);
     }
 
+    /// Just before the message is kept on disk: from now on signals wait, so that what is durable is told.
+    ///
+    /// Does not return once [`Self::stop`] said that nobody has the message: the program is ending.
+    pub fn keep(&self) {
+        while !self.change(|_| OVER) {
+            thread::park();
+        }
+    }
+
     /// Another message is next.
     pub fn reset(&self) {
         self.unmark();

@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::journal::{self, Record};
 use crate::message::Message;
 use crate::plan::Plan;
+use crate::spool::Kept;
 use crate::submit::Submission;
 
 /// What is known of a message so far. Shared with the signal watcher, so never locked while anything is waited for.
@@ -153,14 +154,20 @@ impl Dossier {
         self.close(failure)
     }
 
-    /// Ends the message with what the relays said.
-    pub fn finish(&self, submission: &Submission, envelope: &Envelope) -> u8 {
+    /// Ends the message with what the relays said, and what has become of it beside that.
+    pub fn finish(&self, submission: &Submission, envelope: &Envelope, kept: &Kept) -> u8 {
         let mut state = self.state();
         let site = state.record.site.clone().unwrap_or_default();
-        let report = state.heard(report::of_submission(submission, envelope, &site));
+        let report = report::of_submission(submission, envelope, &site);
+        let report = report::with_kept(report, submission, kept, &state.record.id);
+        let report = state.heard(report);
         (state.tell)(&report);
         state.record.set_submission(submission);
-        let status = exit::status(&submission.decisive().result, state.scheme);
+        state.record.set_kept(kept);
+        let status = match is_told_by_spool(submission, kept) {
+            true => exit::OK,
+            false => exit::status(&submission.decisive().result, state.scheme),
+        };
         state.close(status)
     }
 
@@ -169,6 +176,17 @@ impl Dossier {
         state.record.set_failure(failure);
         let status = exit::of_kind(&failure.kind, state.scheme);
         state.close(status)
+    }
+}
+
+/// Whether everybody has the message or is going to: nobody was refused for good, and those who wait are in the spool.
+fn is_told_by_spool(submission: &Submission, kept: &Kept) -> bool {
+    match (kept, &submission.decisive().result) {
+        (Kept::Queued { is_part: false, .. }, _) => true,
+        (Kept::Queued { is_part: true, .. }, Ok(outcome)) => {
+            outcome.decisive().is_some_and(|(_, reply)| !reply.is_permanent())
+        }
+        _ => false,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::hint;
 use crate::outcome::{Answer, Outcome, Stage};
 use crate::reply::Reply;
+use crate::spool::Kept;
 use crate::submit::{Submission, Try};
 
 /// How many refused recipients are named; the rest are counted.
@@ -34,6 +35,28 @@ pub fn of_submission(submission: &Submission, envelope: &Envelope, site: &str) -
         report
             .lines
             .extend(others.map(|attempt| format!("relay {}: {}", attempt.relay.name, summary(&attempt.result))));
+    }
+    report
+}
+
+/// `report`, of `submission`, with what has become of the message beside it. Whoever waits in the spool is no trouble
+/// of the caller's.
+pub fn with_kept(mut report: Report, submission: &Submission, kept: &Kept, id: &str) -> Report {
+    match kept {
+        Kept::No => {}
+        _ if super::is_told_by_spool(submission, kept) => return Report::default(),
+        Kept::Queued { .. } => report.lines.push(format!("those who can be sent to later wait in the spool as {id}")),
+        Kept::Held => {
+            report.lines.push(format!("the message is held in the spool as {id}"));
+            let looked = "look at the provider's log";
+            report.hint = Some(format!(
+                "{looked}: if it arrived, mailchute queue drop {id}; if not, mailchute queue release {id}"
+            ));
+        }
+        Kept::Failed(failure) => {
+            report.lines.push(format!("not kept for later: {failure}"));
+            report.hint = failure.hint.clone().or(report.hint);
+        }
     }
     report
 }

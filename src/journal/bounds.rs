@@ -68,6 +68,7 @@ impl Record {
             code: _,
             enhanced: _,
             text,
+            spool: _,
             hint,
             provider_id,
             stage: _,

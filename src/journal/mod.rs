@@ -17,6 +17,7 @@ use crate::hex;
 use crate::outcome::{Outcome, Stage};
 use crate::random;
 use crate::reply::Reply;
+use crate::spool::{Folder, Kept};
 use crate::submit::{Submission, Try};
 
 /// The version of the record's form (`v`).
@@ -75,6 +76,9 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     enhanced: Option<String>,
     text: String,
+    /// Where the spool has it: `queue` or `held`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spool: Option<&'static str>,
     /// The next step that the user was told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -138,6 +142,7 @@ impl Record {
             code: None,
             enhanced: None,
             text: String::new(),
+            spool: None,
             hint: None,
             provider_id: None,
             stage: None,
@@ -198,6 +203,24 @@ impl Record {
         }
         if !decisive.result.as_ref().is_ok_and(Outcome::is_accepted) {
             self.dialogue = decisive.trace.dialogue().map(str::to_owned).collect();
+        }
+    }
+
+    /// Enters what has become of the message beside what the relays said.
+    pub fn set_kept(&mut self, kept: &Kept) {
+        match kept {
+            Kept::No => {}
+            Kept::Queued { is_in_doubt, is_relay_trouble, .. } => {
+                self.spool = Some(Folder::Queue.name());
+                if *is_in_doubt {
+                    self.warnings.push("may have been accepted already, and will be sent again".to_owned());
+                }
+                if *is_relay_trouble {
+                    self.warnings.push("waits for somebody to mend the relay".to_owned());
+                }
+            }
+            Kept::Held => self.spool = Some(Folder::Held.name()),
+            Kept::Failed(failure) => self.warnings.push(format!("not kept for later: {failure}")),
         }
     }
 

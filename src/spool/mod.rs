@@ -4,10 +4,14 @@
 //! checksum is right, so a crash at any moment leaves a whole entry or nothing. What happens to it later is appended.
 
 pub mod bounce;
+pub mod decision;
 pub mod entry;
+pub mod flusher;
+mod keep;
 pub mod store;
 #[cfg(test)]
 mod tests;
 
 pub use self::entry::{Ended, Entry, Head, Line, State};
+pub use self::keep::{Kept, Order};
 pub use self::store::{Folder, Listed, Opened, Spool, Unopened};

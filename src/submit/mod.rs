@@ -75,6 +75,11 @@ impl Submission {
         &self.tries
     }
 
+    /// What came of each try, in order.
+    pub fn results(&self) -> impl Iterator<Item = &Result<Outcome, Failure>> {
+        self.tries.iter().map(|attempt| &attempt.result)
+    }
+
     /// The try that decides what the caller is told: the last one when it was accepted, else one that
     /// left the message in doubt (`in_doubt = "retry"` went on, and no later refusal takes back what that
     /// relay may have), else the last one when it settled the matter, else the first that had a reply,

@@ -34,6 +34,8 @@ pub struct Finished {
     pub submission: Submission,
     /// Reverse-path, and everybody who was asked for.
     pub envelope: Envelope,
+    /// Whom the caller saw refused, or taken back with a name of which one was.
+    pub refused: Vec<Address>,
     /// What the caller is told.
     pub answer: Told,
 }
@@ -138,7 +140,19 @@ impl<'a> Transaction<'a> {
     }
 
     /// Hands over the message: what came of it, with the envelope it had.
-    pub fn send(mut self, message: &Message, upstream: &mut Upstream) -> Finished {
+    pub fn send(self, message: &Message, upstream: &mut Upstream) -> Finished {
+        let refused = self.refused();
+        Finished { refused, ..self.hand_over(message, upstream) }
+    }
+
+    /// Whom the caller saw refused, or taken back with a name of which one was.
+    fn refused(&self) -> Vec<Address> {
+        let mut accepted = self.recipients.accepted().map(|(place, _)| place).peekable();
+        let refused = self.recipients.addresses().iter().enumerate();
+        refused.filter(|(place, _)| accepted.next_if_eq(place).is_none()).map(|(_, address)| address.clone()).collect()
+    }
+
+    fn hand_over(mut self, message: &Message, upstream: &mut Upstream) -> Finished {
         let envelope = self.envelope();
         if !self.is_stepwise() {
             return ended(submit::along(MailObject { envelope: &envelope, message }, self.walk, upstream), envelope);
@@ -269,7 +283,7 @@ impl<'a> Transaction<'a> {
 
 fn ended(submission: Submission, envelope: Envelope) -> Finished {
     let answer = answer(&submission);
-    Finished { submission, envelope, answer }
+    Finished { submission, envelope, refused: Vec::new(), answer }
 }
 
 /// Whom the caller saw refused it chose to do without; of the others each one counts, so a server that took

@@ -1,6 +1,8 @@
 //! `-bs`: SMTP on standard input and output. Everything the caller says goes to the state machine, what
 //! that asks for to a [`Transaction`], and the replies back.
 
+mod passage;
+
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
@@ -9,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 
+use self::passage::Passage;
 use super::send::show_on_stderr;
 use crate::attempt::{HandOver, Sink};
 use crate::caller::Caller;
@@ -25,7 +28,9 @@ use crate::failure::{Failure, Kind};
 use crate::message::{Header, Message};
 use crate::outcome::Stage;
 use crate::plan::{Course, Wishes};
+use crate::reply::Reply;
 use crate::smtp::server::{Content, Mail, Rcpt, Request, Server, Told};
+use crate::spool::Kept;
 use crate::submit::stepwise::{self, Name, Transaction};
 use crate::submit::{Manner, Upstream};
 use crate::wire::wait;
@@ -93,7 +98,7 @@ impl Lasting<'_> {
 /// The message under way, and for whom it is sent.
 struct UnderWay<'a> {
     site: &'a Site,
-    transaction: Transaction<'a>,
+    passage: Passage<'a>,
     /// What we refused ourselves.
     refusal: Option<Failure>,
 }
@@ -185,23 +190,32 @@ impl Conversation<'_> {
         };
         match Transaction::begin(manner, reverse_path, mail, &mut self.upstream) {
             Ok((transaction, reply)) => {
-                self.transaction = Some(UnderWay { site, transaction, refusal: None });
+                self.transaction =
+                    Some(UnderWay { site, passage: Passage::Relay(Box::new(transaction)), refusal: None });
                 reply.into()
             }
-            Err(end) => self.conclude(&end),
+            Err(end) if passage::is_kept(site, &end) => {
+                self.transaction = Some(UnderWay { site, passage: Passage::Spool(end), refusal: None });
+                Reply::own(250, (2, 1, 0), "sender ok, no relay answers now").into()
+            }
+            Err(end) => self.conclude(&end, &Kept::No),
         }
     }
 
     /// One answer for each of `all`; none where no MAIL came before, which the state machine sees to.
     fn rcpt(&mut self, all: &[Rcpt]) -> Vec<Told> {
-        let Some(UnderWay { site, transaction, refusal }) = &mut self.transaction else { return Vec::new() };
+        let Some(UnderWay { site, passage, refusal }) = &mut self.transaction else { return Vec::new() };
         let mut names = Vec::with_capacity(all.len());
         let mut failures = Vec::with_capacity(all.len());
         for rcpt in all {
             let addresses = self.lasting.course.forward_paths(site, &rcpt.forward_path);
             failures.push(addresses.map(|addresses| names.push(Name { rcpt, addresses })).err());
         }
-        let mut replies = transaction.rcpt(&names, &mut self.upstream).into_iter();
+        let replies = match passage {
+            Passage::Relay(transaction) => transaction.rcpt(&names, &mut self.upstream),
+            Passage::Spool(end) => passage::take(end, &names).into_iter().map(Ok).collect(),
+        };
+        let mut replies = replies.into_iter();
         let results = failures.into_iter().filter_map(|failure| failure.map(Err).or_else(|| replies.next()));
         let answers = results.map(|result| match result {
             Ok(reply) => reply.into(),
@@ -220,15 +234,15 @@ impl Conversation<'_> {
         let message = Message::read(&mut self.caller_pipe, false);
         if self.caller_pipe.gone {
             let why = "the caller closed it before the lone dot, nothing was sent";
-            if let Some(UnderWay { transaction, .. }) = self.transaction.take() {
-                self.lasting.dossier.set_envelope(&transaction.envelope());
+            if let Some(UnderWay { passage, .. }) = self.transaction.take() {
+                self.lasting.dossier.set_envelope(&passage.envelope());
             }
             self.refuse(&Failure::new(Kind::NoInput, "standard input", why));
             return None;
         }
-        let UnderWay { site, transaction, .. } = self.transaction.take()?;
+        let UnderWay { site, passage, .. } = self.transaction.take()?;
         let lasting = self.lasting;
-        let mut envelope = transaction.envelope();
+        let mut envelope = passage.envelope().into_owned();
         lasting.dossier.set_envelope(&envelope);
         let fitted = message.and_then(|mut message| {
             lasting.dossier.set_message(&message);
@@ -239,11 +253,17 @@ impl Conversation<'_> {
         });
         Some(match fitted {
             Ok(message) => {
-                let end = transaction.send(&message, &mut self.upstream);
-                self.conclude(&end)
+                let end = match passage {
+                    Passage::Relay(transaction) => transaction.send(&message, &mut self.upstream),
+                    Passage::Spool(end) => *end,
+                };
+                let kept = passage::keep(lasting, site, &end, &message);
+                self.conclude(&end, &kept)
             }
             Err(failure) => {
-                transaction.abandon(&mut self.upstream);
+                if let Passage::Relay(transaction) = passage {
+                    transaction.abandon(&mut self.upstream);
+                }
                 self.refuse(&failure.at(Stage::Message))
             }
         })
@@ -251,11 +271,15 @@ impl Conversation<'_> {
 
     /// The transaction under way is over without a message.
     fn end_transaction(&mut self) {
-        let Some(UnderWay { transaction, refusal, .. }) = self.transaction.take() else { return };
-        self.lasting.dossier.set_envelope(&transaction.envelope());
-        match (transaction.abandon(&mut self.upstream), refusal) {
+        let Some(UnderWay { passage, refusal, .. }) = self.transaction.take() else { return };
+        self.lasting.dossier.set_envelope(&passage.envelope());
+        let end = match passage {
+            Passage::Relay(transaction) => transaction.abandon(&mut self.upstream),
+            Passage::Spool(end) => Some(*end),
+        };
+        match (end, refusal) {
             (Some(end), _) => {
-                self.conclude(&end);
+                self.conclude(&end, &Kept::No);
             }
             (None, Some(failure)) => {
                 self.refuse(&failure);
@@ -265,11 +289,13 @@ impl Conversation<'_> {
     }
 
     /// Ends the message under way with what the relays said.
-    fn conclude(&mut self, end: &stepwise::Finished) -> Told {
-        self.lasting.dossier.set_envelope(&end.envelope);
-        let status = self.lasting.dossier.finish(&end.submission, &end.envelope);
+    fn conclude(&mut self, end: &stepwise::Finished, kept: &Kept) -> Told {
+        let dossier = self.lasting.dossier;
+        dossier.set_envelope(&end.envelope);
+        let told = passage::told(end, kept, &dossier.id());
+        let status = dossier.finish(&end.submission, &end.envelope, kept);
         self.finished(status);
-        end.answer.clone()
+        told
     }
 
     /// Ends the message under way with a failure of ours.

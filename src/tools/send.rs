@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::journal::stderr;
 use crate::message::{MailObject, Message, StandardInput};
 use crate::plan::{Course, Wishes};
+use crate::spool::Order;
 use crate::submit::{self, Manner};
 
 /// Reads the message on standard input and submits it.
@@ -89,8 +90,12 @@ pub(crate) fn submit(
         begin: &begin,
         hand_over,
     };
-    let submission = submit::submit(MailObject { envelope: &plan.envelope, message: &message }, manner);
-    Ok(dossier.finish(&submission, &plan.envelope))
+    let mail = MailObject { envelope: &plan.envelope, message: &message };
+    let submission = submit::submit(mail, manner);
+    let id = dossier.id();
+    let order = Order { caller: course.caller(), site, route: &plan.route, mail, id: &id, hand_over };
+    let kept = order.keep(submission.results());
+    Ok(dossier.finish(&submission, &plan.envelope, &kept))
 }
 
 /// Shows a dialogue on standard error as it happens (`-v`).

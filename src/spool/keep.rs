@@ -1,0 +1,152 @@
+//! Keeps a message that no relay could be given: what is decided, made durable, and sure to be sent.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::decision::{Fate, decide};
+use super::entry::Head;
+use super::flusher::{self, Flusher};
+use super::store::{Folder, Spool};
+use crate::address::Address;
+use crate::attempt::HandOver;
+use crate::caller::Caller;
+use crate::config::relay::Relay;
+use crate::config::site::{InDoubt, Site, SpoolMax};
+use crate::envelope::Envelope;
+use crate::failure::{Failure, Kind};
+use crate::keep::Place;
+use crate::message::MailObject;
+use crate::outcome::Outcome;
+
+/// What has become of a message beside what its relays said.
+#[derive(Debug, Default)]
+pub enum Kept {
+    /// Nothing: what they said is all.
+    #[default]
+    No,
+    /// It is durable, and something is sure to send it to those who wait.
+    Queued {
+        /// No weather: somebody has to mend a relay.
+        is_relay_trouble: bool,
+        /// Not everybody waits: the others have it or were refused.
+        is_part: bool,
+        /// Somebody may have it already, so it may arrive twice.
+        is_in_doubt: bool,
+    },
+    /// It is durable, and waits for a person.
+    Held,
+    /// It was to be kept, and could not be.
+    Failed(Failure),
+}
+
+/// What is kept, and for whom.
+pub struct Order<'a> {
+    /// Who calls.
+    pub caller: &'a Caller,
+    /// The site that speaks.
+    pub site: &'a Site,
+    /// The relays of the route.
+    pub route: &'a [Arc<Relay>],
+    /// The message, made fit, and its envelope.
+    pub mail: MailObject<'a>,
+    /// The identifier of the record.
+    pub id: &'a str,
+    /// What signals are answered by.
+    pub hand_over: &'a HandOver,
+}
+
+impl Order<'_> {
+    /// Keeps the message where `results`, of one relay after the other, ask for that. Nothing is touched where they do
+    /// not.
+    pub fn keep<'r>(&self, results: impl Iterator<Item = &'r Result<Outcome, Failure>>) -> Kept {
+        let (is_spooling, in_doubt) = (self.site.spooling.is_on, self.site.terms.in_doubt);
+        if !is_spooling && in_doubt != InDoubt::Hold {
+            return Kept::No;
+        }
+        let results: Vec<_> = results.collect();
+        let why = || results.last().map(|result| said(result)).unwrap_or_default();
+        match decide(results.iter().copied(), is_spooling, in_doubt) {
+            Fate::Told => Kept::No,
+            Fate::Held => self.put(Folder::Held, None, why()).map_or_else(Kept::Failed, |()| Kept::Held),
+            Fate::Queued { waiting, is_relay_trouble, is_in_doubt } => {
+                let is_part = waiting.is_some();
+                match self.queue(waiting, why()) {
+                    Ok(()) => Kept::Queued { is_relay_trouble, is_part, is_in_doubt },
+                    Err(failure) => Kept::Failed(failure),
+                }
+            }
+        }
+    }
+
+    /// Makes an entry that something is sure to send.
+    fn queue(&self, waiting: Option<Vec<Address>>, why: String) -> Result<(), Failure> {
+        let spool = self.spool()?;
+        let flusher = flusher::of(&spool);
+        self.put(Folder::Queue, waiting, why)?;
+        match flusher {
+            Flusher::Supervised => Ok(()),
+            // The caller hears of the failure, so nobody may send it behind its back.
+            Flusher::Own => flusher::start().inspect_err(|_| spool.take_back(Folder::Queue, self.id)),
+        }
+    }
+
+    fn spool(&self) -> Result<Spool, Failure> {
+        Spool::of(self.caller).ok_or_else(|| {
+            Failure::new(Kind::CannotCreate, Place::Spool.parent(), "there is no place for what waits")
+                .hint("as root: install -d -m 1733 /var/spool/mailchute, or set on_relay_failure = \"fail\"")
+        })
+    }
+
+    fn put(&self, folder: Folder, waiting: Option<Vec<Address>>, why: String) -> Result<(), Failure> {
+        let spool = self.spool()?;
+        check_room(&spool, folder, self.site.spooling.max, self.mail.message.size())?;
+        // From now on a signal waits: what is durable is told.
+        self.hand_over.keep();
+        let now = Timestamp::now().as_second();
+        let (header, body) = self.mail.message.lengths();
+        let envelope = self.mail.envelope;
+        let envelope = match waiting {
+            Some(waiting) => Envelope { forward_paths: waiting, ..envelope.clone() },
+            None => envelope.clone(),
+        };
+        let head = Head {
+            id: self.id.to_owned(),
+            site: self.site.name.clone(),
+            created: now,
+            until: now.saturating_add(i64::try_from(self.site.spooling.give_up_after.as_secs()).unwrap_or(i64::MAX)),
+            envelope,
+            route: self.route.iter().map(|relay| relay.name.clone()).collect(),
+            facts: self.mail.message.facts(),
+            repairs: self.mail.message.repairs().to_vec(),
+            header,
+            length: header + body,
+            key: None,
+            keyed: None,
+            why,
+            in_doubt: folder == Folder::Held,
+            is_bounce: false,
+        };
+        spool.enqueue(folder, &head, self.mail.message)
+    }
+}
+
+/// What was said, in one line.
+fn said(result: &Result<Outcome, Failure>) -> String {
+    match result {
+        Ok(outcome) => outcome.decisive().map_or_else(String::new, |(_, reply)| reply.to_string()),
+        Err(failure) => failure.to_string(),
+    }
+}
+
+/// Refuses what would be too much.
+fn check_room(spool: &Spool, folder: Folder, max: SpoolMax, size: u64) -> Result<(), Failure> {
+    let (messages, octets) = spool.measure(folder)?;
+    if messages < max.messages && octets.saturating_add(size) <= max.octets {
+        return Ok(());
+    }
+    let what = spool.directory().join(folder.name()).display().to_string();
+    let why = format!("holds {messages} messages of {octets} octets already, as many as spool_max allows");
+    Err(Failure::new(Kind::CannotCreate, what, why)
+        .hint("mailchute queue tells what waits and why; or raise spool_max"))
+}

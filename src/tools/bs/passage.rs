@@ -1,0 +1,83 @@
+//! Where a message under way goes: to a relay while its caller waits, or to the spool.
+
+use std::borrow::Cow;
+
+use super::Lasting;
+use crate::config::site::Site;
+use crate::envelope::Envelope;
+use crate::message::{MailObject, Message};
+use crate::outcome::Stage;
+use crate::reply::Reply;
+use crate::smtp::server::{Rcpt, Told};
+use crate::spool::decision::{Fate, decide};
+use crate::spool::{Kept, Order};
+use crate::submit::stepwise::{Finished, Name, Transaction};
+
+/// The message under way.
+pub(super) enum Passage<'a> {
+    /// A relay took MAIL, and gives every reply.
+    Relay(Box<Transaction<'a>>),
+    /// None took it, and the site keeps its messages: what they said, and whom the message is for.
+    Spool(Box<Finished>),
+}
+
+impl Passage<'_> {
+    /// Reverse-path and forward-paths so far.
+    pub(super) fn envelope(&self) -> Cow<'_, Envelope> {
+        match self {
+            Self::Relay(transaction) => Cow::Owned(transaction.envelope()),
+            Self::Spool(end) => Cow::Borrowed(&end.envelope),
+        }
+    }
+}
+
+/// Whether the site keeps what no relay would take MAIL for.
+pub(super) fn is_kept(site: &Site, end: &Finished) -> bool {
+    let fate = decide(end.submission.results(), site.spooling.is_on, site.terms.in_doubt);
+    matches!(fate, Fate::Queued { .. })
+}
+
+/// Takes the recipients of a message that is going to wait: one answer for each name.
+pub(super) fn take(end: &mut Finished, names: &[Name<'_>]) -> Vec<Reply> {
+    let ok = || Reply::own(250, (2, 1, 5), "recipient ok, no relay answers now");
+    let add = |name: &Name<'_>| {
+        let Rcpt { notify, .. } = name.rcpt;
+        end.envelope.dsn.notify.clone_from(notify);
+        for address in &name.addresses {
+            if !end.envelope.forward_paths.contains(address) {
+                end.envelope.forward_paths.push(address.clone());
+            }
+        }
+        ok()
+    };
+    names.iter().map(add).collect()
+}
+
+/// Keeps `message` where what came of it asks for that. Whom the caller saw refused it chose to do without.
+pub(super) fn keep(lasting: &Lasting<'_>, site: &Site, end: &Finished, message: &Message) -> Kept {
+    let Ok(route) = lasting.course.route(site) else { return Kept::No };
+    let mut envelope = end.envelope.clone();
+    let mut results: Vec<_> = end.submission.results().cloned().collect();
+    for outcome in results.iter_mut().filter_map(|result| result.as_mut().ok()) {
+        let is_late = |stage: Stage| stage != Stage::RcptTo;
+        if outcome.answers.iter().any(|answer| is_late(answer.stage)) {
+            outcome.answers.retain(|answer| is_late(answer.stage));
+        }
+    }
+    envelope.forward_paths.retain(|address| !end.refused.contains(address));
+    if envelope.forward_paths.is_empty() {
+        return Kept::No;
+    }
+    let (course, id, mail) = (lasting.course, lasting.dossier.id(), MailObject { envelope: &envelope, message });
+    let order = Order { caller: course.caller(), site, route: &route, mail, id: &id, hand_over: lasting.hand_over };
+    order.keep(results.iter())
+}
+
+/// What the caller is told.
+pub(super) fn told(end: &Finished, kept: &Kept, id: &str) -> Told {
+    match kept {
+        Kept::Queued { .. } => Reply::own(250, (2, 0, 0), &format!("queued as {id}")).into(),
+        Kept::Failed(failure) => Told { hint: failure.hint.clone().or(end.answer.hint.clone()), ..end.answer.clone() },
+        Kept::No | Kept::Held => end.answer.clone(),
+    }
+}
