@@ -171,10 +171,7 @@ impl Spool {
                     }
                     _ => {}
                 }
-                // The names on the way to the entry must not be lost either.
-                for above in [self.directory(), self.directory().parent().unwrap_or(Path::new("/"))] {
-                    let _ = File::open(above).and_then(|above| above.sync_all());
-                }
+                self.sync_names().map_err(|error| failed(Kind::Io, &error))?;
                 open()
             }
             opened => opened,
@@ -183,6 +180,17 @@ impl Spool {
         let found = directory.metadata().map_err(|error| failed(Kind::Io, &error))?;
         self.keep.check(&found)?;
         Ok(directory)
+    }
+
+    /// Makes the names on the way to a new folder durable. The host's spool itself may be read by root alone; what its
+    /// directories hold is synced with them.
+    fn sync_names(&self) -> io::Result<()> {
+        let directory = self.directory();
+        File::open(directory)?.sync_all()?;
+        match directory.parent().map(File::open) {
+            Some(Ok(above)) => above.sync_all(),
+            _ => Ok(()),
+        }
     }
 
     /// Makes what was done to the names in `folder` durable.

@@ -100,7 +100,7 @@ impl Submitter {
         };
         let manner = Manner {
             route: self.route.as_slice().into(),
-            terms: Terms { deliver_partially: false, retry_in_doubt: false, deadline: patience().span() },
+            terms: Terms { deadline: patience().span(), ..Terms::default() },
             host_name: "web.example.org",
             begin: &|_| None,
             hand_over: &Arc::new(hand_over),
