@@ -41,6 +41,7 @@ mod setup;
 mod signals;
 mod sites;
 mod smtp;
+mod spool;
 mod stand_in;
 mod standard_input;
 mod system;

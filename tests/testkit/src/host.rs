@@ -1,4 +1,5 @@
-//! A host of a test's own: its `/etc`, `/run`, `/dev`, `/home` and `/var/lib` are the test's, for the test and what it starts.
+//! A host of a test's own: its `/etc`, `/run`, `/dev`, `/home`, `/var/lib`, `/var/spool` and `/var/log` are the
+//! test's, for the test and what it starts.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -20,8 +21,8 @@ pub struct Host<'a> {
 }
 
 impl Host<'_> {
-    /// Runs `test` on a thread with a mount namespace of its own, where `/etc`, `/run`, `/dev` and `/var/lib`
-    /// hold next to nothing and may be written. The accounts are root, `users` (`NAME` and uid, which is the gid
+    /// Runs `test` on a thread with a mount namespace of its own, where `/etc`, `/run`, `/dev`, `/var/lib`,
+    /// `/var/spool` and `/var/log` hold next to nothing and may be written. The accounts are root, `users` (`NAME` and uid, which is the gid
     /// too, at home in `/home/NAME`) and nobody else. Where there
     /// can be no such namespace the test is skipped, loudly.
     ///
@@ -106,10 +107,10 @@ fn prepare(scratch: &Scratch, users: &[(&str, u32)]) {
     symlink("pts/ptmx", scratch.join("dev/ptmx")).expect("a link");
     symlink("/proc/self/fd", scratch.join("dev/fd")).expect("a link");
     fs::create_dir(scratch.join("run")).expect("a directory");
-    for name in ["home", "var/lib"] {
+    for name in ["home", "var/lib", "var/spool", "var/log"] {
         fs::create_dir_all(scratch.join(name)).expect("a directory");
     }
-    for name in ["dev", "etc", "run", "home", "var/lib"] {
+    for name in ["dev", "etc", "run", "home", "var/lib", "var/spool", "var/log"] {
         fs::set_permissions(scratch.join(name), Permissions::from_mode(0o755)).expect("its mode");
         lay(&scratch.join(name), &format!("/{name}"));
     }

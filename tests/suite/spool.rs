@@ -1,0 +1,221 @@
+//! What no relay takes is kept: when, for whom, and what is said where it cannot be.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use testkit::{Action, Host, Mailchute, Moment, Port, Run, Server};
+
+use crate::setup::{MESSAGE, mailchute};
+
+const SHOP: u32 = 61042;
+const USERS: [(&str, u32); 2] = [("shop", SHOP), ("other", 61043)];
+const SPOOL: &str = "/var/spool/mailchute";
+const CONFIG: &str = "/etc/mailchute/config.toml";
+const LOG: &str = "/var/log/shop.log";
+
+/// A spool, a cron that is sure to flush it, and a site that keeps what `port` does not take.
+fn prepare(host: &Host<'_>, port: u16, top: &str) {
+    parent();
+    host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+    host.write("/run/crond.pid", "1\n", 0o644);
+    host.write_as(LOG, "", 0o640, (SHOP, SHOP));
+    let relay = format!("[relay.main]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n");
+    host.write(CONFIG, &format!("{top}\n{relay}[log]\nto = [\"{LOG}\"]\n"), 0o644);
+}
+
+fn parent() {
+    fs::create_dir_all(SPOOL).unwrap();
+    fs::set_permissions(SPOOL, Permissions::from_mode(0o1733)).unwrap();
+}
+
+fn send() -> Run {
+    sender().args(["-t", "-i"]).stdin(MESSAGE).run()
+}
+
+fn sender() -> Mailchute {
+    mailchute().uid(SHOP)
+}
+
+/// The entries in a folder of the uid's.
+fn entries(folder: &str) -> Vec<PathBuf> {
+    let Ok(found) = fs::read_dir(Path::new(SPOOL).join(SHOP.to_string()).join(folder)) else { return Vec::new() };
+    found.map(|entry| entry.unwrap().path()).collect()
+}
+
+fn last_record() -> serde_json::Value {
+    let log = fs::read_to_string(LOG).unwrap();
+    serde_json::from_str(log.lines().last().expect("a record")).unwrap()
+}
+
+#[test]
+fn a_message_waits_where_the_relay_is_away() {
+    Host::run(&USERS, |host| {
+        let nobody = Port::reserve();
+        prepare(host, nobody.number(), "on_relay_failure = \"spool\"");
+        let run = send();
+        run.expect_status(0);
+        assert!(run.stderr.is_empty(), "{}", run.report());
+        let entry = &entries("queue")[0];
+        let octets = fs::read_to_string(entry).unwrap();
+        assert!(octets.starts_with("mailchute spool 1\n{") && octets.contains(MESSAGE), "{octets}");
+        let found = entry.metadata().unwrap();
+        assert_eq!((found.uid(), found.mode() & 0o7777, found.nlink()), (SHOP, 0o600, 1));
+        let record = last_record();
+        assert_eq!(record["id"].as_str(), entry.file_name().unwrap().to_str());
+        assert_eq!((&record["spool"], &record["exit"]), (&"queue".into(), &0.into()), "{record}");
+        assert!(record["text"].as_str().unwrap().contains("connection refused"), "{record}");
+        // Without the key all is as before.
+        prepare(host, nobody.number(), "");
+        send().expect_status(69).expect_stderr("*connection refused*");
+        assert_eq!(entries("queue").len(), 1);
+    });
+}
+
+#[test]
+fn what_is_refused_for_good_is_told() {
+    Host::run(&USERS, |host| {
+        let waits = |moment, reply: &str| {
+            let server = Server::new().reply(moment, reply).start();
+            prepare(host, server.port(), "on_relay_failure = \"spool\"");
+            let (before, run) = (entries("queue").len(), send());
+            (entries("queue").len() - before, run.status)
+        };
+        assert_eq!(waits(Moment::Rcpt, "550 5.1.1 no such user"), (0, 150));
+        assert_eq!(waits(Moment::Mail, "553 5.7.1 not yours"), (0, 153));
+        assert_eq!(waits(Moment::Message, "554 5.7.1 spam"), (0, 154));
+        assert_eq!(waits(Moment::Rcpt, "451 4.7.1 greylisted"), (1, 0));
+        assert_eq!(waits(Moment::Message, "452 4.3.1 full"), (1, 0));
+        assert_eq!(waits(Moment::Greeting, "554 5.3.2 not today"), (1, 0));
+    });
+}
+
+#[test]
+fn both_facts_are_told_where_it_cannot_be_kept() {
+    Host::run(&USERS, |host| {
+        let nobody = Port::reserve();
+        let spool = "on_relay_failure = \"spool\"";
+        prepare(host, nobody.number(), spool);
+        let told = |why: &str| {
+            let run = send();
+            run.expect_status(69);
+            for fact in ["connection refused", "\nmailchute: not kept for later: ", why] {
+                assert!(run.stderr.contains(fact), "{}", run.report());
+            }
+            assert!(entries("queue").is_empty());
+            let record = last_record();
+            assert!(record["spool"].is_null() && record["warnings"].to_string().contains("not kept"), "{record}");
+        };
+        // No place at all: no spool of the host's, and a home that cannot be written.
+        fs::remove_dir_all(SPOOL).unwrap();
+        chown("/home/shop", Some(0), Some(0)).unwrap();
+        told("cannot be made");
+        // A disk that is full before the message is on it.
+        parent();
+        mount(&["-t", "tmpfs", "-o", "size=8k,mode=1733", "tmpfs", SPOOL]);
+        fs::write(format!("{SPOOL}/full"), [0; 8192]).unwrap();
+        told("No space left");
+        unmount();
+        mount(&["-t", "tmpfs", "-o", "ro,mode=1733", "tmpfs", SPOOL]);
+        told("Read-only file system");
+        unmount();
+        // As much as may wait is waiting.
+        prepare(host, nobody.number(), &format!("{spool}\nspool_max = \"1 messages\""));
+        send().expect_status(0);
+        let run = send();
+        run.expect_status(69);
+        assert!(run.stderr.contains("as many as spool_max allows"), "{}", run.report());
+        assert_eq!(entries("queue").len(), 1);
+        prepare(host, nobody.number(), &format!("{spool}\nspool_max = \"1 KB\""));
+        send().expect_status(69);
+    });
+}
+
+fn mount(words: &[&str]) {
+    assert!(Command::new("mount").args(words).status().unwrap().success(), "{words:?}");
+}
+
+fn unmount() {
+    assert!(Command::new("umount").arg(SPOOL).status().unwrap().success());
+}
+
+#[test]
+fn a_neighbour_costs_a_name_and_no_message() {
+    Host::run(&USERS, |host| {
+        let nobody = Port::reserve();
+        prepare(host, nobody.number(), "on_relay_failure = \"spool\"");
+        let squatted = format!("{SPOOL}/{SHOP}");
+        fs::create_dir(&squatted).unwrap();
+        chown(&squatted, Some(61043), Some(61043)).unwrap();
+        fs::set_permissions(&squatted, Permissions::from_mode(0o777)).unwrap();
+        send().expect_status(0);
+        assert_eq!(fs::read_dir(format!("{SPOOL}/{SHOP}.1/queue")).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(squatted).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn what_may_have_been_accepted_is_held_where_the_site_says_so() {
+    Host::run(&USERS, |host| {
+        let doubtful = || Server::new().at(Moment::Message, Action::Close).start();
+        let held = |top: &str| {
+            let server = doubtful();
+            prepare(host, server.port(), top);
+            let run = send();
+            drop(server.finish());
+            run
+        };
+        held("").expect_status(79);
+        held("on_relay_failure = \"spool\"").expect_status(79);
+        assert!(entries("held").is_empty() && entries("queue").is_empty(), "report keeps nothing");
+        let run = held("in_doubt = \"hold\"");
+        run.expect_status(79);
+        for fact in ["may have been accepted", "held in the spool as ", "\nhint: ", "mailchute queue release "] {
+            assert!(run.stderr.contains(fact), "{}", run.report());
+        }
+        assert_eq!((entries("held").len(), entries("queue").len()), (1, 0));
+        assert!(fs::read_to_string(&entries("held")[0]).unwrap().contains("\"in_doubt\":true"));
+        held("in_doubt = \"retry\"").expect_status(79);
+        let run = held("in_doubt = \"retry\"\non_relay_failure = \"spool\"");
+        run.expect_status(0);
+        assert_eq!((entries("held").len(), entries("queue").len()), (1, 1));
+        assert!(last_record()["warnings"].to_string().contains("may have been accepted already"));
+    });
+}
+
+#[test]
+fn a_caller_that_speaks_smtp_hears_that_it_waits() {
+    const SESSION: &str = "EHLO x\r\nMAIL FROM:<shop@shop.example>\r\nRCPT TO:<ann@example.org>\r\nRCPT TO:<bob@example.org>\r\n\
+                           DATA\r\nSubject: x\r\n\r\nbody\r\n.\r\nQUIT\r\n";
+    Host::run(&USERS, |host| {
+        let nobody = Port::reserve();
+        prepare(host, nobody.number(), "on_relay_failure = \"spool\"");
+        let run = sender().args(["-bs"]).stdin(SESSION).run();
+        run.expect_status(0);
+        let entry = &entries("queue")[0];
+        let id = entry.file_name().unwrap().to_str().unwrap();
+        assert!(run.stdout.contains(&format!("\r\n250 2.0.0 queued as {id}\r\n")), "{}", run.report());
+        let octets = fs::read_to_string(entry).unwrap();
+        assert!(octets.contains("[\"ann@example.org\",\"bob@example.org\"]"), "{octets}");
+        // At the dot, too; whom the relay refused hears so, and is not written to later.
+        let server = Server::new()
+            .reply(Moment::RcptOf("ann@example.org".into()), "550 5.1.1 no such user")
+            .reply(Moment::Message, "451 4.3.0 later")
+            .start();
+        prepare(host, server.port(), "on_relay_failure = \"spool\"");
+        let run = sender().args(["-bs"]).stdin(SESSION).run();
+        assert!(
+            run.stdout.contains("\r\n550 5.1.1") && run.stdout.contains("\r\n250 2.0.0 queued"),
+            "{}",
+            run.report()
+        );
+        let all: Vec<String> = entries("queue").iter().map(|entry| fs::read_to_string(entry).unwrap()).collect();
+        assert_eq!(all.len(), 2);
+        assert!(all.iter().any(|entry| entry.contains("\"forward_paths\":[\"bob@example.org\"]")), "{all:?}");
+        prepare(host, nobody.number(), "on_relay_failure = \"spool\"\nspool_max = \"1 messages\"");
+        let run = sender().args(["-bs"]).stdin(SESSION).run();
+        run.expect_status(69);
+        assert!(!run.stdout.contains("queued as") && run.stdout.contains("\r\n451 4.4.1 "), "{}", run.report());
+    });
+}
