@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+mod attachments;
 mod commands;
 pub(crate) mod content_type;
 mod doubts;
@@ -107,6 +108,14 @@ impl Message {
     /// The header section.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// The octets of a body that is held in memory, which one up to [`MEMORY_LIMIT`] is.
+    pub fn body_in_memory(&self) -> Option<&[u8]> {
+        match &self.body {
+            Body::Memory(octets) => Some(octets),
+            Body::File { .. } => None,
+        }
     }
 
     /// What was changed so far, in the log record's words: `Bcc removed`, `Date added`.
