@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use mailchute::address::{compared_domain, parse_mailbox};
+use mailchute::config::route::Strategy;
 use mailchute::config::site::{OtherSender, SenderPattern, Site, Spooling, Terms};
 use mailchute::envelope::ReversePath;
 use mailchute::exit::Scheme;
@@ -66,6 +67,8 @@ fn site(choice: u8) -> Site {
         other_sender: [OtherSender::Refuse, OtherSender::Rewrite, OtherSender::Pass][usize::from(choice % 4).min(2)],
         from: parse_mailbox("Shop <orders@shop.example>").ok(),
         relays: Arc::default(),
+        routes: Arc::default(),
+        strategy: Strategy::Order,
         disabled: None,
         domain: (choice & 4 != 0).then(|| "shop.example".to_owned()),
         local_domains: None,

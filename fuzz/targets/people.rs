@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mailchute::address::{compared_domain, parse_mailbox};
+use mailchute::config::route::Strategy;
 use mailchute::config::site::{OtherSender, SenderPattern, Site, Spooling, Terms};
 use mailchute::envelope::Envelope;
 use mailchute::exit::Scheme;
@@ -92,6 +93,8 @@ fn site(choice: u8) -> Site {
         other_sender: if choice & 1 == 0 { OtherSender::Refuse } else { OtherSender::Rewrite },
         from: parse_mailbox("Shop <orders@shop.example>").ok(),
         relays: Arc::default(),
+        routes: Arc::default(),
+        strategy: Strategy::Order,
         disabled: None,
         domain: (choice & 2 != 0).then(|| "shop.example".to_owned()),
         local_domains: None,

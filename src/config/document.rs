@@ -105,7 +105,7 @@ pub(super) struct Keys<'k> {
 const PLACES: &Keys<'_> = &Keys { now: &["file", "env", "credential", "command"], later: &[], above: &[] };
 
 /// The tables of the top level.
-const TABLES: &[&str] = &["relay", "site", "alias", "log"];
+const TABLES: &[&str] = &["relay", "route", "site", "alias", "log"];
 
 /// What other programs say in the key, this one says in the value: the key of `password_file`, and the form of it.
 fn place_in_key(key: &str) -> Option<(&str, &'static str)> {
@@ -247,6 +247,13 @@ impl<'d> Section<'d> {
         let must = "a time such as \"5d\" or \"12h\"";
         let Some(text) = self.get(key, must, DeValue::as_str)? else { return Ok(None) };
         value::days(text).map(Some).ok_or_else(|| self.wrong(key, format!("must be {must}, from a minute to 60 days")))
+    }
+
+    /// A number of octets such as `"5 MB"`.
+    pub(super) fn octets(&self, key: &str) -> Result<Option<u64>, Failure> {
+        let must = "a size such as \"5 MB\"";
+        let Some(text) = self.get(key, must, DeValue::as_str)? else { return Ok(None) };
+        value::octets(text).map(Some).ok_or_else(|| self.wrong(key, format!("must be {must}")))
     }
 
     /// A day such as `2027-03-31`, with or without quotes.
@@ -397,10 +404,28 @@ impl<'d> Section<'d> {
         Ok(sections)
     }
 
+    /// The tables of the array `[[key]]`, in the order of the file; `None`: it is not there.
+    pub(super) fn tables(&self, key: &str) -> Result<Option<Vec<Section<'d>>>, Failure> {
+        let Some((name, value)) = self.table.get_key_value(key) else { return Ok(None) };
+        let full = self.below(name, self.table).name;
+        let wrong = |value: &DeValue<'_>| {
+            let failure = self.wrong(key, format!("must be an array of tables, not {}", value::kind(value)));
+            failure.hint(format!("write [[{full}]], with two brackets, above each"))
+        };
+        let DeValue::Array(array) = value.get_ref() else { return Err(wrong(value.get_ref())) };
+        let tables = array.iter().map(|item| match item.get_ref() {
+            DeValue::Table(table) => {
+                Ok(Section { document: self.document, name: format!("[{full}]"), offset: item.span().start, table })
+            }
+            value => Err(wrong(value)),
+        });
+        tables.collect::<Result<_, _>>().map(Some)
+    }
+
     fn below(&self, key: &Spanned<std::borrow::Cow<'d, str>>, table: &'d DeTable<'d>) -> Section<'d> {
         let name = match self.name.as_str() {
             "" => key.get_ref().to_string(),
-            name => format!("{name}.{}", key.get_ref()),
+            name => format!("{}.{}", name.trim_matches(['[', ']']), key.get_ref()),
         };
         Section { document: self.document, name, offset: key.span().start, table }
     }

@@ -12,6 +12,7 @@ mod dsn;
 mod environment;
 mod laravel;
 pub mod relay;
+pub mod route;
 mod scope;
 mod search;
 mod setting;

@@ -39,6 +39,8 @@ pub struct Relay {
     pub tls: TlsMode,
     /// How access tokens are got, where the login or the API takes one that is not given.
     pub oauth: Option<OAuth>,
+    /// Its share of the messages that are spread, 1 to [`WEIGHT_LIMIT`].
+    pub weight: u32,
     /// The day the secret ends (`secret_expires`).
     pub secret_expires: Option<Date>,
     /// The time until the login is done.
@@ -106,6 +108,9 @@ pub struct Interface {
     pub undisclosed: bool,
 }
 
+/// The largest `weight`.
+pub const WEIGHT_LIMIT: u32 = 1000;
+
 /// The time until the login is done, where `connect_timeout` says nothing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -119,6 +124,7 @@ impl Relay {
             place,
             tls,
             oauth: None,
+            weight: 1,
             secret_expires: None,
             connect_timeout: CONNECT_TIMEOUT,
             ca_file: None,

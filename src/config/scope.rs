@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::LogTarget;
 use super::document::{Document, Keys, Section};
 use super::relay::{self, Relay, Username};
+use super::route;
 use super::site::Site;
 use super::site::policy::{self, Policy};
 use super::site::read::{self as site, LATER, Shared};
@@ -16,7 +17,7 @@ use crate::secret::Source;
 use crate::spelling;
 
 /// The keys of the top level beside the policy.
-const KEYS: &[&str] = &["default_site", "strict_modes", "relay", "site", "alias", "log"];
+const KEYS: &[&str] = &["default_site", "strict_modes", "relay", "route", "site", "alias", "log"];
 
 /// What one document says.
 pub(super) struct Scope {
@@ -80,15 +81,17 @@ impl Scope {
         }
         let policy = Policy::read(&root)?;
         let policy = standing.base.map_or(policy.clone(), |base| policy.over(base));
-        let shared = Shared {
+        let mut shared = Shared {
             file: standing.file,
             policy,
             relays: relays.into(),
             places,
+            routes: Arc::default(),
             alias: Arc::new(site::aliases(&root)?),
             owner: standing.owner,
             caller: standing.caller,
         };
+        shared.routes = route::read::routes(&root, &shared, &above, warnings)?.unwrap_or_default();
         let mut sites = Vec::new();
         for (name, section) in root.sections("site")? {
             if standing.owner.is_some() && !is_named_after(name, standing.lone_site) {

@@ -59,7 +59,7 @@ impl Setting {
 pub(super) fn typed(key: &str, text: String) -> Value {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match (key, text.as_str()) {
-        ("port" | "transient_status" | "subaccount", _) if digits => Value::Bare(text),
+        ("port" | "transient_status" | "subaccount" | "weight", _) if digits => Value::Bare(text),
         ("tracking" | "open_tracking" | "click_tracking" | "sandbox" | "custom_headers", "true" | "false") => {
             Value::Bare(text)
         }

@@ -13,6 +13,7 @@ use std::time::Duration;
 pub use self::aliases::Aliases;
 pub use self::spooling::{SpoolMax, Spooling};
 use super::relay::Relay;
+use super::route::{Route, Strategy};
 use crate::address::{Address, Mailbox, compared_domain};
 use crate::exit::Scheme;
 use crate::host;
@@ -40,8 +41,12 @@ pub struct Site {
     pub other_sender: OtherSender,
     /// The site's own From and reverse-path.
     pub from: Option<Mailbox>,
-    /// The route: relays in the order they are tried; never empty.
+    /// The relays to try where no route says otherwise, in the order they are named; never empty.
     pub relays: Arc<[Arc<Relay>]>,
+    /// Its routes: the first that a message is like decides.
+    pub routes: Arc<[Route]>,
+    /// In which order relays are tried.
+    pub strategy: Strategy,
     /// The reason with which everything is refused.
     pub disabled: Option<String>,
     /// The domain that qualifies bare names.
@@ -123,6 +128,17 @@ impl Site {
     /// Whether a caller of this uid may use it: root may use all.
     pub fn is_open_to(&self, uid: u32) -> bool {
         uid == 0 || self.users.is_empty() || self.users.contains(&uid)
+    }
+
+    /// Every relay that some message of it may go to, each once: those it names itself, then those of its routes.
+    pub fn every_relay(&self) -> Vec<&Arc<Relay>> {
+        let mut all: Vec<&Arc<Relay>> = self.relays.iter().collect();
+        for relay in self.routes.iter().flat_map(|route| route.relays.iter()) {
+            if !all.iter().any(|known| Arc::ptr_eq(known, relay)) {
+                all.push(relay);
+            }
+        }
+        all
     }
 
     /// Whether a caller of this uid may hear of it. A privileged process reads what its caller cannot.

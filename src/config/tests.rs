@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::relay::{Mechanism, Place, Protocol, Relay, SecretKind, TlsMode, Username, Way};
+use super::route::{Condition, Strategy};
 use super::site::{OtherSender, Site};
 use super::{Config, Search};
 use crate::attempt::Attempt;
@@ -229,4 +230,41 @@ fn null_discards() {
     let relay = relay("protocol = 'null'");
     assert!(matches!(relay.way, Way::Null));
     assert_eq!(relay.place, Place::Unix("/dev/null".into()));
+}
+
+#[test]
+fn routes_name_relays_of_their_file() {
+    let config = load(
+        "strategy = 'spread'\n[[route]]\nuid = ['root', 'no such user']\ncwd = '/proc/self/../self'\nrelay = ['bulk', 'bulk']\n\
+         [relay.main]\nhost = 'main.example'\nweight = 3\n[relay.bulk]\nhost = 'bulk.example'\n\
+         [site.top]\nrelay = 'main'\nstrategy = 'order'\n[site.own]\nrelay = 'main'\n\
+         [[site.own.route]]\nsubject = 'x'\nrelay = 'bulk'\nstrategy = 'order'\n[site.own.route.not]\nlarger = '2 KB'\n\
+         [site.none]\nrelay = 'main'\nroute = []\n",
+    )
+    .unwrap();
+    let site = |name: &str| config.site(name).unwrap();
+    let names = |site: &Site| site.every_relay().iter().map(|relay| relay.name.clone()).collect::<Vec<_>>();
+    assert_eq!((names(site("top")), site("top").strategy), (vec!["main".into(), "bulk".into()], Strategy::Order));
+    assert_eq!(site("top").routes[0].relays.len(), 1, "one relay is tried once");
+    let [Condition::Uid(uids), Condition::Cwd(_)] = &site("top").routes[0].conditions[..] else { panic!() };
+    assert_eq!(uids, &[0, super::site::NOBODY]);
+    assert_eq!((site("own").routes.len(), site("own").strategy), (1, Strategy::Spread));
+    let [own] = &*site("own").routes else { panic!() };
+    assert_eq!(own.strategy, Some(Strategy::Order));
+    assert_eq!(own.exceptions[0].to_string(), "larger = \"2 KB\"");
+    assert_eq!((names(site("none")), site("none").relays[0].weight), (vec!["main".into()], 3));
+    assert!(config.warnings.iter().any(|w| w.contains("\"uid\" in [[route]] names \"no such user\"")));
+}
+
+#[test]
+fn a_file_of_sites_has_routes_of_its_own() {
+    let host = Host::new()
+        .file("etc/config.toml", "strategy = 'spread'\n[[route]]\nrelay = 'main'\n[relay.main]\nhost = 'a.example'\n")
+        .file("etc/sites.d/shop.toml", "[relay.shop]\nhost = 'b.example'\n")
+        .file("etc/sites.d/blog.toml", "[[route]]\nrelay = 'main'\n[relay.blog]\nhost = 'b.example'\n");
+    let config = host.load().unwrap();
+    assert_eq!(config.site("default").unwrap().routes.len(), 1);
+    let shop = config.site("shop").unwrap();
+    assert_eq!((shop.routes.len(), shop.strategy), (0, Strategy::Spread));
+    assert!(config.skipped[0].why.contains("names \"main\", which this file does not define"), "{:?}", config.skipped);
 }

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use super::alias::{Followed, Names, checked};
 use super::alias_file::AliasFile;
 use super::envelope::{self, Chosen, Submitter, Wishes};
+use super::route::Circumstances;
 use super::site::{self, Selection};
 use super::{Choice, Plan, fit, route, sender};
 use crate::address::{AddrSpec, Address, parse_address};
-use crate::caller::Caller;
+use crate::caller::{self, Caller};
 use crate::config::relay::Relay;
 use crate::config::site::Site;
 use crate::config::{Config, Search};
 use crate::envelope::{Envelope, ReversePath};
 use crate::failure::Failure;
 use crate::host;
-use crate::message::{Header, Message};
+use crate::message::{Header, MailObject, Message};
 
 /// The host's alias file.
 const ALIAS_FILE: &str = "/etc/aliases";
@@ -95,16 +96,41 @@ impl<'a> Course<'a> {
         let origin = self.origin(site);
         let Chosen { mut envelope, notes, mut warnings } = envelope::choose(wishes, message.header(), &origin)?;
         warnings.extend(fit::make_fit(message, &mut envelope, wishes, &origin, host::now)?);
-        let route = self.route(site)?;
+        let route = self.route(site, MailObject { envelope: &envelope, message })?;
         Ok(Plan { envelope, notes, route, warnings })
     }
 
-    /// The relays to try, in order.
+    /// The relays to try for `mail`, which was made fit, in order.
     ///
     /// # Errors
     /// `Configuration`: the one that was asked for is not the site's.
-    pub fn route(&self, site: &Site) -> Result<Vec<Arc<Relay>>, Failure> {
-        route::choose(site, self.choice.relay.as_deref())
+    pub fn route(&self, site: &Site, mail: MailObject<'_>) -> Result<Vec<Arc<Relay>>, Failure> {
+        route::of_mail(site, self.choice.relay.as_deref(), self.circumstances(), mail)
+    }
+
+    /// The relays to try for a message that is still to come; `None`: that decides.
+    ///
+    /// # Errors
+    /// As [`Course::route`].
+    pub fn route_at_mail(
+        &self,
+        site: &Site,
+        reverse_path: Option<&Address>,
+    ) -> Result<Option<Vec<Arc<Relay>>>, Failure> {
+        route::at_mail(site, self.choice.relay.as_deref(), self.circumstances(), reverse_path)
+    }
+
+    /// What becomes of each of the site's routes for `mail`, for `explain`: label and text. Nothing where there are none,
+    /// or `--relay` names the only relay.
+    pub fn explain_route(&self, site: &Site, mail: MailObject<'_>) -> Vec<(String, String)> {
+        match self.choice.relay {
+            Some(_) => Vec::new(),
+            None => route::explain(site, self.circumstances(), mail),
+        }
+    }
+
+    fn circumstances(&self) -> Circumstances<'a> {
+        Circumstances { caller: self.caller, now: &host::now, parent: &caller::parent }
     }
 
     /// The reverse-path of a message that is still to come: what the caller said, held to the site's senders;

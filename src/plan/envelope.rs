@@ -252,6 +252,7 @@ pub(crate) mod tests {
     use std::sync::LazyLock;
 
     use super::*;
+    use crate::config::route::Strategy;
     use crate::config::site::{Aliases, SenderPattern, Site, Spooling, Terms};
     use crate::exit::Scheme;
     use crate::message::Message;
@@ -269,6 +270,8 @@ pub(crate) mod tests {
             other_sender: OtherSender::Pass,
             from: None,
             relays: Arc::default(),
+            routes: Arc::default(),
+            strategy: Strategy::Order,
             disabled: None,
             domain: None,
             local_domains: None,

@@ -32,6 +32,8 @@ const RESET: Duration = Duration::from_secs(5);
 pub struct Finished {
     /// What the relays said.
     pub submission: Submission,
+    /// The relays of its route, in order.
+    pub route: Vec<Arc<Relay>>,
     /// Reverse-path, and everybody who was asked for.
     pub envelope: Envelope,
     /// Whom the caller saw refused, or taken back with a name of which one was.
@@ -54,6 +56,8 @@ pub struct Transaction<'a> {
     broken: Option<Failure>,
     /// The relay said 421.
     closing: Option<Reply>,
+    /// The route depends on the message, so no relay is asked before the dot.
+    is_collected: bool,
 }
 
 impl<'a> Transaction<'a> {
@@ -68,18 +72,7 @@ impl<'a> Transaction<'a> {
         mail: Mail,
         upstream: &mut Upstream,
     ) -> Result<(Self, Reply), Box<Finished>> {
-        // A message in doubt is the caller's to judge, who sees the reply.
-        let manner = Manner { terms: Terms { in_doubt: InDoubt::Report, ..manner.terms }, ..manner };
-        let mut this = Self {
-            walk: Walk::begin(manner),
-            reverse_path,
-            mail,
-            recipients: Recipients::default(),
-            said: Vec::new(),
-            notify: None,
-            broken: None,
-            closing: None,
-        };
+        let mut this = Self::new(manner, reverse_path, mail);
         loop {
             let relay = Arc::clone(this.walk.relay());
             let result = match this.timed(this.walk.share(), |this| this.open(&relay, upstream)) {
@@ -96,9 +89,42 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    /// Takes MAIL for a message whose route depends on what it will be. Everybody is accepted until the dot; then
+    /// [`Transaction::lead`] names the route, and the reply to the dot is that of its relays.
+    pub fn collect(manner: Manner<'a>, reverse_path: Option<Address>, mail: Mail) -> (Self, Reply) {
+        let this = Self { is_collected: true, ..Self::new(manner, reverse_path, mail) };
+        (this, accepted(0, "sender ok"))
+    }
+
+    fn new(manner: Manner<'a>, reverse_path: Option<Address>, mail: Mail) -> Self {
+        // A message in doubt is the caller's to judge, who sees the reply.
+        let manner = Manner { terms: Terms { in_doubt: InDoubt::Report, ..manner.terms }, ..manner };
+        Self {
+            walk: Walk::begin(manner),
+            reverse_path,
+            mail,
+            recipients: Recipients::default(),
+            said: Vec::new(),
+            notify: None,
+            broken: None,
+            closing: None,
+            is_collected: false,
+        }
+    }
+
+    /// Whether its route is still to be named.
+    pub fn is_collected(&self) -> bool {
+        self.is_collected
+    }
+
+    /// Names the route of a message that was collected.
+    pub fn lead(&mut self, route: Vec<Arc<Relay>>) {
+        self.walk.lead(route);
+    }
+
     /// Whether the relay in use is asked step by step; another one gets everything at once at the dot.
     fn is_stepwise(&self) -> bool {
-        self.walk.relay().smtp().is_some()
+        !self.is_collected && self.walk.relay().smtp().is_some()
     }
 
     fn open(&mut self, relay: &Arc<Relay>, upstream: &mut Upstream) -> Result<Reply, smtp::Ending> {
@@ -155,7 +181,9 @@ impl<'a> Transaction<'a> {
     fn hand_over(mut self, message: &Message, upstream: &mut Upstream) -> Finished {
         let envelope = self.envelope();
         if !self.is_stepwise() {
-            return ended(submit::along(MailObject { envelope: &envelope, message }, self.walk, upstream), envelope);
+            let route = self.walk.manner.route.to_vec();
+            let submission = submit::along(MailObject { envelope: &envelope, message }, self.walk, upstream);
+            return ended(submission, route, envelope);
         }
         let result = match (self.broken.take(), upstream.take(&Arc::clone(self.walk.relay()))) {
             (Some(failure), _) => Err(failure),
@@ -270,7 +298,8 @@ impl<'a> Transaction<'a> {
 
     fn end(self) -> Finished {
         let envelope = self.envelope();
-        ended(self.walk.end(), envelope)
+        let route = self.walk.manner.route.to_vec();
+        ended(self.walk.end(), route, envelope)
     }
 
     /// The refusal of a message whose recipients are not known yet. An outcome has one answer at least;
@@ -281,9 +310,9 @@ impl<'a> Transaction<'a> {
     }
 }
 
-fn ended(submission: Submission, envelope: Envelope) -> Finished {
+fn ended(submission: Submission, route: Vec<Arc<Relay>>, envelope: Envelope) -> Finished {
     let answer = answer(&submission);
-    Finished { submission, envelope, refused: Vec::new(), answer }
+    Finished { submission, route, envelope, refused: Vec::new(), answer }
 }
 
 /// Whom the caller saw refused it chose to do without; of the others each one counts, so a server that took

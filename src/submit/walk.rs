@@ -37,6 +37,13 @@ impl<'a> Walk<'a> {
         Self { manner, relay: 0, tries, attempt, started, given: left, took: Duration::ZERO, left }
     }
 
+    /// Goes along `route` instead, from its first relay on; nothing was tried yet.
+    pub(super) fn lead(&mut self, route: Vec<Arc<Relay>>) {
+        self.manner.route = route.into();
+        self.relay = 0;
+        self.attempt = self.manner.begin(self.relay(), Deadline::after(self.left));
+    }
+
     /// The relay in use.
     pub(super) fn relay(&self) -> &Arc<Relay> {
         &self.manner.route[self.relay]

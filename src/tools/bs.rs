@@ -3,6 +3,7 @@
 
 mod passage;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
@@ -25,7 +26,7 @@ use crate::door;
 use crate::envelope::ReversePath;
 use crate::exit;
 use crate::failure::{Failure, Kind};
-use crate::message::{Header, Message};
+use crate::message::{Header, MailObject, Message};
 use crate::outcome::Stage;
 use crate::plan::{Course, Wishes};
 use crate::reply::Reply;
@@ -174,21 +175,27 @@ impl Conversation<'_> {
             let site = lasting.course.site(&wishes, &Header::empty())?.site;
             lasting.dossier.set_site(config, site);
             let (reverse_path, repairs) = lasting.course.reverse_path(site, said)?;
+            let route = lasting.course.route_at_mail(site, reverse_path.as_ref())?;
+            let is_open = route.is_none();
             let manner = Manner {
-                route: lasting.course.route(site)?.into(),
+                route: route.map_or(Cow::Borrowed(&*site.relays), Cow::Owned),
                 terms: site.terms,
                 host_name: lasting.course.ehlo_argument(),
                 begin: lasting.begin,
                 hand_over: lasting.hand_over,
             };
             lasting.dossier.warn(&repairs);
-            Ok((site, manner, reverse_path))
+            Ok((site, manner, reverse_path, is_open))
         });
-        let (site, manner, reverse_path) = match begun {
+        let (site, manner, reverse_path, is_open) = match begun {
             Ok(begun) => begun,
             Err(failure) => return self.refuse(&failure),
         };
-        match Transaction::begin(manner, reverse_path, mail, &mut self.upstream) {
+        let begun = match is_open {
+            true => Ok(Transaction::collect(manner, reverse_path, mail)),
+            false => Transaction::begin(manner, reverse_path, mail, &mut self.upstream),
+        };
+        match begun {
             Ok((transaction, reply)) => {
                 self.transaction =
                     Some(UnderWay { site, passage: Passage::Relay(Box::new(transaction)), refusal: None });
@@ -240,7 +247,7 @@ impl Conversation<'_> {
             self.refuse(&Failure::new(Kind::NoInput, "standard input", why));
             return None;
         }
-        let UnderWay { site, passage, .. } = self.transaction.take()?;
+        let UnderWay { site, mut passage, .. } = self.transaction.take()?;
         let lasting = self.lasting;
         let mut envelope = passage.envelope().into_owned();
         lasting.dossier.set_envelope(&envelope);
@@ -249,6 +256,11 @@ impl Conversation<'_> {
             let result = lasting.course.fit(site, &lasting.wishes(), &mut envelope, &mut message);
             lasting.dossier.set_message(&message);
             lasting.dossier.warn(&result?);
+            if let Passage::Relay(transaction) = &mut passage
+                && transaction.is_collected()
+            {
+                transaction.lead(lasting.course.route(site, MailObject { envelope: &envelope, message: &message })?);
+            }
             Ok(message)
         });
         Some(match fitted {

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attempt::Attempt;
@@ -14,7 +15,7 @@ use crate::deadline::{Deadline, seconds};
 use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
-use crate::message::Message;
+use crate::message::{MailObject, Message};
 use crate::modes;
 use crate::oauth::not_logged_in;
 use crate::oauth::store::Store;
@@ -49,13 +50,22 @@ fn walk(wanted: &Choice, of: &Sendmail, caller: &Caller, scheme: &mut Scheme, pa
     let site = selection.site;
     *scheme = site.exit_status;
     page.row("site", &format!("{}: {}", site.name, selection.why));
-    let relays = course.route(site);
     let plan = course.plan(site, &of.wishes, &mut message);
     if let Ok(plan) = &plan {
         plan_rows(plan, &message, page);
+        for (label, text) in course.explain_route(site, MailObject { envelope: &plan.envelope, message: &message }) {
+            page.row(&label, &text);
+        }
     }
+    let relays: Vec<_> = match &plan {
+        Ok(plan) => plan.route.clone(),
+        Err(_) => {
+            let is_wanted = |relay: &&Arc<Relay>| wanted.relay.as_ref().is_none_or(|name| *name == relay.name);
+            site.every_relay().into_iter().filter(is_wanted).cloned().collect()
+        }
+    };
     let mut useless = Vec::new();
-    for (index, relay) in relays.iter().flatten().enumerate() {
+    for (index, relay) in relays.iter().enumerate() {
         relay_rows(index + 1, relay, site, caller, config.strict_modes, page);
         useless.extend(page.trouble.take());
     }
@@ -64,8 +74,7 @@ fn walk(wanted: &Choice, of: &Sendmail, caller: &Caller, scheme: &mut Scheme, pa
     }
     plan?;
     // While one relay is left, a message may still go through it.
-    let count = relays.iter().flatten().count();
-    if useless.len() == count { useless.into_iter().next().map_or(Ok(()), Err) } else { Ok(()) }
+    if useless.len() == relays.len() { useless.into_iter().next().map_or(Ok(()), Err) } else { Ok(()) }
 }
 
 /// The message on standard input, or one that says nothing: nobody types one at a terminal for this.

@@ -21,6 +21,40 @@ fn explain_says_where_a_message_would_go_and_sends_nothing() {
 }
 
 #[test]
+fn explain_says_which_route_is_meant_and_why_the_others_are_not() {
+    let scratch = testkit::Scratch::new();
+    let config = "[[route]]\nsubject = '*[Invoice]*'\nrelay = 'bulk'\n\
+        [[route]]\nfrom = '*@example.org'\nnot = { to = 'bob@*' }\nrelay = 'bulk'\n\
+        [[route]]\nto = ['*@nowhere.example', 'BOB@*']\nrelay = ['bulk', 'main']\n\
+        [[route]]\nrelay = 'main'\n\
+        [relay.main]\nhost = 'main.example'\n[relay.bulk]\nhost = 'bulk.example'\n";
+    let config = scratch.write("config.toml", config, 0o644);
+    let explain = |argv: &[&str]| {
+        let run = mailchute().config(&config).args(argv).stdin(MESSAGE).run();
+        run.expect_status(0);
+        run.stdout
+            .lines()
+            .filter(|line| line.contains("route") || line.starts_with("relay"))
+            .map(str::to_owned)
+            .collect()
+    };
+    let rows: Vec<String> = explain(&["explain", "-i", "bob@example.net"]);
+    assert_eq!(
+        rows,
+        [
+            "route 1       passed over: subject = \"*[Invoice]*\" does not hold",
+            "route 2       passed over: not = { to = \"bob@*\" } does not hold",
+            "route 3       matches: bulk, main",
+            "route 4       not looked at: one before it matches",
+            "relay 1       bulk: SMTP to bulk.example:465, TLS from the start",
+            "relay 2       main: SMTP to main.example:465, TLS from the start",
+        ]
+    );
+    let rows: Vec<String> = explain(&["explain", "--relay", "main", "-i", "bob@example.net"]);
+    assert_eq!(rows, ["relay 1       main: SMTP to main.example:465, TLS from the start"]);
+}
+
+#[test]
 fn explain_names_the_files_that_sending_would_fail_of() {
     let scratch = testkit::Scratch::new();
     scratch.write("secret", "hunter2", 0o644);

@@ -26,6 +26,7 @@ const KEYS: &[&str] = &[
     "source",
     "proxy",
     "secret_expires",
+    "weight",
     "undisclosed",
 ];
 

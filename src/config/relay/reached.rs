@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{ClientCert, Place, Proxy, ProxyKind, Relay, TlsMode};
+use super::{ClientCert, Place, Proxy, ProxyKind, Relay, TlsMode, WEIGHT_LIMIT};
 use crate::config::document::{Keys, Section};
 use crate::config::url::Url;
 use crate::config::value;
@@ -27,6 +27,7 @@ pub(super) fn reached(
         client_cert: client_cert(section)?,
         source: parsed(section, "source", "must be an IP address", |text| text.parse().ok())?,
         proxy: proxy(section)?,
+        weight: section.number("weight", WEIGHT_LIMIT)?.unwrap_or(relay.weight),
         secret_expires: section.date("secret_expires")?,
         ..relay
     })

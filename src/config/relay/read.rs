@@ -33,6 +33,7 @@ const KEYS: &[&str] = &[
     "source",
     "proxy",
     "secret_expires",
+    "weight",
 ];
 
 /// The keys of later versions.

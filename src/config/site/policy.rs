@@ -7,6 +7,8 @@ use super::spooling::Written;
 use super::{InDoubt, OtherSender, SenderPattern, Spooling, Terms};
 use crate::address::Mailbox;
 use crate::config::document::Section;
+use crate::config::route::Strategy;
+use crate::config::route::read::STRATEGIES;
 use crate::config::value;
 use crate::exit::Scheme;
 use crate::failure::Failure;
@@ -27,6 +29,7 @@ pub(in crate::config) const KEYS: &[&str] = &[
     "give_up_after",
     "bounce",
     "spool_max",
+    "strategy",
 ];
 
 /// What other transient refusals read as under `exit_status = "sysexits"`.
@@ -48,6 +51,7 @@ pub(in crate::config) struct Policy {
     pub(super) local_domains: Option<Arc<[String]>>,
     deadline: Option<Duration>,
     spooling: Written,
+    strategy: Option<Strategy>,
 }
 
 impl Policy {
@@ -76,6 +80,7 @@ impl Policy {
             local_domains: domains(section, "local_domains")?.map(Arc::from),
             deadline: section.duration("deadline")?,
             spooling: Written::read(section)?,
+            strategy: section.word("strategy", STRATEGIES)?,
         })
     }
 
@@ -93,6 +98,7 @@ impl Policy {
             local_domains: self.local_domains.or_else(|| base.local_domains.clone()),
             deadline: self.deadline.or(base.deadline),
             spooling: self.spooling.over(base.spooling),
+            strategy: self.strategy.or(base.strategy),
         }
     }
 
@@ -105,6 +111,10 @@ impl Policy {
 
     pub(super) fn spooling(&self) -> Spooling {
         self.spooling.spooling()
+    }
+
+    pub(super) fn strategy(&self) -> Strategy {
+        self.strategy.unwrap_or_default()
     }
 
     pub(super) fn terms(&self) -> Terms {

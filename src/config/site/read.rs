@@ -13,14 +13,15 @@ use crate::address::compared_name;
 use crate::caller::Caller;
 use crate::config::document::{Keys, Section};
 use crate::config::relay::Relay;
+use crate::config::route::{self, Route};
 use crate::config::value::Name;
 use crate::failure::Failure;
 use crate::spelling;
 
 /// The keys of a site beside its policy.
-const KEYS: &[&str] = &["user", "path", "relay", "disabled", "alias"];
+const KEYS: &[&str] = &["user", "path", "relay", "route", "disabled", "alias"];
 /// The keys of later versions.
-pub(in crate::config) const LATER: &[&str] = &["limit", "route", "divert", "alert"];
+pub(in crate::config) const LATER: &[&str] = &["limit", "divert", "alert"];
 
 /// What the sites of one file share.
 pub(in crate::config) struct Shared<'a> {
@@ -32,6 +33,8 @@ pub(in crate::config) struct Shared<'a> {
     pub(in crate::config) relays: Arc<[Arc<Relay>]>,
     /// Where among them each stands, by name.
     pub(in crate::config) places: HashMap<&'a str, usize>,
+    /// `[[route]]`.
+    pub(in crate::config) routes: Arc<[Route]>,
     /// `[alias]`.
     pub(in crate::config) alias: Arc<Table>,
     /// The uid that every site of the file is bound to.
@@ -68,13 +71,14 @@ impl Shared<'_> {
                     .hint("leave it out: the file speaks for its owner; or make it root's with chown root"));
             }
             Some(owner) => (vec![owner], Vec::new()),
-            None => self.users(section, warnings)?,
+            None => self.users(section, "user", warnings)?,
         };
         Ok(Site {
             users,
             unknown_users,
             paths: paths(section)?,
-            relays: self.route(section)?,
+            relays: if section.has("relay") { self.relays_of(section)? } else { Arc::clone(&self.relays) },
+            routes: route::read::routes(section, self, above, warnings)?.unwrap_or_else(|| Arc::clone(&self.routes)),
             disabled: section.string("disabled")?.map(str::to_owned),
             alias,
             ..self.site(name, &policy, section)?
@@ -99,6 +103,8 @@ impl Shared<'_> {
             other_sender,
             from: policy.from.clone(),
             relays: Arc::default(),
+            routes: Arc::clone(&self.routes),
+            strategy: policy.strategy(),
             disabled: None,
             domain: policy.domain.clone(),
             local_domains: policy.local_domains.clone(),
@@ -109,12 +115,17 @@ impl Shared<'_> {
         })
     }
 
-    /// The uids under `user`, and the names there that nobody has.
-    fn users(&self, section: &Section<'_>, warnings: &mut Vec<String>) -> Result<(Vec<u32>, Vec<String>), Failure> {
+    /// The uids under `key`, and the names there that nobody has.
+    pub(in crate::config) fn users(
+        &self,
+        section: &Section<'_>,
+        key: &str,
+        warnings: &mut Vec<String>,
+    ) -> Result<(Vec<u32>, Vec<String>), Failure> {
         let (mut users, mut unknown) = (Vec::new(), Vec::new());
-        let Some(names) = section.names("user")? else { return Ok((users, unknown)) };
+        let Some(names) = section.names(key)? else { return Ok((users, unknown)) };
         if names.is_empty() {
-            return Err(section.wrong("user", "is empty").hint("leave it out to open the site to every user"));
+            return Err(section.wrong(key, "is empty").hint("leave it out where every user is meant"));
         }
         for name in names {
             users.push(match name {
@@ -127,7 +138,7 @@ impl Shared<'_> {
                         let digits = word.bytes().all(|byte| byte.is_ascii_digit());
                         let why = if digits { "; a uid has no quotes" } else { "" };
                         let why = format!("names {word:?}, who does not exist{why}");
-                        warnings.push(section.wrong("user", why).to_string());
+                        warnings.push(section.wrong(key, why).to_string());
                         unknown.push(word.to_owned());
                         NOBODY
                     }
@@ -137,8 +148,9 @@ impl Shared<'_> {
         Ok((users, unknown))
     }
 
-    fn route(&self, section: &Section<'_>) -> Result<Arc<[Arc<Relay>]>, Failure> {
-        let Some(names) = section.strings("relay")? else { return Ok(Arc::clone(&self.relays)) };
+    /// The relays that `section` names.
+    pub(in crate::config) fn relays_of(&self, section: &Section<'_>) -> Result<Arc<[Arc<Relay>]>, Failure> {
+        let names = section.strings("relay")?.unwrap_or_default();
         if names.is_empty() {
             return Err(section.wrong("relay", "is empty"));
         }

@@ -236,7 +236,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("[relay.main]\nhost = 'a.example'\nlimit = '1/s'", ":3: \"limit\" in [relay.main] is not in this version", ""),
     ("divert = 'x'", ":1: \"divert\" is not in this version", ""),
-    ("[relay.main]\nhost = 'a.example'\n[site.a]\nroute = []", ":4: \"route\" in [site.a] is not in this version", ""),
+    ("[relay.main]\nhost = 'a.example'\n[site.a]\nlimit = []", ":4: \"limit\" in [site.a] is not in this version", ""),
     ("[relay.main]\nprovider = 'postmark'", ":2: the relay has no credentials", "postmark takes token"),
     (
         "[relay.main]\nhost = 'a.example'\npassword = 'hunter2'",
@@ -323,10 +323,111 @@ const CASES: &[(&str, &str, &str)] = &[
     ("[relay.main]\nhost = 'a.example'\n[log]\nto = 'x'\nlevel = 1", ":5: unknown key \"level\" in [log]", ""),
 ];
 
+/// The same of routes, which stand behind one relay from line 3 on.
+const ROUTES: &[(&str, &str, &str)] = &[
+    ("[[route]]\nsubjct = 'x'\nrelay = 'main'", ":4: unknown key \"subjct\" in [[route]]", "did you mean \"subject\"?"),
+    (
+        "[[route]]\nqqqqqqqqqqq = 'x'\nrelay = 'main'",
+        ":4: unknown key \"qqqqqqqqqqq\" in [[route]]",
+        "keys: subject, from,",
+    ),
+    (
+        "[[route]]\ndeadline = '5s'\nrelay = 'main'",
+        ":4: unknown key \"deadline\" in [[route]]",
+        "before the first [table]",
+    ),
+    ("[[routes]]\nrelay = 'main'", ":3: unknown key \"routes\"", "did you mean \"route\"?"),
+    ("[[rout]]\nrelay = 'main'", ":3: unknown key \"rout\"", "did you mean \"route\"?"),
+    (
+        "[route]\nrelay = 'main'",
+        ":3: \"route\" must be an array of tables, not a table",
+        "write [[route]], with two brackets",
+    ),
+    (
+        "[site.a]\nroute = 'main'",
+        ":4: \"route\" in [site.a] must be an array of tables, not a string",
+        "write [[site.a.route]]",
+    ),
+    ("[site.a]\nroute = ['main']", ":4: \"route\" in [site.a] must be an array of tables, not a string", ""),
+    ("[[route]]\nsubject = 'x'", ":3: the route names no relay", "add relay = [\"NAME\"]"),
+    ("[[route]]\nrelay = []", ":4: \"relay\" in [[route]] is empty", ""),
+    (
+        "[[route]]\nrelay = ['mian']",
+        ":4: \"relay\" in [[route]] names \"mian\", which this file",
+        "did you mean \"main\"?",
+    ),
+    (
+        "[[site.a.route]]\nrelay = 'bulk'",
+        ":4: \"relay\" in [[site.a.route]] names \"bulk\"",
+        "add a [relay.bulk] table",
+    ),
+    ("[[route]]\nrelay = 'main'\n[[route]]\nsubject = 'x'\nrelay = 'main'", ":5: this route stands behind one", "last"),
+    ("[[route]]\nsubject = []\nrelay = 'main'", ":4: \"subject\" in [[route]] is empty", "say what has to hold"),
+    ("[[route]]\nsubject = ''\nrelay = 'main'", ":4: \"subject\" in [[route]] holds an empty string", ""),
+    ("[[route]]\nsubject = 1\nrelay = 'main'", ":4: \"subject\" in [[route]] must be a string or an array", ""),
+    (
+        "[[route]]\nto = 'x.org'\nrelay = 'main'",
+        ":4: \"to\" in [[route]] holds \"x.org\", which is not a pattern",
+        "\"*@domain\"",
+    ),
+    ("[[route]]\nto = '<>'\nrelay = 'main'", ":4: \"to\" in [[route]] holds \"<>\", which is not a pattern", ""),
+    ("[[route]]\nfrom = '*@büch*.example'\nrelay = 'main'", ":4: \"from\" in [[route]] holds \"*@büch*.example\"", ""),
+    (
+        "[[route]]\nhour = '22'\nrelay = 'main'",
+        ":4: \"hour\" in [[route]] holds \"22\", which is not hours such as \"22-06\"",
+        "",
+    ),
+    ("[[route]]\nhour = 22\nrelay = 'main'", ":4: \"hour\" in [[route]] must be a string", ""),
+    ("[[route]]\nlarger = '5'\nrelay = 'main'", ":4: \"larger\" in [[route]] must be a size such as \"5 MB\"", ""),
+    (
+        "[[route]]\nlarger = 5\nrelay = 'main'",
+        ":4: \"larger\" in [[route]] must be a size such as \"5 MB\", not a number",
+        "",
+    ),
+    (
+        "[[route]]\ncwd = 'srv'\nrelay = 'main'",
+        ":4: \"cwd\" in [[route]] holds \"srv\", which is not an absolute path",
+        "",
+    ),
+    ("[[route]]\nuid = []\nrelay = 'main'", ":4: \"uid\" in [[route]] is empty", ""),
+    ("[[route]]\nuid = -1\nrelay = 'main'", ":4: \"uid\" in [[route]] must be a name, a number", ""),
+    (
+        "[[route]]\nattachment = 1\nrelay = 'main'",
+        ":4: \"attachment\" in [[route]] must be true, false or patterns",
+        "",
+    ),
+    ("[[route]]\nheader = 'X'\nrelay = 'main'", ":4: \"header\" in [[route]] must be a table, not a string", ""),
+    ("[[route]]\nheader = {}\nrelay = 'main'", ":4: \"header\" in [[route]] is empty", "X-Campaign"),
+    (
+        "[[route]]\nheader = { 'X Y' = '*' }\nrelay = 'main'",
+        ":4: \"X Y\" in [route.header] is not the name of a header",
+        "",
+    ),
+    (
+        "[[route]]\nheader = { bcc = '*' }\nrelay = 'main'",
+        ":4: \"bcc\" in [route.header] is removed before",
+        "everybody who gets",
+    ),
+    ("[[route]]\nrelay = 'main'\n[route.not]\nrelay = 'main'", ":6: unknown key \"relay\" in [route.not]", ""),
+    ("[[route]]\nrelay = 'main'\nnot = 'x'", ":5: \"not\" in [[route]] must be a table, not a string", ""),
+    (
+        "[[route]]\nrelay = 'main'\nstrategy = 'random'",
+        ":5: \"strategy\" in [[route]] must be \"order\" or \"spread\"",
+        "",
+    ),
+    ("weight = 0", ":3: \"weight\" in [relay.main] must be a number from 1 to 1000", ""),
+    ("weight = 1.5", ":3: \"weight\" in [relay.main] must be a number, not a fraction", ""),
+    ("[site.a]\nstrategy = 'none'", ":4: \"strategy\" in [site.a] must be \"order\" or \"spread\", not \"none\"", ""),
+];
+
 #[test]
 fn each_mistake_has_its_sentence() {
-    for (toml, sentence, hint) in CASES {
-        let host = Host::new().file("etc/config.toml", toml);
+    let routes = ROUTES
+        .iter()
+        .map(|(toml, sentence, hint)| (format!("[relay.main]\nhost = 'a.example'\n{toml}"), *sentence, *hint));
+    let cases = CASES.iter().map(|(toml, sentence, hint)| ((*toml).to_owned(), *sentence, *hint));
+    for (toml, sentence, hint) in cases.chain(routes) {
+        let host = Host::new().file("etc/config.toml", &toml);
         let failure = host.load().unwrap_err();
         let shown = failure.to_string();
         let behind = shown.strip_prefix(host.path("etc/config.toml").to_str().unwrap()).unwrap_or(&shown);

@@ -55,7 +55,6 @@ pub(super) fn take(end: &mut Finished, names: &[Name<'_>]) -> Vec<Reply> {
 
 /// Keeps `message` where what came of it asks for that. Whom the caller saw refused it chose to do without.
 pub(super) fn keep(lasting: &Lasting<'_>, site: &Site, end: &Finished, message: &Message) -> Kept {
-    let Ok(route) = lasting.course.route(site) else { return Kept::No };
     let mut envelope = end.envelope.clone();
     let mut results: Vec<_> = end.submission.results().cloned().collect();
     for outcome in results.iter_mut().filter_map(|result| result.as_mut().ok()) {
@@ -69,7 +68,7 @@ pub(super) fn keep(lasting: &Lasting<'_>, site: &Site, end: &Finished, message: 
         return Kept::No;
     }
     let (course, id, mail) = (lasting.course, lasting.dossier.id(), MailObject { envelope: &envelope, message });
-    let order = Order { caller: course.caller(), site, route: &route, mail, id: &id, hand_over: lasting.hand_over };
+    let order = Order { caller: course.caller(), site, route: &end.route, mail, id: &id, hand_over: lasting.hand_over };
     order.keep(results.iter())
 }
 

@@ -39,7 +39,7 @@ pub(super) fn candidates(config: &Config, caller: &Caller, wanted: Option<&str>)
     }
     let mut found: Vec<Candidate> = Vec::new();
     for site in sites {
-        for relay in &*site.relays {
+        for relay in site.every_relay() {
             match found.iter_mut().find(|known| known.relay.name == relay.name && known.file == site.file) {
                 Some(known) => known.sites.push(site.name.clone()),
                 None => found.push(Candidate {

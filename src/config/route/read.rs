@@ -1,0 +1,186 @@
+//! The routes of one table: `[[route]]`, or `[[site.NAME.route]]`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::glob::{AddressGlob, Glob};
+use super::{Condition, Hours, Route, Size, Strategy};
+use crate::config::document::{Keys, Section};
+use crate::config::site::read::Shared;
+use crate::failure::Failure;
+
+/// The keys of what a message has to be like.
+const CONDITIONS: &[&str] = &[
+    "subject",
+    "from",
+    "sender",
+    "to",
+    "cc",
+    "reply_to",
+    "header",
+    "body",
+    "larger",
+    "attachment",
+    "script",
+    "uid",
+    "cwd",
+    "hour",
+];
+
+/// The other keys.
+const KEYS: &[&str] = &["relay", "strategy", "not"];
+
+/// The values of `strategy`.
+pub(in crate::config) const STRATEGIES: &[(&str, Strategy)] =
+    &[("order", Strategy::Order), ("spread", Strategy::Spread)];
+
+/// The fields that a message has lost by the time a route is chosen.
+const GONE: [&str; 3] = ["Bcc", "Resent-Bcc", "Return-Path"];
+
+/// Reads the routes under `section`; `None`: it says nothing of any.
+///
+/// # Errors
+/// `Configuration`, with the place of the key at fault: also for a route that an earlier one leaves nothing to.
+pub(in crate::config) fn routes(
+    section: &Section<'_>,
+    shared: &Shared<'_>,
+    above: &[&str],
+    warnings: &mut Vec<String>,
+) -> Result<Option<Arc<[Route]>>, Failure> {
+    let Some(tables) = section.tables("route")? else { return Ok(None) };
+    let mut routes: Vec<Route> = Vec::with_capacity(tables.len());
+    for table in tables {
+        if routes.last().is_some_and(Route::is_for_all) {
+            let failure =
+                table.error("", "this route stands behind one without conditions, which is for every message");
+            return Err(failure.hint("put the route without conditions last"));
+        }
+        routes.push(route(&table, shared, above, warnings)?);
+    }
+    Ok(Some(routes.into()))
+}
+
+fn route(
+    table: &Section<'_>,
+    shared: &Shared<'_>,
+    above: &[&str],
+    warnings: &mut Vec<String>,
+) -> Result<Route, Failure> {
+    table.expect(&Keys { now: &[CONDITIONS, KEYS].concat(), later: &[], above })?;
+    if !table.has("relay") {
+        let failure = table.error("", "the route names no relay");
+        return Err(failure.hint("add relay = [\"NAME\"]"));
+    }
+    let exceptions = match table.section("not")? {
+        Some(not) => {
+            not.expect(&Keys { now: CONDITIONS, later: &[], above: &[] })?;
+            conditions(&not, shared, warnings)?
+        }
+        None => Vec::new(),
+    };
+    Ok(Route {
+        conditions: conditions(table, shared, warnings)?,
+        exceptions,
+        relays: shared.relays_of(table)?,
+        strategy: table.word("strategy", STRATEGIES)?,
+    })
+}
+
+/// The conditions of `table`, those that cost least first.
+fn conditions(table: &Section<'_>, shared: &Shared<'_>, warnings: &mut Vec<String>) -> Result<Vec<Condition>, Failure> {
+    let mut found = Vec::new();
+    if table.has("uid") {
+        found.push(Condition::Uid(shared.users(table, "uid", warnings)?.0));
+    }
+    found.extend(read(table, "cwd", "an absolute path", directory)?.map(Condition::Cwd));
+    found.extend(read(table, "hour", "hours such as \"22-06\"", Hours::parse)?.map(Condition::Hour));
+    found.extend(addresses(table, "sender")?.map(Condition::Sender));
+    found.extend(addresses(table, "to")?.map(Condition::To));
+    if let Some(octets) = table.octets("larger")? {
+        let written = table.string("larger")?.unwrap_or_default().to_owned();
+        found.push(Condition::Larger(Size { octets, written }));
+    }
+    for (key, field) in [("from", "From"), ("cc", "Cc"), ("reply_to", "Reply-To")] {
+        found.extend(addresses(table, key)?.map(|globs| Condition::Address(field, globs)));
+    }
+    found.extend(globs(table, "subject")?.map(Condition::Subject));
+    found.extend(fields(table)?);
+    found.extend(globs(table, "script")?.map(Condition::Script));
+    found.extend(attachment(table)?);
+    found.extend(globs(table, "body")?.map(Condition::Body));
+    Ok(found)
+}
+
+/// What `parse` makes of each string under `key`, which have to be `wanted`.
+fn read<T>(
+    table: &Section<'_>,
+    key: &str,
+    wanted: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<Vec<T>>, Failure> {
+    let Some(words) = table.strings(key)? else { return Ok(None) };
+    if words.is_empty() {
+        return Err(table.wrong(key, "is empty").hint("leave it out, or say what has to hold"));
+    }
+    let parsed = words
+        .into_iter()
+        .map(|word| parse(word).ok_or_else(|| table.wrong(key, format!("holds {word:?}, which is not {wanted}"))));
+    parsed.collect::<Result<_, _>>().map(Some)
+}
+
+fn globs(table: &Section<'_>, key: &str) -> Result<Option<Vec<Glob>>, Failure> {
+    read(table, key, "a pattern", |word| Some(Glob::new(word)))
+}
+
+fn addresses(table: &Section<'_>, key: &str) -> Result<Option<Vec<AddressGlob>>, Failure> {
+    let is_wrong = |failure: Failure| match failure.hint {
+        None => failure.hint("write \"local@domain\", \"*@domain\", \"*@*.domain\" or \"local@*\""),
+        Some(_) => failure,
+    };
+    // Only the envelope has a null reverse-path.
+    let parse = |word: &str| AddressGlob::new(word).filter(|glob| key == "sender" || !glob.is_null());
+    read(table, key, "a pattern for addresses", parse).map_err(is_wrong)
+}
+
+/// A working directory, links resolved where no wildcard keeps it from being looked up.
+fn directory(text: &str) -> Option<Glob> {
+    if !text.starts_with(['/', '*']) {
+        return None;
+    }
+    let real = if text.contains(['*', '?']) { None } else { Path::new(text).canonicalize().ok() };
+    Some(Glob::new(real.as_ref().and_then(|real| real.to_str()).unwrap_or(text)))
+}
+
+/// `header = { "X-Campaign" = "*" }`.
+fn fields(table: &Section<'_>) -> Result<Vec<Condition>, Failure> {
+    let Some(header) = table.section("header")? else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for name in header.keys() {
+        if name.is_empty() || !name.bytes().all(|octet| octet.is_ascii_graphic() && octet != b':') {
+            return Err(header.wrong(name, "is not the name of a header field"));
+        }
+        if GONE.iter().any(|gone| name.eq_ignore_ascii_case(gone)) {
+            let failure = header.wrong(name, "is removed before a route is chosen");
+            return Err(failure.hint("`to` holds for everybody who gets the message, `sender` for the reverse-path"));
+        }
+        found.extend(globs(&header, name)?.map(|globs| Condition::Header(name.to_owned(), globs)));
+    }
+    match found.is_empty() {
+        true => Err(table.wrong("header", "is empty").hint("write header = { \"X-Campaign\" = \"*\" }")),
+        false => Ok(found),
+    }
+}
+
+/// `attachment = true`, or a pattern for the name of a file.
+fn attachment(table: &Section<'_>) -> Result<Option<Condition>, Failure> {
+    let key = "attachment";
+    if !table.has(key) {
+        return Ok(None);
+    }
+    if let Ok(wanted) = table.boolean(key) {
+        return Ok(wanted.map(Condition::Attachment));
+    }
+    let must = "must be true, false or patterns for the name of a file";
+    let names = globs(table, key).map_err(|_| table.wrong(key, must))?;
+    Ok(names.map(Condition::AttachmentName))
+}
