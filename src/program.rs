@@ -14,7 +14,7 @@ use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::keep::Place;
 use crate::tools::speaker::{Provision, Stand};
-use crate::tools::{bs, explain, init, lint, login, providers, send, speaker, status, test, verify};
+use crate::tools::{bs, explain, init, lint, login, providers, queue, send, speaker, status, test, verify};
 
 /// Runs one command line, `argv[0]` first, and returns the exit status.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
@@ -40,7 +40,7 @@ fn dispatch(invocation: &Invocation) -> u8 {
         Errand::Sendmail(said) => match said.mode {
             Mode::Deliver => send::deliver(invocation, said),
             Mode::Smtp => bs::serve(invocation, said),
-            Mode::Queue => printed("Mail queue is empty\n"),
+            Mode::Queue => queue::mailq(&Caller::current()),
             // There is neither a queue to run nor an alias database to build: both are done.
             Mode::Aliases | Mode::RunQueue => exit::OK,
             Mode::Verify => verify::run(invocation, said),
@@ -73,6 +73,11 @@ fn run_tool(tool: &Tool, invocation: &Invocation) -> anyhow::Result<u8> {
             standing_in(&of.speaker, Provision::default(), |caller| explain::run(&invocation.choice, &of.of, caller))?
         }
         Tool::Test(of) => standing_in(&of.speaker, Provision::default(), |caller| test::run(invocation, of, caller))?,
+        Tool::Queue(task) if task.user().is_none() && Caller::current().uid == 0 => queue::run_for_all(task),
+        Tool::Queue(task) => {
+            let speaker = Speaker { user: task.user().cloned(), cwd: None };
+            standing_in(&speaker, Provision::default(), |caller| queue::run(task, caller))?
+        }
         Tool::Login(of) => {
             let speaker = Speaker { user: of.user.clone(), cwd: None };
             let provision = Provision { place: (!of.status).then_some(Place::Tokens), typed: Some("--typed") };

@@ -18,6 +18,7 @@ use super::commands::Tool;
 use super::dialect::{Mode, Sendmail};
 use super::invocation::{Errand, Invocation};
 use super::parse::parse;
+use super::queue::{Chosen, Task};
 use crate::envelope::ReversePath;
 use crate::exit::{self, Scheme};
 use crate::failure::Failure;
@@ -137,6 +138,7 @@ fn errand(errand: &Errand) -> Option<&'static str> {
         Errand::Tool(Tool::Lint) => "lint",
         Errand::Tool(Tool::Login(_)) => "login",
         Errand::Tool(Tool::Providers(_)) => "providers",
+        Errand::Tool(Tool::Queue(_)) => "queue",
         Errand::Tool(Tool::Status(_)) => "status",
         Errand::Tool(Tool::Test(_)) => "test",
     })
@@ -159,7 +161,7 @@ fn tool_summary(tool: &Tool) -> Fields {
     let speaker = match tool {
         Tool::Explain(explain) => Some(&explain.speaker),
         Tool::Test(test) => Some(&test.speaker),
-        Tool::Init(_) | Tool::Lint | Tool::Login(_) | Tool::Providers(_) | Tool::Status(_) => None,
+        Tool::Init(_) | Tool::Lint | Tool::Login(_) | Tool::Providers(_) | Tool::Queue(_) | Tool::Status(_) => None,
     };
     text("as", speaker.and_then(|speaker| speaker.user.clone()));
     text("cwd", speaker.and_then(|speaker| speaker.cwd.as_ref().map(|cwd| cwd.display().to_string())));
@@ -178,8 +180,37 @@ fn tool_summary(tool: &Tool) -> Fields {
             text("status", login.status.then(yes));
         }
         Tool::Providers(providers) => text("id", providers.id.clone()),
+        Tool::Queue(task) => {
+            text("as", task.user().cloned());
+            text("task", Some(task_summary(task)));
+        }
         Tool::Status(status) => text("number", Some(status.number.clone())),
         Tool::Init(_) | Tool::Lint => {}
     }
     fields
+}
+
+/// A task, and what it is for, in one line.
+fn task_summary(task: &Task) -> String {
+    let chosen = |name: &str, of: &Chosen| {
+        let site = of.site.iter().map(|site| format!("site={site}"));
+        [name.to_owned()].into_iter().chain(of.ids.iter().cloned()).chain(site).collect::<Vec<_>>().join(" ")
+    };
+    let flags = |name: &str, flags: &[(bool, &str)]| {
+        let given = flags.iter().filter(|(is_given, _)| *is_given).map(|(_, flag)| *flag);
+        [name].into_iter().chain(given).collect::<Vec<_>>().join(" ")
+    };
+    match task {
+        Task::List(of) => {
+            let names = [("site", &of.site), ("relay", &of.relay)];
+            let names: String =
+                names.iter().filter_map(|(name, value)| Some(format!(" {name}={}", value.as_ref()?))).collect();
+            flags("list", &[(of.json, "json"), (of.summary, "summary")]) + &names
+        }
+        Task::Show(of) => flags(&format!("show {}", of.id), &[(of.message, "message")]),
+        Task::Hold(of) => chosen("hold", of),
+        Task::Release(of) => chosen("release", of),
+        Task::Drop(of) => chosen("drop", of),
+        Task::Resolve(of) => flags(&format!("resolve {}", of.id), &[(of.arrived, "arrived"), (of.again, "again")]),
+    }
 }

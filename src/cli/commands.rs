@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::dialect::{self, Mode, OUR_NAME, Sendmail};
+use super::queue::{Queue, Task};
 use crate::failure::{Failure, Kind};
 use crate::oauth::login::Flow;
 use crate::plan::Choice;
@@ -27,6 +28,8 @@ pub enum Tool {
     Login(Login),
     /// Print the registry of providers.
     Providers(Providers),
+    /// Look after the messages that wait.
+    Queue(Task),
     /// Say what an exit status stands for.
     Status(Status),
     /// Send a message composed here.
@@ -163,6 +166,8 @@ enum Command {
     Login(Login),
     /// List the mail providers that are built in
     Providers(Providers),
+    /// List the messages that wait, are held or were given up, and look after them
+    Queue(Queue),
     /// Explain an exit status or an SMTP reply code
     Status(Status),
     /// Print the configuration in the environment as a file
@@ -260,6 +265,7 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, choice: &mut Choice) -
             Tool::Login(login)
         }
         Command::Providers(providers) => Tool::Providers(providers),
+        Command::Queue(queue) => Tool::Queue(queue.task(choice)),
         Command::Status(status) => Tool::Status(status),
         Command::Init(init) => Tool::Init(init),
     }))

@@ -30,8 +30,7 @@ files:
 
 environment:
   MAILCHUTE_CONFIG, MAILCHUTE_SITE: as --config, --site
-  MAILCHUTE_URL         a relay without a file, with MAILCHUTE_USERNAME, _PASSWORD, _KEY, _FROM;
-                        see mailchute init --help
+  MAILCHUTE_URL         a relay without a file; its companions: mailchute init --help
 ";
 
 /// The whole help text.

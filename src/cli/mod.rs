@@ -8,5 +8,6 @@ mod help;
 pub mod invocation;
 pub mod options;
 pub mod parse;
+pub mod queue;
 
 pub use commands::{Explain, Init, Login, Providers, Speaker, Status, Test, Tool};

@@ -131,7 +131,7 @@ pub fn letter(letter: u8) -> Option<&'static Letter> {
 /// What `-b` may be followed by: letter and help. Any other is refused (64).
 pub static MODES: &[(u8, &str)] = &[
     (b'm', "send a message (the default)"),
-    (b'p', "list the queue, which is empty"),
+    (b'p', "list what waits"),
     (b'i', "(also -I) rebuild the aliases: nothing to do"),
     (b's', "speak SMTP on standard input and output"),
     (b'v', "check the recipients only"),

@@ -32,6 +32,23 @@ pub fn say(text: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Writes a piece of something that is no text to standard output.
+///
+/// # Errors
+/// As [`say`].
+pub fn say_octets(octets: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(octets)?;
+    out.flush()
+}
+
+/// How many characters a line of standard output has room for; `None`: it is no terminal.
+pub fn width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    // A terminal that does not know has 0.
+    Some(size.ws_col).filter(|columns| *columns > 0).map(usize::from)
+}
+
 /// The longest line on standard error, in octets.
 const LINE: usize = 8 << 10;
 
@@ -39,6 +56,12 @@ const LINE: usize = 8 << 10;
 pub fn complain(line: &str) {
     let line = printable(line.as_bytes(), LINE);
     let _ = stderr::write(format!("mailchute: {line}\n").as_bytes());
+}
+
+/// Writes a line that a process of ours wrote to its standard error to this one's.
+pub fn pass_on(line: &str) {
+    let line = printable(line.as_bytes(), LINE);
+    let _ = stderr::write(format!("{line}\n").as_bytes());
 }
 
 /// Writes the one next step to standard error.

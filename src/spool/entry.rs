@@ -368,7 +368,12 @@ fn enter(line: Line, state: &mut State, head: &mut Head) {
         Line::Released { t } => {
             state.begun = None;
             state.ended = None;
+            state.is_bounced = false;
             state.last = Some(t);
+            // One that was given up has as long as it had at first.
+            if head.until <= t {
+                head.until = t.saturating_add(head.until.saturating_sub(head.created).max(0));
+            }
         }
         Line::Bounced { t } => {
             state.is_bounced = true;

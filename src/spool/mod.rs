@@ -14,4 +14,4 @@ mod tests;
 
 pub use self::entry::{Ended, Entry, Head, Line, State};
 pub use self::keep::{Kept, Order};
-pub use self::store::{Folder, Listed, Opened, Spool, Unopened};
+pub use self::store::{Folder, Listed, Opened, Spool, Unopened, is_id};

@@ -93,6 +93,11 @@ impl Spool {
     /// That of `caller`: below the host's spool where there is one, else in its own home. `None`: it has no place.
     pub fn of(caller: &Caller) -> Option<Self> {
         Place::Spool.prepare(caller.uid);
+        Self::find(caller)
+    }
+
+    /// The same for whoever only looks: nothing is made.
+    pub fn find(caller: &Caller) -> Option<Self> {
         let home = || {
             let state = caller.own(directories::BaseDirs::state_dir, ".local/state")?;
             Some(Keep::at(state.join("mailchute/spool"), caller.uid))
@@ -248,6 +253,17 @@ impl Spool {
     pub fn look(&self, folder: Folder, id: &str) -> Result<Entry, Unopened> {
         let file = self.open_file(folder, id, false)?;
         Ok(Entry::read(&file, false)?)
+    }
+
+    /// The same with its message.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub fn look_into(&self, folder: Folder, id: &str) -> Result<(Entry, Message), Unopened> {
+        let file = self.open_file(folder, id, false)?;
+        let entry = Entry::read(&file, false)?;
+        let message = entry.message(Arc::new(file)).map_err(|error| self.failed(folder, id, &error))?;
+        Ok((entry, message))
     }
 
     /// Opens an entry for this process alone, and verifies it.

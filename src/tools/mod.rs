@@ -6,6 +6,7 @@ pub mod init;
 pub mod lint;
 pub mod login;
 pub mod providers;
+pub(crate) mod queue;
 pub(crate) mod send;
 pub(crate) mod speaker;
 pub mod status;

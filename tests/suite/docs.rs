@@ -19,7 +19,7 @@ use testkit::{Scratch, need_root};
 use crate::setup::{MESSAGE, mailchute};
 
 /// The subcommands of this version.
-const SUBCOMMANDS: [&str; 7] = ["explain", "test", "lint", "login", "providers", "status", "init"];
+const SUBCOMMANDS: [&str; 8] = ["explain", "test", "lint", "login", "providers", "queue", "status", "init"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -33,6 +33,7 @@ mod partial;
 mod php;
 mod postfix;
 mod providers;
+mod queue;
 mod relays;
 mod round_trips;
 mod secrets;

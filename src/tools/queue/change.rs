@@ -1,0 +1,157 @@
+//! `mailchute queue hold`, `release`, `drop` and `resolve`: what a person decides about messages that wait.
+
+use std::time::SystemTime;
+
+use super::{find, now, row, say, told, unopened};
+use crate::caller::Caller;
+use crate::cli::queue::{Chosen, List, Resolve};
+use crate::exit;
+use crate::failure::{Failure, Kind};
+use crate::message::Message;
+use crate::spool::{Folder, Line, Opened, Spool};
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It waits for a person.
+    Hold,
+    /// It is sent at the next flush.
+    Release,
+    /// It goes.
+    Drop,
+}
+
+impl Change {
+    /// What was done, for the line that says so.
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Hold => "held",
+            Self::Release => "to be sent at the next flush",
+            Self::Drop => "thrown away",
+        }
+    }
+
+    /// Whether `--site` means what is in `folder`. What was given up is chosen one by one.
+    const fn is_for(self, folder: &Folder) -> bool {
+        match self {
+            Self::Hold => matches!(folder, Folder::Queue),
+            Self::Release => matches!(folder, Folder::Held),
+            Self::Drop => matches!(folder, Folder::Queue | Folder::Held),
+        }
+    }
+}
+
+/// Changes every message of `caller` that `words` choose; one that cannot be changed keeps no other from it. Returns the
+/// status of the first that could not.
+///
+/// # Errors
+/// The spool cannot be read, or standard output not be written.
+pub(super) fn all(change: Change, words: &Chosen, caller: &Caller) -> Result<u8, Failure> {
+    let spool = Spool::find(caller);
+    let ids = match (&words.site, &spool) {
+        (None, _) => words.ids.clone(),
+        (Some(_), None) => Vec::new(),
+        (Some(site), Some(spool)) => of_site(change, site, spool, caller)?,
+    };
+    let mut status = exit::OK;
+    let mut lines = String::new();
+    for id in &ids {
+        match one(change, spool.as_ref(), id) {
+            Ok(()) => lines += &format!("{id}: {}\n", change.done()),
+            Err(failure) => {
+                let failed = told(&failure);
+                status = if status == exit::OK { failed } else { status };
+            }
+        }
+    }
+    if words.site.is_some() && ids.is_empty() {
+        lines += "nothing of this site is there to be changed\n";
+    }
+    say(&lines)?;
+    Ok(status)
+}
+
+/// The messages that `site` sent and that `change` is for.
+fn of_site(change: Change, site: &str, spool: &Spool, caller: &Caller) -> Result<Vec<String>, Failure> {
+    let words = List { site: Some(site.to_owned()), ..List::default() };
+    let rows = row::read(&words, spool, caller)?;
+    Ok(rows.into_iter().filter(|row| change.is_for(&row.folder)).map(|row| row.id).collect())
+}
+
+/// Changes one message.
+fn one(change: Change, spool: Option<&Spool>, id: &str) -> Result<(), Failure> {
+    let (spool, folder) = find(spool, id)?;
+    let mut entry = spool.open(folder, id).map_err(|why| unopened(id, why))?;
+    match change {
+        Change::Hold if folder == Folder::Held => Ok(()),
+        Change::Hold if folder == Folder::Failed => {
+            Err(Failure::new(Kind::Data, id, "was given up, so there is nothing to hold"))
+        }
+        Change::Hold => entry.move_to(Folder::Held),
+        Change::Release => release(&mut entry),
+        Change::Drop => remove(&spool, entry),
+    }
+}
+
+/// Has `entry` sent at the next flush, whatever became of it before.
+fn release(entry: &mut Opened) -> Result<(), Failure> {
+    let state = &entry.entry.state;
+    if entry.folder() != Folder::Queue || state.is_in_doubt() || state.is_bounced {
+        // Known before it is in the queue, where a flush may take it at once.
+        entry.append(&Line::Released { t: now() }, true)?;
+    }
+    entry.retry_at(SystemTime::now())?;
+    if entry.folder() == Folder::Queue { Ok(()) } else { entry.move_to(Folder::Queue) }
+}
+
+/// Throws `entry` away for good.
+fn remove(spool: &Spool, entry: Opened) -> Result<(), Failure> {
+    let folder = entry.folder();
+    entry.remove()?;
+    spool.sync(folder)
+}
+
+/// Settles a message of `caller` that may have arrived.
+///
+/// # Errors
+/// `NoInput`: there is none. `Data`: it is not in doubt. `InDoubt`: nobody can be asked.
+pub(super) fn resolve(words: &Resolve, caller: &Caller) -> Result<u8, Failure> {
+    let id = &words.id;
+    let (spool, folder) = find(Spool::find(caller).as_ref(), id)?;
+    let mut entry = spool.open(folder, id).map_err(|why| unopened(id, why))?;
+    if !entry.entry.state.is_in_doubt() {
+        let next = "`mailchute queue release` sends it, `mailchute queue drop` throws it away";
+        return Err(Failure::new(Kind::Data, id, "is not in doubt: it has not arrived").hint(next));
+    }
+    if words.arrived {
+        remove(&spool, entry)?;
+        say(&format!("{id}: {}, because it arrived\n", Change::Drop.done()))?;
+        return Ok(exit::OK);
+    }
+    if words.again {
+        release(&mut entry)?;
+        say(&format!("{id}: {}\n", Change::Release.done()))?;
+        return Ok(exit::OK);
+    }
+    let relay = match &entry.entry.state {
+        state if state.begun.is_some() => state.begun.as_ref().map(|(_, relay)| relay.clone()),
+        state => state.relay.clone(),
+    };
+    let relay = relay.or_else(|| entry.entry.head.route.first().cloned()).unwrap_or_else(|| "the relay".to_owned());
+    let why = match entry.entry.head.key {
+        None => format!("{relay} cannot be asked whether it arrived"),
+        Some(_) => format!("{relay} can no longer be asked whether it arrived"),
+    };
+    let named = message_id(&entry.message()?);
+    let next = format!(
+        "look for {named} in the provider's log or ask the recipient; then `mailchute queue resolve {id} --arrived`, or \
+         --again to send it once more"
+    );
+    Err(Failure::new(Kind::InDoubt, id, why).hint(next))
+}
+
+/// How a provider's log may name the message.
+fn message_id(message: &Message) -> String {
+    let field = message.header().first("Message-ID");
+    field.map_or_else(|| "the message".to_owned(), |field| format!("Message-ID {}", field.text()))
+}

@@ -1,0 +1,159 @@
+//! Root looks after everybody's messages by a process for each user, which has that user's rights: nothing that a user
+//! laid into the spool is opened as root.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use serde::de::DeserializeOwned;
+
+use super::list::{self, Count};
+use super::row::Row;
+use super::{FOLDERS, say, unknown};
+use crate::cli::queue::{Chosen, List, Resolve, Show, Task};
+use crate::door;
+use crate::exit;
+use crate::failure::{Failure, Kind};
+use crate::keep::Place;
+use crate::spool::is_id;
+
+/// The most that one user's process may say, in octets: 100,000 rows have 40 MB.
+const SAID: u64 = 1 << 30;
+
+/// Does `task` for everybody.
+///
+/// # Errors
+/// There is no process to be had, or standard output cannot be written.
+pub(super) fn run(task: &Task) -> Result<u8, Failure> {
+    match task {
+        Task::List(words) if words.summary => list::print_counts(words, &gather::<Count>(words)?)?,
+        Task::List(words) => list::print_rows(words, &rows(words)?, true)?,
+        Task::Show(Show { id, message, .. }) => {
+            let option: &[&str] = if *message { &["--message"] } else { &[] };
+            return for_one("show", id, option);
+        }
+        Task::Hold(words) => return chosen("hold", words),
+        Task::Release(words) => return chosen("release", words),
+        Task::Drop(words) => return chosen("drop", words),
+        Task::Resolve(Resolve { id, arrived, again, .. }) => {
+            let option: &[&str] = match (arrived, again) {
+                (true, _) => &["--arrived"],
+                (_, true) => &["--again"],
+                _ => &[],
+            };
+            return for_one("resolve", id, option);
+        }
+    }
+    Ok(exit::OK)
+}
+
+/// The messages that `words` ask for, of all users.
+///
+/// # Errors
+/// There is no process to be had.
+pub(super) fn rows(words: &List) -> Result<Vec<Row>, Failure> {
+    gather(&List { summary: false, ..words.clone() })
+}
+
+/// What the processes of all users list. One that fails is told and keeps nobody from the others'.
+fn gather<T: DeserializeOwned>(words: &List) -> Result<Vec<T>, Failure> {
+    let mut options = vec!["list", "--json"];
+    options.extend(words.summary.then_some("--summary"));
+    for (name, value) in [("--site", &words.site), ("--relay", &words.relay)] {
+        options.extend(value.iter().flat_map(|value| [name, value]));
+    }
+    let mut all = Vec::new();
+    for (uid, _) in users() {
+        let said = ask(uid, &options)?;
+        all.extend(said.output.lines().filter_map(|line| serde_json::from_str(line).ok()));
+    }
+    Ok(all)
+}
+
+/// Does `name` to what `words` choose.
+fn chosen(name: &str, words: &Chosen) -> Result<u8, Failure> {
+    let mut status = exit::OK;
+    let mut note = |failed: u8| status = if status == exit::OK { failed } else { status };
+    if let Some(site) = &words.site {
+        for (uid, _) in users() {
+            note(pass_on(&ask(uid, &[name, "--site", site])?)?);
+        }
+    }
+    for id in &words.ids {
+        note(for_one(name, id, &[])?);
+    }
+    Ok(status)
+}
+
+/// Does `name` to the message `id`, whoever's it is.
+fn for_one(name: &str, id: &str, options: &[&str]) -> Result<u8, Failure> {
+    // Only whether there is such a name: what it is, the owner's process sees.
+    let has_it = |directory: &Path| {
+        FOLDERS.iter().any(|folder| directory.join(folder.name()).join(id).symlink_metadata().is_ok())
+    };
+    let owner = users().into_iter().find(|(_, directory)| is_id(id) && has_it(directory));
+    let Some((uid, _)) = owner else { return Ok(super::told(&unknown(id))) };
+    let words: Vec<&str> = [name, id].into_iter().chain(options.iter().copied()).collect();
+    pass_on(&ask(uid, &words)?)
+}
+
+/// Everybody with a directory in the spool that is theirs, and where it is.
+fn users() -> Vec<(u32, PathBuf)> {
+    let Ok(found) = fs::read_dir(Place::Spool.parent()) else { return Vec::new() };
+    let owner = |entry: fs::DirEntry| {
+        let name = entry.file_name();
+        let uid: u32 = name.to_str()?.split('.').next()?.parse().ok()?;
+        let of = entry.path().symlink_metadata().ok()?;
+        (of.is_dir() && of.uid() == uid).then(|| (uid, entry.path()))
+    };
+    let mut users: Vec<(u32, PathBuf)> = found.filter_map(Result::ok).filter_map(owner).collect();
+    users.sort();
+    users.dedup_by_key(|(uid, _)| *uid);
+    users
+}
+
+/// What a user's process said.
+struct Said {
+    status: u8,
+    output: String,
+    complaint: String,
+}
+
+/// Runs `mailchute queue` with `words` as the user `uid`.
+fn ask(uid: u32, words: &[&str]) -> Result<Said, Failure> {
+    let failed =
+        |error: std::io::Error| Failure::new(Kind::System, format!("uid {uid}"), format!("no process: {error}"));
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    // Pipes on all sides: then it is apart from root's terminal.
+    command.arg("queue").args(words).args(["--as", &uid.to_string()]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(failed)?;
+    let complaints = child.stderr.take().map(|pipe| {
+        thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = pipe.take(SAID).read_to_end(&mut text);
+            text
+        })
+    });
+    let mut output = Vec::new();
+    if let Some(pipe) = child.stdout.take() {
+        pipe.take(SAID).read_to_end(&mut output).map_err(failed)?;
+    }
+    let complaint = complaints.and_then(|thread| thread.join().ok()).unwrap_or_default();
+    let status = child.wait().map_err(failed)?.code().and_then(|code| u8::try_from(code).ok());
+    let text = |octets: Vec<u8>| String::from_utf8_lossy(&octets).into_owned();
+    let status = status.unwrap_or_else(|| exit::of_kind(&Kind::System, exit::Scheme::Reply));
+    Ok(Said { status, output: text(output), complaint: text(complaint) })
+}
+
+/// Says what a user's process said, and returns its status.
+fn pass_on(said: &Said) -> Result<u8, Failure> {
+    say(&said.output)?;
+    for line in said.complaint.lines() {
+        door::pass_on(line);
+    }
+    Ok(said.status)
+}

@@ -1,0 +1,200 @@
+//! `mailchute queue list`: as a table, as JSON, or in numbers.
+
+use serde::{Deserialize, Serialize};
+
+use super::row::{self, Fate, Row, shown};
+use super::table::{self, fixed, flexible};
+use super::{FOLDERS, now, say, seconds, size, span};
+use crate::caller::Caller;
+use crate::cli::queue::List;
+use crate::door;
+use crate::exit;
+use crate::failure::{Failure, Kind};
+use crate::spool::{Folder, Spool};
+
+/// What one user has, in numbers.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Count {
+    /// Whose it is.
+    pub(super) uid: u32,
+    /// The name of that uid, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) user: Option<String>,
+    /// Messages that are tried again, those that are being sent and those in doubt included.
+    pub(super) waiting: u64,
+    /// Those of them that the next flush tries.
+    pub(super) due: u64,
+    /// When the first of the others is tried, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<i64>,
+    /// Messages that wait for a person.
+    pub(super) held: u64,
+    /// Messages that were given up.
+    pub(super) failed: u64,
+    /// Octets of all of them.
+    pub(super) size: u64,
+}
+
+/// Prints what `caller` has.
+///
+/// # Errors
+/// The spool cannot be read, or standard output not be written.
+pub(super) fn run(words: &List, caller: &Caller) -> Result<u8, Failure> {
+    if words.summary {
+        print_counts(words, &[count(words, caller)?])?;
+    } else {
+        print_rows(words, &rows(words, caller)?, false)?;
+    }
+    Ok(exit::OK)
+}
+
+/// What `caller` has.
+///
+/// # Errors
+/// The spool cannot be read.
+pub(super) fn rows(words: &List, caller: &Caller) -> Result<Vec<Row>, Failure> {
+    match Spool::find(caller) {
+        Some(spool) => row::read(words, &spool, caller),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// How much `caller` has. No entry is opened unless a site or relay is asked for.
+fn count(words: &List, caller: &Caller) -> Result<Count, Failure> {
+    let mut count = Count { uid: caller.uid, user: caller.user.clone(), ..Count::default() };
+    let Some(spool) = Spool::find(caller) else { return Ok(count) };
+    let now = now();
+    if words.site.is_some() || words.relay.is_some() {
+        for row in row::read(words, &spool, caller)? {
+            count.add(row.folder, row.due, row.size, now);
+        }
+        return Ok(count);
+    }
+    for folder in FOLDERS {
+        for listed in spool.list(folder)? {
+            count.add(folder, seconds(listed.due), listed.size, now);
+        }
+    }
+    Ok(count)
+}
+
+impl Count {
+    fn add(&mut self, folder: Folder, due: i64, size: u64, now: i64) {
+        self.size += size;
+        match folder {
+            Folder::Held => self.held += 1,
+            Folder::Failed | Folder::Sent => self.failed += 1,
+            Folder::Queue => {
+                self.waiting += 1;
+                if due <= now {
+                    self.due += 1;
+                } else {
+                    self.next = Some(self.next.map_or(due, |next| next.min(due)));
+                }
+            }
+        }
+    }
+}
+
+/// Prints numbers, a line for each user.
+///
+/// # Errors
+/// `Io`.
+pub(super) fn print_counts(words: &List, counts: &[Count]) -> Result<(), Failure> {
+    if words.json {
+        return print_json(counts);
+    }
+    let columns = [
+        fixed("USER", false),
+        fixed("WAITING", true),
+        fixed("DUE", true),
+        fixed("NEXT", true),
+        fixed("HELD", true),
+        fixed("FAILED", true),
+        fixed("SIZE", true),
+    ];
+    let now = now();
+    let line = |count: &Count| {
+        vec![
+            count.user.as_ref().map_or_else(|| count.uid.to_string(), |user| shown(user)),
+            count.waiting.to_string(),
+            count.due.to_string(),
+            count.next.map_or_else(|| "-".to_owned(), |next| span(next - now)),
+            count.held.to_string(),
+            count.failed.to_string(),
+            size(count.size),
+        ]
+    };
+    say(&table::text(&columns, &counts.iter().map(line).collect::<Vec<_>>(), door::width()))
+}
+
+/// Prints messages, with a column for users where there may be several.
+///
+/// # Errors
+/// `Io`.
+pub(super) fn print_rows(words: &List, rows: &[Row], has_users: bool) -> Result<(), Failure> {
+    if words.json {
+        return print_json(rows);
+    }
+    if rows.is_empty() {
+        return say("nothing waits, is held or was given up\n");
+    }
+    let mut columns = vec![
+        fixed("ID", false),
+        fixed("AGE", true),
+        fixed("SIZE", true),
+        fixed("TRIES", true),
+        fixed("NEXT", false),
+        flexible("FROM", 12),
+        flexible("TO", 12),
+        flexible("WHY", 12),
+    ];
+    if has_users {
+        columns.insert(0, fixed("USER", false));
+    }
+    let now = now();
+    let line = |row: &Row| {
+        let to = match row.to.as_slice() {
+            [] => String::new(),
+            [one] => shown(one),
+            [first, rest @ ..] => format!("{} +{}", shown(first), rest.len()),
+        };
+        let mut cells = vec![
+            shown(&row.id),
+            span(now - row.created),
+            size(row.size),
+            row.tries.to_string(),
+            next(row, now),
+            if row.from.is_empty() { "<>".to_owned() } else { shown(&row.from) },
+            to,
+            shown(&row.why),
+        ];
+        if has_users {
+            cells.insert(0, row.owner());
+        }
+        cells
+    };
+    say(&table::text(&columns, &rows.iter().map(line).collect::<Vec<_>>(), door::width()))
+}
+
+/// What happens to it next, and when.
+pub(super) fn next(row: &Row, now: i64) -> String {
+    match row.state {
+        Fate::Waiting if row.due <= now => "due".to_owned(),
+        Fate::Waiting => format!("in {}", span(row.due - now)),
+        Fate::Sending => "sending".to_owned(),
+        Fate::InDoubt => "in doubt".to_owned(),
+        Fate::Held => "held".to_owned(),
+        Fate::Failed => "failed".to_owned(),
+    }
+}
+
+fn print_json<T: Serialize>(values: &[T]) -> Result<(), Failure> {
+    let mut text = String::new();
+    for value in values {
+        let line = serde_json::to_string(value);
+        text += &line.map_err(|error| Failure::new(Kind::Software, "JSON", error.to_string()))?;
+        text.push('\n');
+    }
+    say(&text)
+}

@@ -1,0 +1,158 @@
+//! `mailchute queue`, `mailq` and `-bp`: the messages that wait, and what a person does with them.
+//!
+//! Everybody sees and touches their own. Root does so for all, by a process for each user: root opens no entry.
+
+mod change;
+mod everybody;
+mod list;
+mod mailq;
+mod row;
+mod show;
+mod table;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::caller::Caller;
+use crate::cli::queue::{List, Task};
+use crate::door;
+use crate::exit::{self, Scheme};
+use crate::failure::{Failure, Kind};
+use crate::spool::{Folder, Spool, Unopened};
+
+/// Does `task` for `caller` and returns the exit status.
+pub(crate) fn run(task: &Task, caller: &Caller) -> u8 {
+    let done = match task {
+        Task::List(words) => list::run(words, caller),
+        Task::Show(words) => show::run(words, caller),
+        Task::Hold(words) => change::all(change::Change::Hold, words, caller),
+        Task::Release(words) => change::all(change::Change::Release, words, caller),
+        Task::Drop(words) => change::all(change::Change::Drop, words, caller),
+        Task::Resolve(words) => change::resolve(words, caller),
+    };
+    done.unwrap_or_else(|failure| told(&failure))
+}
+
+/// Does `task` for everybody, as root.
+pub(crate) fn run_for_all(task: &Task) -> u8 {
+    everybody::run(task).unwrap_or_else(|failure| told(&failure))
+}
+
+/// `mailq` and `-bp`: what waits, in the form that the callers of these know.
+#[cold]
+pub(crate) fn mailq(caller: &Caller) -> u8 {
+    let words = List::default();
+    let rows = match caller.uid {
+        0 => everybody::rows(&words),
+        _ => list::rows(&words, caller),
+    };
+    let printed = rows.and_then(|rows| say(&mailq::text(&rows)));
+    printed.map_or_else(|failure| told(&failure), |()| exit::OK)
+}
+
+/// Tells a failure and returns its status.
+fn told(failure: &Failure) -> u8 {
+    door::report(failure);
+    exit::of_kind(&failure.kind, Scheme::Reply)
+}
+
+/// Prints `text`. A reader that went away has read what it wanted.
+fn say(text: &str) -> Result<(), Failure> {
+    match door::say(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Kind::Io, "standard output", error.to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The folders in which a person finds a message, in the order they are listed in.
+const FOLDERS: [Folder; 3] = [Folder::Queue, Folder::Held, Folder::Failed];
+
+/// The folder of `spool` that holds the entry `id`.
+///
+/// # Errors
+/// `NoInput`: there is none.
+fn find(spool: Option<&Spool>, id: &str) -> Result<(Spool, Folder), Failure> {
+    // Another process may be moving it, so every folder is looked at before it is believed to be gone.
+    let found = spool.and_then(|spool| {
+        let folder = FOLDERS.into_iter().find(|folder| !matches!(spool.look(*folder, id), Err(Unopened::Gone)))?;
+        Some((spool.clone(), folder))
+    });
+    found.ok_or_else(|| unknown(id))
+}
+
+/// No message has this ID.
+fn unknown(id: &str) -> Failure {
+    Failure::new(Kind::NoInput, id, "no message of this ID waits, is held or was given up")
+        .hint("`mailchute queue` lists them; a message that is not there has been sent or thrown away")
+}
+
+/// Why the entry `id` cannot be had.
+fn unopened(id: &str, why: Unopened) -> Failure {
+    match why {
+        Unopened::Gone => unknown(id),
+        Unopened::Busy => Failure::new(Kind::System, id, "is being sent right now").hint("try again in a minute"),
+        Unopened::Torn(why) => Failure::new(Kind::Io, id, format!("is no whole message: {why}"))
+            .hint("nobody was told that it is kept: the next flush removes it"),
+        Unopened::Newer => Failure::new(Kind::Io, id, "was written by a newer version of mailchute"),
+        Unopened::Failed(failure) => failure,
+    }
+}
+
+/// Seconds since 1970.
+fn seconds(at: SystemTime) -> i64 {
+    match at.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
+    }
+}
+
+/// Now, in seconds since 1970.
+fn now() -> i64 {
+    seconds(SystemTime::now())
+}
+
+/// `seconds` as people say them: `40s`, `12m`, `3h`, `5d`.
+fn span(seconds: i64) -> String {
+    match seconds.max(0) {
+        seconds @ ..60 => format!("{seconds}s"),
+        seconds @ ..3600 => format!("{}m", seconds / 60),
+        seconds @ ..172_800 => format!("{}h", seconds / 3600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// `octets` as people say them: `812 B`, `14 KB`, `3 MB`.
+fn size(octets: u64) -> String {
+    match octets {
+        ..=999 => format!("{octets} B"),
+        1000..=999_999 => format!("{} KB", octets.div_ceil(1000)),
+        1_000_000..=999_999_999 => format!("{} MB", octets.div_ceil(1_000_000)),
+        _ => format!("{} GB", octets.div_ceil(1_000_000_000)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_and_sizes_are_short() {
+        for (seconds, text) in
+            [(-5, "0s"), (59, "59s"), (60, "1m"), (3599, "59m"), (3600, "1h"), (172_799, "47h"), (172_800, "2d")]
+        {
+            assert_eq!(span(seconds), text);
+        }
+        for (octets, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1 KB"),
+            (1001, "2 KB"),
+            (999_001, "1000 KB"),
+            (1_500_000, "2 MB"),
+            (3 << 30, "4 GB"),
+        ] {
+            assert_eq!(size(octets), text);
+        }
+    }
+}

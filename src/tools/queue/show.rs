@@ -1,0 +1,97 @@
+//! `mailchute queue show`: one message.
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+
+use super::row::shown;
+use super::{find, say, size, unopened};
+use crate::caller::Caller;
+use crate::cli::queue::Show;
+use crate::door;
+use crate::exit;
+use crate::failure::{Failure, Kind};
+use crate::host;
+use crate::message::Message;
+use crate::spool::{Entry, Folder, Spool};
+
+/// Prints the message of `caller` that `words` name.
+///
+/// # Errors
+/// `NoInput`: there is none; or it cannot be read.
+pub(super) fn run(words: &Show, caller: &Caller) -> Result<u8, Failure> {
+    let (spool, folder) = find(Spool::find(caller).as_ref(), &words.id)?;
+    let (entry, message) = spool.look_into(folder, &words.id).map_err(|why| unopened(&words.id, why))?;
+    if words.message {
+        print(&message)?;
+    } else {
+        say(&text(&entry, &message, folder, caller))?;
+    }
+    Ok(exit::OK)
+}
+
+/// The message as it would be sent.
+fn print(message: &Message) -> Result<(), Failure> {
+    let mut chunks = message.chunks();
+    while let Some(chunk) =
+        chunks.advance().map_err(|error| Failure::new(Kind::Io, "message", format!("cannot be read: {error}")))?
+    {
+        match door::say_octets(chunk) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            said => said.map_err(|error| Failure::new(Kind::Io, "standard output", error.to_string()))?,
+        }
+    }
+    Ok(())
+}
+
+fn text(entry: &Entry, message: &Message, folder: Folder, caller: &Caller) -> String {
+    let (head, state) = (&entry.head, &entry.state);
+    let mut out = String::new();
+    let mut line = |name: &str, value: &str| out += &format!("{:<11}{}\n", format!("{name}:"), shown(value));
+    line("id", &head.id);
+    line(
+        "state",
+        match folder {
+            _ if state.is_in_doubt() => "in doubt: it may have arrived",
+            Folder::Queue => "waiting",
+            Folder::Held => "held",
+            Folder::Failed if state.is_bounced => "failed, and its sender was told",
+            Folder::Failed => "failed",
+            Folder::Sent => "sent",
+        },
+    );
+    line("site", &head.site);
+    line("user", &caller.user.clone().unwrap_or_else(|| caller.uid.to_string()));
+    line("from", &head.envelope.reverse_path.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string));
+    for recipient in &head.envelope.forward_paths {
+        line("to", recipient.as_ref());
+    }
+    line("relays", &head.route.join(", "));
+    line("size", &size(head.length));
+    line("taken", &moment(head.created));
+    if folder == Folder::Queue {
+        line("gives up", &moment(head.until));
+    }
+    line("tries", &state.tries.to_string());
+    if let Some((at, relay)) = &state.begun {
+        line("begun", &format!("{}, to {relay}, and no end of it is known", moment(*at)));
+    }
+    match &state.said {
+        Some((_, text)) => {
+            let relay = state.relay.as_deref().unwrap_or("a relay");
+            let at = state.last.map(|at| format!("{}: ", moment(at))).unwrap_or_default();
+            line("last", &format!("{at}{relay}: {text}"));
+        }
+        None => line("why", &head.why),
+    }
+    out.push('\n');
+    for field in message.header().fields() {
+        out += &format!("{}: {}\n", shown(&field.name()), shown(&field.text()));
+    }
+    out
+}
+
+/// A time for people, with this host's offset.
+fn moment(at: i64) -> String {
+    let zoned = Timestamp::from_second(at).unwrap_or_default().to_zoned(host::now().time_zone().clone());
+    rfc2822::to_string(&zoned).unwrap_or_default()
+}
