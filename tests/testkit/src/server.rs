@@ -78,6 +78,10 @@ pub(crate) struct Manners {
     pub(crate) login: Option<Login>,
     pub(crate) capabilities: Vec<String>,
     pub(crate) moods: Vec<(Moment, Action)>,
+    /// Those of the first session alone.
+    pub(crate) first_moods: Vec<(Moment, Action)>,
+    /// Those of every other session.
+    pub(crate) later_moods: Vec<(Moment, Action)>,
     pub(crate) lmtp: bool,
     pub(crate) no_ehlo: bool,
     pub(crate) counting: bool,
@@ -153,6 +157,8 @@ impl Server {
                 login: None,
                 capabilities: capabilities.map(str::to_owned).to_vec(),
                 moods: Vec::new(),
+                first_moods: Vec::new(),
+                later_moods: Vec::new(),
                 lmtp: false,
                 no_ehlo: false,
                 counting: false,
@@ -197,6 +203,18 @@ impl Server {
     /// Does this at that moment, every time.
     pub fn at(mut self, moment: Moment, action: Action) -> Self {
         self.manners.moods.push((moment, action));
+        self
+    }
+
+    /// Does this at that moment of the first session, and never again.
+    pub fn at_first(mut self, moment: Moment, action: Action) -> Self {
+        self.manners.first_moods.push((moment, action));
+        self
+    }
+
+    /// Does this at that moment of every session but the first.
+    pub fn at_later(mut self, moment: Moment, action: Action) -> Self {
+        self.manners.later_moods.push((moment, action));
         self
     }
 
@@ -248,13 +266,15 @@ impl Server {
     }
 
     fn open(mut self, place: Place, door: Door, key: Key) -> Self {
-        let manners = Arc::new(self.manners.clone());
+        let manners = self.manners.clone();
         // Made here: the first handshake should not pay for the certificates.
         Certs::shared();
         let accepting = thread::spawn(move || {
             let mut sessions = Vec::new();
+            let with = |moods: &[_]| Arc::new(Manners { moods: [moods, &manners.moods].concat(), ..manners.clone() });
+            let (mut first, later) = (Some(with(&manners.first_moods)), with(&manners.later_moods));
             while let Some(client) = door.next() {
-                let manners = Arc::clone(&manners);
+                let manners = first.take().unwrap_or_else(|| Arc::clone(&later));
                 sessions.push(thread::spawn(move || session::serve(client, &manners)));
             }
             sessions
