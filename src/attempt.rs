@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 
@@ -24,12 +26,14 @@ pub struct Attempt {
     pub trace: Trace,
     /// Whether the message has been handed over.
     pub hand_over: Arc<HandOver>,
+    /// What every request that submits the message carries, where the relay takes it.
+    pub key: Option<IdempotencyKey>,
 }
 
 impl Attempt {
     /// An attempt at which nobody looks and no signal is answered: something is asked, no message submitted.
     pub fn new(deadline: Deadline) -> Self {
-        Self { deadline, trace: Trace::default(), hand_over: Arc::default() }
+        Self { deadline, trace: Trace::default(), hand_over: Arc::default(), key: None }
     }
 
     /// Does `work` under a deadline of `span` from now, or the attempt's own where that is earlier.
@@ -44,6 +48,29 @@ impl Attempt {
     /// Something the record should name, once.
     pub fn warn(&mut self, warning: impl Into<String>) {
         self.trace.warn(warning);
+    }
+}
+
+/// What one submission is called at a provider that carries it out once, however often the same request is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// What is said: a UUID, or what the caller's message gives.
+    pub value: String,
+    /// When it was first said.
+    pub since: Timestamp,
+    /// A request with it has gone out, and nobody knows what came of it.
+    pub is_repeated: bool,
+}
+
+/// What a repeated request may take to arrive: a key that is forgotten meanwhile would make a second message.
+const MARGIN: Duration = Duration::from_secs(60);
+
+impl IdempotencyKey {
+    /// Whether who remembers a key for `window` still knows this one when a request of `now` arrives. A clock that was
+    /// set back since tells nothing, so it does not.
+    pub fn is_known(&self, window: Duration, now: Timestamp) -> bool {
+        let age = now.duration_since(self.since);
+        Duration::try_from(age).is_ok_and(|age| age + MARGIN <= window)
     }
 }
 
@@ -280,5 +307,21 @@ mod tests {
         assert_eq!(hand_over.begin("main").unwrap_err().kind, Kind::Io);
         assert!(!hand_over.is_open() && hand_over.is_mark_due());
         assert!(!HandOver::default().is_mark_due());
+    }
+
+    #[test]
+    fn a_key_is_known_within_its_window_and_no_longer() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let key = IdempotencyKey { value: String::new(), since: at("2026-11-27T10:00:00Z"), is_repeated: true };
+        for (now, is_known) in [
+            ("2026-11-27T10:00:00Z", true),
+            ("2026-11-27T10:04:00Z", true),
+            ("2026-11-27T10:04:01Z", false),
+            ("2026-11-28T10:00:00Z", false),
+            // The clock was set back.
+            ("2026-11-27T09:59:59Z", false),
+        ] {
+            assert_eq!(key.is_known(Duration::from_secs(300), at(now)), is_known, "{now}");
+        }
     }
 }

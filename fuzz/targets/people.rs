@@ -158,7 +158,8 @@ fn check(input: &[u8]) -> u64 {
 /// What an API's fields carry is what was judged, and each recipient once.
 fn fields(message: &Message, envelope: &Envelope, judged: &People) -> u8 {
     let now = jiff::Timestamp::UNIX_EPOCH;
-    let mail = Mail { envelope, message, endpoint: "https://x.example", now, undisclosed: false, before: &[] };
+    let mail =
+        Mail { envelope, message, endpoint: "https://x.example", now, undisclosed: false, key: None, before: &[] };
     let parts = match Parts::of(&mail) {
         Ok(parts) => parts,
         Err(failure) => {

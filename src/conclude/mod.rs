@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use self::report::Report;
+use crate::attempt::IdempotencyKey;
 use crate::caller::{self, Caller};
 use crate::config::relay::Relay;
 use crate::config::site::Site;
@@ -137,6 +138,11 @@ impl Dossier {
     /// A relay is about to be tried.
     pub fn set_relay(&self, relay: &Relay) {
         self.state().record.set_relay(relay);
+    }
+
+    /// The relay that is tried is given this key, which a run that a signal ends names too.
+    pub fn set_key(&self, key: &IdempotencyKey) {
+        self.state().record.key = Some(key.value.clone());
     }
 
     /// Ends the message without a relay having been spoken to: what is said, log record, exit status.

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 
-use crate::providers::Provider;
 use crate::providers::api::{Api, Entry};
+use crate::providers::{Idempotency, Provider};
 use crate::secret::{Secret, Source};
 
 pub use crate::providers::TlsMode;
@@ -149,6 +149,16 @@ impl Relay {
         match &self.way {
             Way::Api(interface) => Some(interface),
             Way::Smtp(_) | Way::Null => None,
+        }
+    }
+
+    /// How it recognises a submission that is made again, where it does in the way it is spoken to.
+    pub fn idempotency(&self) -> Option<&'static Idempotency> {
+        let known = self.provider?.idempotency?;
+        match &self.way {
+            Way::Smtp(_) => known.field.and(Some(known)),
+            Way::Api(_) => Some(known),
+            Way::Null => None,
         }
     }
 

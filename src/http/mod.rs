@@ -91,15 +91,17 @@ pub fn submit(job: &ByApi<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure
 fn walk(job: &ByApi<'_>, message: &Message, attempt: &mut Attempt) -> Result<Outcome, Failure> {
     let ByApi { relay, interface, keys, mail: MailObject { envelope, .. } } = job;
     let (api, endpoint) = (&interface.api, interface.endpoint.as_str());
-    let now = jiff::Timestamp::now();
+    let (now, key) = (jiff::Timestamp::now(), attempt.key.clone());
+    let key = key.as_ref();
     let mut answers = Vec::new();
     for _ in 0..ROUNDS {
-        let mail = Mail { envelope, message, endpoint, now, undisclosed: interface.undisclosed, before: &answers };
+        let mail = Mail { envelope, message, endpoint, now, undisclosed: interface.undisclosed, key, before: &answers };
         match api.before(&mail, keys)? {
             Before::Nothing => {
                 let request = api.request(&mail, keys)?;
                 attempt.trace.warnings.extend_from_slice(&request.warnings);
-                let response = exchange(relay, endpoint, &request, Some(message), keys, attempt)?;
+                let mut response = exchange(relay, endpoint, &request, Some(message), keys, attempt)?;
+                response.is_repeat = key.is_some_and(|key| key.is_repeated);
                 return api.outcome(envelope, &response);
             }
             Before::Refused(outcome) => return Ok(outcome),
@@ -178,7 +180,7 @@ fn exchange(
     let proxied = proxy::from_environment(relay)?;
     let relay = proxied.as_ref().unwrap_or(relay);
     let connection = attempt.within(relay.connect_timeout, |attempt| Connection::open(relay, attempt))?;
-    let Attempt { deadline, trace, hand_over } = attempt;
+    let Attempt { deadline, trace, hand_over, .. } = attempt;
     let submits = |message| Submitted { message, relay: &relay.name, hand_over };
     let mut outgoing = Outgoing::new(&request.body, submitted.map(submits));
     let size = outgoing.size();
@@ -294,7 +296,7 @@ fn read(response: HttpResponse<ureq::Body>) -> Response {
     if octets.starts_with(BYTE_ORDER_MARK) {
         octets.drain(..BYTE_ORDER_MARK.len());
     }
-    Response { status: head.status.as_u16(), headers, body: octets, is_whole }
+    Response { status: head.status.as_u16(), headers, body: octets, is_whole, is_repeat: false }
 }
 
 /// Secrets shorter than this are as likely a word of the answer's own.
@@ -394,7 +396,7 @@ mod tests {
             .header("Authorization", "AWS4-HMAC-SHA256 Credential=x, Signature=0123456789abcdef");
         let said = br#"{"a":"FwoG/abc\"def+123","b":"FwoG\/abc\"def+123","c":"0123456789abcdef"} FwoG/abc"def+123"#;
         let headers = vec![("location".to_owned(), "https://x/?t=FwoG/abc\"def+123".to_owned())];
-        let mut response = Response { status: 403, headers, body: said.to_vec(), is_whole: true };
+        let mut response = Response { status: 403, headers, body: said.to_vec(), is_whole: true, is_repeat: false };
         hide(&mut response, &request, &keys);
         assert_eq!(String::from_utf8_lossy(&response.body), r#"{"a":"***","b":"***","c":"***"} ***"#);
         assert_eq!(response.headers[0].1, "https://x/?t=***");

@@ -71,6 +71,7 @@ impl Record {
             spool: _,
             hint,
             provider_id,
+            key,
             stage: _,
             tls,
             tries,
@@ -81,7 +82,7 @@ impl Record {
             exit: _,
             dialogue,
         } = self;
-        let strings = [site, user, cwd, parent, script, tag, relay, from, message_id, hint, provider_id, tls];
+        let strings = [site, user, cwd, parent, script, tag, relay, from, message_id, hint, provider_id, key, tls];
         strings.into_iter().flatten().chain([text]).for_each(|text| bounds.text(text));
         for list in [argv, to, repairs, warnings, ignored] {
             bounds.list(list);

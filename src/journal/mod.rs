@@ -84,6 +84,9 @@ pub struct Record {
     pub hint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_id: Option<String>,
+    /// The idempotency key of the submission.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,6 +148,7 @@ impl Record {
             spool: None,
             hint: None,
             provider_id: None,
+            key: None,
             stage: None,
             tls: None,
             tries: Vec::new(),
@@ -184,6 +188,7 @@ impl Record {
     /// Enters the relay that is being tried, so that a run which a signal ends names it.
     pub fn set_relay(&mut self, relay: &Relay) {
         self.relay = Some(relay.name.clone());
+        self.key = None;
         self.provider = relay.provider.map(|provider| provider.id);
     }
 
@@ -192,6 +197,7 @@ impl Record {
         let decisive = submission.decisive();
         self.set_relay(&decisive.relay);
         self.tls = decisive.trace.tls.clone();
+        self.key = decisive.key.as_ref().map(|key| key.value.clone());
         match &decisive.result {
             Ok(outcome) => self.set_outcome(outcome, &decisive.relay.way),
             Err(failure) => self.set_failure(failure),
@@ -277,7 +283,7 @@ impl Record {
 
 impl TryRecord {
     fn new(attempt: &Try) -> Self {
-        let Try { relay, result, trace, took } = attempt;
+        let Try { relay, result, trace, took, key: _ } = attempt;
         let relay: &Relay = relay;
         let (code, text, stage) = match result {
             Ok(outcome) => match outcome.decisive() {

@@ -25,9 +25,11 @@ pub use input::StandardInput;
 pub use intake::drain;
 pub use named::Extent;
 
+use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::Envelope;
+use crate::hex;
 use crate::reply::printable;
 
 /// Bodies up to this many octets stay in memory.
@@ -43,6 +45,34 @@ pub struct MailObject<'a> {
     pub envelope: &'a Envelope,
     /// The message, made fit.
     pub message: &'a Message,
+}
+
+impl MailObject<'_> {
+    /// A UUID (RFC 9562 5.8) that is the same for the same message, its Date and Message-ID included, to the same
+    /// recipients: by it a message can be told that its caller submits again. `None`: it has no Message-ID, and two
+    /// that are meant to be two may be alike.
+    ///
+    /// # Errors
+    /// The temporary file cannot be read.
+    pub fn own_id(&self) -> io::Result<Option<String>> {
+        let Self { envelope, message } = self;
+        if message.header().first("Message-ID").is_none_or(|field| field.text().is_empty()) {
+            return Ok(None);
+        }
+        let mut hash = digest::Context::new(&digest::SHA256);
+        let reverse_path = envelope.reverse_path.as_ref().map_or("", AsRef::as_ref);
+        for address in std::iter::once(reverse_path).chain(envelope.forward_paths.iter().map(AsRef::as_ref)) {
+            hash.update(address.as_bytes());
+            hash.update(b"\n");
+        }
+        let mut chunks = message.chunks();
+        while let Some(chunk) = chunks.advance()? {
+            hash.update(chunk);
+        }
+        let mut octets = [0; 16];
+        octets.copy_from_slice(&hash.finish().as_ref()[..16]);
+        Ok(Some(hex::uuid(octets, 8)))
+    }
 }
 
 /// What intake learned in its one pass. Lengths are octets of the CRLF form.
@@ -128,6 +158,13 @@ impl Message {
         let result = edit(&mut self.header, &mut self.repairs);
         self.facts.eight_bit_header = !self.header.as_bytes().is_ascii();
         result
+    }
+
+    /// The same message with one more header field; its body is shared with this one.
+    pub(crate) fn with_field(&self, name: &str, value: &str) -> Self {
+        let mut header = self.header.clone();
+        header.append(name, value);
+        Self { header, body: self.body.clone(), facts: self.facts, repairs: self.repairs.clone() }
     }
 
     /// The whole message, piece by piece, from its first octet; it always ends in CRLF.

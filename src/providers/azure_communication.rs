@@ -5,6 +5,7 @@
 //! refused later shows in the resource's logs under the operation's id, which is in the log record.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,10 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Piece, Request, Response};
-use super::preset::{Provider, UserName, starttls};
+use super::preset::{Hint, Idempotency, Provider, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Outcome;
+use crate::rule::{ANY, Rule};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "azure-communication",
@@ -28,6 +30,13 @@ pub(super) static PROVIDER: Provider = Provider {
     secrets: &["client_secret", "password"],
     auth: &["LOGIN", "PLAIN"],
     api: Some(&ENTRY),
+    // learn.microsoft.com, repeatable requests: an answer of 2xx or 4xx is given again.
+    idempotency: Some(&Idempotency { window: Duration::from_secs(5 * 60), field: None, accepted_only: false }),
+    hints: &[Hint::anywhere(Rule {
+        words: &["repeatability-first-sent"],
+        hint: "the clock of this machine is minutes away from the time: set it",
+        ..ANY
+    })],
     notes: &[
         "by SMTP, the user name is RESOURCE|CLIENT_ID|TENANT_ID of the Entra application",
         "by API, a message is accepted once Azure has it: refusals show in the resource's logs",
@@ -127,12 +136,25 @@ impl Api for Azure {
             parts.not_carried.push("the From field's display name".into());
         }
         let request = Request::json(PATH, &self.body(&parts)?)?.warn(parts.warnings());
-        let operation = mail.operation_id()?;
-        sign(request, mail.endpoint, mail.now, keys.get("access_key")?)
-            .map(|request| request.header("Operation-Id", operation))
+        let mut request = sign(request, mail.endpoint, mail.now, keys.get("access_key")?)?;
+        if let Some(operation) = mail.own_id()?.or_else(|| Some(mail.key?.value.clone())) {
+            request = request.header("Operation-Id", operation);
+        }
+        if let Some(key) = mail.key {
+            request = request
+                .header("Repeatability-Request-ID", &key.value)
+                .header("Repeatability-First-Sent", http_date(key.since));
+        }
+        Ok(request)
     }
 
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
+        // The first request is still under way, or longer ago than Azure remembers.
+        match response.status {
+            409 if response.is_repeat => return response.unfinished(envelope, "the first request is still under way"),
+            412 if response.is_repeat => return Err(response.in_doubt()),
+            _ => {}
+        }
         let Some(Answer { id, status, error }) = response.json() else { return response.undocumented(envelope) };
         let text = error.as_ref().map_or_else(
             || format!("the operation is {}", status.to_lowercase()),
@@ -175,6 +197,11 @@ fn mailbox(person: &Person) -> Mailbox<'_> {
     Mailbox { address: &person.address, display_name: person.name.as_deref() }
 }
 
+/// `time` as HTTP has it (RFC 9110 5.6.7).
+fn http_date(time: jiff::Timestamp) -> String {
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 /// The request with the header fields that sign it: time, host and the hash of its body.
 fn sign(request: Request, endpoint: &str, now: jiff::Timestamp, key: &str) -> Result<Request, Failure> {
     let key = STANDARD.decode(key.trim()).map_err(|_| {
@@ -188,7 +215,7 @@ fn sign(request: Request, endpoint: &str, now: jiff::Timestamp, key: &str) -> Re
         }
     }
     let hash = STANDARD.encode(body.finish());
-    let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let date = http_date(now);
     let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     let host = rest.split('/').next().unwrap_or_default().to_owned();
     let prefix = &rest[host.len()..];

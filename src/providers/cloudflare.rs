@@ -157,7 +157,15 @@ mod tests {
         let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
         let message = Message::read(&mut "Subject: x\n\nx\n".as_bytes(), false).expect("a message");
         let now = jiff::Timestamp::UNIX_EPOCH;
-        let mail = Mail { envelope: &envelope, message: &message, endpoint: "", now, undisclosed: false, before: &[] };
+        let mail = Mail {
+            envelope: &envelope,
+            message: &message,
+            endpoint: "",
+            now,
+            undisclosed: false,
+            key: None,
+            before: &[],
+        };
         let failure = Cloudflare { account_id: "1".into() }.request(&mail, &Credentials::default()).err();
         assert!(failure.is_some_and(|failure| failure.kind == Kind::Data && failure.why.contains("null reverse-path")));
     }

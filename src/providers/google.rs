@@ -201,6 +201,7 @@ mod tests {
                 endpoint: "",
                 now: jiff::Timestamp::UNIX_EPOCH,
                 undisclosed: false,
+                key: None,
                 before: &[],
             };
             (Google {}.request(&mail, &keys).unwrap(), text)

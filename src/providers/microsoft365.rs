@@ -223,6 +223,7 @@ mod tests {
             endpoint: "",
             now: jiff::Timestamp::UNIX_EPOCH,
             undisclosed: false,
+            key: None,
             before: &[],
         };
         let mut keys = Credentials::default();

@@ -1,12 +1,13 @@
 //! Resend: `POST /emails`, fields.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Attachment, Fact, File, FileForm, Parts, Person, at_most};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response};
-use super::preset::{Hint, KeyForm, Provider, UserName, implicit, starttls};
+use super::preset::{Hint, Idempotency, KeyForm, Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -43,6 +44,9 @@ const EXTENSIONS: &[(&str, &[&str])] = &[
     ("video/mp4", &["mp4"]),
 ];
 
+/// The header field of a message by SMTP that holds its key.
+const KEY_FIELD: &str = "Resend-Idempotency-Key";
+
 pub(super) static PROVIDER: Provider = Provider {
     id: "resend",
     name: "Resend",
@@ -51,6 +55,12 @@ pub(super) static PROVIDER: Provider = Provider {
     username: UserName::Word("resend"),
     secrets: &["api_key", "password"],
     api: Some(&ENTRY),
+    // resend.com/docs/dashboard/emails/idempotency-keys: a key is checked against what was sent.
+    idempotency: Some(&Idempotency {
+        window: Duration::from_secs(24 * 3600),
+        field: Some(KEY_FIELD),
+        accepted_only: true,
+    }),
     keys: &[KeyForm { prefix: "re_", smtp: true, api: true }],
     hints: &[Hint::anywhere(Rule {
         words: &["only send testing emails to your own", "testing emails to your own email"],
@@ -61,9 +71,10 @@ pub(super) static PROVIDER: Provider = Provider {
     notes: &[
         "50 recipients in To",
         "an attachment whose name does not fit its type drops the mail silently; by API the name decides",
-        "by API, the same message again within 24 hours is answered again and not sent again",
+        "the same message again within 24 hours is answered again and not sent again; a Resend-Idempotency-Key field of \
+         its own decides what is the same",
     ],
-    unverified: &["40 MB"],
+    unverified: &["40 MB", "what its SMTP server replies to a key it knows"],
     ..Provider::PRESET
 };
 
@@ -139,6 +150,10 @@ impl Api for Resend {
         let mut parts = Parts::of(mail)?;
         parts.need_to()?;
         at_most(50, &parts.to, "To")?;
+        // The caller's own key goes where keys go.
+        parts.headers.retain(|(name, value)| {
+            !name.eq_ignore_ascii_case(KEY_FIELD) || mail.key.is_none_or(|key| key.value != *value)
+        });
         parts.ascii_addresses()?;
         let request = Request::json("/emails", &self.body(&parts)?)?;
         let mut warnings = parts.warnings();
@@ -149,7 +164,10 @@ impl Api for Resend {
                 .filter(|file| fitting_type(file).is_none())
                 .map(|file| format!("{} goes as what its name says, not as {}", file.name, file.media_type())),
         );
-        let request = request.header("Idempotency-Key", mail.operation_id()?);
+        let request = match mail.key {
+            Some(key) => request.header("Idempotency-Key", &key.value),
+            None => request,
+        };
         Ok(request.bearer(keys.get("api_key")?).warn(warnings))
     }
 
@@ -160,6 +178,9 @@ impl Api for Resend {
         }
         let Some(Refused { name, message: text }) = response.json() else { return response.undocumented(envelope) };
         let meaning = match name.as_str() {
+            "concurrent_idempotent_requests" => return response.unfinished(envelope, &text),
+            // What it knows by this key was another request, so it tells nothing of ours.
+            "invalid_idempotent_request" if response.is_repeat => return Err(response.in_doubt()),
             "validation_error" if text.contains("not verified") => Some(Meaning::SENDER),
             // The test mode: the account reaches its owner only.
             "validation_error" if text.contains("testing emails") => Some(Meaning::ACCOUNT),

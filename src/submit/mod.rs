@@ -1,5 +1,7 @@
 //! The one orchestrator: a route and a message in, a submission out, under one deadline.
 
+mod doubt;
+mod key;
 pub mod stepwise;
 #[cfg(test)]
 mod tests;
@@ -13,7 +15,7 @@ use std::time::Duration;
 pub use self::upstream::Upstream;
 use self::walk::Walk;
 
-use crate::attempt::{Attempt, HandOver, Sink, Trace};
+use crate::attempt::{Attempt, HandOver, IdempotencyKey, Sink, Trace};
 use crate::config::relay::{Interface, Relay, Way};
 use crate::config::site::{InDoubt, Terms};
 use crate::deadline::Deadline;
@@ -34,6 +36,8 @@ pub struct Manner<'a> {
     pub host_name: &'a str,
     /// Hears of each try and gives it a place to show its dialogue.
     pub begin: &'a dyn Fn(&Relay) -> Option<Sink>,
+    /// Hears of the idempotency key that a try is given, where its relay takes one, before any request carries it.
+    pub keyed: &'a dyn Fn(&IdempotencyKey),
     /// What signals are answered by.
     pub hand_over: &'a Arc<HandOver>,
 }
@@ -42,7 +46,7 @@ impl Manner<'_> {
     /// Begins a try at `relay`, which ends at `deadline`.
     fn begin(&self, relay: &Relay, deadline: Deadline) -> Attempt {
         let trace = Trace::new((self.begin)(relay));
-        Attempt { deadline, trace, hand_over: Arc::clone(self.hand_over) }
+        Attempt { deadline, trace, hand_over: Arc::clone(self.hand_over), key: None }
     }
 }
 
@@ -54,6 +58,9 @@ pub struct Try {
     pub result: Result<Outcome, Failure>,
     /// The conversation.
     pub trace: Trace,
+    /// What its requests carried, where the relay takes it. While the result is in doubt the same request may be made
+    /// again ([`resume`]) and makes no second message.
+    pub key: Option<IdempotencyKey>,
     /// How long it took.
     pub took: Duration,
 }
@@ -112,14 +119,35 @@ pub fn submit_over(mail: MailObject<'_>, manner: Manner<'_>, upstream: &mut Upst
     along(mail, Walk::begin(manner), upstream)
 }
 
+/// Goes on with a submission that an earlier run left in doubt at the first relay of the route: the same request is
+/// made there again with its `key`, while the provider knows that; sessions as for [`submit_over`].
+pub fn resume(mail: MailObject<'_>, manner: Manner<'_>, key: IdempotencyKey, upstream: &mut Upstream) -> Submission {
+    let mut walk = Walk::begin(manner);
+    match walk.take_up(key) {
+        Ok(()) => along(mail, walk, upstream),
+        Err(failure) => {
+            walk.settle(Err(failure));
+            walk.end()
+        }
+    }
+}
+
 /// Submits along the rest of a walk, from the relay on that it is at.
 fn along(mail: MailObject<'_>, mut walk: Walk<'_>, upstream: &mut Upstream) -> Submission {
     loop {
         let relay = Arc::clone(walk.relay());
-        walk.start(walk.share());
-        let kept = through_kept(&relay, mail, &walk.manner, upstream, &mut walk.attempt);
-        let result = kept.unwrap_or_else(|| through(&relay, mail, &walk.manner, upstream, &mut walk.attempt));
-        walk.stop();
+        walk.give_key(mail);
+        let result = loop {
+            walk.start(walk.share());
+            let keyed = key::carried(&relay, mail.message, &mut walk.attempt);
+            let mail = MailObject { message: keyed.as_ref().unwrap_or(mail.message), ..mail };
+            let kept = through_kept(&relay, mail, &walk.manner, upstream, &mut walk.attempt);
+            let result = kept.unwrap_or_else(|| through(&relay, mail, &walk.manner, upstream, &mut walk.attempt));
+            walk.stop();
+            if let Some(result) = walk.judge(result) {
+                break result;
+            }
+        };
         if !walk.close(result) {
             return walk.end();
         }

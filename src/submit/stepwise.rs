@@ -23,7 +23,7 @@ use crate::secret::Secret;
 use crate::smtp::server::{Mail, Rcpt, Told};
 use crate::smtp::{self, Recipients, Session};
 use crate::submit::walk::Walk;
-use crate::submit::{self, Manner, Submission, Upstream};
+use crate::submit::{self, Manner, Submission, Upstream, key};
 
 /// How long the goodbye to a transaction that was given up may take.
 const RESET: Duration = Duration::from_secs(5);
@@ -185,7 +185,27 @@ impl<'a> Transaction<'a> {
             let submission = submit::along(MailObject { envelope: &envelope, message }, self.walk, upstream);
             return ended(submission, route, envelope);
         }
-        let result = match (self.broken.take(), upstream.take(&Arc::clone(self.walk.relay()))) {
+        self.walk.give_key(MailObject { envelope: &envelope, message });
+        let relay = Arc::clone(self.walk.relay());
+        let keyed = key::carried(&relay, message, &mut self.walk.attempt);
+        let mut result = self.send_once(keyed.as_ref().unwrap_or(message), upstream);
+        let result = loop {
+            if let Some(result) = self.walk.judge(result) {
+                break result;
+            }
+            let keyed = key::carried(&relay, message, &mut self.walk.attempt);
+            result = match relay.smtp() {
+                Some(smtp) => self.send_in_another_session(smtp, keyed.as_ref().unwrap_or(message), upstream),
+                None => Err(self.gone()),
+            };
+        };
+        self.walk.settle(result.map(told));
+        self.end()
+    }
+
+    /// Hands the message over in the session in which its recipients were named.
+    fn send_once(&mut self, message: &Message, upstream: &mut Upstream) -> Result<Outcome, Failure> {
+        match (self.broken.take(), upstream.take(&Arc::clone(self.walk.relay()))) {
             (Some(failure), _) => Err(failure),
             (None, Some(mut session)) => {
                 let result = self.timed(self.walk.left(), |this| {
@@ -207,9 +227,7 @@ impl<'a> Transaction<'a> {
                 Some(reply) => Ok(self.recipients.outcome(Some((&reply, Stage::Data)), true)),
                 None => Err(self.gone()),
             },
-        };
-        self.walk.settle(result.map(told));
-        self.end()
+        }
     }
 
     /// Hands the message over in another session, without the extension that turned out not to be known.
@@ -222,9 +240,20 @@ impl<'a> Transaction<'a> {
         let relay = Arc::clone(self.walk.relay());
         let Some(smtp) = relay.smtp() else { return Err(self.gone()) };
         let smtp = smtp::plain(smtp, outcome, &mut self.walk.attempt);
+        self.send_in_another_session(&smtp, message, upstream)
+    }
+
+    /// Hands the message over in another session with the relay, spoken to as `smtp` says.
+    fn send_in_another_session(
+        &mut self,
+        smtp: &Smtp,
+        message: &Message,
+        upstream: &mut Upstream,
+    ) -> Result<Outcome, Failure> {
+        let relay = Arc::clone(self.walk.relay());
         self.recipients.reopen();
         let result = self.timed(self.walk.left(), |this| {
-            let (mut session, mail) = this.open_anew(&relay, &smtp)?;
+            let (mut session, mail) = this.open_anew(&relay, smtp)?;
             let mail = mail?;
             if !mail.is_positive() {
                 return Err(smtp::Ending::Refused(mail, Stage::MailFrom));

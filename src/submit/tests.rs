@@ -103,6 +103,7 @@ impl Submitter {
             terms: Terms { deadline: patience().span(), ..Terms::default() },
             host_name: "web.example.org",
             begin: &|_| None,
+            keyed: &|_| (),
             hand_over: &Arc::new(hand_over),
         };
         submit_over(MailObject { envelope: &envelope, message: &self.message }, manner, &mut self.upstream)

@@ -1,11 +1,14 @@
 //! The walk along the route: which relay is asked, how long it may take, and when the next one is due.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use super::doubt::Doubt;
 use super::{Manner, Submission, Try, is_in_doubt, is_next_relay_due};
 use crate::attempt::Attempt;
 use crate::config::relay::Relay;
+use crate::config::site::InDoubt;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -26,6 +29,8 @@ pub(super) struct Walk<'a> {
     took: Duration,
     /// What is left of the deadline.
     left: Duration,
+    /// What is not known of the relay in use.
+    pub(super) doubt: Option<Doubt>,
 }
 
 impl<'a> Walk<'a> {
@@ -34,7 +39,7 @@ impl<'a> Walk<'a> {
         let left = manner.terms.deadline;
         let attempt = manner.begin(&manner.route[0], Deadline::after(left));
         let (tries, started) = (Vec::with_capacity(1), Instant::now());
-        Self { manner, relay: 0, tries, attempt, started, given: left, took: Duration::ZERO, left }
+        Self { manner, relay: 0, tries, attempt, started, given: left, took: Duration::ZERO, left, doubt: None }
     }
 
     /// Goes along `route` instead, from its first relay on; nothing was tried yet.
@@ -49,14 +54,26 @@ impl<'a> Walk<'a> {
         &self.manner.route[self.relay]
     }
 
-    /// What is left of the deadline.
+    /// What of the deadline the relay in use may take. A quarter is kept where it can be asked again what became of
+    /// the message.
     pub(super) fn left(&self) -> Duration {
-        self.left
+        match (&self.attempt.key, &self.doubt) {
+            (Some(_), None) => self.left - self.left / 4,
+            _ => self.left,
+        }
     }
 
     /// What of it this relay may take while it can still be passed by: half, where another one is behind it.
     pub(super) fn share(&self) -> Duration {
-        if self.is_last() { self.left } else { self.left / 2 }
+        let goes_on = !self.is_last() && (self.doubt.is_none() || self.manner.terms.in_doubt == InDoubt::Retry);
+        if goes_on { self.left / 2 } else { self.left() }
+    }
+
+    /// Waits for `span`, which counts against the deadline.
+    pub(super) fn wait(&mut self, span: Duration) {
+        self.start(span);
+        thread::sleep(span);
+        self.stop();
     }
 
     /// From now on time counts, and what is waited for ends in `span`.
@@ -94,7 +111,8 @@ impl<'a> Walk<'a> {
     pub(super) fn settle(&mut self, result: Result<Outcome, Failure>) {
         let relay = Arc::clone(self.relay());
         let trace = std::mem::take(&mut self.attempt.trace);
-        self.tries.push(Try { relay, result, trace, took: std::mem::take(&mut self.took) });
+        let (key, took) = (self.attempt.key.take(), std::mem::take(&mut self.took));
+        self.tries.push(Try { relay, result, trace, key, took });
     }
 
     /// What all tries come to; one has been ended.

@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags};
 
 use self::passage::Passage;
 use super::send::show_on_stderr;
-use crate::attempt::{HandOver, Sink};
+use crate::attempt::{HandOver, IdempotencyKey, Sink};
 use crate::caller::Caller;
 use crate::cli::dialect::Sendmail;
 use crate::cli::invocation::Invocation;
@@ -53,7 +53,9 @@ pub(crate) fn serve(invocation: &Invocation, said: &Sendmail) -> u8 {
         dossier.set_relay(relay);
         show.then(show_on_stderr)
     };
-    let lasting = Lasting { course: &course, said, hand_over: &hand_over, dossier: &dossier, begin: &begin };
+    let keyed = |key: &IdempotencyKey| dossier.set_key(key);
+    let lasting =
+        Lasting { course: &course, said, hand_over: &hand_over, dossier: &dossier, begin: &begin, keyed: &keyed };
     let (input, output) = match (io::stdin().as_fd().try_clone_to_owned(), io::stdout().as_fd().try_clone_to_owned()) {
         (Ok(input), Ok(output)) => (File::from(input), File::from(output)),
         (Err(error), _) | (_, Err(error)) => return dossier.fail(&unreadable(&error)),
@@ -87,6 +89,8 @@ struct Lasting<'a> {
     dossier: &'a Dossier,
     /// Hears of each try at a relay.
     begin: &'a dyn Fn(&Relay) -> Option<Sink>,
+    /// Hears of the key a try is given.
+    keyed: &'a dyn Fn(&IdempotencyKey),
 }
 
 impl Lasting<'_> {
@@ -182,6 +186,7 @@ impl Conversation<'_> {
                 terms: site.terms,
                 host_name: lasting.course.ehlo_argument(),
                 begin: lasting.begin,
+                keyed: lasting.keyed,
                 hand_over: lasting.hand_over,
             };
             lasting.dossier.warn(&repairs);

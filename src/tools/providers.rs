@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::failure::{Failure, Kind};
 use crate::providers::api::{Entry, Sender};
-use crate::providers::{self, Port, Provider, TlsMode, UserName};
+use crate::providers::{self, Idempotency, Port, Provider, TlsMode, UserName};
 use crate::reply::printable;
 
 /// Every provider with its login, or the provider `id` (an alias will do) in full. No line has more than
@@ -105,6 +105,13 @@ fn page(provider: &Provider) -> String {
         line("API login", &provider.api_credentials());
         line("API settings", &entry.keys().join(", "));
         line("API limits", &limits(entry));
+    }
+    if let Some(Idempotency { window, field, .. }) = provider.idempotency {
+        let ways = if field.is_some() { "by API and by SMTP" } else { "by API" };
+        line(
+            "lost answer",
+            &format!("asked for again with a key, {ways}, known for {} minutes", window.as_secs() / 60),
+        );
     }
     line("mechanisms", &provider.auth.join(", "));
     for note in provider.notes {

@@ -88,6 +88,7 @@ pub(crate) fn submit(
         terms: site.terms,
         host_name: course.ehlo_argument(),
         begin: &begin,
+        keyed: &|key| dossier.set_key(key),
         hand_over,
     };
     let mail = MailObject { envelope: &plan.envelope, message: &message };

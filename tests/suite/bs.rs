@@ -88,7 +88,7 @@ fn play(case: &Case) {
 }
 
 /// A program that speaks SMTP to the binary.
-struct Caller {
+pub(crate) struct Caller {
     child: Child,
     stdin: Option<ChildStdin>,
     line_end: &'static str,
@@ -98,7 +98,7 @@ struct Caller {
 }
 
 impl Caller {
-    fn start(config: &Path, argv: &str, line_end: &'static str) -> Self {
+    pub(crate) fn start(config: &Path, argv: &str, line_end: &'static str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_mailchute"))
             .arg("--config")
             .arg(config)
@@ -151,13 +151,13 @@ impl Caller {
     }
 
     /// The next line; `None`: the end, or nothing within our patience.
-    fn hear(&mut self) -> Option<String> {
+    pub(crate) fn hear(&mut self) -> Option<String> {
         self.say();
         self.heard.recv_timeout(PATIENCE).ok()
     }
 
     /// Says `lines` one after the other and returns the last line of each reply.
-    fn converse(&mut self, lines: &[&str]) -> Vec<String> {
+    pub(crate) fn converse(&mut self, lines: &[&str]) -> Vec<String> {
         let mut replies = Vec::new();
         for line in lines {
             self.waiting.extend_from_slice(format!("{line}{}", self.line_end).as_bytes());
@@ -167,7 +167,7 @@ impl Caller {
         replies
     }
 
-    fn finish(mut self) -> (i32, Vec<String>) {
+    pub(crate) fn finish(mut self) -> (i32, Vec<String>) {
         self.say();
         self.stdin = None;
         // The end of standard output; whatever was said and not asked for is passed over.
@@ -179,7 +179,7 @@ impl Caller {
 
 impl Setup {
     /// A caller that speaks SMTP.
-    fn caller(&self) -> Caller {
+    pub(crate) fn caller(&self) -> Caller {
         // The configuration is written by the builder, which is not run here.
         drop(self.mailchute());
         let mut caller = Caller::start(&self.scratch.join("config.toml"), "-bs", "\r\n");

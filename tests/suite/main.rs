@@ -14,6 +14,7 @@ mod codes;
 mod config;
 mod daemons;
 mod docs;
+mod doubt;
 mod environment;
 mod hints;
 mod hostile;

@@ -10,12 +10,13 @@
 //! | `without:` | `NAME: reason`, an answer that the provider does not have |
 //! | `message:` | a message beside `canonical.eml` to be submitted in its stead |
 //! | `cannot:` | `NAME.eml: text`, a message that the API cannot carry: 65, this first line (`*` is any text), no request |
+//! | `key:` | where a request has its idempotency key: a header field, or `/headers/name` in the body; what is in doubt is asked again once |
 //! | `half:` | the exit status when the accepting answer breaks off; 79 unless said |
 //!
 //! Blocks: `request` is the request to be made, a line `METHOD /path`, header fields (`*` is any text), an
 //! empty line and the body; `vendor` the one that the vendor's own client makes. A body is JSON, a form as
 //! an array of its parts. A string `{message}` in it is the message without Bcc, `{message:base64}` the same in
-//! base64, `{message:bcc}` and `{message:bcc:base64}` with it, as the vendors' clients were given it, `{message:bcc-last}` with it
+//! base64, `{key}` the idempotency key, `{message:bcc}` and `{message:bcc:base64}` with it, as the vendors' clients were given it, `{message:bcc-last}` with it
 //! at the end of the header section; `:base64url` is that alphabet without padding. `answer NAME` is `exit:`, `stderr:` (first line, `*` is any text), `id:` (the record's
 //! `provider_id`), an empty line and the response.
 //!
@@ -37,7 +38,7 @@ const ANSWERS: &[&str] = &["accepted", "bad-credential", "unverified-sender", "r
 #[test]
 fn providers() {
     every_case("providers", |case| {
-        let keys = ["relay", "env", "vendor", "waive", "without", "message", "cannot", "half"];
+        let keys = ["relay", "env", "vendor", "waive", "without", "message", "cannot", "half", "key"];
         case.knows(&keys, &["request", "vendor", "answer", "before", "told"]);
         let accepted = case.block("answer accepted").expect("an answer that accepts");
         let (asked, _) = submit(case, &Canned::read(accepted));
@@ -192,8 +193,12 @@ impl Canned {
         if let Some(id) = &self.id {
             assert_eq!(record["provider_id"].as_str(), Some(id.as_str()), "{report}");
         }
-        let wanted = self.at.unwrap_or(sent.before + 1);
-        assert_eq!(sent.requests, wanted, "each request once, no retry: {report}");
+        let is_asked_again = self.exit == 79 && !sent.keys.is_empty();
+        let wanted = self.at.unwrap_or(sent.before + 1) + usize::from(is_asked_again);
+        assert_eq!(sent.requests, wanted, "each request once, no retry without a key: {report}");
+        for key in &sent.keys {
+            assert_eq!(record["key"], *key, "{report}");
+        }
         for secret in &sent.secrets {
             assert!(!sent.run.stderr.contains(secret) && !sent.log.contains(secret), "{secret} was shown: {report}");
         }
@@ -206,6 +211,8 @@ struct Sent {
     /// How many requests come before the message.
     before: usize,
     requests: usize,
+    /// The idempotency key of each, where they have one.
+    keys: Vec<String>,
     secrets: Vec<String>,
 }
 
@@ -246,14 +253,24 @@ fn send(case: &Case, canned: &Canned, name: &str) -> (Vec<Asked>, Sent) {
     let run = call.args(["-i", "-t"]).stdin(message).run();
     let requests = web.finish();
     let secrets = relay.split('"').filter(|word| word.contains("secret")).map(str::to_owned).collect();
-    let sent = Sent { log: scratch.read("log"), before, requests: requests.len(), secrets, run };
+    let keys = case.value("key").map(|place| requests.iter().map(|asked| key(asked, place)).collect());
+    let keys = keys.unwrap_or_default();
+    let sent = Sent { log: scratch.read("log"), before, requests: requests.len(), keys, secrets, run };
     (requests, sent)
+}
+
+/// The idempotency key of a request, which has it at `place`.
+pub(crate) fn key(asked: &Asked, place: &str) -> String {
+    let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+    let found = if place.starts_with('/') { body.pointer(place).and_then(Value::as_str) } else { asked.header(place) };
+    found.unwrap_or_else(|| panic!("no key at {place}")).to_owned()
 }
 
 /// Compares the request with the one to be made, and with the vendor's.
 fn compare(case: &Case, asked: &Asked) {
     let ours = body(asked);
-    let wanted = Wanted::read(case.block("request").expect("the request to be made"));
+    let key = case.value("key").map(|place| key(asked, place)).unwrap_or_default();
+    let wanted = Wanted::read(&case.block("request").expect("the request to be made").replace("{key}", &key));
     wanted.check_head(asked);
     let differences = differences("", &wanted.body, &ours, true);
     let pretty = serde_json::to_string_pretty(&ours).unwrap();

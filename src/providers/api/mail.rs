@@ -4,14 +4,13 @@ mod addressed;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::digest;
 
 use super::response::Response;
 use crate::address::{Address, same_mailbox};
+use crate::attempt::IdempotencyKey;
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
-use crate::hex;
-use crate::message::Message;
+use crate::message::{MailObject, Message};
 use crate::outcome::Stage;
 use crate::reply::Reply;
 
@@ -29,6 +28,8 @@ pub struct Mail<'a> {
     pub endpoint: &'a str,
     /// The time, for requests that are signed.
     pub now: jiff::Timestamp,
+    /// What the request is recognised by when it is made again, where the provider does that.
+    pub key: Option<&'a IdempotencyKey>,
     /// Whether the sender stands in To where every recipient is hidden (`undisclosed = "sender"`).
     pub undisclosed: bool,
     /// What the requests of [`Api::before`](super::Api::before) were answered, in their order.
@@ -72,25 +73,13 @@ impl Mail<'_> {
         Ok(octets)
     }
 
-    /// A UUID (RFC 9562 5.8) that is the same for the same message, its Date and Message-ID included, to the
-    /// same recipients: a provider can tell a message that is submitted again after an answer was lost.
+    /// As [`MailObject::own_id`].
     ///
     /// # Errors
-    /// As [`Mail::octets`].
-    pub fn operation_id(&self) -> Result<String, Failure> {
-        let mut hash = digest::Context::new(&digest::SHA256);
-        for address in [self.sender()].into_iter().chain(self.recipients()) {
-            hash.update(address.as_bytes());
-            hash.update(b"\n");
-        }
-        hash.update(&self.octets()?);
-        let mut octets = [0; 16];
-        octets.copy_from_slice(&hash.finish().as_ref()[..16]);
-        octets[6] = octets[6] & 0x0f | 0x80;
-        octets[8] = octets[8] & 0x3f | 0x80;
-        let digits = hex::encode(octets);
-        let [first, second, third, fourth, fifth] = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| &digits[range]);
-        Ok(format!("{first}-{second}-{third}-{fourth}-{fifth}"))
+    /// `Io`: the message cannot be read back.
+    pub fn own_id(&self) -> Result<Option<String>, Failure> {
+        let Self { envelope, message, .. } = self;
+        MailObject { envelope, message }.own_id().map_err(|error| unreadable(&error))
     }
 
     /// The whole message in standard base64, padded.
@@ -139,30 +128,4 @@ pub fn cannot(what: &str) -> Failure {
 pub(crate) fn unreadable(error: &std::io::Error) -> Failure {
     let why = format!("cannot be read back from its temporary file: {error}");
     Failure::new(Kind::Io, "message", why).at(Stage::Message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::envelope::Dsn;
-
-    #[test]
-    fn an_operation_is_a_message_and_its_recipients() {
-        let id = |message: &str, recipient: &str| {
-            let forward_paths = vec![recipient.parse().expect("an address")];
-            let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
-            let message = Message::read(&mut message.as_bytes(), false).expect("a message");
-            let now = jiff::Timestamp::UNIX_EPOCH;
-            Mail { envelope: &envelope, message: &message, endpoint: "", now, undisclosed: false, before: &[] }
-                .operation_id()
-                .expect("an id")
-        };
-        let first = id("Message-ID: <1@a.example>\n\nx\n", "b@example.net");
-        assert_eq!(first, id("Message-ID: <1@a.example>\n\nx\n", "b@example.net"));
-        assert_ne!(first, id("Message-ID: <1@a.example>\n\nx\n", "c@example.net"));
-        assert_ne!(first, id("Message-ID: <2@a.example>\n\nx\n", "b@example.net"));
-        let form: String = first.chars().map(|c| if c.is_ascii_hexdigit() { 'x' } else { c }).collect();
-        assert_eq!(form, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx");
-        assert_eq!(&first[14..15], "8", "{first}");
-    }
 }

@@ -22,6 +22,8 @@ pub struct Response {
     pub body: Vec<u8>,
     /// Whether the body came to its end.
     pub is_whole: bool,
+    /// Whether the request had gone out before, with the same idempotency key, and nobody knows what came of it.
+    pub is_repeat: bool,
 }
 
 impl Response {
@@ -47,6 +49,23 @@ impl Response {
         let mut outcome = Outcome::same_for_all(&envelope.forward_paths, &reply, Stage::Message);
         outcome.provider_id = id.map(|id| printable(id.as_bytes(), 200));
         outcome
+    }
+
+    /// Accepted for everybody when the request was made before: the provider says only that it knows the key.
+    pub fn known(&self, envelope: &Envelope, text: &str) -> Outcome {
+        let reply = Reply::own(250, (2, 0, 0), &format!("accepted before: {text} (HTTP {})", self.status));
+        Outcome::same_for_all(&envelope.forward_paths, &reply, Stage::Message)
+    }
+
+    /// The provider is still at a request with the same key, so that it cannot tell yet.
+    ///
+    /// # Errors
+    /// `InDoubt` where this was the first request: somebody else makes the same one.
+    pub fn unfinished(&self, envelope: &Envelope, text: &str) -> Result<Outcome, Failure> {
+        match self.is_repeat {
+            true => Ok(self.told(envelope, Meaning::TROUBLE, text)),
+            false => Err(self.in_doubt()),
+        }
     }
 
     /// Refused for everybody, as `meaning` has it, else as the status has it. `text` is the provider's own words.
@@ -138,9 +157,14 @@ impl Response {
         outcome
     }
 
-    /// A 2xx answer that is not what the provider documents.
+    /// An answer that does not tell whether the message was accepted: a 2xx one that is not what the provider documents,
+    /// or a word about another request for the same message.
     pub fn in_doubt(&self) -> Failure {
-        let how = if self.is_whole { "is not what the API documents" } else { "breaks off" };
+        let how = match self.is_whole {
+            true if self.is_success() => "is not what the API documents",
+            true => "does not tell what became of it",
+            false => "breaks off",
+        };
         let why = format!("the answer {how}: the message may have been accepted ({})", self.quoted());
         Failure::new(Kind::InDoubt, format!("HTTP {}", self.status), why).at(Stage::Message)
     }

@@ -36,6 +36,7 @@ pub(in crate::providers) fn request(
         endpoint: &endpoint,
         now: jiff::Timestamp::UNIX_EPOCH,
         undisclosed: false,
+        key: None,
         before: &[],
     };
     let request = api.request(&mail, &keys)?;

@@ -6,6 +6,8 @@ mod hint;
 pub use authorization::{AuthorizationServer, Scopes, TokenHints};
 pub use hint::{Hint, When};
 
+use std::time::Duration;
+
 use super::api::Entry;
 use crate::secret::Secret;
 
@@ -40,6 +42,8 @@ pub struct Provider {
     pub authorization: Option<&'static AuthorizationServer>,
     /// Its HTTP API, if it has one here.
     pub api: Option<&'static Entry>,
+    /// How it recognises a submission that is made again, where it does by its HTTP API.
+    pub idempotency: Option<&'static Idempotency>,
     /// Mechanisms it is known to offer, the vendor's preferred one first; shown, never a restriction.
     pub auth: &'static [&'static str],
     /// How its keys and tokens begin, where they begin alike.
@@ -54,6 +58,18 @@ pub struct Provider {
     pub notes: &'static [&'static str],
     /// What no source confirms: configurable, and not to be taken as fact.
     pub unverified: &'static [&'static str],
+}
+
+/// How a provider recognises a submission that is made again, so that it sends one message.
+#[derive(Debug)]
+pub struct Idempotency {
+    /// How long it remembers a key.
+    pub window: Duration,
+    /// The header field of the message that holds the key by SMTP, where it takes one there.
+    pub field: Option<&'static str>,
+    /// Whether it remembers the keys of accepted messages only. Then the key is made of the message, and a caller who
+    /// sends that again by itself is recognised as well; elsewhere a key whose request was refused is used up.
+    pub accepted_only: bool,
 }
 
 /// A region, data centre or message kind with a host of its own.
@@ -140,6 +156,7 @@ impl Provider {
         authorization: None,
         auth: &["PLAIN", "LOGIN"],
         api: None,
+        idempotency: None,
         keys: &[],
         servers: &[],
         marks: &[],

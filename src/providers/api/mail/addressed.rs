@@ -74,9 +74,16 @@ mod tests {
         let envelope = Envelope { reverse_path: None, forward_paths: forward_paths.collect(), dsn: Dsn::default() };
         let message = Message::read(&mut format!("{fields}\nbody\n").as_bytes(), false).unwrap();
         let now = jiff::Timestamp::UNIX_EPOCH;
-        let octets =
-            Mail { envelope: &envelope, message: &message, endpoint: "", now, undisclosed: false, before: &[] }
-                .addressed()?;
+        let octets = Mail {
+            envelope: &envelope,
+            message: &message,
+            endpoint: "",
+            now,
+            undisclosed: false,
+            key: None,
+            before: &[],
+        }
+        .addressed()?;
         let text = String::from_utf8(octets).unwrap().replace("\r\n", "\n");
         Ok(text.strip_suffix("\n\nbody\n").expect("the body as it was").to_owned())
     }

@@ -13,7 +13,15 @@ fn parts_for(message: &str, recipients: &[&str]) -> Result<Parts, Failure> {
     };
     let message = Message::read(&mut message.as_bytes(), false).unwrap();
     let now = jiff::Timestamp::UNIX_EPOCH;
-    Parts::of(&Mail { envelope: &envelope, message: &message, endpoint: "", now, undisclosed: false, before: &[] })
+    Parts::of(&Mail {
+        envelope: &envelope,
+        message: &message,
+        endpoint: "",
+        now,
+        undisclosed: false,
+        key: None,
+        before: &[],
+    })
 }
 
 fn parts(message: &str) -> Result<Parts, Failure> {
@@ -215,9 +223,16 @@ fn nobody_is_named_twice_in_whatever_case_or_form() {
     let forward_paths = ["bob@example.net", "Bob@example.net", "c@bücher.example", "d@x.org", "D@x.org"].map(address);
     let envelope = Envelope { reverse_path: None, forward_paths: forward_paths.to_vec(), dsn: Dsn::default() };
     let now = jiff::Timestamp::UNIX_EPOCH;
-    let parts =
-        Parts::of(&Mail { envelope: &envelope, message: &message, endpoint: "", now, undisclosed: false, before: &[] })
-            .unwrap();
+    let parts = Parts::of(&Mail {
+        envelope: &envelope,
+        message: &message,
+        endpoint: "",
+        now,
+        undisclosed: false,
+        key: None,
+        before: &[],
+    })
+    .unwrap();
     assert_eq!(joined(&parts.to), "bob@example.net");
     assert_eq!(joined(&parts.cc), "c@xn--bcher-kva.example");
     assert_eq!(joined(&parts.bcc), "d@x.org");
