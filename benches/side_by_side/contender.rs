@@ -16,6 +16,8 @@ use crate::tools::Tools;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contender {
     Mailchute,
+    /// The same with routes, a backup relay and a spool configured, none of which the message needs.
+    Equipped,
     Msmtp,
     Lettre,
     Curl,
@@ -27,6 +29,7 @@ impl Contender {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Mailchute => "mailchute",
+            Self::Equipped => "mailchute, equipped",
             Self::Msmtp => "msmtp",
             Self::Lettre => "naive lettre",
             Self::Curl => "curl",
@@ -38,6 +41,15 @@ impl Contender {
         self != Self::True
     }
 }
+
+/// Routes that are held against the message, of which the last one is meant.
+const ROUTES: &str = "on_relay_failure = \"spool\"\n\
+    [[route]]\nsubject = [\"*[Invoice]*\", \"*Order #*\"]\nrelay = \"backup\"\n\
+    [[route]]\nheader = { \"X-Campaign\" = \"*\" }\nnot = { to = \"*@sender.example\" }\nrelay = \"backup\"\n\
+    [[route]]\nfrom = \"*@sender.example\"\nto = \"*@recipient.example\"\nrelay = [\"bench\", \"backup\"]\n";
+
+/// A relay that is never asked.
+const BACKUP: &str = "[relay.backup]\nhost = \"backup.example\"\nusername = \"backup\"\npassword = \"backup\"\n";
 
 /// One message to one server: everything a program has to be told.
 pub(crate) struct Task {
@@ -69,6 +81,7 @@ impl Task {
         let (dir, bundle) = (dir.to_owned(), bundle.to_owned());
         let task = Self { dir, port, starttls, bundle, recipients, size: crlf.len() };
         task.write_private("mailchute.toml", &task.mailchute_toml())?;
+        task.write_private("equipped.toml", &(ROUTES.to_owned() + &task.mailchute_toml() + BACKUP))?;
         task.write_private("msmtprc", &task.msmtprc())?;
         Ok(task)
     }
@@ -87,9 +100,10 @@ impl Task {
         let mut argv: Vec<OsString> = Vec::new();
         let mut env = vec![("HOME", self.dir.clone().into_os_string())];
         match contender {
-            Contender::Mailchute => {
+            Contender::Mailchute | Contender::Equipped => {
+                let config = if contender == Contender::Mailchute { "mailchute.toml" } else { "equipped.toml" };
                 argv.extend([env!("CARGO_BIN_EXE_mailchute").into(), "--config".into()]);
-                argv.push(self.dir.join("mailchute.toml").into());
+                argv.push(self.dir.join(config).into());
                 argv.extend(["-t", "-i", "-f", USER].map(OsString::from));
             }
             Contender::Msmtp => {

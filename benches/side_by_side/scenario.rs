@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::contender::Contender::{self, Curl, Lettre, Mailchute, Msmtp, True};
+use crate::contender::Contender::{self, Curl, Equipped, Lettre, Mailchute, Msmtp, True};
 use crate::server::Manner;
 
 /// One table of the benchmark.
@@ -35,6 +35,8 @@ pub(crate) enum Target {
     Peak(f64),
     /// Millions of instructions.
     Instructions(f64),
+    /// Another's instructions relative to mailchute's.
+    Equipment(Contender, f64),
     RoundTrips(f64),
     /// Octets on the wire per octet of message.
     Wire(f64),
@@ -78,6 +80,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         instructions: true,
         rounds: (1, 3),
         targets: &[Target::Instructions(6.0)],
+        ..SMALL
+    },
+    Scenario {
+        name: "equipped",
+        title: "2 KB, implicit TLS + AUTH, instructions, with routes, backup relay and spool configured",
+        contenders: &[Mailchute, Equipped],
+        instructions: true,
+        rounds: (1, 3),
+        targets: &[Target::Equipment(Equipped, 1.03)],
         ..SMALL
     },
     Scenario { name: "distance", title: "2 KB, 50 ms away, PIPELINING and CHUNKING", ..DISTANT_SMALL },

@@ -120,6 +120,11 @@ fn judge(target: &Target, rows: &[Row]) -> String {
         Target::Cpu(to, limit) => (format!("CPU / {}", to.name()), limit, ratio(to, cpu)),
         Target::Peak(limit) => ("peak MB".to_owned(), limit, own(|run| run.peak / 1e6)),
         Target::Instructions(limit) => ("M instructions".to_owned(), limit, own(|run| run.instructions / 1e6)),
+        Target::Equipment(of, limit) => {
+            let equipped = median(of, |run: &Run| run.instructions);
+            let plain = own(|run| run.instructions);
+            ("instructions / plain".to_owned(), limit, equipped.zip(plain).map(|(equipped, plain)| equipped / plain))
+        }
         Target::RoundTrips(limit) => ("round trips".to_owned(), limit, own(|run| run.round_trips)),
         Target::Wire(limit) => ("wire per octet".to_owned(), limit, own(|run| run.wire)),
     };

@@ -151,6 +151,24 @@ fn each_condition_holds_or_does_not() {
 }
 
 #[test]
+fn what_no_route_names_is_not_asked() {
+    let (envelope, message) =
+        (envelope("a@x.org", &["b@x.org"]), Message::read(&mut &b"Subject: x\n\nx\n"[..], false).unwrap());
+    let (now, parent) = (|| panic!("the time"), || panic!("the program"));
+    let circumstances = Circumstances { caller: &caller(), now: &now, parent: &parent };
+    let mail = MailObject { envelope: &envelope, message: &message };
+    for toml in [
+        "",
+        "[[route]]\nsubject = 'y'\nbody = 'y'\nrelay = 'bulk'",
+        // What costs least is asked first, and nothing behind what does not hold.
+        "[[route]]\nscript = 'y'\nhour = '14-15'\nuid = 0\nrelay = 'bulk'",
+        "[[route]]\nto = 'y@*'\nrelay = 'bulk'\n[route.not]\nhour = '14-15'\n[[route]]\nrelay = 'main'",
+    ] {
+        assert_eq!(of_mail(&site(toml), None, circumstances, mail).unwrap()[0].name, "main", "{toml}");
+    }
+}
+
+#[test]
 fn fields_are_read_in_the_charset_of_the_message() {
     let envelope = envelope("", &["ann@x.org"]);
     let text = b"Subject: \xcf\xd2\xc9\xd7\xc5\xd4\nContent-Type: text/plain; charset=koi8-r\n\n\xcf\xd2\xc9\n";
