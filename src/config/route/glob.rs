@@ -191,6 +191,36 @@ mod tests {
         }
     }
 
+    /// The definition, character by character.
+    fn is_like(pattern: &[char], text: &[char]) -> bool {
+        match (pattern, text) {
+            (['*', rest @ ..], _) => (0..=text.len()).any(|at| is_like(rest, &text[at..])),
+            (['?', rest @ ..], [_, behind @ ..]) => is_like(rest, behind),
+            ([one, rest @ ..], [other, behind @ ..]) => one == other && is_like(rest, behind),
+            (pattern, text) => pattern.is_empty() && text.is_empty(),
+        }
+    }
+
+    #[test]
+    fn every_short_pattern_stands_for_what_its_definition_says() {
+        let words = |letters: &[char], longest: u32| -> Vec<Vec<char>> {
+            let count = letters.len();
+            let word = |number: usize, length: u32| (0..length).map(move |at| number / count.pow(at) % count);
+            (0..=longest)
+                .flat_map(|length| (0..count.pow(length)).map(move |number| (number, length)))
+                .map(|(number, length)| word(number, length).map(|letter| letters[letter]).collect())
+                .collect()
+        };
+        let texts = words(&['a', 'b', 'ü'], 4);
+        for pattern in words(&['a', 'ü', '?', '*'], 5) {
+            let glob = Glob::new(&pattern.iter().collect::<String>());
+            for text in &texts {
+                let shown: String = text.iter().collect();
+                assert_eq!(glob.is_like(&shown), is_like(&pattern, text), "{glob} {shown}");
+            }
+        }
+    }
+
     #[test]
     fn octets_that_are_no_text_are_looked_at_as_they_are() {
         assert!(Glob::new("*code*").is_like_folded(b"\xff\x80code\x80"));
