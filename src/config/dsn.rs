@@ -13,6 +13,16 @@ pub(super) const VARIABLE: &str = "MAILER_DSN";
 /// How deep `failover(...)` may nest.
 const DEPTH: usize = 4;
 
+/// The words that put several DSNs into one.
+const GROUPS: [&str; 2] = ["failover", "roundrobin"];
+
+/// Whether a DSN spreads the messages over its relays: a `roundrobin(...)` that no other group is inside of or around.
+pub(super) fn is_spread(dsn: &str) -> bool {
+    let Some(("roundrobin", inside)) = group(dsn.trim()) else { return false };
+    let members = inside.rsplit_once(')').map_or(inside, |(members, _)| members);
+    split(members).into_iter().all(|member| group(member).is_none())
+}
+
 /// The relays of a DSN in the order they are tried; none when it points back at `sendmail`.
 ///
 /// # Errors
@@ -23,12 +33,16 @@ pub(super) fn relays(dsn: &str, warnings: &mut Vec<String>) -> Result<Vec<Vec<Se
     Ok(relays)
 }
 
-fn gather(dsn: &str, depth: usize, relays: &mut Vec<Vec<Setting>>, warnings: &mut Vec<String>) -> Result<(), Failure> {
-    let group = ["failover", "roundrobin"].into_iter().find_map(|word| {
+/// The word of a group, and what stands behind its parenthesis.
+fn group(dsn: &str) -> Option<(&'static str, &str)> {
+    GROUPS.into_iter().find_map(|word| {
         let inside = dsn.strip_prefix(word)?.trim_start().strip_prefix('(')?;
         Some((word, inside))
-    });
-    let Some((word, inside)) = group else {
+    })
+}
+
+fn gather(dsn: &str, depth: usize, relays: &mut Vec<Vec<Setting>>, warnings: &mut Vec<String>) -> Result<(), Failure> {
+    let Some((word, inside)) = group(dsn) else {
         relays.extend(relay(dsn, warnings)?);
         return Ok(());
     };
@@ -36,8 +50,8 @@ fn gather(dsn: &str, depth: usize, relays: &mut Vec<Vec<Setting>>, warnings: &mu
     let Some((members, _)) = inside.rsplit_once(')') else {
         return Err(failure(VARIABLE, format!("{word}( is never closed")));
     };
-    if word == "roundrobin" {
-        warnings.push(format!("{VARIABLE}: roundrobin is taken as failover: the relays are tried in order"));
+    if word == "roundrobin" && !(depth == DEPTH && is_spread(dsn)) {
+        warnings.push(format!("{VARIABLE}: roundrobin beside failover is taken for it: the relays are tried in order"));
     }
     if depth == 0 {
         return Err(failure(VARIABLE, "nests too deeply"));

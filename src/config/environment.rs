@@ -69,6 +69,10 @@ impl Environment {
         } else if let Some(value) = url_text(variables, dsn::VARIABLE)? {
             found.variable = dsn::VARIABLE;
             found.relays = dsn::relays(&value, &mut found.warnings)?;
+            if dsn::is_spread(&value) {
+                let spread = Value::Text(Zeroizing::new("spread".to_owned()));
+                found.top.push(Setting { variable: dsn::VARIABLE, key: "strategy".into(), value: spread });
+            }
         }
         if found.relays.is_empty() {
             let Some(laravel::Laravel { relay, from }) = laravel::read(variables)? else { return Ok(None) };

@@ -2,6 +2,7 @@
 
 use super::{Host, attempt};
 use crate::config::relay::{Relay, TlsMode, Way};
+use crate::config::route::Strategy;
 use crate::config::{Config, Origin, init_from_environment};
 use crate::failure::{Failure, Kind};
 use crate::secret::Source;
@@ -83,6 +84,30 @@ fn dsns_are_relays() {
         assert_eq!(config.origin, Origin::Environment("MAILER_DSN"));
         assert_eq!(relays(&config).into_iter().map(told).collect::<Vec<_>>(), expected, "{dsn}");
         assert_eq!(config.warnings.is_empty(), !dsn.contains("timeout") && !dsn.contains("roundrobin"), "{dsn}");
+    }
+    for (variables, strategy, weights) in [
+        (&[("MAILER_DSN", "roundrobin(smtps://a.example smtps://b.example)")][..], Strategy::Spread, &[1, 1][..]),
+        (&[("MAILER_DSN", "failover(smtps://a.example smtps://b.example)")], Strategy::Order, &[1, 1]),
+        (&[("MAILER_DSN", "roundrobin(failover(smtps://a.example) smtps://b.example)")], Strategy::Order, &[1, 1]),
+        (&[("MAILER_DSN", "smtps://roundrobin.example")], Strategy::Order, &[1]),
+        (
+            &[
+                ("MAILCHUTE_URL", "smtps://a.example?weight=3&strategy=spread"),
+                ("MAILCHUTE_BACKUP_URL", "smtps://b.example?weight=2"),
+            ],
+            Strategy::Spread,
+            &[3, 2],
+        ),
+    ] {
+        let config = load(variables).unwrap();
+        let found: Vec<u32> = relays(&config).iter().map(|relay| relay.weight).collect();
+        assert_eq!((config.sites[0].strategy, found.as_slice()), (strategy, weights), "{variables:?}");
+        assert_eq!(
+            config.warnings.is_empty(),
+            !variables[0].1.contains("roundrobin(failover"),
+            "{:?}",
+            config.warnings
+        );
     }
     assert!(matches!(relays(&load(&[("MAILER_DSN", "null://null")]).unwrap())[0].way, Way::Null));
     for dsn in ["sendmail://default", "native://default", "failover(sendmail://default)", ""] {
