@@ -9,7 +9,7 @@ use super::entry::Head;
 use super::flusher::{self, Flusher};
 use super::store::{Folder, Spool};
 use crate::address::Address;
-use crate::attempt::HandOver;
+use crate::attempt::{HandOver, IdempotencyKey};
 use crate::caller::Caller;
 use crate::config::relay::Relay;
 use crate::config::site::{InDoubt, Site, SpoolMax};
@@ -52,6 +52,8 @@ pub struct Order<'a> {
     pub mail: MailObject<'a>,
     /// The identifier of the record.
     pub id: &'a str,
+    /// The relay that may have the message, and the key by which it can be asked again.
+    pub doubt: Option<(&'a Relay, &'a IdempotencyKey)>,
     /// What signals are answered by.
     pub hand_over: &'a HandOver,
 }
@@ -110,6 +112,9 @@ impl Order<'_> {
             Some(waiting) => Envelope { forward_paths: waiting, ..envelope.clone() },
             None => envelope.clone(),
         };
+        // Whoever opens the entry takes the key for one of the first relay, before a line names another.
+        let is_first = |relay: &Relay| self.route.first().is_some_and(|first| first.name == relay.name);
+        let key = self.doubt.filter(|(relay, _)| is_first(relay)).map(|(_, key)| key);
         let head = Head {
             id: self.id.to_owned(),
             site: self.site.name.clone(),
@@ -121,8 +126,8 @@ impl Order<'_> {
             repairs: self.mail.message.repairs().to_vec(),
             header,
             length: header + body,
-            key: None,
-            keyed: None,
+            key: key.map(|key| key.value.clone()),
+            keyed: key.map(|key| key.since.as_second()),
             why,
             in_doubt: folder == Folder::Held,
             is_bounce: false,

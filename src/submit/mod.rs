@@ -87,6 +87,12 @@ impl Submission {
         self.tries.iter().map(|attempt| &attempt.result)
     }
 
+    /// Which relay may have the message although it gave no reply, and the key by which it can be asked again.
+    pub fn doubt(&self) -> Option<(&Relay, &IdempotencyKey)> {
+        let in_doubt = self.tries.iter().find(|attempt| is_in_doubt(&attempt.result))?;
+        Some((&in_doubt.relay, in_doubt.key.as_ref()?))
+    }
+
     /// The try that decides what the caller is told: the last one when it was accepted, else one that
     /// left the message in doubt (`in_doubt = "retry"` went on, and no later refusal takes back what that
     /// relay may have), else the last one when it settled the matter, else the first that had a reply,

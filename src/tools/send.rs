@@ -94,7 +94,8 @@ pub(crate) fn submit(
     let mail = MailObject { envelope: &plan.envelope, message: &message };
     let submission = submit::submit(mail, manner);
     let id = dossier.id();
-    let order = Order { caller: course.caller(), site, route: &plan.route, mail, id: &id, hand_over };
+    let (caller, doubt) = (course.caller(), submission.doubt());
+    let order = Order { caller, site, route: &plan.route, mail, id: &id, doubt, hand_over };
     let kept = order.keep(submission.results());
     Ok(dossier.finish(&submission, &plan.envelope, &kept))
 }

@@ -184,6 +184,40 @@ fn what_may_have_been_accepted_is_held_where_the_site_says_so() {
     });
 }
 
+/// The key is written down with the time of its first use. Nothing in the entry says whose it is, so it is the first
+/// relay's or none.
+#[test]
+fn what_is_held_keeps_the_key_by_which_the_relay_can_be_asked() {
+    let resend = |server: &Server, name: &str| {
+        let port = server.port();
+        format!(
+            "[relay.{name}]\nprovider = \"resend\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\npassword = \"re_secret\"\n"
+        )
+    };
+    Host::run(&USERS, |host| {
+        for is_first in [true, false] {
+            let login = |server: Server| server.login("resend", "re_secret", &["PLAIN"]);
+            let doubtful = login(Server::new()).at(Moment::Message, Action::Close).start();
+            let busy = login(Server::new()).reply(Moment::Message, "451 4.3.0 later").start();
+            prepare(host, 9, "in_doubt = \"hold\"");
+            let relays = match is_first {
+                true => resend(&doubtful, "first") + &resend(&busy, "second"),
+                false => resend(&busy, "first") + &resend(&doubtful, "second"),
+            };
+            host.write(CONFIG, &format!("in_doubt = \"hold\"\n{relays}[log]\nto = [\"{LOG}\"]\n"), 0o644);
+            let run = send();
+            run.expect_status(79);
+            let record = last_record();
+            let key = format!("\"key\":{}", record["key"]);
+            let entry = fs::read_to_string(entries("held").pop().unwrap()).unwrap();
+            assert_eq!(entry.contains(&key) && entry.contains("\"keyed\":"), is_first, "{record}\n{entry}");
+            assert_eq!(doubtful.finish().len(), 2, "{}", run.report());
+            drop(busy.finish());
+            fs::remove_dir_all(Path::new(SPOOL).join(SHOP.to_string())).unwrap();
+        }
+    });
+}
+
 #[test]
 fn a_caller_that_speaks_smtp_hears_that_it_waits() {
     const SESSION: &str = "EHLO x\r\nMAIL FROM:<shop@shop.example>\r\nRCPT TO:<ann@example.org>\r\nRCPT TO:<bob@example.org>\r\n\

@@ -68,7 +68,8 @@ pub(super) fn keep(lasting: &Lasting<'_>, site: &Site, end: &Finished, message: 
         return Kept::No;
     }
     let (course, id, mail) = (lasting.course, lasting.dossier.id(), MailObject { envelope: &envelope, message });
-    let order = Order { caller: course.caller(), site, route: &end.route, mail, id: &id, hand_over: lasting.hand_over };
+    let (caller, doubt, hand_over) = (course.caller(), end.submission.doubt(), lasting.hand_over);
+    let order = Order { caller, site, route: &end.route, mail, id: &id, doubt, hand_over };
     order.keep(results.iter())
 }
 
