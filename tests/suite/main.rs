@@ -20,6 +20,7 @@ mod hints;
 mod hostile;
 mod http;
 mod injection;
+mod install;
 mod kit;
 mod law;
 mod log;
