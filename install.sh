@@ -16,12 +16,18 @@ Usage: ./install.sh [--binary FILE] [--links] [--force]
                  other mail program does not take the name back)
   --force        with --links: where NAME.mailchute-saved exists already, replace NAME all the same
   --uninstall    remove what was installed, put back what --links renamed, and leave
-                 /etc/mailchute as it is; with the PREFIX it was installed with
+                 /etc/mailchute and the messages that wait as they are; with the PREFIX it was
+                 installed with
   --help         this text
+
+What waits in the spool is sent by a systemd timer, which is enabled where systemd runs the machine,
+else by a line in /etc/cron.d where there is that directory. An upgrade leaves a disabled timer and a
+changed line as they are.
 
 Environment:
   PREFIX         where to install (default /usr/local); the links of --links do not move with it
-  DESTDIR        put in front of every path, for packages; root is not needed then
+  DESTDIR        put in front of every path, for packages; root is not needed then, and no timer is
+                 enabled
 END
 }
 
@@ -61,6 +67,7 @@ while [ $# -gt 0 ]; do
 done
 
 case $PREFIX in /*) ;; *) die "PREFIX=$PREFIX: must be an absolute path" ;; esac
+case $PREFIX in *[!A-Za-z0-9/._+-]*) die "PREFIX=$PREFIX: has a character that a unit or a cron line would not take" ;; esac
 case $DESTDIR in '' | /*) ;; *) DESTDIR=$(pwd)/$DESTDIR ;; esac
 if [ -z "$DESTDIR" ] && [ "$(id -u)" -ne 0 ]; then
     die "must run as root, or with DESTDIR"
@@ -73,7 +80,14 @@ bash_completion=$PREFIX/share/bash-completion/completions/mailchute
 zsh_completion=$PREFIX/share/zsh/site-functions/_mailchute
 fish_completion=$PREFIX/share/fish/vendor_completions.d/mailchute.fish
 doc=$PREFIX/share/doc/mailchute
-tmpfiles=$PREFIX/lib/tmpfiles.d/mailchute.conf
+# systemd looks into these and into no other prefix.
+case $PREFIX in
+    /usr | /usr/local) units=$PREFIX/lib/systemd/system tmpfiles=$PREFIX/lib/tmpfiles.d/mailchute.conf ;;
+    *) units=/etc/systemd/system tmpfiles=/etc/tmpfiles.d/mailchute.conf ;;
+esac
+service=$units/mailchute-flush.service
+timer=$units/mailchute-flush.timer
+cron=/etc/cron.d/mailchute
 
 # put FILE PATH MODE: the new file takes the old one's place in one step, so a sender never meets half a binary.
 # It is made under a name that nobody can have laid a link at.
@@ -96,6 +110,14 @@ place() {
     put "$1" "$2" "$3"
 }
 
+# place_for FILE PATH: as place, with the path of the binary that is installed.
+place_for() {
+    text=$(mktemp)
+    sed "s|/usr/local/bin/mailchute|$target|g" "$1" >"$text"
+    place "$text" "$2" 644
+    rm -f "$text"
+}
+
 # directory PATH MODE: one that exists is left as the administrator made it.
 directory() {
     [ -d "$DESTDIR$1" ] && return
@@ -111,6 +133,66 @@ is_there() { [ -e "$DESTDIR$1" ] || [ -L "$DESTDIR$1" ]; }
 has_divert() { [ -z "$DESTDIR" ] && command -v dpkg-divert >/dev/null 2>&1; }
 
 divert() { dpkg-divert --quiet --local --rename --divert "$2.mailchute-saved" "--$1" "$2"; }
+
+# Whether systemd runs the machine, by the test of sd_booted(3).
+has_systemd() { [ -d "$DESTDIR/run/systemd/system" ]; }
+
+# Busybox's cron has its own tables and never looks into /etc/cron.d.
+has_cron() {
+    [ -d "$DESTDIR/etc/cron.d" ] || return 1
+    if [ -z "$DESTDIR" ] && daemon=$(command -v crond); then
+        case $(readlink -f "$daemon") in */busybox) return 1 ;; esac
+    fi
+}
+
+# What sends the messages that wait.
+install_flusher() {
+    is_new=yes
+    if is_there "$timer"; then is_new=no; fi
+    # In a package the units are for whoever enables them.
+    if has_systemd || [ -n "$DESTDIR" ]; then
+        place_for "$here/examples/units/mailchute-flush.service" "$service"
+        place_for "$here/examples/units/mailchute-flush.timer" "$timer"
+    fi
+    if has_systemd; then
+        [ -z "$DESTDIR" ] || return 0
+        systemctl daemon-reload || :
+        if [ $is_new = no ]; then
+            say "mailchute-flush.timer is left as it was: $(systemctl is-enabled mailchute-flush.timer 2>&1 || :)"
+        elif systemctl enable --now mailchute-flush.timer; then
+            say "mailchute-flush.timer is enabled: it sends the messages that wait, if a site spools"
+        else
+            say "mailchute-flush.timer is not enabled; until it is, the process that keeps a message starts the flush itself"
+        fi
+    elif has_cron; then
+        if is_there "$cron"; then
+            say "$cron is left as it was"
+        else
+            place_for "$here/examples/units/mailchute.cron" "$cron"
+            say "$cron sends the messages that wait, if a site spools"
+        fi
+    else
+        say "neither systemd nor a cron that reads /etc/cron.d is here: the process that keeps a message starts the flush itself"
+    fi
+}
+
+uninstall_flusher() {
+    enabled=/etc/systemd/system/timers.target.wants/mailchute-flush.timer
+    if is_there "$timer" && has_systemd && [ -z "$DESTDIR" ]; then
+        systemctl disable --now mailchute-flush.timer || :
+    fi
+    if [ "$(readlink "$DESTDIR$enabled")" = "$timer" ]; then rm -f "$DESTDIR$enabled"; fi
+    rm -f "$DESTDIR$service" "$DESTDIR$timer" "$DESTDIR$tmpfiles"
+    if has_systemd && [ -z "$DESTDIR" ]; then systemctl daemon-reload || :; fi
+    # Whatever else somebody wrote there is theirs.
+    if [ -f "$DESTDIR$cron" ]; then
+        if sed "s|/usr/local/bin/mailchute|$target|g" "$here/examples/units/mailchute.cron" | cmp -s - "$DESTDIR$cron"; then
+            rm -f "$DESTDIR$cron"
+        else
+            say "still there, because it was changed: $cron"
+        fi
+    fi
+}
 
 # Asked for every name before anything is installed.
 may_take() {
@@ -188,9 +270,11 @@ install_all() {
     directory /var/lib/mailchute/tokens 1733
     directory /var/lib/mailchute/state 1733
     directory /var/spool/mailchute 1733
-    if [ -d "$DESTDIR/usr/lib/tmpfiles.d" ]; then
-        echo 'd /run/mailchute 1733 root root -' | put /dev/stdin "$tmpfiles" 644
+    if [ -n "$DESTDIR" ] || [ -d /usr/lib/tmpfiles.d ]; then
+        place "$here/examples/units/mailchute.tmpfiles" "$tmpfiles" 644
     fi
+    [ -n "$DESTDIR" ] || directory /run/mailchute 1733
+    install_flusher
 
     if [ "$links" = yes ]; then
         for name in $names; do take_name "$name"; done
@@ -207,16 +291,21 @@ uninstall_all() {
         for name in $names; do may_take "$name"; done
     fi
     for name in $names; do give_name_back "$name"; done
+    uninstall_flusher
     for path in "$target" "$man/man8/mailchute.8" "$man/man5/mailchute.toml.5" \
-        "$bash_completion" "$zsh_completion" "$fish_completion" "$tmpfiles"; do
+        "$bash_completion" "$zsh_completion" "$fish_completion"; do
         rm -f "$DESTDIR$path"
     done
     rm -rf "$DESTDIR$doc"
     for path in /var/lib/mailchute/tokens /var/lib/mailchute/state /var/lib/mailchute /var/spool/mailchute \
-        /etc/mailchute/sites.d /etc/mailchute/secrets /etc/mailchute; do
+        /run/mailchute /etc/mailchute/sites.d /etc/mailchute/secrets /etc/mailchute; do
         rmdir "$DESTDIR$path" 2>/dev/null || :
     done
     say "mailchute is removed"
+    waiting=$(find "$DESTDIR/var/spool/mailchute" -path '*/queue/*' -type f 2>/dev/null | wc -l)
+    if [ "$waiting" -gt 0 ]; then
+        say "messages that still wait: $waiting; they are sent once mailchute is installed again"
+    fi
     for path in /etc/mailchute /var/lib/mailchute /var/spool/mailchute; do
         if is_there "$path"; then say "still there, because it is not empty: $path"; fi
     done

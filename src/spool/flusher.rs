@@ -16,12 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// The lock of a run. Its time is the heartbeat: each run sets it.
 pub const LOCK: &str = "flush.lock";
 
-/// What the timer is enabled by.
-const TIMER: &str = "/etc/systemd/system/timers.target.wants/mailchute-flush.timer";
+/// What the timer is enabled by: `examples/units` and the installer lay it there.
+pub const TIMER: &str = "/etc/systemd/system/timers.target.wants/mailchute-flush.timer";
 /// What there is where systemd runs the machine.
-const SYSTEMD: &str = "/run/systemd/system";
+pub const SYSTEMD: &str = "/run/systemd/system";
 /// The cron line.
-const CRON: &str = "/etc/cron.d/mailchute";
+pub const CRON: &str = "/etc/cron.d/mailchute";
 /// What a cron that runs leaves there.
 const CRONS: [&str; 3] = ["/run/crond.pid", "/run/cron.pid", "/var/run/crond.pid"];
 

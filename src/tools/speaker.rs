@@ -3,6 +3,8 @@
 mod apart;
 
 use std::ffi::CString;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use nix::unistd::{Gid, Uid, User, getegid, getgid, getuid, initgroups, setgroups, setresgid, setresuid, setuid};
 
@@ -93,8 +95,9 @@ impl Account {
             Some(name) => initgroups(name, self.gid),
             None => setgroups(&[self.gid]),
         };
-        // A group of the binary's own stays, as it does when that user runs it.
-        let own = if getegid() == getgid() { self.gid } else { getegid() };
+        // A group of the binary's own stays, as it does when that user runs it; a process that may gain no rights, such
+        // as a hardened unit's, did not get it.
+        let own = if getegid() == getgid() { own_group().unwrap_or(self.gid) } else { getegid() };
         groups
             .and_then(|()| setresgid(self.gid, own, own))
             .and_then(|()| setresuid(self.uid, self.uid, self.uid))
@@ -104,6 +107,13 @@ impl Account {
             Err(_) => Ok(()),
         }
     }
+}
+
+/// The group that whoever runs this binary gets.
+fn own_group() -> Option<Gid> {
+    const SET_GROUP_ID: u32 = 0o2010;
+    let binary = fs::metadata("/proc/self/exe").ok()?;
+    (binary.mode() & SET_GROUP_ID == SET_GROUP_ID).then(|| Gid::from_raw(binary.gid()))
 }
 
 fn enter(speaker: &Speaker) -> Result<(), Failure> {

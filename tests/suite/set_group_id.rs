@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 use std::process::Command;
 
-use testkit::{Answer, Certs, Host, Mailchute, Run, Server, TlsStart, Web};
+use testkit::{Answer, Certs, Host, Mailchute, Run, Server, TlsStart, Web, need};
 
 use crate::setup::MESSAGE;
 
@@ -63,6 +63,24 @@ fn it_reads_what_its_caller_cannot() {
         host.write_as(MAIN, &relay(&server, "{ file = \"secrets/main\" }"), 0o640, (0, GROUP));
         send(&binary).expect_status(0);
         assert_eq!(server.finish().iter().filter(|session| session.login.is_some()).count(), 2);
+    });
+}
+
+#[test]
+fn it_reads_that_for_root_too_where_no_rights_can_be_gained() {
+    if need("setpriv").is_none() {
+        return;
+    }
+    Host::run(&USERS, |host| {
+        let (binary, server) = (binary(host), server());
+        host.write_as(MAIN, &relay(&server, &inline()), 0o640, (0, GROUP));
+        let test = |binary: &PathBuf| {
+            let unit = Mailchute::new(binary).under("setpriv", &["--no-new-privs"]);
+            unit.args(["test", "--as", "shop", "--to", "bob@example.net"]).run()
+        };
+        test(&binary).expect_status(0);
+        test(&PathBuf::from(env!("CARGO_BIN_EXE_mailchute"))).expect_status(77);
+        assert_eq!(server.finish().iter().filter(|session| session.login.is_some()).count(), 1);
     });
 }
 
