@@ -29,14 +29,19 @@ pub(super) struct Submitted<'a> {
     pub(super) hand_over: &'a HandOver,
 }
 
+/// How large `body` is with a message of `message` octets.
+pub(super) fn size(body: &[Piece], message: u64) -> u64 {
+    let size = |piece: &Piece| match piece {
+        Piece::Octets(octets) => octets.len() as u64,
+        Piece::Message => message,
+    };
+    body.iter().map(size).sum()
+}
+
 impl<'a> Outgoing<'a> {
     pub(super) fn new(body: &'a [Piece], submitted: Option<Submitted<'a>>) -> Self {
-        let left = body.iter().map(|piece| match piece {
-            Piece::Octets(octets) => octets.len() as u64,
-            Piece::Message => submitted.map_or(0, |submitted| submitted.message.size()),
-        });
         Self {
-            left: left.sum(),
+            left: size(body, submitted.map_or(0, |submitted| submitted.message.size())),
             pieces: body.iter(),
             submitted,
             octets: &[],

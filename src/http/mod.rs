@@ -99,6 +99,7 @@ fn walk(job: &ByApi<'_>, message: &Message, attempt: &mut Attempt) -> Result<Out
         match api.before(&mail, keys)? {
             Before::Nothing => {
                 let request = api.request(&mail, keys)?;
+                check_size(job, message, &request)?;
                 attempt.trace.warnings.extend_from_slice(&request.warnings);
                 let mut response = exchange(relay, endpoint, &request, Some(message), keys, attempt)?;
                 response.is_repeat = key.is_some_and(|key| key.is_repeated);
@@ -129,12 +130,19 @@ fn check(job: &ByApi<'_>) -> Result<(), Failure> {
         let text = format!("{name} accepts {most} recipients per message, and this one has {count}");
         return Err(Failure::refused("message", Reply::own(550, (5, 5, 3), &text)));
     }
-    let size = job.mail.message.size();
-    if let Some(most) = entry.size.filter(|most| size > *most) {
-        let text = format!("{name} accepts {most} octets per message, and this one has {size}");
-        return Err(Failure::refused("message", Reply::too_large(&text)));
-    }
     Ok(())
+}
+
+/// Refuses before anything of it is sent a `request` for `message` that is larger than the provider says it takes.
+fn check_size(job: &ByApi<'_>, message: &Message, request: &Request) -> Result<(), Failure> {
+    let body = body::size(&request.body, message.size());
+    let Some((most, what, size)) = job.interface.entry.size.and_then(|limit| limit.exceeded_by(message.size(), body))
+    else {
+        return Ok(());
+    };
+    let name = job.relay.provider.map_or("this API", |provider| provider.name);
+    let text = format!("{name} accepts {most} octets per {what}, and this one has {size}");
+    Err(Failure::refused("message", Reply::too_large(&text)))
 }
 
 /// Makes a request that submits nothing to `endpoint`, a server beside the relay, in the way the relay is

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use self::signature::Signer;
 use super::api::response::names;
-use super::api::{Api, Cloud, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response};
+use super::api::{Api, Cloud, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size};
 use super::preset::{Derived, Hint, Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -70,7 +70,7 @@ static ENTRY: Entry = Entry {
     raw: true,
     recipients: Some(50),
     // 40 MB after base64.
-    size: Some(30 << 20),
+    size: Some(Size::Request(40 << 20)),
     ..Entry::of::<AmazonSes>()
 };
 

@@ -13,7 +13,7 @@ use ring::{digest, hmac};
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
-use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Piece, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Piece, Request, Response, Size};
 use super::preset::{Hint, Idempotency, Provider, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -42,13 +42,15 @@ pub(super) static PROVIDER: Provider = Provider {
         "by API, a message is accepted once Azure has it: refusals show in the resource's logs",
         "by API, the sender's display name is the one set at Azure",
     ],
-    unverified: &["AUTH mechanisms", "user names made per resource", "50 recipients, 10 MB"],
+    unverified: &["AUTH mechanisms", "user names made per resource", "50 recipients"],
     ..Provider::PRESET
 };
 
 static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("access_key")],
     url: &["resource", "access_key"],
+    // 10 MB, files in base64 included (learn.microsoft.com, EmailMessage.Attachments).
+    size: Some(Size::Request(10 << 20)),
     ..Entry::of::<Azure>()
 };
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person};
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, cannot};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, cannot};
 use super::preset::{Idempotency, KeyForm, Provider, implicit, starttls};
 use crate::attempt::IdempotencyKey;
 use crate::envelope::Envelope;
@@ -36,14 +36,18 @@ pub(super) static PROVIDER: Provider = Provider {
     ],
     unverified: &[
         "STARTTLS on 587 and 2525",
-        "message size limit",
         "that an idempotency key is remembered only once its message was accepted",
     ],
     ..Provider::PRESET
 };
 
-static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("api_key")], recipients: Some(99), ..Entry::of::<Brevo>() };
+static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("api_key")],
+    recipients: Some(99),
+    // 20 MB with attachments (help.brevo.com, "Add an attachment to a transactional email").
+    size: Some(Size::Message(20 << 20)),
+    ..Entry::of::<Brevo>()
+};
 
 /// The codes of its errors that are about the account (`ErrorModel` of its own client @getbrevo/brevo); they come with
 /// 400, 402 or 403.

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::api::request::segment;
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Sender, cannot};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Sender, Size, cannot};
 use super::preset::{Provider, UserName, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -34,7 +34,7 @@ static ENTRY: Entry = Entry {
     sender: Sender::Carried,
     recipients: Some(50),
     // What verified addresses may be sent; for all others the service itself says no beyond 5 MiB.
-    size: Some(25 << 20),
+    size: Some(Size::Message(25 << 20)),
     ..Entry::of::<Cloudflare>()
 };
 

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size};
 use super::preset::{AuthorizationServer, Hint, Provider, Scopes, TokenHints, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -87,8 +87,12 @@ static HINTS: &[Hint] = &[
 const APP_PASSWORD: &str =
     "Google wants an app password here: make one at myaccount.google.com/apppasswords and use its 16 letters";
 
-static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("token")], raw: true, size: Some(35 << 20), ..Entry::of::<Google>() };
+static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("token")],
+    raw: true,
+    size: Some(Size::Message(35 << 20)),
+    ..Entry::of::<Google>()
+};
 
 /// A message larger than this is uploaded, in octets: the path for that takes 35 MiB by Google's own description
 /// of the API, the other one says nothing.

@@ -7,7 +7,7 @@ use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 
 use super::api::request::segment;
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size};
 use super::preset::{Hint, KeyForm, Provider, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -40,7 +40,7 @@ static ENTRY: Entry = Entry {
     url: &["api_key", "domain"],
     raw: true,
     recipients: Some(1000),
-    size: Some(25 << 20),
+    size: Some(Size::Message(25 << 20)),
     ..Entry::of::<Mailgun>()
 };
 

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size};
 use super::preset::{AuthorizationServer, Hint, Provider, Scopes, TokenHints, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -34,7 +34,7 @@ pub(super) static PROVIDER: Provider = Provider {
     unverified: &[
         "how far the switch-off of password logins has come",
         "500 recipients a message",
-        "by API: how large a message may be, and that every tenant takes Bcc out",
+        "by API: that every tenant takes Bcc out",
     ],
     ..Provider::PRESET
 };
@@ -116,7 +116,7 @@ const SEND_AS: &str = "the mailbox that logs in may not write as this sender: se
 static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("token")],
     raw: true, // A request of 4 MB (learn.microsoft.com, "Use the Microsoft Graph API"), the message in it as base64.
-    size: Some(3 << 20),
+    size: Some(Size::Request(4 << 20)),
     ..Entry::of::<Microsoft365>()
 };
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
 use super::api::response::names;
-use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, Size};
 use super::preset::{Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -25,12 +25,17 @@ pub(super) static PROVIDER: Provider = Provider {
         "no implicit TLS: port 465 hangs",
         "50 recipients a message",
     ],
-    unverified: &["AUTH mechanisms", "10 MB"],
+    unverified: &["AUTH mechanisms"],
     ..Provider::PRESET
 };
 
-static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("token")], recipients: Some(50), ..Entry::of::<Postmark>() };
+static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("token")],
+    recipients: Some(50),
+    // 10 MB in all, counted after base64 (postmarkapp.com/support/article/1056).
+    size: Some(Size::Message(10 << 20)),
+    ..Entry::of::<Postmark>()
+};
 
 /// Its error codes (postmarkapp.com/developer/api/overview); 405, 412 and 413 are about the account: out of credits,
 /// waiting for approval, inactive.

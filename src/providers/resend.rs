@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Attachment, Fact, File, FileForm, Parts, Person, at_most};
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size};
 use super::preset::{Hint, Idempotency, KeyForm, Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -74,11 +74,16 @@ pub(super) static PROVIDER: Provider = Provider {
         "the same message again within 24 hours is answered again and not sent again; a Resend-Idempotency-Key field of \
          its own decides what is the same",
     ],
-    unverified: &["40 MB", "what its SMTP server replies to a key it knows"],
+    unverified: &["what its SMTP server replies to a key it knows"],
     ..Provider::PRESET
 };
 
-static ENTRY: Entry = Entry { credentials: &[Credential::needed("api_key")], ..Entry::of::<Resend>() };
+static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("api_key")],
+    // 40 MB after base64 (resend.com/docs/dashboard/emails/attachments).
+    size: Some(Size::Message(40 << 20)),
+    ..Entry::of::<Resend>()
+};
 
 /// The names of its errors (resend.com/docs/api-reference/errors, seen in part); an invalid key comes as 403.
 static CODES: &Codes = &[

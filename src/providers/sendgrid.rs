@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size};
 use super::preset::{KeyForm, Provider, UserName, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -23,12 +23,17 @@ pub(super) static PROVIDER: Provider = Provider {
     api: Some(&ENTRY),
     keys: &[KeyForm { prefix: "SG.", smtp: true, api: true }],
     notes: &["1000 recipients a message", "10 connections at a time from one host"],
-    unverified: &["smtp.eu.sendgrid.net", "30 MB"],
+    unverified: &["smtp.eu.sendgrid.net"],
     ..Provider::PRESET
 };
 
-static ENTRY: Entry =
-    Entry { credentials: &[Credential::needed("api_key")], recipients: Some(1000), ..Entry::of::<SendGrid>() };
+static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("api_key")],
+    recipients: Some(1000),
+    // 30 MB, counted over the whole JSON (github.com/sendgrid/sendgrid-php/issues/491, the vendor's).
+    size: Some(Size::Request(30 << 20)),
+    ..Entry::of::<SendGrid>()
+};
 
 /// What it says with 400, 401 and 403: used-up credits come as 401. Not checked against a page of the vendor's:
 /// messaging limits, the suspended and the disabled account.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person, at_most};
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, cannot};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, cannot};
 use super::preset::{Provider, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -29,7 +29,7 @@ pub(super) static PROVIDER: Provider = Provider {
 static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("api_key")],
     recipients: Some(25),
-    size: Some(10 << 20),
+    size: Some(Size::Message(10 << 20)),
     ..Entry::of::<SendLayer>()
 };
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::failure::{Failure, Kind};
-use crate::providers::api::{Entry, Sender};
+use crate::providers::api::{Entry, Sender, Size};
 use crate::providers::{self, Idempotency, Port, Provider, TlsMode, UserName};
 use crate::reply::printable;
 
@@ -78,7 +78,10 @@ fn carries(entry: &Entry) -> &'static str {
 /// The limits that are documented.
 fn limits(entry: &Entry) -> String {
     let recipients = entry.recipients.map(|most| format!("{most} recipients"));
-    let size = entry.size.map(|most| format!("{} MB", most >> 20));
+    let size = entry.size.map(|size| match size {
+        Size::Message(most) => format!("{} MB", most >> 20),
+        Size::Request(most) => format!("{} MB with files in base64", most >> 20),
+    });
     recipients.into_iter().chain(size).collect::<Vec<_>>().join(", ")
 }
 

@@ -112,12 +112,31 @@ pub struct Entry {
     pub sender: Sender,
     /// The most recipients of one message, where the provider documents it.
     pub recipients: Option<usize>,
-    /// The largest message in octets, as sent, where the provider documents it.
-    pub size: Option<u64>,
+    /// How much it takes at once, where the provider documents it.
+    pub size: Option<Size>,
     /// The settings' keys.
     pub(super) keys: fn() -> &'static [&'static str],
     /// Reads the settings.
     pub(super) read: fn(toml::de::ValueDeserializer<'_>) -> Result<Arc<dyn Api>, toml::de::Error>,
+}
+
+/// How much an API takes at once, in octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// Of the message, by whatever form the provider counts: too large is what is so as it is and as it goes out.
+    Message(u64),
+    /// Of the request's body.
+    Request(u64),
+}
+
+impl Size {
+    /// The limit that a message of `message` octets breaks, which goes out in a body of `body`.
+    pub fn exceeded_by(self, message: u64, body: u64) -> Option<(u64, &'static str, u64)> {
+        match self {
+            Self::Message(most) => (message.min(body) > most).then_some((most, "message", message)),
+            Self::Request(most) => (body > most).then_some((most, "request", body)),
+        }
+    }
 }
 
 /// What an API does with the reverse-path.
@@ -232,5 +251,23 @@ impl<'de> Deserializer<'de> for Fields<'_> {
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
         unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_is_so_by_the_providers_way_of_counting() {
+        for (limit, message, body, exceeded) in [
+            (Size::Message(10), 10, 13, None),
+            (Size::Message(10), 13, 10, None),
+            (Size::Message(10), 12, 11, Some((10, "message", 12))),
+            (Size::Request(10), 12, 10, None),
+            (Size::Request(10), 8, 11, Some((10, "request", 11))),
+        ] {
+            assert_eq!(limit.exceeded_by(message, body), exceeded, "{limit:?} {message} {body}");
+        }
     }
 }
