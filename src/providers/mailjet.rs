@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
-use super::api::{Api, Credential, Credentials, Entry, Mail, Meaning, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response};
 use super::preset::{Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -27,6 +27,20 @@ pub(super) static PROVIDER: Provider = Provider {
 
 static ENTRY: Entry =
     Entry { credentials: &[Credential::needed("api_key"), Credential::needed("secret_key")], ..Entry::of::<Mailjet>() };
+
+/// The codes of its errors (dev.mailjet.com, Send API v3.1, "Send API errors"). Those that are not here are about the
+/// message, as their status has it.
+static CODES: &Codes = &[
+    // A key that is suspended, and one that is none.
+    ("mj-0001", Meaning::LOGIN),
+    ("mj-0015", Meaning::LOGIN),
+    ("send-0006", Meaning::SENDER),
+    ("send-0007", Meaning::SENDER),
+    ("send-0008", Meaning::SENDER),
+    ("send-0015", Meaning::MANY),
+    ("mj-0011", Meaning::SIZE),
+    ("mj-0002", Meaning::REQUEST),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,6 +149,8 @@ struct Fault {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Refused {
+    #[serde(default)]
+    error_code: String,
     error_message: String,
 }
 
@@ -156,7 +172,9 @@ impl Api for Mailjet {
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
         let Some(Answer { messages }) = response.json::<Answer>() else {
             return match response.json::<Refused>() {
-                Some(refused) => response.by_status(envelope, &refused.error_message),
+                Some(Refused { error_code, error_message }) => {
+                    response.by_code(envelope, Meaning::of(CODES, &error_code), &error_message)
+                }
                 None => response.undocumented(envelope),
             };
         };
@@ -188,9 +206,7 @@ fn refusal(envelope: &Envelope, response: &Response, fault: &Fault) -> Result<Ou
     let meaning = match fault.error_code.as_str() {
         "mj-0013" if about(&["From"]) => Some(Meaning::BAD_SENDER),
         "mj-0013" if about(&["To", "Cc", "Bcc"]) => Some(Meaning::BAD_RECIPIENT),
-        // The sender is not validated (dev.mailjet.com, Send API v3.1, error codes).
-        "send-0008" => Some(Meaning::SENDER),
-        _ => None,
+        code => Meaning::of(CODES, code),
     };
     response.by_code(envelope, meaning, text)
 }

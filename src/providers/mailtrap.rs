@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts};
 use super::api::request::segment;
-use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response};
 use super::preset::{Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -27,6 +27,10 @@ pub(super) static PROVIDER: Provider = Provider {
 };
 
 static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], ..Entry::of::<Mailtrap>() };
+
+/// What it says of senders and accounts (its users quote it, by SMTP with 554 and 550 5.7.1). Not checked against a page
+/// of the vendor's, which names the HTTP statuses only.
+static SAID: &Codes = &[("demo domains can only", Meaning::ACCOUNT), ("sending from domain", Meaning::SENDER)];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -117,8 +121,13 @@ impl Api for Mailtrap {
             };
         }
         match response.json() {
-            Some(Refused { errors: Errors::One(text) }) => response.by_status(envelope, &text),
-            Some(Refused { errors: Errors::Many(list) }) => response.by_status(envelope, &list.join("; ")),
+            Some(Refused { errors }) => {
+                let text = match errors {
+                    Errors::One(text) => text,
+                    Errors::Many(list) => list.join("; "),
+                };
+                response.by_code(envelope, Meaning::said(SAID, &text), &text)
+            }
             None => response.undocumented(envelope),
         }
     }

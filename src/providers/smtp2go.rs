@@ -156,6 +156,9 @@ impl Api for Smtp2go {
             (true, code) => format!("{code}: {error}"),
         };
         let meaning = match (response.status, fieldname.as_str()) {
+            // No payment, but "the parameters were valid but the request failed" (developers.smtp2go.com, "Response Codes",
+            // where 400, 401, 403, 404 and 429 mean what they say).
+            (402, _) => Meaning::TROUBLE,
             (400, "sender") => Meaning::BAD_SENDER,
             (400, "to" | "cc" | "bcc") => Meaning::BAD_RECIPIENT,
             _ if ["not verified", "unverified"].iter().any(|word| text.contains(word)) => {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::api::parts::{Attachment, OF_THE_WRITER, Parts, Person};
 use super::api::request::segment;
-use super::api::{Api, Before, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, cannot};
+use super::api::{Api, Before, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, cannot};
 use super::preset::{AuthorizationServer, Provider, Scopes, TokenHints, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
@@ -49,6 +49,9 @@ pub(super) static PROVIDER: Provider = Provider {
     ],
     ..Provider::PRESET
 };
+
+/// The codes of its errors that public code reads. What `moreInfo` says of senders, some of it with 500, is not documented.
+static CODES: &Codes = &[("INVALID_OAUTHTOKEN", Meaning::LOGIN)];
 
 /// What the names of the hosts end in, by data centre.
 const DATA_CENTRES: &[(&str, &str)] = &[
@@ -375,7 +378,7 @@ fn refusal(envelope: &Envelope, response: &Response) -> Result<Outcome, Failure>
     };
     let said = [data.error_code.as_str(), data.more_info.as_str(), status.description.as_str()];
     let text = said.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
-    response.by_status(envelope, &text)
+    response.by_code(envelope, Meaning::of(CODES, &data.error_code), &text)
 }
 
 #[cfg(test)]
