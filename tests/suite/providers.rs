@@ -20,6 +20,9 @@
 //! at the end of the header section; `:base64url` is that alphabet without padding. `answer NAME` is `exit:`, `stderr:` (first line, `*` is any text), `id:` (the record's
 //! `provider_id`), an empty line and the response.
 //!
+//! `request undisclosed` is the one that `undisclosed.eml`, whose recipients are all hidden, becomes with
+//! `undisclosed = "sender"`; without that the API cannot carry it.
+//!
 //! Where something is asked before the message: `before N` is the Nth of these requests, as `request` is, with a string
 //! `{file:NAME}` for the octets of an attachment, and `told N` its response. An `answer` with `at: N` is given to that
 //! request in its place, and must be the last.
@@ -49,6 +52,16 @@ fn providers() {
             wanted.check_head(asked);
             let differences = differences("", &wanted.body, &body(asked), true);
             assert!(differences.is_empty(), "request {}:\n{}", number + 1, differences.join("\n"));
+        }
+        if case.block("request undisclosed").is_some() {
+            let (requests, sent) = send(case, &Canned::read(accepted), "undisclosed.eml");
+            let first = sent.run.stderr.lines().next().unwrap_or_default();
+            let is_refused = sent.run.status == 65 && requests.is_empty() && matches("*none is in To or Cc*", first);
+            assert!(is_refused && sent.run.stderr.contains("undisclosed = \"sender\""), "{}", sent.run.report());
+            let (requests, sent) =
+                send_by(case, &Canned::read(accepted), "undisclosed.eml", "undisclosed = \"sender\"\n");
+            let asked = requests.last().unwrap_or_else(|| panic!("no request was made\n{}", sent.run.report()));
+            expect(case, "request undisclosed", asked);
         }
         for line in case.values("cannot") {
             let (name, pattern) = line.split_once(": ").expect("NAME.eml: text");
@@ -224,6 +237,11 @@ fn submit(case: &Case, canned: &Canned) -> (Asked, Sent) {
 
 /// Submits the message `name`; every request that came of it.
 fn send(case: &Case, canned: &Canned, name: &str) -> (Vec<Asked>, Sent) {
+    send_by(case, canned, name, "")
+}
+
+/// The same through a relay with `more` lines.
+fn send_by(case: &Case, canned: &Canned, name: &str, more: &str) -> (Vec<Asked>, Sent) {
     let (answer, at) = (canned.answer.clone(), canned.at);
     let told = told(case);
     let before = told.len();
@@ -238,7 +256,7 @@ fn send(case: &Case, canned: &Canned, name: &str) -> (Vec<Asked>, Sent) {
     let scratch = Scratch::new();
     let relay: String = case.values("relay").map(|line| format!("{line}\n")).collect();
     let config = format!(
-        "[relay.main]\nprovider = \"{}\"\nvia = \"api\"\nendpoint = \"http://127.0.0.1:{}\"\n{relay}\n\
+        "[relay.main]\nprovider = \"{}\"\nvia = \"api\"\nendpoint = \"http://127.0.0.1:{}\"\n{relay}{more}\n\
          [log]\nto = [\"{}\"]\n",
         case.name(),
         web.port(),
@@ -269,17 +287,11 @@ pub(crate) fn key(asked: &Asked, place: &str) -> String {
 /// Compares the request with the one to be made, and with the vendor's.
 fn compare(case: &Case, asked: &Asked) {
     let ours = body(asked);
-    let key = case.value("key").map(|place| key(asked, place)).unwrap_or_default();
-    let wanted = Wanted::read(&case.block("request").expect("the request to be made").replace("{key}", &key));
-    wanted.check_head(asked);
-    let differences = differences("", &wanted.body, &ours, true);
-    let pretty = serde_json::to_string_pretty(&ours).unwrap();
-    assert!(differences.is_empty(), "request:\n{}\n{pretty}", differences.join("\n"));
-
+    let pretty = expect(case, "request", asked);
     let Some(vendor) = case.block("vendor") else { return };
     let vendor = Wanted::read(vendor);
     vendor.check_head(asked);
-    let mut differences = self::differences("", &vendor.body, &ours, false);
+    let mut differences = differences("", &vendor.body, &ours, false);
     for waiver in case.values("waive") {
         let (path, reason) = waiver.split_once(": ").expect("/path: reason");
         assert!(!reason.trim().is_empty(), "{path} is waived for no reason");
@@ -288,6 +300,18 @@ fn compare(case: &Case, asked: &Asked) {
         assert!(differences.len() < count, "nothing differs at {path}: take the waiver out");
     }
     assert!(differences.is_empty(), "vendor's request:\n{}\n{pretty}", differences.join("\n"));
+}
+
+/// Compares a request with the one that the block `name` has; its body for a reader.
+fn expect(case: &Case, name: &str, asked: &Asked) -> String {
+    let key = case.value("key").map(|place| key(asked, place)).unwrap_or_default();
+    let wanted = Wanted::read(&case.block(name).expect("the request to be made").replace("{key}", &key));
+    let ours = body(asked);
+    wanted.check_head(asked);
+    let differences = differences("", &wanted.body, &ours, true);
+    let pretty = serde_json::to_string_pretty(&ours).unwrap();
+    assert!(differences.is_empty(), "request:\n{}\n{pretty}", differences.join("\n"));
+    pretty
 }
 
 struct Wanted {
