@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::libc::{O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK};
+use nix::libc::{O_DIRECTORY, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
@@ -77,6 +77,13 @@ impl Place {
     }
 }
 
+/// The directories below `parent` that may be the uid's, in the order in which they are looked at.
+fn names(parent: &Path, uid: u32) -> impl Iterator<Item = PathBuf> {
+    let first = parent.join(uid.to_string());
+    let others = (1..=NAMES).map(move |number| parent.join(format!("{uid}.{number}")));
+    std::iter::once(first).chain(others)
+}
+
 /// Whether nobody but root can move what root makes in `parent`.
 fn is_sticky(parent: &Path) -> bool {
     parent.symlink_metadata().is_ok_and(|found| found.is_dir() && found.uid() == 0 && found.mode() & 0o1000 != 0)
@@ -103,11 +110,8 @@ impl Keep {
         if !parent.is_dir() {
             return None;
         }
-        let first = uid.to_string();
-        let others = (1..=NAMES).map(|number| format!("{uid}.{number}"));
         let mut free = None;
-        for name in std::iter::once(first).chain(others) {
-            let directory = parent.join(name);
+        for directory in names(parent, uid) {
             match fs::symlink_metadata(&directory) {
                 Ok(found) if found.is_dir() && found.uid() == uid => return Some(Self { directory, uid }),
                 // One that is owned may come behind it: a neighbour takes names away, too.
@@ -118,6 +122,26 @@ impl Keep {
             }
         }
         free.map(|directory| Self { directory, uid })
+    }
+
+    /// Opens the file `name` of `uid` in `place` for reading, if there is one that only the uid or root can have laid
+    /// there. It costs little where there is none: nothing is looked for behind two names that nobody has.
+    pub fn open(place: Place, uid: u32, name: &str) -> Option<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        let mut is_behind_a_free_name = false;
+        for directory in names(Path::new(place.parent()), uid) {
+            match options.open(directory.join(name)) {
+                Ok(file) if is_own(&file, uid) => return Some(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::symlink_metadata(&directory) {
+                    Ok(found) if found.uid() == uid => return None,
+                    Err(_) if is_behind_a_free_name => return None,
+                    missing => is_behind_a_free_name = missing.is_err(),
+                },
+                _ => {}
+            }
+        }
+        None
     }
 
     /// The directory at this path, such as one in a home. `uid` or root has to own it.
@@ -168,10 +192,15 @@ impl Keep {
         };
         let mut options = OpenOptions::new();
         // What is no file, such as a FIFO, is not waited for.
-        options.create(true).truncate(false).write(true).mode(0o600).custom_flags(O_NOFOLLOW | O_NONBLOCK);
+        options.create(true).truncate(false).read(true).write(true).mode(0o600);
+        options.custom_flags(O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
         loop {
             let file = options.open(&path).map_err(|error| failed(&error))?;
-            let inode = file.metadata().map_err(|error| failed(&error))?.ino();
+            let found = file.metadata().map_err(|error| failed(&error))?;
+            if !found.is_file() {
+                return Err(failed(&io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+            }
+            let inode = found.ino();
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 // One that was removed meanwhile keeps nobody out.
                 Ok(lock) if fs::symlink_metadata(&path).is_ok_and(|found| found.ino() == inode) => {
@@ -257,7 +286,19 @@ impl Keep {
 
 /// Holds a lock.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "let go when dropped")] Flock<File>);
+pub struct Lock(Flock<File>);
+
+impl Lock {
+    /// What is locked, for reading and writing in place, if it is a file that only `uid` or root can have laid there.
+    pub fn file(&self, uid: u32) -> Option<&File> {
+        Some(&*self.0).filter(|file| is_own(file, uid))
+    }
+}
+
+/// Whether it is a regular file of `uid` or root that has this one name.
+fn is_own(file: &File, uid: u32) -> bool {
+    file.metadata().is_ok_and(|found| found.is_file() && [uid, 0].contains(&found.uid()) && found.nlink() == 1)
+}
 
 #[cfg(test)]
 mod tests {
@@ -310,7 +351,12 @@ mod tests {
         let uid = nix::unistd::geteuid().as_raw();
         let keep = Keep::below(dir.path(), uid).unwrap();
         assert!(keep.read("x", 10).unwrap().is_none());
-        drop(keep.lock("x.lock", Deadline::after(LOCK_PAUSE)).unwrap());
+        let lock = keep.lock("x.lock", Deadline::after(LOCK_PAUSE)).unwrap();
+        assert!(lock.file(uid).is_some());
+        fs::hard_link(keep.file("x.lock"), keep.file("another")).unwrap();
+        assert!(lock.file(uid).is_none(), "who has another name for it may have laid it there");
+        fs::remove_file(keep.file("another")).unwrap();
+        drop(lock);
         keep.save("x", b"one").unwrap();
         keep.save("x", b"two").unwrap();
         let (content, modes) = keep.read("x", 10).unwrap().unwrap();

@@ -17,13 +17,14 @@
 //! | keep | `keep` | what stays on disk for each uid: directory, lock, atomic save |
 //! | facts | `providers`, `config` | what is known of providers, and what was configured |
 //! | reach | `wire`, `smtp`, `http`, `oauth` | the only code that opens connections |
-//! | course | `plan`, `hint`, `submit`, `spool`, `journal`, `conclude` | what is decided, done and told |
+//! | course | `plan`, `breaker`, `hint`, `submit`, `spool`, `journal`, `conclude` | what is decided, done and told |
 //! | door | `cli`, `door`, `tools`, `program` | command lines; the only code that prints or exits; a file per subcommand |
 //!
 //! A new case is a file of data in `tests/NAME/`; what its keys mean stands at the top of `tests/suite/NAME.rs`.
 
 pub mod address;
 pub mod attempt;
+pub mod breaker;
 pub mod caller;
 pub mod charset;
 pub mod cli;

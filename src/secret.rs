@@ -149,6 +149,15 @@ impl Source {
             .hint("copy the key again, as plain text and nothing else, into one line"))
     }
 
+    /// The file it is read from, where it is one.
+    pub fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(path.clone()),
+            Self::Credential(name) => credential(name).ok(),
+            Self::Inline(_) | Self::Env(_) | Self::Command(_) => None,
+        }
+    }
+
     /// Where it comes from, for a reader: `file /etc/mailchute/secrets/postmark (root:www 0640)`.
     pub fn describe(&self) -> String {
         match self {

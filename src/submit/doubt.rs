@@ -155,6 +155,7 @@ mod tests {
         let manner = Manner {
             route: vec![Arc::new(relay)].into(),
             terms: Terms::default(),
+            breaker: None,
             host_name: "localhost",
             begin: &|_| None,
             keyed: &|_| (),

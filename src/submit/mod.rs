@@ -16,6 +16,7 @@ pub use self::upstream::Upstream;
 use self::walk::Walk;
 
 use crate::attempt::{Attempt, HandOver, IdempotencyKey, Sink, Trace};
+use crate::breaker::{Breaker, Turn};
 use crate::config::relay::{Interface, Relay, Way};
 use crate::config::site::{InDoubt, Terms};
 use crate::deadline::Deadline;
@@ -32,6 +33,8 @@ pub struct Manner<'a> {
     pub route: Cow<'a, [Arc<Relay>]>,
     /// What the site wants.
     pub terms: Terms,
+    /// What is remembered of the relays; `None`: nothing is, and each is tried in its turn.
+    pub breaker: Option<Breaker<'a>>,
     /// This host's name, for EHLO.
     pub host_name: &'a str,
     /// Hears of each try and gives it a place to show its dialogue.
@@ -43,10 +46,16 @@ pub struct Manner<'a> {
 }
 
 impl Manner<'_> {
-    /// Begins a try at `relay`, which ends at `deadline`.
-    fn begin(&self, relay: &Relay, deadline: Deadline) -> Attempt {
-        let trace = Trace::new((self.begin)(relay));
-        Attempt { deadline, trace, hand_over: Arc::clone(self.hand_over), key: None }
+    /// Begins the try at the relay whose `turn` it is, which has `span`.
+    fn begin(&self, turn: &Turn, span: Duration) -> Attempt {
+        let trace = Trace::new((self.begin)(&self.route[turn.relay]));
+        let (deadline, hand_over) = (Deadline::after(span), Arc::clone(self.hand_over));
+        let mut attempt = Attempt { deadline, trace, hand_over, key: None };
+        for note in &turn.notes {
+            attempt.trace.note(note);
+            attempt.warn(note);
+        }
+        attempt
     }
 }
 
@@ -128,7 +137,7 @@ pub fn submit_over(mail: MailObject<'_>, manner: Manner<'_>, upstream: &mut Upst
 /// Goes on with a submission that an earlier run left in doubt at the first relay of the route: the same request is
 /// made there again with its `key`, while the provider knows that; sessions as for [`submit_over`].
 pub fn resume(mail: MailObject<'_>, manner: Manner<'_>, key: IdempotencyKey, upstream: &mut Upstream) -> Submission {
-    let mut walk = Walk::begin(manner);
+    let mut walk = Walk::resume(manner);
     match walk.take_up(key) {
         Ok(()) => along(mail, walk, upstream),
         Err(failure) => {
@@ -139,21 +148,31 @@ pub fn resume(mail: MailObject<'_>, manner: Manner<'_>, key: IdempotencyKey, ups
 }
 
 /// Submits along the rest of a walk, from the relay on that it is at.
-fn along(mail: MailObject<'_>, mut walk: Walk<'_>, upstream: &mut Upstream) -> Submission {
-    loop {
-        let relay = Arc::clone(walk.relay());
+fn along(mail: MailObject<'_>, walk: Walk<'_>, upstream: &mut Upstream) -> Submission {
+    each(walk, |relay, walk| {
         walk.give_key(mail);
-        let result = loop {
+        loop {
             walk.start(walk.share());
-            let keyed = key::carried(&relay, mail.message, &mut walk.attempt);
+            let keyed = key::carried(relay, mail.message, &mut walk.attempt);
             let mail = MailObject { message: keyed.as_ref().unwrap_or(mail.message), ..mail };
-            let kept = through_kept(&relay, mail, &walk.manner, upstream, &mut walk.attempt);
-            let result = kept.unwrap_or_else(|| through(&relay, mail, &walk.manner, upstream, &mut walk.attempt));
+            let kept = through_kept(relay, mail, &walk.manner, upstream, &mut walk.attempt);
+            let result = kept.unwrap_or_else(|| through(relay, mail, &walk.manner, upstream, &mut walk.attempt));
             walk.stop();
             if let Some(result) = walk.judge(result) {
                 break result;
             }
-        };
+        }
+    })
+}
+
+/// Tries relay after relay until one settles the matter.
+fn each(
+    mut walk: Walk<'_>,
+    mut try_at: impl FnMut(&Arc<Relay>, &mut Walk<'_>) -> Result<Outcome, Failure>,
+) -> Submission {
+    loop {
+        let relay = Arc::clone(walk.relay());
+        let result = try_at(&relay, &mut walk);
         if !walk.close(result) {
             return walk.end();
         }

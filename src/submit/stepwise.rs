@@ -9,6 +9,7 @@ use std::time::Duration;
 pub use self::names::Name;
 use crate::address::Address;
 use crate::attempt::Attempt;
+use crate::breaker::Event;
 use crate::config::relay::{Relay, Smtp};
 use crate::config::site::{InDoubt, Terms};
 use crate::deadline::Deadline;
@@ -72,11 +73,16 @@ impl<'a> Transaction<'a> {
         mail: Mail,
         upstream: &mut Upstream,
     ) -> Result<(Self, Reply), Box<Finished>> {
-        let mut this = Self::new(manner, reverse_path, mail);
+        let mut this = Self::new(Walk::begin(reporting(manner)), reverse_path, mail);
         loop {
             let relay = Arc::clone(this.walk.relay());
             let result = match this.timed(this.walk.share(), |this| this.open(&relay, upstream)) {
-                Ok(reply) if reply.is_positive() => return Ok((this, reply)),
+                Ok(reply) if reply.is_positive() => {
+                    if this.is_stepwise() {
+                        this.walk.tell(Event::Works);
+                    }
+                    return Ok((this, reply));
+                }
                 Ok(reply) | Err(smtp::Ending::Refused(reply, Stage::MailFrom)) => {
                     Ok(this.refusal_of_all(&reply, Stage::MailFrom))
                 }
@@ -92,15 +98,13 @@ impl<'a> Transaction<'a> {
     /// Takes MAIL for a message whose route depends on what it will be. Everybody is accepted until the dot; then
     /// [`Transaction::lead`] names the route, and the reply to the dot is that of its relays.
     pub fn collect(manner: Manner<'a>, reverse_path: Option<Address>, mail: Mail) -> (Self, Reply) {
-        let this = Self { is_collected: true, ..Self::new(manner, reverse_path, mail) };
+        let this = Self { is_collected: true, ..Self::new(Walk::stand(reporting(manner)), reverse_path, mail) };
         (this, accepted(0, "sender ok"))
     }
 
-    fn new(manner: Manner<'a>, reverse_path: Option<Address>, mail: Mail) -> Self {
-        // A message in doubt is the caller's to judge, who sees the reply.
-        let manner = Manner { terms: Terms { in_doubt: InDoubt::Report, ..manner.terms }, ..manner };
+    fn new(walk: Walk<'a>, reverse_path: Option<Address>, mail: Mail) -> Self {
         Self {
-            walk: Walk::begin(manner),
+            walk,
             reverse_path,
             mail,
             recipients: Recipients::default(),
@@ -290,7 +294,10 @@ impl<'a> Transaction<'a> {
                 outcome.answers.retain(|answer| answer.reply.is_some());
                 Ok(outcome)
             }
-            None => return None,
+            None => {
+                self.walk.tell(Event::Undecided);
+                return None;
+            }
         };
         self.walk.settle(result);
         Some(self.end())
@@ -337,6 +344,11 @@ impl<'a> Transaction<'a> {
         let stand_in = self.reverse_path.clone().unwrap_or_else(|| Address::new_dangerous("postmaster", "localhost"));
         Outcome::same_for_all(&[stand_in], reply, stage)
     }
+}
+
+/// A message in doubt is the caller's to judge, who sees the reply.
+fn reporting(manner: Manner<'_>) -> Manner<'_> {
+    Manner { terms: Terms { in_doubt: InDoubt::Report, ..manner.terms }, ..manner }
 }
 
 fn ended(submission: Submission, route: Vec<Arc<Relay>>, envelope: Envelope) -> Finished {

@@ -1,5 +1,7 @@
 //! Messages one after the other, through one relay, against scripted servers on loopback.
 
+mod model;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::fd::AsFd;
@@ -101,6 +103,7 @@ impl Submitter {
         let manner = Manner {
             route: self.route.as_slice().into(),
             terms: Terms { deadline: patience().span(), ..Terms::default() },
+            breaker: None,
             host_name: "web.example.org",
             begin: &|_| None,
             keyed: &|_| (),

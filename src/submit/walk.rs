@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::doubt::Doubt;
 use super::{Manner, Submission, Try, is_in_doubt, is_next_relay_due};
 use crate::attempt::Attempt;
+use crate::breaker::{Event, Turn, Turns};
 use crate::config::relay::Relay;
 use crate::config::site::InDoubt;
 use crate::deadline::Deadline;
@@ -16,6 +17,8 @@ use crate::outcome::Outcome;
 /// A walk under way. Only the time between [`Walk::start`] and [`Walk::stop`] counts against the deadline.
 pub(super) struct Walk<'a> {
     pub(super) manner: Manner<'a>,
+    /// Whose turn it is after this relay's.
+    turns: Turns<'a>,
     /// The relay in use, by its place in the route.
     relay: usize,
     /// The tries before it.
@@ -34,19 +37,41 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Begins a try at the first relay.
-    pub(super) fn begin(manner: Manner<'a>) -> Self {
-        let left = manner.terms.deadline;
-        let attempt = manner.begin(&manner.route[0], Deadline::after(left));
-        let (tries, started) = (Vec::with_capacity(1), Instant::now());
-        Self { manner, relay: 0, tries, attempt, started, given: left, took: Duration::ZERO, left, doubt: None }
+    /// Begins a try at the first relay that is not down.
+    pub(super) fn begin(mut manner: Manner<'a>) -> Self {
+        let mut turns = Turns::of(&manner.route, manner.breaker.take());
+        let first = turns.next(&manner.route, manner.terms.deadline).unwrap_or_default();
+        Self::at(&first, manner, turns)
     }
 
-    /// Goes along `route` instead, from its first relay on; nothing was tried yet.
+    /// Begins a try at the first relay, down or not.
+    pub(super) fn resume(mut manner: Manner<'a>) -> Self {
+        let mut turns = Turns::of(&manner.route, manner.breaker.take());
+        let first = turns.first();
+        Self::at(&first, manner, turns)
+    }
+
+    /// Stands where a walk begins whose route is still to be named ([`Walk::lead`]).
+    pub(super) fn stand(manner: Manner<'a>) -> Self {
+        let turns = Turns::of(&manner.route, None);
+        Self::at(&Turn::default(), manner, turns)
+    }
+
+    fn at(first: &Turn, manner: Manner<'a>, turns: Turns<'a>) -> Self {
+        let left = manner.terms.deadline;
+        let attempt = manner.begin(first, left);
+        let (tries, started) = (Vec::with_capacity(1), Instant::now());
+        let relay = first.relay;
+        Self { manner, turns, relay, tries, attempt, started, given: left, took: Duration::ZERO, left, doubt: None }
+    }
+
+    /// Goes along `route` instead, from its first relay on that is not down; nothing was tried yet.
     pub(super) fn lead(&mut self, route: Vec<Arc<Relay>>) {
         self.manner.route = route.into();
-        self.relay = 0;
-        self.attempt = self.manner.begin(self.relay(), Deadline::after(self.left));
+        self.turns = Turns::of(&self.manner.route, self.manner.breaker.take());
+        let first = self.turns.next(&self.manner.route, self.left).unwrap_or_default();
+        self.relay = first.relay;
+        self.attempt = self.manner.begin(&first, self.left);
     }
 
     /// The relay in use.
@@ -63,9 +88,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What of it this relay may take while it can still be passed by: half, where another one is behind it.
+    /// What of it this relay may take while it can still be passed by: half, where another one is behind it that is
+    /// not known to be down.
     pub(super) fn share(&self) -> Duration {
-        let goes_on = !self.is_last() && (self.doubt.is_none() || self.manner.terms.in_doubt == InDoubt::Retry);
+        let goes_on = !self.turns.is_last(&self.manner.route)
+            && (self.doubt.is_none() || self.manner.terms.in_doubt == InDoubt::Retry);
         if goes_on { self.left / 2 } else { self.left() }
     }
 
@@ -93,26 +120,33 @@ impl<'a> Walk<'a> {
 
     /// Ends the try with `result`; true: it left the matter open, and a try at the next relay has begun.
     pub(super) fn close(&mut self, result: Result<Outcome, Failure>) -> bool {
-        let goes_on = !self.is_last() && is_next_relay_due(&result, self.manner.terms.in_doubt);
+        let is_open = is_next_relay_due(&result, self.manner.terms.in_doubt);
         let is_in_doubt = is_in_doubt(&result);
         self.settle(result);
-        if goes_on {
-            self.relay += 1;
+        let next = if is_open { self.turns.next(&self.manner.route, self.left) } else { None };
+        if let Some(next) = &next {
+            self.relay = next.relay;
             match is_in_doubt {
                 true => self.manner.hand_over.doubt(),
                 false => self.manner.hand_over.again(),
             }
-            self.attempt = self.manner.begin(self.relay(), Deadline::after(self.share()));
+            self.attempt = self.manner.begin(next, self.share());
         }
-        goes_on
+        next.is_some()
     }
 
     /// Ends the try with `result`, whatever it leaves open.
     pub(super) fn settle(&mut self, result: Result<Outcome, Failure>) {
         let relay = Arc::clone(self.relay());
+        self.tell(Event::of(&relay, &result));
         let trace = std::mem::take(&mut self.attempt.trace);
         let (key, took) = (self.attempt.key.take(), std::mem::take(&mut self.took));
         self.tries.push(Try { relay, result, trace, key, took });
+    }
+
+    /// What is known of the relay in use before the try has ended, or where it ends without a result.
+    pub(super) fn tell(&mut self, event: Event) {
+        self.turns.tell(&self.manner.route, self.relay, event);
     }
 
     /// What all tries come to; one has been ended.
@@ -122,9 +156,5 @@ impl<'a> Walk<'a> {
             self.manner.hand_over.settle();
         }
         submission
-    }
-
-    fn is_last(&self) -> bool {
-        self.relay + 1 == self.manner.route.len()
     }
 }

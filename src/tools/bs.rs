@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags};
 use self::passage::Passage;
 use super::send::show_on_stderr;
 use crate::attempt::{HandOver, IdempotencyKey, Sink};
+use crate::breaker::Breaker;
 use crate::caller::Caller;
 use crate::cli::dialect::Sendmail;
 use crate::cli::invocation::Invocation;
@@ -184,6 +185,7 @@ impl Conversation<'_> {
             let manner = Manner {
                 route: route.map_or(Cow::Borrowed(&*site.relays), Cow::Owned),
                 terms: site.terms,
+                breaker: Breaker::of(site, lasting.course.caller().uid),
                 host_name: lasting.course.ehlo_argument(),
                 begin: lasting.begin,
                 keyed: lasting.keyed,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attempt::Attempt;
+use crate::breaker::{Breaker, Health};
 use crate::caller::Caller;
 use crate::cli::dialect::Sendmail;
 use crate::config::relay::{Grant, OAuth, Protocol, Relay, TlsMode, Username, Way};
@@ -65,8 +66,13 @@ fn walk(wanted: &Choice, of: &Sendmail, caller: &Caller, scheme: &mut Scheme, pa
         }
     };
     let mut useless = Vec::new();
+    let breaker = Breaker::of(site, caller.uid);
     for (index, relay) in relays.iter().enumerate() {
         relay_rows(index + 1, relay, site, caller, config.strict_modes, page);
+        match breaker.as_ref().map(|breaker| breaker.health(relay)) {
+            Some(Health::Down(down) | Health::Due(down)) => page.row("", &down.to_string()),
+            Some(Health::Up) | None => {}
+        }
         useless.extend(page.trouble.take());
     }
     if !of.ignored.is_empty() {

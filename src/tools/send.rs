@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use crate::attempt::{HandOver, Sink};
+use crate::breaker::Breaker;
 use crate::caller::Caller;
 use crate::cli::dialect::{self, Sendmail};
 use crate::cli::invocation::Invocation;
@@ -86,6 +87,7 @@ pub(crate) fn submit(
     let manner = Manner {
         route: plan.route.as_slice().into(),
         terms: site.terms,
+        breaker: Breaker::of(site, course.caller().uid),
         host_name: course.ehlo_argument(),
         begin: &begin,
         keyed: &|key| dossier.set_key(key),

@@ -22,7 +22,7 @@ const ROOMS: &[&str] = &[
     // Reach.
     "wire", "dns", "smtp", "http", "oauth",
     // Course.
-    "plan", "limit", "hint", "submit", "spool", "journal", "alert", "conclude",
+    "plan", "limit", "breaker", "hint", "submit", "spool", "journal", "alert", "conclude",
     // Door.
     "cli", "door", "import", "tools", "program", "lib", "main",
 ];

@@ -8,6 +8,7 @@ mod aliases;
 mod authlib;
 mod aws;
 mod bad_input;
+mod breaker;
 mod bs;
 mod callers;
 mod codes;

@@ -1,4 +1,4 @@
-//! Hides from a run what this machine's own mailchute would read.
+//! Hides from a run what this machine's own mailchute would read, and from this machine what a run of root's would keep.
 
 use std::fs;
 use std::io;
@@ -13,11 +13,14 @@ use nix::unistd::{Uid, User};
 
 use crate::peers::missing;
 
-/// Starts `command` where there is neither a configuration nor an alias of this machine's. A test with a
-/// [`Host`](crate::Host) of its own has seen to that itself.
+/// Where nothing is made that a later run would find.
+const KEPT: &str = "/var/lib";
+
+/// Starts `command` where there is neither a configuration nor an alias of this machine's, and nothing remembered. A
+/// test with a [`Host`](crate::Host) of its own has seen to that itself.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     let found = found();
-    if found.is_empty() || is_on_a_host() {
+    if found.is_empty() && !Uid::current().is_root() || is_on_a_host() {
         return command.spawn();
     }
     // The thread has the namespace, the process inherits it.
@@ -33,7 +36,8 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
 
 /// What of it there is.
 fn found() -> Vec<PathBuf> {
-    let mut paths = vec![PathBuf::from("/etc/mailchute"), PathBuf::from("/etc/aliases")];
+    let everywhere = ["/etc/mailchute", "/etc/aliases", "/var/lib/mailchute", "/var/spool/mailchute"];
+    let mut paths = Vec::from(everywhere.map(PathBuf::from));
     let user = User::from_uid(Uid::current()).ok().flatten();
     paths.extend(user.map(|user| user.dir.join(".config/mailchute")));
     paths.retain(|path| path.exists());
@@ -60,11 +64,15 @@ fn cover(paths: &[PathBuf]) -> io::Result<tempfile::TempDir> {
         }
         mount(Some(&place), path, nothing, MsFlags::MS_BIND, nothing)?;
     }
+    mount(Some(KEPT), KEPT, nothing, MsFlags::MS_BIND | MsFlags::MS_REC, nothing)?;
+    let only_read = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    mount(nothing, KEPT, nothing, only_read, nothing)?;
     Ok(empty)
 }
 
 fn warn(paths: &[PathBuf], error: &io::Error) {
     static ONCE: Once = Once::new();
-    let paths: Vec<_> = paths.iter().map(|path| Path::display(path).to_string()).collect();
+    let mut paths: Vec<_> = paths.iter().map(|path| Path::display(path).to_string()).collect();
+    paths.push(KEPT.to_owned());
     ONCE.call_once(|| missing(&format!("hiding {} from the tests takes root ({error})", paths.join(", "))));
 }

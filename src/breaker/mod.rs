@@ -1,0 +1,177 @@
+//! The breaker: relays that are down are remembered, and passed by while another one is there.
+//!
+//! It saves time and loses no mail: where every relay is down, the one that is due first is tried all the same; where
+//! nothing can be remembered, every relay is taken for well. What it does is never an error.
+//!
+//! [`circuit`] is the pure core, [`page`] its form on disk, [`turns`] the order in which a route is tried.
+
+mod circuit;
+mod event;
+mod identity;
+mod page;
+mod turns;
+mod world;
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use self::circuit::{Circuit, Standing, Time};
+pub use self::circuit::{Event, Trouble};
+use self::identity::Identity;
+use self::page::Page;
+pub(crate) use self::turns::{Turn, Turns};
+#[cfg(test)]
+pub(crate) use self::world::Memory;
+use self::world::{Disk, World};
+use crate::config::relay::Relay;
+use crate::config::site::Site;
+
+/// What is remembered of the relays of one site's file by one uid.
+pub struct Breaker<'a> {
+    /// The file that the relays are defined in; `None`: the environment.
+    scope: Option<&'a Path>,
+    world: Box<dyn World + 'a>,
+}
+
+/// How a relay is, for whoever has much to send through it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Nothing is wrong with it: everything may go at once.
+    Up,
+    /// It was down, and one probe is due: what [`Breaker::claim`] is granted for. Nothing else goes before that is back.
+    Due(Down),
+    /// It is down, or another process probes it: nothing goes.
+    Down(Down),
+}
+
+/// What is wrong with a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Down {
+    /// When the first trouble of the row was, in milliseconds since 1970.
+    since: Time,
+    /// The last trouble.
+    trouble: Option<Trouble>,
+    next: Next,
+}
+
+/// When a relay that is down is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// By whoever comes next.
+    Due,
+    /// Some process is at it.
+    Probed,
+    /// Not before this time.
+    After(Time),
+}
+
+impl Down {
+    fn new(circuit: &Circuit, now: Time) -> Self {
+        let next = match circuit.standing(now) {
+            _ if circuit.is_probed(now) => Next::Probed,
+            Standing::Open => Next::After(circuit.until),
+            Standing::HalfOpen | Standing::Closed => Next::Due,
+        };
+        Self { since: circuit.since, trouble: circuit.trouble, next }
+    }
+}
+
+impl<'a> Breaker<'a> {
+    /// What `uid` remembers of the relays of `site`; `None` where that would change nothing: it has one relay only, and
+    /// no message waits for it. Nothing is read yet.
+    pub fn of(site: &'a Site, uid: u32) -> Option<Self> {
+        let has_others = site.relays.len() > 1 || !site.routes.is_empty();
+        (has_others || site.spooling.is_on).then(|| Self::with(site.file.as_deref(), Disk { uid }))
+    }
+
+    fn with(scope: Option<&'a Path>, world: impl World + 'a) -> Self {
+        Self { scope, world: Box::new(world) }
+    }
+
+    /// What a test remembers.
+    #[cfg(test)]
+    pub(crate) fn in_memory(memory: &'a Memory) -> Self {
+        Self::with(None, memory)
+    }
+
+    /// How `relay` is.
+    pub fn health(&self, relay: &Relay) -> Health {
+        let circuit = self.seen(relay, &self.world.page());
+        let now = self.world.now();
+        let down = Down::new(&circuit, now);
+        match circuit.standing(now) {
+            Standing::Closed => Health::Up,
+            Standing::HalfOpen => Health::Due(down),
+            Standing::Open => Health::Down(down),
+        }
+    }
+
+    /// Whether this process may go through `relay` now: nothing is wrong with it, or the probe is due and nobody else
+    /// makes it. A probe has `span`; what comes of it is to be told ([`Breaker::tell`]).
+    pub fn claim(&self, relay: &Relay, span: Duration) -> bool {
+        let identity = Identity::of(self.scope, relay);
+        let stamp = identity.stamp();
+        let mut is_granted = true;
+        let is_asked = self.world.change(&mut |page| {
+            let circuit = page.circuit(&identity.name).seen_with(stamp);
+            let now = self.world.now();
+            is_granted = circuit.standing(now) != Standing::Open;
+            let is_due = circuit.standing(now) == Standing::HalfOpen;
+            is_due.then(|| page.put(&identity.name, &circuit.probed(now, millis(span))))
+        });
+        // Those who hold the lock for so long are many: one of them probes.
+        is_asked && is_granted
+    }
+
+    /// Remembers `event` of `relay`.
+    pub fn tell(&self, relay: &Relay, event: Event) {
+        let identity = Identity::of(self.scope, relay);
+        let stamp = identity.stamp();
+        self.world.change(&mut |page| {
+            let before = page.circuit(&identity.name);
+            let mut after = before.seen_with(stamp).after(event, self.world.now(), self.world.chance());
+            if after.trouble.is_some() {
+                after.stamp = stamp;
+            }
+            (after != before).then(|| page.put(&identity.name, &after))
+        });
+    }
+
+    /// What `page` has of `relay`, seen with the configuration and the secrets of today.
+    fn seen(&self, relay: &Relay, page: &Page) -> Circuit {
+        if page.is_empty() {
+            return Circuit::default();
+        }
+        let identity = Identity::of(self.scope, relay);
+        let circuit = page.circuit(&identity.name);
+        if circuit.openings == 0 { circuit } else { circuit.seen_with(identity.stamp()) }
+    }
+}
+
+/// `down since 2026-11-27T06:40:12Z (no connection), the next try is after 2026-11-27T06:41:02Z`.
+impl fmt::Display for Down {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "down since {}", told(self.since))?;
+        if let Some(trouble) = self.trouble {
+            write!(f, " ({trouble})")?;
+        }
+        match self.next {
+            Next::Due => f.write_str(", the next message tries it"),
+            Next::Probed => f.write_str(", another process is trying it"),
+            Next::After(time) => write!(f, ", the next try is after {}", told(time)),
+        }
+    }
+}
+
+/// A time as a reader knows it, in UTC.
+fn told(time: Time) -> String {
+    let time = i64::try_from(time / 1000).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.unwrap_or_default().to_string()
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
