@@ -3,6 +3,7 @@
 use super::{Host, attempt};
 use crate::config::relay::{Relay, TlsMode, Way};
 use crate::config::route::Strategy;
+use crate::config::site::{InDoubt, Spooling};
 use crate::config::{Config, Origin, init_from_environment};
 use crate::failure::{Failure, Kind};
 use crate::secret::Source;
@@ -115,6 +116,20 @@ fn dsns_are_relays() {
     }
     let both = [("MAILER_DSN", "smtps://dsn.example"), ("MAILCHUTE_URL", "smtps://url.example")];
     assert_eq!(told(relays(&load(&both).unwrap())[0]), "url.example:465 implicit");
+}
+
+#[test]
+fn a_url_says_what_becomes_of_what_no_relay_takes() {
+    let url = "smtps://mx.example?on_relay_failure=spool&give_up_after=2d&bounce=false&spool_max=5%20messages&in_doubt=hold";
+    let config = load(&[("MAILCHUTE_URL", url)]).unwrap();
+    let site = &config.sites[0];
+    assert_eq!(site.terms.in_doubt, InDoubt::Hold);
+    let spooling = site.spooling;
+    assert!(spooling.is_on && !spooling.bounce && spooling.max.messages == 5);
+    assert_eq!(spooling.give_up_after.as_secs(), 2 * 86_400);
+    let usual = load(&[("MAILCHUTE_URL", "smtps://mx.example")]).unwrap();
+    assert_eq!((usual.sites[0].spooling, usual.sites[0].terms.in_doubt), (Spooling::default(), InDoubt::Report));
+    assert!(!Spooling::default().is_on && Spooling::default().bounce);
 }
 
 /// `endpoint key=secret ...`
