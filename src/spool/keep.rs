@@ -1,6 +1,7 @@
 //! Keeps a message that no relay could be given: what is decided, made durable, and sure to be sent.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
@@ -18,6 +19,9 @@ use crate::failure::{Failure, Kind};
 use crate::keep::Place;
 use crate::message::MailObject;
 use crate::outcome::Outcome;
+
+/// How long a message waits before it is tried again: its relays have just been asked.
+const FIRST: Duration = Duration::from_secs(60);
 
 /// What has become of a message beside what its relays said.
 #[derive(Debug, Default)]
@@ -132,7 +136,7 @@ impl Order<'_> {
             in_doubt: folder == Folder::Held,
             is_bounce: false,
         };
-        spool.enqueue(folder, &head, self.mail.message)
+        spool.enqueue(folder, &head, self.mail.message, SystemTime::now() + FIRST)
     }
 }
 

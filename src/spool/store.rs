@@ -129,11 +129,11 @@ impl Spool {
         self.folder(folder).join(id)
     }
 
-    /// Makes an entry of `message` in `folder`: when this returns it survives a power cut.
+    /// Makes an entry of `message` in `folder`, to be tried at `due`: when this returns it survives a power cut.
     ///
     /// # Errors
     /// `CannotCreate`, `NoPermission` or `Io`: there is none then.
-    pub fn enqueue(&self, folder: Folder, head: &Head, message: &Message) -> Result<(), Failure> {
+    pub fn enqueue(&self, folder: Folder, head: &Head, message: &Message, due: SystemTime) -> Result<(), Failure> {
         let directory = self.open_folder(folder)?;
         let path = self.path(folder, &head.id);
         let failed = |kind, what: &str, error: &io::Error| {
@@ -145,6 +145,7 @@ impl Spool {
         let write = || -> io::Result<()> {
             let mut file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
             entry::write(&mut file, head, message)?;
+            file.set_modified(due)?;
             // One that fails is not tried again: what it could not write is gone from the cache.
             file.sync_all()?;
             directory.sync_all()

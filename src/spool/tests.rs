@@ -2,6 +2,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use super::entry::{Ended, Head, Line, State, Waiting};
 use super::store::{Folder, Opened, Spool, Unopened};
@@ -54,7 +55,7 @@ fn spool(directory: &Path) -> Spool {
 fn enqueued(directory: &Path, text: &str) -> (Spool, Head) {
     let (spool, message) = (spool(directory), message(text));
     let head = head(&message);
-    spool.enqueue(Folder::Queue, &head, &message).unwrap();
+    spool.enqueue(Folder::Queue, &head, &message, SystemTime::now()).unwrap();
     (spool, head)
 }
 
@@ -88,12 +89,15 @@ fn what_is_enqueued_is_read_back() {
 fn an_entry_is_made_once_and_failing_leaves_none() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, head) = enqueued(dir.path(), "A: b\n\nfirst\n");
-    let again = spool.enqueue(Folder::Queue, &head, &message("A: b\n\nother\n")).unwrap_err();
+    let again = spool.enqueue(Folder::Queue, &head, &message("A: b\n\nother\n"), SystemTime::now()).unwrap_err();
     assert_eq!(again.kind, Kind::CannotCreate);
     assert!(whole(&spool.open(Folder::Queue, ID).unwrap().message().unwrap()).ends_with(b"first\r\n"));
     // A head that says another length than the message has.
     let wrong = Head { id: "1".to_owned(), length: head.length + 1, ..head };
-    assert_eq!(spool.enqueue(Folder::Queue, &wrong, &message("A: b\n\nfirst\n")).unwrap_err().kind, Kind::Io);
+    assert_eq!(
+        spool.enqueue(Folder::Queue, &wrong, &message("A: b\n\nfirst\n"), SystemTime::now()).unwrap_err().kind,
+        Kind::Io
+    );
     assert_eq!(spool.list(Folder::Queue).unwrap().len(), 1);
 }
 
@@ -217,7 +221,10 @@ fn an_entry_belongs_to_one_process_and_to_its_uid() {
     let shared = Spool::at(dir.path().join("queue"), nix::unistd::geteuid().as_raw());
     fs::set_permissions(dir.path().join("queue"), fs::Permissions::from_mode(0o777)).unwrap();
     let first = message("A: b\n\n");
-    assert_eq!(shared.enqueue(Folder::Queue, &head(&first), &first).unwrap_err().kind, Kind::NoPermission);
+    assert_eq!(
+        shared.enqueue(Folder::Queue, &head(&first), &first, SystemTime::now()).unwrap_err().kind,
+        Kind::NoPermission
+    );
 }
 
 #[test]
@@ -225,7 +232,7 @@ fn an_entry_moves_between_folders() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = enqueued(dir.path(), "A: b\n\nbody\n");
     let mut opened = spool.open(Folder::Queue, ID).unwrap();
-    let later = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_900_000_000);
+    let later = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
     opened.retry_at(later).unwrap();
     opened.move_to(Folder::Held).unwrap();
     assert_eq!((opened.folder(), opened.due()), (Folder::Held, later));

@@ -77,7 +77,7 @@ impl Laid {
             in_doubt: false,
             is_bounce: false,
         };
-        self.spool.enqueue(folder, &head, &message).unwrap();
+        self.spool.enqueue(folder, &head, &message, SystemTime::now()).unwrap();
         for directory in [self.path(folder, ""), self.path(folder, id)] {
             chown(directory, Some(self.uid), Some(self.uid)).unwrap();
         }

@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use testkit::{Action, Host, Mailchute, Moment, Port, Run, Server};
 
@@ -62,6 +63,8 @@ fn a_message_waits_where_the_relay_is_away() {
         assert!(octets.starts_with("mailchute spool 1\n{") && octets.contains(MESSAGE), "{octets}");
         let found = entry.metadata().unwrap();
         assert_eq!((found.uid(), found.mode() & 0o7777, found.nlink()), (SHOP, 0o600, 1));
+        // It has just been tried.
+        assert!(found.modified().unwrap() > SystemTime::now(), "due at once");
         let record = last_record();
         assert_eq!(record["id"].as_str(), entry.file_name().unwrap().to_str());
         assert_eq!((&record["spool"], &record["exit"]), (&"queue".into(), &0.into()), "{record}");

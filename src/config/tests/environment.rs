@@ -120,7 +120,8 @@ fn dsns_are_relays() {
 
 #[test]
 fn a_url_says_what_becomes_of_what_no_relay_takes() {
-    let url = "smtps://mx.example?on_relay_failure=spool&give_up_after=2d&bounce=false&spool_max=5%20messages&in_doubt=hold";
+    let url =
+        "smtps://mx.example?on_relay_failure=spool&give_up_after=2d&bounce=false&spool_max=5%20messages&in_doubt=hold";
     let config = load(&[("MAILCHUTE_URL", url)]).unwrap();
     let site = &config.sites[0];
     assert_eq!(site.terms.in_doubt, InDoubt::Hold);
