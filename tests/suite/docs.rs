@@ -343,6 +343,19 @@ fn every_example_loads() {
 }
 
 #[test]
+fn the_examples_with_a_spool_keep_what_no_relay_takes() {
+    let scratch = Scratch::new();
+    for (name, relays) in [("wordpress-spool.toml", 1), ("backup-relay.toml", 2)] {
+        let text = read(&format!("examples/{name}"));
+        let config = load(Some(scratch.write(name, text, 0o640)), &BTreeMap::new());
+        for site in &config.sites {
+            assert!(site.spooling.is_on, "{name}, site {}", site.name);
+            assert_eq!(site.relays.len(), relays, "{name}, site {}", site.name);
+        }
+    }
+}
+
+#[test]
 fn the_configurations_in_the_documents_load() {
     let readme = read("README.md");
     let page = read("man/mailchute.toml.5");
