@@ -34,6 +34,16 @@ pub enum Flusher {
     Own,
 }
 
+impl Flusher {
+    /// As a sentence about what waits.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Supervised => "the timer or the cron line sends it",
+            Self::Own => "no timer or cron line is at work, so the process that spools starts one that sends it",
+        }
+    }
+}
+
 /// Who is going to flush `spool`.
 pub fn of(spool: &Spool) -> Flusher {
     let is_shared = spool.directory().parent() == Some(Path::new(Place::Spool.parent()));

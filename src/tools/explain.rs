@@ -10,7 +10,7 @@ use crate::breaker::{Breaker, Health};
 use crate::caller::Caller;
 use crate::cli::dialect::Sendmail;
 use crate::config::relay::{Grant, OAuth, Protocol, Relay, TlsMode, Username, Way};
-use crate::config::site::Site;
+use crate::config::site::{InDoubt, Site};
 use crate::config::{Config, is_named_for};
 use crate::deadline::{Deadline, seconds};
 use crate::door;
@@ -22,6 +22,7 @@ use crate::oauth::not_logged_in;
 use crate::oauth::store::Store;
 use crate::plan::{Choice, Course, Plan};
 use crate::secret::Source;
+use crate::spool::{Spool, flusher};
 use crate::tools::send;
 
 /// Prints every decision about the message `of` would send, on standard input or none, and returns 0, or the status
@@ -75,6 +76,7 @@ fn walk(wanted: &Choice, of: &Sendmail, caller: &Caller, scheme: &mut Scheme, pa
         }
         useless.extend(page.trouble.take());
     }
+    spool_rows(site, caller, page);
     if !of.ignored.is_empty() {
         page.row("ignored", &of.ignored.join(" "));
     }
@@ -139,6 +141,24 @@ fn plan_rows(plan: &Plan, message: &Message, page: &mut Page) {
     }
     for warning in &plan.warnings {
         page.row("warning", warning);
+    }
+}
+
+/// What becomes of what no relay takes.
+fn spool_rows(site: &Site, caller: &Caller, page: &mut Page) {
+    if site.spooling.is_on {
+        let label = "if none does";
+        let Some(spool) = Spool::find(caller) else {
+            page.row(label, "it cannot be kept: there is no place for what waits");
+            return;
+        };
+        page.row(label, &format!("it waits in {}, at most {}", spool.directory().display(), site.spooling.give_up()));
+        page.row(label, flusher::of(&spool).describe());
+    }
+    match site.terms.in_doubt {
+        InDoubt::Report => {}
+        InDoubt::Hold => page.row("in doubt", "held in the spool until a person decides"),
+        InDoubt::Retry => page.row("in doubt", "sent again, so it may arrive twice"),
     }
 }
 

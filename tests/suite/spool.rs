@@ -69,6 +69,12 @@ fn a_message_waits_where_the_relay_is_away() {
         assert_eq!(record["id"].as_str(), entry.file_name().unwrap().to_str());
         assert_eq!((&record["spool"], &record["exit"]), (&"queue".into(), &0.into()), "{record}");
         assert!(record["text"].as_str().unwrap().contains("connection refused"), "{record}");
+        let explain = || sender().args(["explain", "bob@example.net"]).run();
+        let told = explain().stdout;
+        assert!(told.contains(&format!("if none does  it waits in {SPOOL}/{SHOP}, at most 5 days")), "{told}");
+        assert!(told.contains("the timer or the cron line sends it"), "{told}");
+        fs::remove_file("/run/crond.pid").unwrap();
+        assert!(explain().stdout.contains("no timer or cron line is at work"));
         // Without the key all is as before.
         prepare(host, nobody.number(), "");
         send().expect_status(69).expect_stderr("*connection refused*");

@@ -24,6 +24,17 @@ pub struct Spooling {
     pub max: SpoolMax,
 }
 
+impl Spooling {
+    /// How long an entry is tried, as it is written.
+    pub fn give_up(&self) -> String {
+        let minutes = self.give_up_after.as_secs() / 60;
+        let units = [(24 * 60, "day"), (60, "hour"), (1, "minute")];
+        let (unit, name) = units.into_iter().find(|(unit, _)| minutes.is_multiple_of(*unit)).unwrap_or((1, "minute"));
+        let count = minutes / unit;
+        format!("{count} {name}{}", if count == 1 { "" } else { "s" })
+    }
+}
+
 /// How much may wait for one user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpoolMax {
