@@ -74,10 +74,10 @@ impl Order<'_> {
         let why = || results.last().map(|result| said(result)).unwrap_or_default();
         match decide(results.iter().copied(), is_spooling, in_doubt) {
             Fate::Told => Kept::No,
-            Fate::Held => self.put(Folder::Held, None, why()).map_or_else(Kept::Failed, |()| Kept::Held),
+            Fate::Held => self.put(Folder::Held, None, why(), true).map_or_else(Kept::Failed, |()| Kept::Held),
             Fate::Queued { waiting, is_relay_trouble, is_in_doubt } => {
                 let is_part = waiting.is_some();
-                match self.queue(waiting, why()) {
+                match self.queue(waiting, why(), is_in_doubt) {
                     Ok(()) => Kept::Queued { is_relay_trouble, is_part, is_in_doubt },
                     Err(failure) => Kept::Failed(failure),
                 }
@@ -86,10 +86,10 @@ impl Order<'_> {
     }
 
     /// Makes an entry that something is sure to send.
-    fn queue(&self, waiting: Option<Vec<Address>>, why: String) -> Result<(), Failure> {
+    fn queue(&self, waiting: Option<Vec<Address>>, why: String, is_in_doubt: bool) -> Result<(), Failure> {
         let spool = self.spool()?;
         let flusher = flusher::of(&spool);
-        self.put(Folder::Queue, waiting, why)?;
+        self.put(Folder::Queue, waiting, why, is_in_doubt)?;
         match flusher {
             Flusher::Supervised => Ok(()),
             // The caller hears of the failure, so nobody may send it behind its back.
@@ -104,7 +104,13 @@ impl Order<'_> {
         })
     }
 
-    fn put(&self, folder: Folder, waiting: Option<Vec<Address>>, why: String) -> Result<(), Failure> {
+    fn put(
+        &self,
+        folder: Folder,
+        waiting: Option<Vec<Address>>,
+        why: String,
+        is_in_doubt: bool,
+    ) -> Result<(), Failure> {
         let spool = self.spool()?;
         check_room(&spool, folder, self.site.spooling.max, self.mail.message.size())?;
         // From now on a signal waits: what is durable is told.
@@ -133,7 +139,7 @@ impl Order<'_> {
             key: key.map(|key| key.value.clone()),
             keyed: key.map(|key| key.since.as_second()),
             why,
-            in_doubt: folder == Folder::Held,
+            in_doubt: is_in_doubt,
             is_bounce: false,
         };
         spool.enqueue(folder, &head, self.mail.message, SystemTime::now() + FIRST)

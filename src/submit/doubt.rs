@@ -40,13 +40,14 @@ impl Walk<'_> {
     /// Takes up the doubt that an earlier run left at the relay in use.
     ///
     /// # Errors
-    /// `InDoubt`, still: the key is of no use any more.
-    pub(super) fn take_up(&mut self, key: IdempotencyKey) -> Result<(), Failure> {
+    /// `InDoubt`, still: the key is of no use there.
+    pub(super) fn take_up(&mut self, mail: MailObject<'_>, key: IdempotencyKey) -> Result<(), Failure> {
         let place = self.relay().place.to_string();
         let failure = Failure::new(Kind::InDoubt, place, "gave no answer before: the message may have been accepted");
         let failure = failure.at(Stage::Message);
         self.attempt.hand_over.doubt();
-        if !is_known(self.relay(), &key) {
+        // One that this message would not have been given here is another relay's.
+        if !is_known(self.relay(), &key) || key::of(self.relay(), mail).is_none() {
             return Err(failure);
         }
         self.attempt.key = Some(IdempotencyKey { is_repeated: true, ..key });
@@ -142,12 +143,13 @@ mod tests {
     use crate::submit::{Manner, Try, Upstream, resume};
 
     /// Goes on with a message at Resend, by SMTP and at `listener`, whose key was first used `ago`.
-    fn resumed(listener: &TcpListener, ago: Duration) -> Vec<Try> {
+    fn resumed(listener: &TcpListener, ago: Duration, field: &str) -> Vec<Try> {
         let port = listener.local_addr().unwrap().port();
         let place = Place::Tcp { host: "127.0.0.1".to_owned(), port };
         let mut relay = Relay::new("main", place, TlsMode::None);
         relay.provider = Provider::find("resend");
-        let message = Message::read(&mut "From: a@example.org\r\n\r\nbody\r\n".as_bytes(), false).unwrap();
+        let message = format!("{field}From: a@example.org\r\n\r\nbody\r\n");
+        let message = Message::read(&mut message.as_bytes(), false).unwrap();
         let forward_paths = vec!["bob@example.net".parse().unwrap()];
         let envelope = Envelope { reverse_path: None, forward_paths, dsn: Dsn::default() };
         let key = IdempotencyKey { value: "kept".to_owned(), since: Timestamp::now() - ago, is_repeated: false };
@@ -192,15 +194,18 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (tries, heard) = thread::scope(|scope| {
             let served = scope.spawn(|| serve(&listener));
-            (resumed(&listener, Duration::from_secs(23 * 3600)), served.join().unwrap())
+            (resumed(&listener, Duration::from_secs(23 * 3600), ""), served.join().unwrap())
         });
         assert!(tries[0].result.as_ref().is_ok_and(Outcome::is_accepted));
         assert!(heard.contains("\nResend-Idempotency-Key: kept\n"), "{heard}");
         assert_eq!(tries[0].key.as_ref().map(|key| key.value.as_str()), Some("kept"));
 
         listener.set_nonblocking(true).unwrap();
-        let tries = resumed(&listener, Duration::from_secs(24 * 3600));
-        assert!(tries[0].result.as_ref().is_err_and(|failure| failure.kind == Kind::InDoubt));
+        let signed = "DKIM-Signature: h=Resend-Idempotency-Key\r\n";
+        for (ago, field) in [(24 * 3600, ""), (60, signed), (60, "Resend-Idempotency-Key:\r\n")] {
+            let tries = resumed(&listener, Duration::from_secs(ago), field);
+            assert!(tries[0].result.as_ref().is_err_and(|failure| failure.kind == Kind::InDoubt));
+        }
         assert!(listener.accept().is_err(), "nobody was asked");
     }
 }

@@ -138,7 +138,7 @@ pub fn submit_over(mail: MailObject<'_>, manner: Manner<'_>, upstream: &mut Upst
 /// made there again with its `key`, while the provider knows that; sessions as for [`submit_over`].
 pub fn resume(mail: MailObject<'_>, manner: Manner<'_>, key: IdempotencyKey, upstream: &mut Upstream) -> Submission {
     let mut walk = Walk::resume(manner);
-    match walk.take_up(key) {
+    match walk.take_up(mail, key) {
         Ok(()) => along(mail, walk, upstream),
         Err(failure) => {
             walk.settle(Err(failure));

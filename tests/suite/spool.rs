@@ -189,6 +189,7 @@ fn what_may_have_been_accepted_is_held_where_the_site_says_so() {
         let run = held("in_doubt = \"retry\"\non_relay_failure = \"spool\"");
         run.expect_status(0);
         assert_eq!((entries("held").len(), entries("queue").len()), (1, 1));
+        assert!(fs::read_to_string(&entries("queue")[0]).unwrap().contains("\"in_doubt\":true"), "a key may tell");
         assert!(last_record()["warnings"].to_string().contains("may have been accepted already"));
     });
 }
