@@ -89,6 +89,21 @@ impl Route {
     }
 }
 
+impl Condition {
+    /// What it costs to find out whether it holds, in no unit: a number, a word, a field, all of the message.
+    fn cost(&self) -> u8 {
+        match self {
+            Self::Uid(_) | Self::Larger(_) => 0,
+            Self::Sender(_) | Self::To(_) | Self::Cwd(_) => 1,
+            Self::Subject(_) | Self::Header(..) => 2,
+            Self::Address(..) => 3,
+            Self::Hour(_) | Self::Script(_) => 4,
+            Self::Body(_) => 5,
+            Self::Attachment(_) | Self::AttachmentName(_) => 6,
+        }
+    }
+}
+
 impl Hours {
     /// `22-06`; `None`: not two hours, or no hour between them.
     pub fn parse(text: &str) -> Option<Self> {

@@ -26,6 +26,9 @@ pub struct AddressGlob {
 
 /// `text` in the form in which texts are compared: every letter in lower case, wherever it stands in its word.
 pub fn folded(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     let lower = text.chars().flat_map(char::to_lowercase);
     lower.map(|c| if c == 'ς' { 'σ' } else { c }).collect()
 }
@@ -126,18 +129,21 @@ impl AddressGlob {
 
 /// `domain` with every label that is written out in ASCII; a label with a wildcard in it has to be.
 fn domain_pattern(domain: &str) -> Option<String> {
+    let domain = domain.strip_suffix('.').unwrap_or(domain);
+    if domain.is_empty() || domain.contains(char::is_whitespace) {
+        return None;
+    }
+    if domain.is_ascii() {
+        return Some(domain.to_owned());
+    }
     if !domain.contains(['*', '?']) {
-        let domain = compared_domain(domain);
-        return (domain.is_ascii() && !domain.contains(char::is_whitespace)).then(|| domain.into_owned());
+        return Some(compared_domain(domain).into_owned()).filter(|domain| domain.is_ascii());
     }
     let label = |label: &str| match label.contains(['*', '?']) {
         true => label.is_ascii().then(|| label.to_owned()),
         false => ascii_domain(label),
     };
-    let domain = domain.strip_suffix('.').unwrap_or(domain);
-    let labels = domain.split('.').map(label).collect::<Option<Vec<_>>>()?;
-    let pattern = labels.join(".");
-    (!pattern.contains(char::is_whitespace)).then_some(pattern)
+    Some(domain.split('.').map(label).collect::<Option<Vec<_>>>()?.join("."))
 }
 
 /// As it is written.
@@ -269,7 +275,8 @@ mod tests {
             }
         }
         assert!(AddressGlob::new("<>").unwrap().is_null());
-        for text in ["", "bob", "shop.example", "@shop.example", "a@", "Bob <a@x.org>", "*@büch*.example", "a@x .org"]
+        for text in
+            ["", "bob", "shop.example", "@shop.example", "a@", "a@.", "Bob <a@x.org>", "*@büch*.example", "a@x .org"]
         {
             assert_eq!(AddressGlob::new(text), None, "{text}");
         }

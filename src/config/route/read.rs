@@ -89,50 +89,49 @@ fn route(
 /// The conditions of `table`, those that cost least first.
 fn conditions(table: &Section<'_>, shared: &Shared<'_>, warnings: &mut Vec<String>) -> Result<Vec<Condition>, Failure> {
     let mut found = Vec::new();
-    if table.has("uid") {
-        found.push(Condition::Uid(shared.users(table, "uid", warnings)?.0));
+    for key in table.keys() {
+        found.push(match key {
+            "uid" => Condition::Uid(shared.users(table, key, warnings)?.0),
+            "cwd" => Condition::Cwd(read(table, key, "an absolute path", directory)?),
+            "hour" => Condition::Hour(read(table, key, "hours such as \"22-06\"", Hours::parse)?),
+            "sender" => Condition::Sender(addresses(table, key)?),
+            "to" => Condition::To(addresses(table, key)?),
+            "larger" => Condition::Larger(size(table, key)?),
+            "from" => Condition::Address("From", addresses(table, key)?),
+            "cc" => Condition::Address("Cc", addresses(table, key)?),
+            "reply_to" => Condition::Address("Reply-To", addresses(table, key)?),
+            "subject" => Condition::Subject(globs(table, key)?),
+            "script" => Condition::Script(globs(table, key)?),
+            "attachment" => attachment(table, key)?,
+            "body" => Condition::Body(globs(table, key)?),
+            "header" => {
+                fields(table, key, &mut found)?;
+                continue;
+            }
+            _ => continue,
+        });
     }
-    found.extend(read(table, "cwd", "an absolute path", directory)?.map(Condition::Cwd));
-    found.extend(read(table, "hour", "hours such as \"22-06\"", Hours::parse)?.map(Condition::Hour));
-    found.extend(addresses(table, "sender")?.map(Condition::Sender));
-    found.extend(addresses(table, "to")?.map(Condition::To));
-    if let Some(octets) = table.octets("larger")? {
-        let written = table.string("larger")?.unwrap_or_default().to_owned();
-        found.push(Condition::Larger(Size { octets, written }));
-    }
-    for (key, field) in [("from", "From"), ("cc", "Cc"), ("reply_to", "Reply-To")] {
-        found.extend(addresses(table, key)?.map(|globs| Condition::Address(field, globs)));
-    }
-    found.extend(globs(table, "subject")?.map(Condition::Subject));
-    found.extend(fields(table)?);
-    found.extend(globs(table, "script")?.map(Condition::Script));
-    found.extend(attachment(table)?);
-    found.extend(globs(table, "body")?.map(Condition::Body));
+    found.sort_by_key(Condition::cost);
     Ok(found)
 }
 
 /// What `parse` makes of each string under `key`, which have to be `wanted`.
-fn read<T>(
-    table: &Section<'_>,
-    key: &str,
-    wanted: &str,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<Option<Vec<T>>, Failure> {
-    let Some(words) = table.strings(key)? else { return Ok(None) };
+fn read<T>(table: &Section<'_>, key: &str, wanted: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Failure> {
+    let words = table.strings(key)?.unwrap_or_default();
     if words.is_empty() {
         return Err(table.wrong(key, "is empty").hint("leave it out, or say what has to hold"));
     }
     let parsed = words
         .into_iter()
         .map(|word| parse(word).ok_or_else(|| table.wrong(key, format!("holds {word:?}, which is not {wanted}"))));
-    parsed.collect::<Result<_, _>>().map(Some)
+    parsed.collect()
 }
 
-fn globs(table: &Section<'_>, key: &str) -> Result<Option<Vec<Glob>>, Failure> {
+fn globs(table: &Section<'_>, key: &str) -> Result<Vec<Glob>, Failure> {
     read(table, key, "a pattern", |word| Some(Glob::new(word)))
 }
 
-fn addresses(table: &Section<'_>, key: &str) -> Result<Option<Vec<AddressGlob>>, Failure> {
+fn addresses(table: &Section<'_>, key: &str) -> Result<Vec<AddressGlob>, Failure> {
     let is_wrong = |failure: Failure| match failure.hint {
         None => failure.hint("write \"local@domain\", \"*@domain\", \"*@*.domain\" or \"local@*\""),
         Some(_) => failure,
@@ -151,11 +150,19 @@ fn directory(text: &str) -> Option<Glob> {
     Some(Glob::new(real.as_ref().and_then(|real| real.to_str()).unwrap_or(text)))
 }
 
+fn size(table: &Section<'_>, key: &str) -> Result<Size, Failure> {
+    let octets = table.octets(key)?.unwrap_or_default();
+    Ok(Size { octets, written: table.string(key)?.unwrap_or_default().to_owned() })
+}
+
 /// `header = { "X-Campaign" = "*" }`.
-fn fields(table: &Section<'_>) -> Result<Vec<Condition>, Failure> {
-    let Some(header) = table.section("header")? else { return Ok(Vec::new()) };
-    let mut found = Vec::new();
-    for name in header.keys() {
+fn fields(table: &Section<'_>, key: &str, found: &mut Vec<Condition>) -> Result<(), Failure> {
+    let Some(header) = table.section(key)? else { return Ok(()) };
+    let names = header.keys();
+    if names.is_empty() {
+        return Err(table.wrong(key, "is empty").hint("write header = { \"X-Campaign\" = \"*\" }"));
+    }
+    for name in names {
         if name.is_empty() || !name.bytes().all(|octet| octet.is_ascii_graphic() && octet != b':') {
             return Err(header.wrong(name, "is not the name of a header field"));
         }
@@ -163,24 +170,16 @@ fn fields(table: &Section<'_>) -> Result<Vec<Condition>, Failure> {
             let failure = header.wrong(name, "is removed before a route is chosen");
             return Err(failure.hint("`to` holds for everybody who gets the message, `sender` for the reverse-path"));
         }
-        found.extend(globs(&header, name)?.map(|globs| Condition::Header(name.to_owned(), globs)));
+        found.push(Condition::Header(name.to_owned(), globs(&header, name)?));
     }
-    match found.is_empty() {
-        true => Err(table.wrong("header", "is empty").hint("write header = { \"X-Campaign\" = \"*\" }")),
-        false => Ok(found),
-    }
+    Ok(())
 }
 
 /// `attachment = true`, or a pattern for the name of a file.
-fn attachment(table: &Section<'_>) -> Result<Option<Condition>, Failure> {
-    let key = "attachment";
-    if !table.has(key) {
-        return Ok(None);
-    }
+fn attachment(table: &Section<'_>, key: &str) -> Result<Condition, Failure> {
     if let Ok(wanted) = table.boolean(key) {
-        return Ok(wanted.map(Condition::Attachment));
+        return Ok(Condition::Attachment(wanted.unwrap_or_default()));
     }
     let must = "must be true, false or patterns for the name of a file";
-    let names = globs(table, key).map_err(|_| table.wrong(key, must))?;
-    Ok(names.map(Condition::AttachmentName))
+    globs(table, key).map(Condition::AttachmentName).map_err(|_| table.wrong(key, must))
 }
