@@ -45,7 +45,6 @@ impl Contender {
 /// Routes that are held against the message, of which the last one is meant.
 const ROUTES: &str = "on_relay_failure = \"spool\"\n\
     [[route]]\nsubject = [\"*[Invoice]*\", \"*Order #*\"]\nrelay = \"backup\"\n\
-    [[route]]\nheader = { \"X-Campaign\" = \"*\" }\nnot = { to = \"*@sender.example\" }\nrelay = \"backup\"\n\
     [[route]]\nfrom = \"*@sender.example\"\nto = \"*@recipient.example\"\nrelay = [\"bench\", \"backup\"]\n";
 
 /// A relay that is never asked.

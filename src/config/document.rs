@@ -413,9 +413,10 @@ impl<'d> Section<'d> {
             failure.hint(format!("write [[{full}]], with two brackets, above each"))
         };
         let DeValue::Array(array) = value.get_ref() else { return Err(wrong(value.get_ref())) };
+        let name = format!("[{full}]");
         let tables = array.iter().map(|item| match item.get_ref() {
             DeValue::Table(table) => {
-                Ok(Section { document: self.document, name: format!("[{full}]"), offset: item.span().start, table })
+                Ok(Section { document: self.document, name: name.clone(), offset: item.span().start, table })
             }
             value => Err(wrong(value)),
         });

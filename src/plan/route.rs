@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 
-use crate::address::{AddrSpec, Address, one_line};
+use crate::address::{Address, one_line};
 use crate::caller::Caller;
 use crate::config::relay::Relay;
 use crate::config::route::glob::{AddressGlob, Glob, folded};
@@ -268,12 +268,12 @@ impl<'a> Look<'a> {
         let header = message.header();
         Some(match condition {
             Condition::To(globs) => {
-                envelope.forward_paths.iter().map(AddrSpec::from).any(|spec| stand_for(globs, &spec))
+                envelope.forward_paths.iter().any(|path| globs.iter().any(|glob| glob.stands_for_address(path)))
             }
             Condition::Larger(size) => message.size() > size.octets,
             Condition::Address(name, globs) => header.all(name).any(|field| {
                 let people = field.people();
-                people.mailboxes().any(|listed| stand_for(globs, &listed.mailbox.spec))
+                people.mailboxes().any(|listed| globs.iter().any(|glob| glob.stands_for(&listed.mailbox.spec)))
             }),
             Condition::Header(name, globs) => {
                 header.all(name).any(|field| texts(&field).iter().any(|text| is_any(globs, text)))
@@ -284,7 +284,7 @@ impl<'a> Look<'a> {
             Condition::Body(globs) => {
                 let octets = message.body_in_memory()?;
                 let body = self.body.get_or_init(|| match std::str::from_utf8(octets) {
-                    Ok(text) => folded(text).into_bytes(),
+                    Ok(text) => folded(text).into_owned().into_bytes(),
                     Err(_) => octets.to_ascii_lowercase(),
                 });
                 globs.iter().any(|glob| glob.is_like_folded(body))
@@ -310,7 +310,7 @@ impl<'a> Look<'a> {
         };
         match reverse_path {
             None => globs.iter().any(AddressGlob::is_null),
-            Some(path) => stand_for(globs, &AddrSpec::from(path)),
+            Some(path) => globs.iter().any(|glob| glob.stands_for_address(path)),
         }
     }
 
@@ -328,10 +328,6 @@ impl<'a> Look<'a> {
 fn is_any(globs: &[Glob], text: &str) -> bool {
     let text = folded(text);
     globs.iter().any(|glob| glob.is_like_folded(text.as_bytes()))
-}
-
-fn stand_for(globs: &[AddressGlob], spec: &AddrSpec) -> bool {
-    globs.iter().any(|glob| glob.stands_for(spec))
 }
 
 /// What `field` says, in one line.

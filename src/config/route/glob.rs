@@ -1,18 +1,19 @@
 //! Patterns: `*` stands for any text, `?` for one character, everything else for itself in any case.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use memchr::memmem;
 
-use crate::address::{AddrSpec, ascii_domain, compared_domain};
+use crate::address::{AddrSpec, Address, ascii_domain, compared_domain};
 
 /// A pattern for a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
     /// As it is written.
     written: String,
-    /// What stands between the stars, folded; never empty.
-    pieces: Vec<String>,
+    /// The same folded, where that differs.
+    folded: Option<String>,
 }
 
 /// A pattern for an address: `*@shop.example`, `noreply@*`, `*@*.shop.example`, or `<>` for the null reverse-path.
@@ -20,24 +21,27 @@ pub struct Glob {
 pub struct AddressGlob {
     /// As it is written.
     written: String,
-    /// Local part and domain; `None` is `<>`.
-    parts: Option<(Glob, Glob)>,
+    /// Local part and domain, folded; `None` is `<>`.
+    parts: Option<(String, String)>,
 }
 
 /// `text` in the form in which texts are compared: every letter in lower case, wherever it stands in its word.
-pub fn folded(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
+pub fn folded(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|octet| octet.is_ascii() && !octet.is_ascii_uppercase()) {
+        return Cow::Borrowed(text);
     }
     let lower = text.chars().flat_map(char::to_lowercase);
-    lower.map(|c| if c == 'ς' { 'σ' } else { c }).collect()
+    Cow::Owned(lower.map(|c| if c == 'ς' { 'σ' } else { c }).collect())
 }
 
 impl Glob {
     /// The pattern that `text` is.
     pub fn new(text: &str) -> Self {
-        let pieces = folded(text).split('*').map(str::to_owned).collect();
-        Self { written: text.to_owned(), pieces }
+        let folded = match folded(text) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(folded) => Some(folded),
+        };
+        Self { written: text.to_owned(), folded }
     }
 
     /// Whether all of `text` is like it.
@@ -47,17 +51,26 @@ impl Glob {
 
     /// Whether all of `text` is like it: octets that are [`folded`] already, as far as they are text.
     pub fn is_like_folded(&self, text: &[u8]) -> bool {
-        let [first, rest @ ..] = self.pieces.as_slice() else { return false };
-        let Some(mut at) = begins(text, first.as_bytes()) else { return false };
-        let [between @ .., last] = rest else { return at == text.len() };
-        for piece in between {
-            match find(&text[at..], piece.as_bytes()) {
-                Some(behind) => at += behind,
-                None => return false,
-            }
-        }
-        ends(&text[at..], last.as_bytes())
+        is_like(self.folded.as_ref().unwrap_or(&self.written), text)
     }
+}
+
+/// Whether all of `text` is like `pattern`, both of them folded.
+fn is_like(pattern: &str, text: &[u8]) -> bool {
+    let (first, rest) = match pattern.split_once('*') {
+        Some((first, rest)) => (first, Some(rest)),
+        None => (pattern, None),
+    };
+    let Some(mut at) = begins(text, first.as_bytes()) else { return false };
+    let Some(rest) = rest else { return at == text.len() };
+    let (between, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for piece in between.split('*') {
+        match find(&text[at..], piece.as_bytes()) {
+            Some(behind) => at += behind,
+            None => return false,
+        }
+    }
+    ends(&text[at..], last.as_bytes())
 }
 
 /// Octets of the beginning of `text` that `piece` stands for.
@@ -111,14 +124,28 @@ impl AddressGlob {
         if local.is_empty() || domain.is_empty() || text.contains(['<', '>', ',']) {
             return None;
         }
-        Some(Self { written, parts: Some((Glob::new(local), Glob::new(&domain_pattern(domain)?))) })
+        let domain = domain_pattern(domain)?;
+        Some(Self { written, parts: Some((folded(local).into_owned(), folded(&domain).into_owned())) })
     }
 
     /// Whether it stands for `spec`. Domains are compared as A-labels, local parts in any case.
     pub fn stands_for(&self, spec: &AddrSpec) -> bool {
-        let Some((local, domain)) = &self.parts else { return false };
-        let own = spec.domain.as_deref().unwrap_or_default();
-        domain.is_like(&compared_domain(own)) && local.is_like(&spec.name())
+        self.is_for(&spec.name(), spec.domain.as_deref().unwrap_or_default())
+    }
+
+    /// Whether it stands for `address`, as [`AddressGlob::stands_for`].
+    pub fn stands_for_address(&self, address: &Address) -> bool {
+        match address.user().starts_with('"') {
+            true => self.stands_for(&AddrSpec::from(address)),
+            false => self.is_for(address.user(), address.domain()),
+        }
+    }
+
+    fn is_for(&self, name: &str, domain: &str) -> bool {
+        self.parts.as_ref().is_some_and(|(own_name, own_domain)| {
+            let is_in = is_like(own_domain, folded(&compared_domain(domain)).as_bytes());
+            is_in && is_like(own_name, folded(name).as_bytes())
+        })
     }
 
     /// Whether it stands for the null reverse-path.
@@ -128,22 +155,22 @@ impl AddressGlob {
 }
 
 /// `domain` with every label that is written out in ASCII; a label with a wildcard in it has to be.
-fn domain_pattern(domain: &str) -> Option<String> {
+fn domain_pattern(domain: &str) -> Option<Cow<'_, str>> {
     let domain = domain.strip_suffix('.').unwrap_or(domain);
     if domain.is_empty() || domain.contains(char::is_whitespace) {
         return None;
     }
     if domain.is_ascii() {
-        return Some(domain.to_owned());
+        return Some(Cow::Borrowed(domain));
     }
     if !domain.contains(['*', '?']) {
-        return Some(compared_domain(domain).into_owned()).filter(|domain| domain.is_ascii());
+        return Some(compared_domain(domain)).filter(|domain| domain.is_ascii());
     }
     let label = |label: &str| match label.contains(['*', '?']) {
         true => label.is_ascii().then(|| label.to_owned()),
         false => ascii_domain(label),
     };
-    Some(domain.split('.').map(label).collect::<Option<Vec<_>>>()?.join("."))
+    Some(Cow::Owned(domain.split('.').map(label).collect::<Option<Vec<_>>>()?.join(".")))
 }
 
 /// As it is written.
@@ -198,11 +225,11 @@ mod tests {
     }
 
     /// The definition, character by character.
-    fn is_like(pattern: &[char], text: &[char]) -> bool {
+    fn is_defined(pattern: &[char], text: &[char]) -> bool {
         match (pattern, text) {
-            (['*', rest @ ..], _) => (0..=text.len()).any(|at| is_like(rest, &text[at..])),
-            (['?', rest @ ..], [_, behind @ ..]) => is_like(rest, behind),
-            ([one, rest @ ..], [other, behind @ ..]) => one == other && is_like(rest, behind),
+            (['*', rest @ ..], _) => (0..=text.len()).any(|at| is_defined(rest, &text[at..])),
+            (['?', rest @ ..], [_, behind @ ..]) => is_defined(rest, behind),
+            ([one, rest @ ..], [other, behind @ ..]) => one == other && is_defined(rest, behind),
             (pattern, text) => pattern.is_empty() && text.is_empty(),
         }
     }
@@ -222,7 +249,7 @@ mod tests {
             let glob = Glob::new(&pattern.iter().collect::<String>());
             for text in &texts {
                 let shown: String = text.iter().collect();
-                assert_eq!(glob.is_like(&shown), is_like(&pattern, text), "{glob} {shown}");
+                assert_eq!(glob.is_like(&shown), is_defined(&pattern, text), "{glob} {shown}");
             }
         }
     }
@@ -268,10 +295,14 @@ mod tests {
             let glob = AddressGlob::new(pattern).unwrap();
             assert_eq!(glob.to_string(), pattern);
             for address in like {
-                assert!(glob.stands_for(&parse_address(address).unwrap()), "{pattern} {address}");
+                let spec = parse_address(address).unwrap();
+                assert!(glob.stands_for(&spec), "{pattern} {address}");
+                assert!(glob.stands_for_address(&spec.address().unwrap()), "{pattern} {address}");
             }
             for address in unlike {
-                assert!(!glob.stands_for(&parse_address(address).unwrap()), "{pattern} {address}");
+                let spec = parse_address(address).unwrap();
+                assert!(!glob.stands_for(&spec), "{pattern} {address}");
+                assert!(!glob.stands_for_address(&spec.address().unwrap()), "{pattern} {address}");
             }
         }
         assert!(AddressGlob::new("<>").unwrap().is_null());

@@ -9,8 +9,8 @@ use crate::config::document::{Keys, Section};
 use crate::config::site::read::Shared;
 use crate::failure::Failure;
 
-/// The keys of what a message has to be like.
-const CONDITIONS: &[&str] = &[
+/// The keys of a route: first those of what a message has to be like.
+const KEYS: &[&str] = &[
     "subject",
     "from",
     "sender",
@@ -25,10 +25,13 @@ const CONDITIONS: &[&str] = &[
     "uid",
     "cwd",
     "hour",
+    "not",
+    "relay",
+    "strategy",
 ];
 
-/// The other keys.
-const KEYS: &[&str] = &["relay", "strategy", "not"];
+/// The keys of `not`.
+const CONDITIONS: &[&str] = KEYS.split_at(KEYS.len() - 3).0;
 
 /// The values of `strategy`.
 pub(in crate::config) const STRATEGIES: &[(&str, Strategy)] =
@@ -66,7 +69,7 @@ fn route(
     above: &[&str],
     warnings: &mut Vec<String>,
 ) -> Result<Route, Failure> {
-    table.expect(&Keys { now: &[CONDITIONS, KEYS].concat(), later: &[], above })?;
+    table.expect(&Keys { now: KEYS, later: &[], above })?;
     if !table.has("relay") {
         let failure = table.error("", "the route names no relay");
         return Err(failure.hint("add relay = [\"NAME\"]"));
