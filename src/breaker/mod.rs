@@ -175,3 +175,71 @@ fn told(time: Time) -> String {
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::relay::Place;
+    use crate::providers::TlsMode;
+
+    const SPAN: Duration = Duration::from_secs(30);
+
+    fn relay(host: &str) -> Relay {
+        Relay::new("main", Place::Tcp { host: host.to_owned(), port: 465 }, TlsMode::Implicit)
+    }
+
+    #[test]
+    fn a_run_sends_all_or_one_probe_or_nothing() {
+        let memory = Memory::default();
+        memory.now.set(1_700_000_000_000);
+        let pass = |seconds: u64| memory.now.set(memory.now.get() + seconds * 1000);
+        // Two processes of one uid.
+        let (one, other) = (Breaker::in_memory(&memory), Breaker::in_memory(&memory));
+        let main = relay("mx.example.net");
+        let shown = || match other.health(&main) {
+            Health::Up => "up".to_owned(),
+            Health::Due(down) => format!("due: {down}"),
+            Health::Down(down) => format!("{down}"),
+        };
+        assert!(one.claim(&main, SPAN) && other.claim(&main, SPAN), "what is up is everybody's");
+        one.tell(&main, Event::Fails(Trouble::Connect));
+        assert_eq!(shown(), "up");
+        pass(4);
+        other.tell(&main, Event::Fails(Trouble::Silent));
+        let since = "down since 2023-11-14T22:13:20Z";
+        assert_eq!(shown(), format!("{since} (no reply), the next try is after 2023-11-14T22:13:48Z"));
+        assert!(!one.claim(&main, SPAN) && !other.claim(&main, SPAN));
+        pass(24);
+        assert_eq!(shown(), format!("due: {since} (no reply), the next message tries it"));
+        assert!(one.claim(&main, SPAN));
+        assert!(!other.claim(&main, SPAN) && !one.claim(&main, SPAN), "one probe");
+        assert_eq!(shown(), format!("{since} (no reply), another process is trying it"));
+        one.tell(&main, Event::Fails(Trouble::Said(421)));
+        assert_eq!(shown(), format!("{since} (it answered 421), the next try is after 2023-11-14T22:14:36Z"));
+        // Whoever probes it is killed.
+        pass(48);
+        assert!(other.claim(&main, SPAN));
+        pass(30);
+        assert!(one.claim(&main, SPAN));
+        one.tell(&main, Event::Works);
+        assert_eq!(shown(), "up");
+        assert!(memory.is_empty(), "nothing is left of it");
+    }
+
+    #[test]
+    fn another_place_name_or_file_is_another_relay() {
+        let memory = Memory::default();
+        let (here, there) = (Path::new("/etc/mailchute/a.toml"), Path::new("/etc/mailchute/b.toml"));
+        let breaker = |scope| Breaker::with(scope, &memory);
+        let main = relay("mx.example.net");
+        breaker(Some(here)).tell(&main, Event::Fails(Trouble::Login(535)));
+        assert_ne!(breaker(Some(here)).health(&main), Health::Up);
+        for scope in [Some(there), None] {
+            assert_eq!(breaker(scope).health(&main), Health::Up, "{scope:?}");
+        }
+        let backup = Relay { name: "backup".to_owned(), ..main.clone() };
+        for other in [relay("mx.example.com"), backup] {
+            assert_eq!(breaker(Some(here)).health(&other), Health::Up, "{other:?}");
+        }
+    }
+}

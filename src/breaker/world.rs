@@ -137,6 +137,14 @@ pub(crate) struct Memory {
 }
 
 #[cfg(test)]
+impl Memory {
+    /// Whether nothing is remembered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.page.borrow().is_empty()
+    }
+}
+
+#[cfg(test)]
 impl World for &Memory {
     fn now(&self) -> Time {
         self.now.get()

@@ -301,7 +301,7 @@ fn tell(number: u64) {
     }
     // What is remembered shows in what is done later.
     let breaker = Breaker::in_memory(&program.memory);
-    for seconds in [0, 20, 40, 420] {
+    for seconds in [0, 60] {
         reference.now += seconds * SECOND;
         program.memory.now.set(reference.now.cast_unsigned());
         for (relay, known) in program.relays.iter().zip(&reference.relays) {
