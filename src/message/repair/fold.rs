@@ -154,15 +154,23 @@ fn name(name: &str, room: usize, out: &mut String) -> Result<(), Unsplittable> {
     let mut says = String::with_capacity(name.len());
     let mut rest = name.trim();
     while !rest.is_empty() {
-        let (piece, behind) = rest.split_at(piece_length(rest));
-        match piece.strip_prefix('"') {
-            Some(inner) => says.push_str(&unescaped(inner.strip_suffix('"').unwrap_or(inner))),
-            None => says.push_str(piece),
-        }
+        // A string and what stands beside it are apart: where the quotes go, no encoded word begins.
+        let (text, behind) = match rest.strip_prefix('"') {
+            Some(_) => {
+                let (string, behind) = rest.split_at(string_length(rest));
+                (unescaped(string[1..].strip_suffix('"').unwrap_or(&string[1..])), behind)
+            }
+            None => {
+                let (text, behind) = rest.split_at(rest.find('"').unwrap_or(rest.len()));
+                (text.to_owned(), behind)
+            }
+        };
+        says.push_str(&decoded(&text)?);
         rest = behind;
     }
     out.push_str(if name.starts_with(' ') { " " } else { "" });
-    encode(&says, if out.trim_end().is_empty() { LINE_LIMIT - room } else { 1 }, out)?;
+    let taken = if out.trim_end().is_empty() { LINE_LIMIT - room } else { 1 };
+    words::push_encoded(out, says.as_bytes(), &Charset::utf_8(), taken);
     out.push_str(if name.ends_with(' ') { " " } else { "" });
     Ok(())
 }
@@ -179,12 +187,16 @@ fn unescaped(inner: &str) -> String {
 
 /// Writes `text`, in which there may be encoded words, in encoded words only, behind `taken` octets of the line.
 fn encode(text: &str, taken: usize, out: &mut String) -> Result<(), Unsplittable> {
-    let decoded = encoded_word::decode_with_flaw(text);
-    if decoded.flaw.is_some() {
-        return Err(Unsplittable(text.len()));
-    }
-    words::push_encoded(out, decoded.text.as_bytes(), &Charset::utf_8(), taken);
+    words::push_encoded(out, decoded(text)?.as_bytes(), &Charset::utf_8(), taken);
     Ok(())
+}
+
+/// What `text` says, in which there may be encoded words.
+fn decoded(text: &str) -> Result<String, Unsplittable> {
+    match encoded_word::decode_with_flaw(text) {
+        decoded if decoded.flaw.is_some() => Err(Unsplittable(text.len())),
+        decoded => Ok(decoded.text),
+    }
 }
 
 /// Some words of a text, on their way to another form.
@@ -376,6 +388,13 @@ mod tests {
                 format!("{long}\" y <a@x.org>, b@x.org ({long})"),
             ),
             (format!("{word} <a@x.org>"), format!("{} <a@x.org>", "ü".repeat(500))),
+            // No quotes that go make an encoded word, nor do those that stay unmake one.
+            (
+                format!("=?is{}o-8859-1?B?/A==?= <a@x.org>", "\"\"".repeat(500)),
+                "=?iso-8859-1?B?/A==?= <a@x.org>".to_owned(),
+            ),
+            (format!("=?utf-8?Q?a?=\"{long}\"=?utf-8?Q?b?= <a@x.org>"), format!("a{long}b <a@x.org>")),
+            (format!("\"=?utf-8\"\"?Q?a?= {long}\" <a@x.org>"), format!("=?utf-8?Q?a?= {long} <a@x.org>")),
         ] {
             assert_eq!(encoded_word::decode(&splits("To", &value)), reads);
         }
