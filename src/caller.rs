@@ -1,6 +1,7 @@
 //! Who calls: the process that runs us, as far as the operating system vouches for it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use directories::BaseDirs;
 use nix::unistd::User;
@@ -47,6 +48,21 @@ impl Caller {
             .unwrap_or_else(|| PathBuf::from(usual));
         Some(home.join(relative))
     }
+}
+
+/// Where programs are found by whoever has no `PATH` of their own.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Gives `command`, a program of the user's that this process is about to start, an environment of that user's: as it
+/// is, or where this process stands in for the user ([`host::stands_in`]) a small one, as cron gives it.
+pub fn own_environment(command: &mut Command) {
+    if !host::stands_in() {
+        return;
+    }
+    let Caller { uid, user, home, .. } = Caller::current();
+    let name = user.unwrap_or_else(|| uid.to_string());
+    command.env_clear().env("PATH", PATH).env("SHELL", "/bin/sh").env("USER", &name).env("LOGNAME", &name);
+    command.env("HOME", home.unwrap_or_else(|| PathBuf::from("/")));
 }
 
 /// Shells that `popen` and `system` put between a program and us.

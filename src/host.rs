@@ -6,6 +6,7 @@ use std::fs::OpenOptions;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Zoned;
 use jiff::tz::TimeZone;
@@ -40,6 +41,19 @@ pub fn ehlo_argument(name: &str) -> &str {
 /// Asked of the process wherever it matters and kept in no value, so that no argument can change it.
 pub fn is_privileged() -> bool {
     geteuid() != getuid() || getegid() != getgid()
+}
+
+/// Whether this process has become another user (`--as`), and has the environment of whoever it was before.
+static STANDS_IN: AtomicBool = AtomicBool::new(false);
+
+/// Notes that this process has become another user, for good.
+pub fn stand_in() {
+    STANDS_IN.store(true, Ordering::Relaxed);
+}
+
+/// Whether it has ([`stand_in`]): then what it starts does not get its environment.
+pub fn stands_in() -> bool {
+    STANDS_IN.load(Ordering::Relaxed)
 }
 
 /// The environment variable `name`; `None` for a privileged process, whose environment is its caller's.

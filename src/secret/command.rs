@@ -18,6 +18,7 @@ use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
 use super::{LIMIT, Secret};
+use crate::caller;
 use crate::deadline::{Deadline, seconds};
 use crate::failure::{Failure, Kind};
 use crate::host;
@@ -63,6 +64,7 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
     if host::is_privileged() {
         command.gid(nix::unistd::getgid().as_raw());
     }
+    caller::own_environment(&mut command);
     let mut output = Output::new();
     let child = process::spawn(&mut command).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => failed(Kind::Configuration, "cannot be run: no such program".into()),

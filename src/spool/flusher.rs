@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use super::store::{Folder, Spool};
+use crate::caller;
 use crate::failure::{Failure, Kind};
 use crate::keep::Place;
 use crate::process;
@@ -75,5 +76,6 @@ pub fn start() -> Result<(), Failure> {
     let mut command = Command::new(program);
     command.args(["queue", "flush", "--wait", "--quiet"]).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    caller::own_environment(&mut command);
     process::spawn(&mut command).map(drop).map_err(failed)
 }

@@ -11,6 +11,7 @@ use nix::unistd::{Gid, Uid, User, getegid, getgid, getuid, initgroups, setgroups
 use crate::caller::Caller;
 use crate::cli::Speaker;
 use crate::failure::{Failure, Kind};
+use crate::host;
 use crate::keep::Place;
 
 /// Where the caller stands that was asked for.
@@ -104,7 +105,10 @@ impl Account {
             .map_err(|error| Failure::new(Kind::System, user, format!("cannot act as this user: {error}")))?;
         match setuid(Uid::from_raw(0)) {
             Ok(()) => Err(Failure::new(Kind::System, user, "root's rights cannot be given up")),
-            Err(_) => Ok(()),
+            Err(_) => {
+                host::stand_in();
+                Ok(())
+            }
         }
     }
 }

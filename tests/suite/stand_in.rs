@@ -38,6 +38,8 @@ impl Bench {
                   # Simulates input at the terminal, where there is one behind the descriptor.\n\
                   perl -e 'open F, \"+<\", shift or exit; $c = \"x\"; print \"typed\\n\" if ioctl F, 0x5412, $c' \"$fd\"\n\
               done\n\
+              echo \"environment $(env | cut -d= -f1 | sort | tr '\\n' ' ')\"\n\
+              echo \"home $HOME $USER $LOGNAME\"\n\
               echo \"session $(cut -d' ' -f6 /proc/$$/stat)\"\n\
             } >\"$(dirname \"$0\")/seen.new\"\n\
             mv \"$(dirname \"$0\")/seen.new\" \"$(dirname \"$0\")/seen\"\n";
@@ -61,6 +63,7 @@ impl Bench {
     /// `mailchute` with these words and `--config`, at a terminal of its own with a descriptor too many.
     fn at_terminal(&self, words: &str) -> Command {
         let mut command = apart("script");
+        command.env("ROOTS_SECRET", "x");
         let line = format!(
             "exec 7<>{}; exec {} {words} --config {}",
             self.scratch.join("inherited").display(),
@@ -99,6 +102,11 @@ fn a_program_of_the_users_has_no_way_to_roots_terminal() {
         assert!(said.contains("EHLO") && said.contains("0 (EX_OK)"), "what it says is passed on: {said}");
         let seen = bench.seen();
         assert!(seen.contains(&format!("groups {USER}\n")), "{seen}");
+        let names = seen.lines().find_map(|line| line.strip_prefix("environment ")).unwrap_or_default();
+        // A shell sets the last three by itself.
+        let own = ["HOME", "LOGNAME", "PATH", "SHELL", "USER", "PWD", "OLDPWD", "_"];
+        assert!(names.split_whitespace().all(|name| own.contains(&name)), "{seen}");
+        assert!(seen.contains("home /home/shop shop shop\n"), "{seen}");
         assert!(!seen.contains("terminal") && !seen.contains("typed"), "{seen}");
         let own = fs::read_to_string("/proc/self/stat").unwrap();
         let own = own.rsplit_once(") ").unwrap().1.split(' ').nth(3).unwrap().to_owned();
@@ -115,6 +123,7 @@ fn the_bench_would_see_a_terminal() {
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
         let seen = bench.seen();
         assert!(seen.contains("terminal: /dev/tty\n") && seen.contains("typed\n"), "{seen}");
+        assert!(seen.contains("ROOTS_SECRET"), "{seen}");
     });
 }
 
