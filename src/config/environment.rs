@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use zeroize::Zeroizing;
 
+use super::accounts::Accounts;
 use super::document::{Document, Text};
 use super::relay::credentials::lone_key;
 use super::scope::{Scope, Standing};
@@ -175,7 +176,9 @@ pub fn init_from_environment(
 ) -> Result<Option<Zeroizing<String>>, Failure> {
     let Some(environment) = Environment::find(variables)? else { return Ok(None) };
     let (body, lines) = environment.toml(Secrets::Written);
-    let standing = Standing { file: None, lone_site: "default", base: None, owner: None, strict_modes: false, caller };
+    let accounts = &Accounts::of(caller);
+    let standing =
+        Standing { file: None, lone_site: "default", base: None, owner: None, strict_modes: false, accounts };
     let text = Text::Variables(lines);
     let scope = Scope::read(&Document::parse(&text, &body)?, standing, &mut Vec::new())?;
     let remark = match scope.holds_secret {

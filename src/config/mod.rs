@@ -7,6 +7,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+mod accounts;
 mod document;
 mod dsn;
 mod environment;

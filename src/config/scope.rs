@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::LogTarget;
+use super::accounts::Accounts;
 use super::document::{Document, Keys, Section};
 use super::relay::{self, Relay, Username};
 use super::route;
 use super::site::Site;
 use super::site::policy::{self, Policy};
 use super::site::read::{self as site, LATER, Shared};
-use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::secret::Source;
 use crate::spelling;
@@ -47,8 +47,8 @@ pub(super) struct Standing<'a> {
     pub(super) owner: Option<u32>,
     /// Whether weak file modes are refused, whatever the document says.
     pub(super) strict_modes: bool,
-    /// Who calls.
-    pub(super) caller: &'a Caller,
+    /// Who calls, and the users that are named.
+    pub(super) accounts: &'a Accounts<'a>,
 }
 
 impl Scope {
@@ -89,7 +89,7 @@ impl Scope {
             routes: Arc::default(),
             alias: Arc::new(site::aliases(&root)?),
             owner: standing.owner,
-            caller: standing.caller,
+            accounts: standing.accounts,
         };
         shared.routes = route::read::routes(&root, &shared, &above, warnings)?.unwrap_or_default();
         let mut sites = Vec::new();
@@ -102,7 +102,7 @@ impl Scope {
             }
             let mut said = Vec::new();
             let site = shared.read(name, &section, &above, &mut said)?;
-            if site.is_shown_to(standing.caller.uid) {
+            if site.is_shown_to(standing.accounts.caller.uid) {
                 warnings.append(&mut said);
             }
             sites.push(site);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::accounts::Accounts;
 use super::document::{Document, Text};
 use super::dsn;
 use super::environment::Environment;
@@ -132,14 +133,14 @@ impl Search<'_> {
 
     /// Reads a main file, which may be missing where `sites.d` is not empty, and the files of `sites.d`.
     fn load_file(&self, file: &Path, caller: &Caller) -> Result<Config, Failure> {
-        let mut warnings = Vec::new();
+        let (accounts, mut warnings) = (Accounts::of(caller), Vec::new());
         let only_sites = !exists(file) && *file == self.system.join("config.toml");
         let (main, modes) = match only_sites {
-            true => (read_main(file, "", caller, &mut warnings)?, None),
+            true => (read_main(file, "", &accounts, &mut warnings)?, None),
             false => {
                 let (source, modes) = read_text(file)?;
                 modes.judge(file, caller.uid, false, false)?;
-                (read_main(file, &source, caller, &mut warnings)?, Some(modes))
+                (read_main(file, &source, &accounts, &mut warnings)?, Some(modes))
             }
         };
         let strict = main.strict_modes || host::is_privileged();
@@ -148,7 +149,7 @@ impl Search<'_> {
         }
         let mut gathered = Gathered::new(Origin::File(file.to_owned()), main, warnings, strict);
         match site_files(file) {
-            Ok(files) => files.into_iter().for_each(|file| gathered.add(file, caller)),
+            Ok(files) => files.into_iter().for_each(|file| gathered.add(file, &accounts)),
             Err(e) => {
                 let failure = modes::unreadable(&beside(file), &e);
                 gathered.skip(beside(file), &failure, failure.kind != Kind::NoPermission);
@@ -166,7 +167,7 @@ impl Config {
     /// `Configuration`, with the place of the first thing at fault.
     pub fn parse(file: &Path, source: &str, caller: &Caller) -> Result<Self, Failure> {
         let mut warnings = Vec::new();
-        let main = read_main(file, source, caller, &mut warnings)?;
+        let main = read_main(file, source, &Accounts::of(caller), &mut warnings)?;
         let strict = main.strict_modes || host::is_privileged();
         Gathered::new(Origin::File(file.to_owned()), main, warnings, strict).finish(file, caller)
     }
@@ -201,10 +202,10 @@ impl Gathered {
     }
 
     /// Adds a file of `sites.d`, or the reason why it is left out: one site cannot stop the others.
-    fn add(&mut self, file: PathBuf, caller: &Caller) {
-        match read_site(&file, caller) {
+    fn add(&mut self, file: PathBuf, accounts: &Accounts<'_>) {
+        match read_site(&file, accounts.caller) {
             Ok((source, modes)) => {
-                if let Err(failure) = self.try_add(&file, &source, &modes, caller) {
+                if let Err(failure) = self.try_add(&file, &source, &modes, accounts) {
                     self.skip(file, &failure, true);
                 }
             }
@@ -227,7 +228,8 @@ impl Gathered {
         self.config.skipped.push(skipped);
     }
 
-    fn try_add(&mut self, file: &Path, source: &str, modes: &Modes, caller: &Caller) -> Result<(), Failure> {
+    fn try_add(&mut self, file: &Path, source: &str, modes: &Modes, accounts: &Accounts<'_>) -> Result<(), Failure> {
+        let caller = accounts.caller;
         modes.judge(file, caller.uid, false, false)?;
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         let standing = Standing {
@@ -236,7 +238,7 @@ impl Gathered {
             base: Some(&self.policy),
             owner: (modes.uid != 0).then_some(modes.uid),
             strict_modes: self.config.strict_modes,
-            caller,
+            accounts,
         };
         let mut warnings = Vec::new();
         let scope = read_scope(file, source, standing, &mut warnings)?;
@@ -300,7 +302,9 @@ fn load_environment(environment: &Environment, caller: &Caller) -> Result<Config
     let mut warnings = environment.warnings.clone();
     let (toml, variables) = environment.toml(Secrets::Named);
     let text = Text::Variables(variables);
-    let standing = Standing { file: None, lone_site: "default", base: None, owner: None, strict_modes: false, caller };
+    let accounts = &Accounts::of(caller);
+    let standing =
+        Standing { file: None, lone_site: "default", base: None, owner: None, strict_modes: false, accounts };
     let variable = environment.variable;
     let config = Document::parse(&text, &toml).and_then(|document| {
         let main = Scope::read(&document, standing, &mut warnings)?;
@@ -312,21 +316,21 @@ fn load_environment(environment: &Environment, caller: &Caller) -> Result<Config
     })
 }
 
-fn read_main(file: &Path, source: &str, caller: &Caller, warnings: &mut Vec<String>) -> Result<Scope, Failure> {
+fn read_main(file: &Path, source: &str, accounts: &Accounts<'_>, warnings: &mut Vec<String>) -> Result<Scope, Failure> {
     let standing = Standing {
         file: Some(file.to_owned()),
         lone_site: "default",
         base: None,
         owner: None,
         strict_modes: host::is_privileged(),
-        caller,
+        accounts,
     };
     read_scope(file, source, standing, warnings)
 }
 
 fn read_scope(file: &Path, source: &str, standing: Standing<'_>, warnings: &mut Vec<String>) -> Result<Scope, Failure> {
     let text = Text::File(file.to_owned());
-    let caller = standing.caller;
+    let caller = standing.accounts.caller;
     let scope = Document::parse(&text, source).and_then(|document| Scope::read(&document, standing, warnings));
     scope.map_err(|failure| match host::is_privileged() && caller.uid != 0 {
         // The caller cannot read the file, so it is told nothing of what stands there.

@@ -5,7 +5,7 @@ mod nobodys;
 use self::nobodys::refused;
 use crate::address::Address;
 use crate::caller::Caller;
-use crate::config::site::Site;
+use crate::config::site::{Addresses, Site};
 use crate::config::{Config, DefaultSite};
 use crate::failure::{Failure, Kind};
 use crate::reply::Reply;
@@ -43,6 +43,7 @@ pub fn select<'c>(
             None => Err(unknown(config, caller, name)),
         };
     }
+    let senders = &Addresses::of(senders.iter().copied());
     let listed: Vec<_> = config.sites.iter().filter(|site| site.users.contains(&caller.uid)).collect();
     if let Some((site, why)) = pick(&listed, caller, senders, true) {
         return Ok(Selection { site, why: format!("{} is listed, and {why}", told(caller)) });
@@ -64,7 +65,7 @@ pub fn select<'c>(
 
 /// The site among `sites`. Those `listed` for the uid need nothing else to be chosen; of those that are
 /// open to everybody, one that lists neither path nor sender speaks only as the default site.
-fn pick<'c>(sites: &[&'c Site], caller: &Caller, senders: &[&Address], listed: bool) -> Option<(&'c Site, String)> {
+fn pick<'c>(sites: &[&'c Site], caller: &Caller, senders: &Addresses, listed: bool) -> Option<(&'c Site, String)> {
     let length = |site: &Site| {
         let cwd = caller.cwd.as_deref()?;
         site.paths.iter().filter(|path| cwd.starts_with(path)).map(|path| path.components().count()).max()
@@ -79,8 +80,7 @@ fn pick<'c>(sites: &[&'c Site], caller: &Caller, senders: &[&Address], listed: b
     {
         return Some((only, "its path holds the working directory".into()));
     }
-    let speaks =
-        |site: &&Site| site.sender.iter().any(|pattern| senders.iter().any(|address| pattern.matches(address)));
+    let speaks = |site: &&Site| site.sender.iter().any(|pattern| senders.have(pattern));
     if let Some(site) = near.iter().copied().find(speaks) {
         return Some((site, "its sender matches".into()));
     }

@@ -4,13 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nix::unistd::User;
-
 use super::aliases::{Aliases, Table};
 use super::policy::{self, Policy};
 use super::{NOBODY, OtherSender, Site};
 use crate::address::compared_name;
-use crate::caller::Caller;
+use crate::config::accounts::Accounts;
 use crate::config::document::{Keys, Section};
 use crate::config::relay::Relay;
 use crate::config::route::{self, Route};
@@ -39,8 +37,8 @@ pub(in crate::config) struct Shared<'a> {
     pub(in crate::config) alias: Arc<Table>,
     /// The uid that every site of the file is bound to.
     pub(in crate::config) owner: Option<u32>,
-    /// Who calls, whose name needs no look-up.
-    pub(in crate::config) caller: &'a Caller,
+    /// Who calls, and the users that are named.
+    pub(in crate::config) accounts: &'a Accounts<'a>,
 }
 
 impl Shared<'_> {
@@ -130,9 +128,8 @@ impl Shared<'_> {
         for name in names {
             users.push(match name {
                 Name::Number(uid) => uid,
-                Name::Word(word) if self.caller.user.as_deref() == Some(word) => self.caller.uid,
-                Name::Word(word) => match User::from_name(word).ok().flatten() {
-                    Some(user) => user.uid.as_raw(),
+                Name::Word(word) => match self.accounts.uid(word) {
+                    Some(uid) => uid,
                     None => {
                         // One deleted account must not stop the other sites; the site stays bound.
                         let digits = word.bytes().all(|byte| byte.is_ascii_digit());
