@@ -11,7 +11,7 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -289,6 +289,11 @@ impl Keep {
 pub struct Lock(Flock<File>);
 
 impl Lock {
+    /// Sets the time of the lock's file to now, by which others see that its holder is alive.
+    pub fn touch(&self) {
+        let _ = self.0.set_modified(SystemTime::now());
+    }
+
     /// What is locked, for reading and writing in place, if it is a file that only `uid` or root can have laid there.
     pub fn file(&self, uid: u32) -> Option<&File> {
         Some(&*self.0).filter(|file| is_own(file, uid))

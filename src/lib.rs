@@ -17,7 +17,7 @@
 //! | keep | `keep` | what stays on disk for each uid: directory, lock, atomic save |
 //! | facts | `providers`, `config` | what is known of providers, and what was configured |
 //! | reach | `wire`, `smtp`, `http`, `oauth` | the only code that opens connections |
-//! | course | `plan`, `breaker`, `hint`, `submit`, `spool`, `journal`, `conclude` | what is decided, done and told |
+//! | course | `plan`, `breaker`, `hint`, `submit`, `spool`, `journal`, `conclude`, `flush` | what is decided, done and told |
 //! | door | `cli`, `door`, `tools`, `program` | command lines; the only code that prints or exits; a file per subcommand |
 //!
 //! A new case is a file of data in `tests/NAME/`; what its keys mean stands at the top of `tests/suite/NAME.rs`.
@@ -36,6 +36,7 @@ pub mod encoded_word;
 pub mod envelope;
 pub mod exit;
 pub mod failure;
+pub mod flush;
 pub mod hex;
 pub mod hint;
 pub mod host;

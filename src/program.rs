@@ -41,8 +41,9 @@ fn dispatch(invocation: &Invocation) -> u8 {
             Mode::Deliver => send::deliver(invocation, said),
             Mode::Smtp => bs::serve(invocation, said),
             Mode::Queue => queue::mailq(&Caller::current()),
-            // There is neither a queue to run nor an alias database to build: both are done.
-            Mode::Aliases | Mode::RunQueue => exit::OK,
+            Mode::RunQueue => queue::run_queue(invocation, &Caller::current()),
+            // There is no alias database to build: it is done.
+            Mode::Aliases => exit::OK,
             Mode::Verify => verify::run(invocation, said),
         },
         Errand::Help(text) => printed(text),
@@ -73,10 +74,12 @@ fn run_tool(tool: &Tool, invocation: &Invocation) -> anyhow::Result<u8> {
             standing_in(&of.speaker, Provision::default(), |caller| explain::run(&invocation.choice, &of.of, caller))?
         }
         Tool::Test(of) => standing_in(&of.speaker, Provision::default(), |caller| test::run(invocation, of, caller))?,
-        Tool::Queue(task) if task.user().is_none() && Caller::current().uid == 0 => queue::run_for_all(task),
+        Tool::Queue(task) if task.is_for_all() && task.user().is_none() && Caller::current().uid == 0 => {
+            queue::run_for_all(task)
+        }
         Tool::Queue(task) => {
             let speaker = Speaker { user: task.user().cloned(), cwd: None };
-            standing_in(&speaker, Provision::default(), |caller| queue::run(task, caller))?
+            standing_in(&speaker, Provision::default(), |caller| queue::run(task, invocation, caller))?
         }
         Tool::Login(of) => {
             let speaker = Speaker { user: of.user.clone(), cwd: None };

@@ -14,7 +14,7 @@ mod world;
 
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
@@ -76,6 +76,14 @@ impl Down {
             Standing::HalfOpen | Standing::Closed => Next::Due,
         };
         Self { since: circuit.since, trouble: circuit.trouble, next }
+    }
+
+    /// When it is tried again, where that is known.
+    pub fn until(&self) -> Option<SystemTime> {
+        match self.next {
+            Next::After(time) => Some(SystemTime::UNIX_EPOCH + Duration::from_millis(time)),
+            Next::Due | Next::Probed => None,
+        }
     }
 }
 

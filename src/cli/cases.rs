@@ -211,6 +211,12 @@ fn task_summary(task: &Task) -> String {
         Task::Hold(of) => chosen("hold", of),
         Task::Release(of) => chosen("release", of),
         Task::Drop(of) => chosen("drop", of),
+        Task::Flush(of) => {
+            let site = of.site.as_ref().map(|site| format!("--site {site}"));
+            let words: Vec<String> =
+                ["flush".to_owned()].into_iter().chain(site).chain(of.ids.iter().cloned()).collect();
+            flags(&words.join(" "), &[(of.all, "all"), (of.quiet, "quiet"), (of.wait, "wait")])
+        }
         Task::Resolve(of) => flags(&format!("resolve {}", of.id), &[(of.arrived, "arrived"), (of.again, "again")]),
     }
 }

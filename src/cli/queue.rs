@@ -39,6 +39,8 @@ pub enum Task {
     Release(Chosen),
     /// Throw messages away
     Drop(Chosen),
+    /// Send what is due; exit status 69 where something still waits, 79 where something is in doubt
+    Flush(Flush),
     /// Settle a message that may have arrived: ask the provider, or say what is known
     Resolve(Resolve),
 }
@@ -51,8 +53,37 @@ impl Task {
             Self::Show(of) => of.who.user.as_ref(),
             Self::Hold(of) | Self::Release(of) | Self::Drop(of) => of.who.user.as_ref(),
             Self::Resolve(of) => of.who.user.as_ref(),
+            Self::Flush(of) => of.user.as_ref(),
         }
     }
+
+    /// Whether everybody's messages are meant where root says so and names nobody.
+    pub fn is_for_all(&self) -> bool {
+        !matches!(self, Self::Flush(of) if !of.all)
+    }
+}
+
+/// `mailchute queue flush`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Flush {
+    /// The messages' IDs: these are tried now, due or not [default: all that are due]
+    #[arg(value_name = "ID", conflicts_with = "site")]
+    pub ids: Vec<String>,
+    /// All that this site sent, due or not
+    #[arg(long, value_name = "SITE")]
+    pub site: Option<String>,
+    /// For root: what is due of every user, by a process for each
+    #[arg(long, conflicts_with_all = ["ids", "site", "user", "wait"])]
+    pub all: bool,
+    /// What this user (name or uid) sent
+    #[arg(long = "as", value_name = "USER")]
+    pub user: Option<String>,
+    /// Print nothing
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Stay until nothing waits: how what waits is sent where there is no timer.
+    #[arg(long, hide = true, conflicts_with_all = ["ids", "site"])]
+    pub wait: bool,
 }
 
 /// Whose messages are meant.

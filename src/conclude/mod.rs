@@ -83,6 +83,12 @@ impl Dossier {
         state.idle = false;
     }
 
+    /// The message that waits as `id` is taken up again: its record has the same identifier.
+    pub fn resume(&self, id: &str) {
+        self.begin();
+        id.clone_into(&mut self.state().record.id);
+    }
+
     /// The numbers the site's caller knows.
     pub fn scheme(&self) -> Scheme {
         self.state().scheme

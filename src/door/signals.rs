@@ -7,13 +7,15 @@
 
 use std::fs;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
 use crate::attempt::HandOver;
+use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::secret;
 
@@ -67,6 +69,52 @@ pub fn pass_on(child: Pid) -> io::Result<()> {
     thread::Builder::new().name("signals".into()).spawn(waiter).map(drop).inspect_err(|_| {
         let _ = set.thread_unblock();
     })
+}
+
+/// Whether a process that does one thing after the other is to end before the next.
+pub struct Stop(Arc<(Mutex<bool>, Condvar)>);
+
+impl Stop {
+    /// From now on, these signals end the program where it asks ([`Stop::is_set`]), and the second one at once. To be
+    /// called in the main thread before there is another. Where no thread can be had, they keep their default action.
+    pub fn watch() -> Self {
+        let this = Self(Arc::default());
+        let set: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
+        let mut blocked = set;
+        blocked.add(Signal::SIGXFSZ);
+        if blocked.thread_block().is_err() {
+            return this;
+        }
+        let shared = Arc::clone(&this.0);
+        let waiter = move || {
+            while let Ok(signal) = set.wait() {
+                if is_ignored(signal) {
+                    continue;
+                }
+                let was_set = std::mem::replace(&mut *shared.0.lock().unwrap_or_else(PoisonError::into_inner), true);
+                shared.1.notify_all();
+                if was_set {
+                    secret::stop_command();
+                    std::process::exit(i32::from(exit::of_kind(&Kind::System, Scheme::Reply)));
+                }
+            }
+        };
+        if thread::Builder::new().name("signals".into()).spawn(waiter).is_err() {
+            let _ = set.thread_unblock();
+        }
+        this
+    }
+
+    /// Whether the program is to end.
+    pub fn is_set(&self) -> bool {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for `span`, or until the program is to end.
+    pub fn wait(&self, span: Duration) {
+        let is_set = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.0.1.wait_timeout_while(is_set, span, |is_set| !*is_set);
+    }
 }
 
 /// What the arrival of `signal` means; `None`: the final reply is in, nothing is to be done.

@@ -120,6 +120,9 @@ pub enum Line {
         /// Who still waits, where that are no longer all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         waiting: Option<Waiting>,
+        /// It tells of the relays and nothing of this message, which may go as soon as one of them answers.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_of_relays: bool,
     },
     /// A person decided that it is sent again, whatever became of it.
     Released {
@@ -162,6 +165,8 @@ pub struct State {
     pub said: Option<(Option<u16>, String)>,
     /// The relay that said so.
     pub relay: Option<String>,
+    /// That was of the relays, and nothing of this message.
+    pub is_of_relays: bool,
     /// When the last thing happened.
     pub last: Option<i64>,
     /// It has been bounced.
@@ -354,12 +359,13 @@ fn enter(line: Line, state: &mut State, head: &mut Head) {
             state.last = Some(t);
             state.begun = Some((t, relay));
         }
-        Line::End { t, relay, result, code, text, waiting } => {
+        Line::End { t, relay, result, code, text, waiting, is_of_relays } => {
             // A try that was not begun is one all the same.
             state.tries += u32::from(state.begun.take().is_none());
             state.ended = Some(result);
             state.said = Some((code, text));
             state.relay = Some(relay);
+            state.is_of_relays = is_of_relays;
             state.last = Some(t);
             if let Some(Waiting(waiting)) = waiting {
                 head.envelope.forward_paths = waiting;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -215,6 +215,16 @@ impl Spool {
     /// # Errors
     /// `Io` or `NoPermission`: it cannot be read.
     pub fn list(&self, folder: Folder) -> Result<Vec<Listed>, Failure> {
+        let mut list = Vec::new();
+        self.each(folder, &mut |listed| list.push(listed))?;
+        Ok(list)
+    }
+
+    /// The same one by one, for whoever has no room for all.
+    ///
+    /// # Errors
+    /// As [`Spool::list`].
+    pub fn each(&self, folder: Folder, hear: &mut dyn FnMut(Listed)) -> Result<(), Failure> {
         let path = self.folder(folder);
         let failed = |error: &io::Error| {
             let kind = if error.kind() == io::ErrorKind::PermissionDenied { Kind::NoPermission } else { Kind::Io };
@@ -222,20 +232,19 @@ impl Spool {
         };
         let found = match fs::read_dir(&path) {
             Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(failed(&error)),
         };
-        let mut list = Vec::new();
         for file in found {
             let file = file.map_err(|error| failed(&error))?;
             let Some(id) = file.file_name().to_str().filter(|id| is_id(id)).map(str::to_owned) else { continue };
             // One that is gone meanwhile has been sent.
             let Ok(of) = file.metadata() else { continue };
             if of.is_file() {
-                list.push(Listed { id, due: of.modified().unwrap_or(SystemTime::UNIX_EPOCH), size: of.len() });
+                hear(Listed { id, due: of.modified().unwrap_or(SystemTime::UNIX_EPOCH), size: of.len() });
             }
         }
-        Ok(list)
+        Ok(())
     }
 
     /// Messages and octets that wait in `folder`.
@@ -284,6 +293,24 @@ impl Spool {
         }
         let entry = Entry::read(&file, true)?;
         Ok(Opened { entry, file, spool: self.clone(), folder, id: id.to_owned() })
+    }
+
+    /// Removes a file that is no whole entry, that nobody holds and nobody has written to for `age`: it was never
+    /// acknowledged. Whether it did.
+    pub fn clear_away(&self, folder: Folder, id: &str, age: Duration) -> bool {
+        let Ok(file) = self.open_file(folder, id, true) else { return false };
+        let Ok(file) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { return false };
+        let is_old = |of: fs::Metadata| of.modified().ok()?.elapsed().ok().map(|since| since >= age);
+        file.metadata().ok().and_then(is_old) == Some(true)
+            && matches!(Entry::read(&file, true), Err(Flaw::Torn(_)))
+            && fs::remove_file(self.path(folder, id)).is_ok()
+    }
+
+    /// Says when a file is looked at next that is no entry for this program.
+    pub fn put_off(&self, folder: Folder, id: &str, when: SystemTime) {
+        if let Ok(file) = self.open_file(folder, id, true) {
+            let _ = file.set_modified(when);
+        }
     }
 
     fn open_file(&self, folder: Folder, id: &str, is_writable: bool) -> Result<File, Unopened> {
@@ -416,13 +443,13 @@ pub struct Marker {
 }
 
 impl Marker {
-    /// Appends `line` durably.
+    /// Appends `line`; a durable one survives a power cut when this returns, and so does what stands before it.
     ///
     /// # Errors
     /// As [`Opened::append`].
-    pub fn append(&mut self, line: &Line) -> Result<(), Failure> {
+    pub fn append(&mut self, line: &Line, is_durable: bool) -> Result<(), Failure> {
         entry::append(&mut self.file, line)
-            .and_then(|()| self.file.sync_data())
+            .and_then(|()| if is_durable { self.file.sync_data() } else { Ok(()) })
             .map_err(|error| Failure::new(Kind::Io, self.what.clone(), format!("cannot be written: {error}")))
     }
 }

@@ -130,7 +130,15 @@ fn every_cut_and_every_changed_octet_is_torn() {
 
 fn end(result: Ended, waiting: Option<&[&str]>) -> Line {
     let waiting = waiting.map(|list| Waiting(list.iter().map(|text| address(text)).collect()));
-    Line::End { t: 2, relay: "main".to_owned(), result, code: Some(451), text: "later".to_owned(), waiting }
+    Line::End {
+        t: 2,
+        relay: "main".to_owned(),
+        result,
+        code: Some(451),
+        text: "later".to_owned(),
+        waiting,
+        is_of_relays: false,
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ const ROOMS: &[&str] = &[
     "wire", "dns", "smtp", "http", "oauth",
     // Course.
     "plan", "limit", "breaker", "hint", "submit", "spool", "journal", "alert", "conclude",
+    "flush",
     // Door.
     "cli", "door", "import", "tools", "program", "lib", "main",
 ];

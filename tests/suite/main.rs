@@ -17,6 +17,7 @@ mod daemons;
 mod docs;
 mod doubt;
 mod environment;
+mod flush;
 mod hints;
 mod hostile;
 mod http;

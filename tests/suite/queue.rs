@@ -104,7 +104,15 @@ impl Laid {
 
 fn deferred() -> Line {
     let (relay, text) = ("main".to_owned(), "451 4.7.1 greylisted".to_owned());
-    Line::End { t: now() - 60, relay, result: Ended::Deferred, code: Some(451), text, waiting: None }
+    Line::End {
+        t: now() - 60,
+        relay,
+        result: Ended::Deferred,
+        code: Some(451),
+        text,
+        waiting: None,
+        is_of_relays: false,
+    }
 }
 
 fn begun() -> Line {

@@ -10,6 +10,7 @@ use std::thread;
 
 use serde::de::DeserializeOwned;
 
+use super::flush;
 use super::list::{self, Count};
 use super::row::Row;
 use super::{FOLDERS, say, unknown};
@@ -38,6 +39,7 @@ pub(super) fn run(task: &Task) -> Result<u8, Failure> {
         Task::Hold(words) => return chosen("hold", words),
         Task::Release(words) => return chosen("release", words),
         Task::Drop(words) => return chosen("drop", words),
+        Task::Flush(words) => return flush::run_for_all(words),
         Task::Resolve(Resolve { id, arrived, again, .. }) => {
             let option: &[&str] = match (arrived, again) {
                 (true, _) => &["--arrived"],
@@ -101,7 +103,7 @@ fn for_one(name: &str, id: &str, options: &[&str]) -> Result<u8, Failure> {
 }
 
 /// Everybody with a directory in the spool that is theirs, and where it is.
-fn users() -> Vec<(u32, PathBuf)> {
+pub(super) fn users() -> Vec<(u32, PathBuf)> {
     let Ok(found) = fs::read_dir(Place::Spool.parent()) else { return Vec::new() };
     let owner = |entry: fs::DirEntry| {
         let name = entry.file_name();

@@ -4,6 +4,7 @@
 
 mod change;
 mod everybody;
+mod flush;
 mod list;
 mod mailq;
 mod row;
@@ -13,14 +14,15 @@ mod table;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::caller::Caller;
-use crate::cli::queue::{List, Task};
+use crate::cli::invocation::Invocation;
+use crate::cli::queue::{Flush, List, Task};
 use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::spool::{Folder, Spool, Unopened};
 
 /// Does `task` for `caller` and returns the exit status.
-pub(crate) fn run(task: &Task, caller: &Caller) -> u8 {
+pub(crate) fn run(task: &Task, invocation: &Invocation, caller: &Caller) -> u8 {
     let done = match task {
         Task::List(words) => list::run(words, caller),
         Task::Show(words) => show::run(words, caller),
@@ -28,6 +30,7 @@ pub(crate) fn run(task: &Task, caller: &Caller) -> u8 {
         Task::Release(words) => change::all(change::Change::Release, words, caller),
         Task::Drop(words) => change::all(change::Change::Drop, words, caller),
         Task::Resolve(words) => change::resolve(words, caller),
+        Task::Flush(words) => flush::run(invocation, words, caller),
     };
     done.unwrap_or_else(|failure| told(&failure))
 }
@@ -47,6 +50,14 @@ pub(crate) fn mailq(caller: &Caller) -> u8 {
     };
     let printed = rows.and_then(|rows| say(&mailq::text(&rows)));
     printed.map_or_else(|failure| told(&failure), |()| exit::OK)
+}
+
+/// `-q`: what is due is sent, everybody's for root. Nothing is said, as by other programs of this name.
+#[cold]
+pub(crate) fn run_queue(invocation: &Invocation, caller: &Caller) -> u8 {
+    let words = Flush { quiet: true, all: caller.uid == 0, ..Flush::default() };
+    let done = if words.all { flush::run_for_all(&words) } else { flush::run(invocation, &words, caller) };
+    done.unwrap_or_else(|failure| told(&failure))
 }
 
 /// Tells a failure and returns its status.

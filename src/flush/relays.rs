@@ -1,0 +1,189 @@
+//! Which relays are down in a run, and when what failed is tried again.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::breaker::{Breaker, Health};
+use crate::config::relay::Relay;
+use crate::failure::{Failure, Kind};
+use crate::outcome::{Outcome, Stage};
+use crate::random;
+use crate::spool::{Ended, State};
+use crate::submit::Submission;
+
+/// How long what failed once waits; it doubles each time.
+const FIRST: Duration = Duration::from_secs(60);
+/// The longest that it becomes.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// How long what waits for a relay waits that another process is asking.
+const PROBED: Duration = Duration::from_secs(30);
+/// How often in a row a relay may break off in the middle of a transaction until it counts as down.
+const STRIKES: u8 = 3;
+
+/// What one try says of its relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    /// It answers.
+    Up,
+    /// It, and not the message, is the trouble.
+    Down,
+    /// It broke off in the middle: it may be the message.
+    Doubtful,
+}
+
+/// The relays that failed in this run.
+#[derive(Default)]
+pub(super) struct Down(Vec<Bad>);
+
+struct Bad {
+    relay: Arc<Relay>,
+    strikes: u8,
+    /// When it is asked again, once it counts as down.
+    until: Option<SystemTime>,
+}
+
+impl Down {
+    /// Those of `route` that are not down; where all are, in this run or by what `breaker` remembers, when the first of
+    /// them is asked again.
+    pub(super) fn without(
+        &self,
+        mut route: Vec<Arc<Relay>>,
+        breaker: Option<&Breaker<'_>>,
+    ) -> Result<Vec<Arc<Relay>>, SystemTime> {
+        let remembered = |relay: &Arc<Relay>| match breaker?.health(relay) {
+            Health::Down(down) => Some(down.until().unwrap_or_else(|| SystemTime::now() + PROBED)),
+            Health::Up | Health::Due(_) => None,
+        };
+        let until = route.iter().map(|relay| self.until(relay).or_else(|| remembered(relay))).min().flatten();
+        match until {
+            Some(until) => Err(until),
+            None => {
+                route.retain(|relay| self.until(relay).is_none());
+                Ok(route)
+            }
+        }
+    }
+
+    fn until(&self, relay: &Arc<Relay>) -> Option<SystemTime> {
+        self.0.iter().find(|bad| Arc::ptr_eq(&bad.relay, relay))?.until
+    }
+
+    /// Notes what `submission` says of its relays; what is down is asked again at `next`.
+    pub(super) fn note(&mut self, submission: &Submission, next: SystemTime) {
+        for attempt in submission.tries() {
+            let (relay, sign) = (&attempt.relay, sign(&attempt.result));
+            let place = self.0.iter().position(|bad| Arc::ptr_eq(&bad.relay, relay));
+            match (sign, place) {
+                (Sign::Up, Some(place)) => drop(self.0.swap_remove(place)),
+                (Sign::Up, None) => {}
+                (sign, place) => {
+                    let place = place.unwrap_or_else(|| {
+                        self.0.push(Bad { relay: Arc::clone(relay), strikes: 0, until: None });
+                        self.0.len() - 1
+                    });
+                    let bad = &mut self.0[place];
+                    bad.strikes += 1;
+                    if sign == Sign::Down || bad.strikes >= STRIKES {
+                        bad.until = Some(next);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn sign(result: &Result<Outcome, Failure>) -> Sign {
+    match result {
+        Ok(outcome) => match outcome.decisive() {
+            Some((answer, reply)) if answer.stage < Stage::MailFrom && !reply.is_positive() => Sign::Down,
+            Some((_, reply)) if reply.is_authentication() => Sign::Down,
+            Some((_, reply)) if reply.code() == 421 => Sign::Doubtful,
+            _ => Sign::Up,
+        },
+        Err(failure) => match failure.kind {
+            Kind::NoHost | Kind::Unavailable | Kind::Protocol | Kind::Configuration | Kind::NoPermission => {
+                let is_before = failure.stage.is_none_or(|stage| stage < Stage::MailFrom);
+                if is_before { Sign::Down } else { Sign::Doubtful }
+            }
+            Kind::Refused(_) if !failure.is_our_refusal() => Sign::Down,
+            Kind::InDoubt => Sign::Doubtful,
+            _ => Sign::Up,
+        },
+    }
+}
+
+/// Whether all that `submission` says is said of its relays, so that the message may go as soon as one of them answers.
+pub(super) fn is_of_relays(submission: &Submission) -> bool {
+    submission.results().all(|result| sign(result) != Sign::Up)
+}
+
+/// Whether an entry in this state waits for its relays alone: it was never given to one, or none was well.
+pub(super) fn is_held_back(state: &State) -> bool {
+    state.ended.is_none() || state.ended == Some(Ended::Deferred) && state.is_of_relays
+}
+
+/// When an entry is tried again that was tried `tries` times by `now`: a minute later, twice as long each time up to
+/// an hour, a quarter more or less by `chance`.
+pub(super) fn next(now: SystemTime, tries: u32, chance: u8) -> SystemTime {
+    let span = FIRST.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(LONGEST);
+    now + span.mul_f64(0.75 + 0.5 * f64::from(chance) / 255.0)
+}
+
+/// Any of 256 numbers.
+pub(super) fn chance() -> u8 {
+    random::octets::<1>().map_or(128, |[octet]| octet)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reply::Reply;
+
+    #[test]
+    fn what_failed_waits_a_minute_and_then_twice_as_long_up_to_an_hour() {
+        let now = SystemTime::UNIX_EPOCH;
+        let wait = |tries, chance| next(now, tries, chance).duration_since(now).unwrap().as_secs();
+        assert_eq!(
+            [0, 1, 2, 3, 6, 7, 100, u32::MAX].map(|tries| wait(tries, 0)),
+            [45, 45, 90, 180, 1440, 2700, 2700, 2700]
+        );
+        assert_eq!([1, 7].map(|tries| wait(tries, 255)), [75, 4500]);
+    }
+
+    #[test]
+    fn a_relay_is_told_from_its_message() {
+        let person = ["b@example.org".parse().unwrap()];
+        let said = |code, stage| Ok(Outcome::same_for_all(&person, &Reply::own(code, (4, 0, 0), "no"), stage));
+        let failed = |kind, stage| Err(Failure { stage, ..Failure::new(kind, "mx", "why") });
+        for (result, expected) in [
+            (said(250, Stage::Message), Sign::Up),
+            (said(451, Stage::RcptTo), Sign::Up),
+            (said(550, Stage::Message), Sign::Up),
+            (said(421, Stage::Greeting), Sign::Down),
+            (said(554, Stage::Greeting), Sign::Down),
+            (said(454, Stage::Auth), Sign::Down),
+            (said(535, Stage::Auth), Sign::Down),
+            (said(530, Stage::MailFrom), Sign::Down),
+            (said(421, Stage::MailFrom), Sign::Doubtful),
+            (said(421, Stage::Message), Sign::Doubtful),
+            (failed(Kind::NoHost, Some(Stage::Connect)), Sign::Down),
+            (failed(Kind::Unavailable, None), Sign::Down),
+            (failed(Kind::Protocol, Some(Stage::Tls)), Sign::Down),
+            (failed(Kind::Configuration, None), Sign::Down),
+            (failed(Kind::Unavailable, Some(Stage::Message)), Sign::Doubtful),
+            (failed(Kind::InDoubt, Some(Stage::Message)), Sign::Doubtful),
+            (failed(Kind::Data, Some(Stage::MailFrom)), Sign::Up),
+        ] {
+            assert_eq!(sign(&result), expected, "{result:?}");
+        }
+    }
+
+    #[test]
+    fn who_waits_for_a_relay_is_told_from_who_was_deferred() {
+        let state = |ended, is_of_relays| State { ended, is_of_relays, ..State::default() };
+        assert!(is_held_back(&State::default()));
+        assert!(is_held_back(&state(Some(Ended::Deferred), true)));
+        assert!(!is_held_back(&state(Some(Ended::Deferred), false)));
+        assert!(!is_held_back(&state(Some(Ended::InDoubt), true)));
+    }
+}

@@ -1,0 +1,200 @@
+//! `mailchute queue flush`: what waits is sent, for one user or, by a process for each, for all.
+
+mod children;
+
+use std::io::IsTerminal as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+pub(super) use children::run as run_for_all;
+
+use super::say;
+use crate::caller::Caller;
+use crate::cli::invocation::Invocation;
+use crate::cli::queue;
+use crate::conclude::report::Report;
+use crate::conclude::{Dossier, Typed};
+use crate::door::{self, signals::Stop};
+use crate::exit::{self, Scheme};
+use crate::failure::{Failure, Kind};
+use crate::flush::{Flush, Summary, Turn, Wanted};
+use crate::plan::Course;
+use crate::process;
+use crate::spool::{Folder, Spool, Unopened};
+
+/// How often a process that stays looks for what has come meanwhile.
+const ROUND: Duration = Duration::from_secs(30);
+/// How often progress is shown.
+const SHOWN: Duration = Duration::from_millis(250);
+
+/// Sends what waits for `caller` and returns the exit status.
+///
+/// # Errors
+/// Another user's messages were asked for, or a name that does not wait; the spool or the configuration is no good.
+pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -> Result<u8, Failure> {
+    if of.all {
+        let why = "only root can send what other users have waiting";
+        return Err(Failure::new(Kind::NoPermission, "--all", why).hint("put `sudo` in front of the command"));
+    }
+    if of.wait {
+        process::leave();
+    }
+    // What was sent from a directory waits without it.
+    let caller = &Caller { cwd: None, ..caller.clone() };
+    let wanted = Wanted { ids: of.ids.clone(), site: of.site.clone() };
+    let spool = Spool::of(caller).filter(|spool| spool.directory().is_dir());
+    let Some(spool) = spool else {
+        check(None, &wanted)?;
+        return end(of, Summary::default());
+    };
+    check(Some(&spool), &wanted)?;
+    let stop = Stop::watch();
+    let is_stopped = || stop.is_set();
+    let words = Typed { argv: &invocation.argv, ignored: invocation.ignored.clone(), tag: None };
+    let dossier = Dossier::open(caller, words, if of.quiet { silence } else { door::tell });
+    dossier.rest();
+    let progress = Progress::new(!of.quiet);
+    let show = |done, all| progress.show(done, all);
+    let flush = Flush::of(&spool, &dossier, &is_stopped, &show);
+    let mut whole = Summary::default();
+    loop {
+        let Some(turn) = Turn::take(&spool)? else {
+            if !of.quiet {
+                say("another process is sending what waits for this user\n")?;
+            }
+            return Ok(exit::OK);
+        };
+        let mut next = None;
+        while !stop.is_set() {
+            // What is configured is read anew for each run.
+            let course = Course::begin(caller, &invocation.choice);
+            let summary = flush.run(&course, &wanted, &turn);
+            progress.end();
+            whole = match (summary, of.wait) {
+                (Ok(summary), _) => whole.and(summary),
+                // Whoever stays is there for the next message, too.
+                (Err(failure), true) => {
+                    door::report(&failure);
+                    Summary { left: 1, ..whole }
+                }
+                (Err(failure), false) => return Err(failure),
+            };
+            if !of.wait {
+                return end(of, whole);
+            }
+            next = first_due(&spool)?;
+            let Some(due) = next else { break };
+            let until_due = due.duration_since(SystemTime::now()).unwrap_or_default();
+            // What was left although it is due will hardly go a moment later.
+            stop.wait(if whole.left > 0 { ROUND } else { until_due.clamp(Duration::from_secs(1), ROUND) });
+        }
+        drop(turn);
+        // A message that came between the last look and the end of our turn found us here and started nobody.
+        if stop.is_set() || next.is_none() && first_due(&spool)?.is_none() {
+            return end(of, whole);
+        }
+    }
+}
+
+/// Refuses the name of what does not wait.
+fn check(spool: Option<&Spool>, wanted: &Wanted) -> Result<(), Failure> {
+    let is_there = |folder, id: &str| spool.is_some_and(|spool| !matches!(spool.look(folder, id), Err(Unopened::Gone)));
+    match wanted.ids.iter().find(|id| !is_there(Folder::Queue, id)) {
+        None => Ok(()),
+        Some(id) if is_there(Folder::Held, id) => {
+            Err(Failure::new(Kind::NoInput, id.as_str(), "is held, so a flush does not send it")
+                .hint(format!("mailchute queue release {id}")))
+        }
+        Some(id) => Err(Failure::new(Kind::NoInput, id.as_str(), "no message of this name waits")),
+    }
+}
+
+/// When the first of what waits is due.
+fn first_due(spool: &Spool) -> Result<Option<SystemTime>, Failure> {
+    let mut first = None;
+    spool.each(Folder::Queue, &mut |listed| {
+        first = Some(first.map_or(listed.due, |before: SystemTime| before.min(listed.due)));
+    })?;
+    Ok(first)
+}
+
+/// Says what a run came to, and gives its exit status.
+fn end(of: &queue::Flush, summary: Summary) -> Result<u8, Failure> {
+    if !of.quiet {
+        say(&in_words(summary))?;
+    }
+    Ok(status(summary))
+}
+
+fn status(summary: Summary) -> u8 {
+    let kind = match summary {
+        Summary { held: 1.., .. } => Kind::InDoubt,
+        _ if !summary.is_done() => Kind::Unavailable,
+        _ => return exit::OK,
+    };
+    exit::of_kind(&kind, Scheme::Reply)
+}
+
+fn in_words(summary: Summary) -> String {
+    let Summary { sent, waiting, held, failed, left } = summary;
+    let counts = [
+        (sent, "sent"),
+        (waiting, "not sent yet"),
+        (left, "left to the next flush"),
+        (held, "held, in doubt"),
+        (failed, "given up"),
+    ];
+    let parts: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    if parts.is_empty() { "nothing is due\n".to_owned() } else { format!("{}\n", parts.join(", ")) }
+}
+
+/// Nobody is there to hear.
+fn silence(_: &Report) {}
+
+/// How far a run is, for whoever watches it at a terminal.
+struct Progress {
+    is_shown: bool,
+    /// When it was shown last.
+    last: Mutex<Option<Instant>>,
+}
+
+impl Progress {
+    fn new(is_wanted: bool) -> Self {
+        Self { is_shown: is_wanted && std::io::stdout().is_terminal(), last: Mutex::new(None) }
+    }
+
+    fn show(&self, done: usize, all: usize) {
+        let Some(mut last) = self.last.try_lock().ok().filter(|_| self.is_shown) else { return };
+        if last.is_none_or(|last| last.elapsed() >= SHOWN) {
+            let _ = door::say(&format!("\r{done} of {all}"));
+            *last = Some(Instant::now());
+        }
+    }
+
+    /// What was shown makes room for the end.
+    fn end(&self) {
+        if self.last.lock().is_ok_and(|mut last| last.take().is_some()) {
+            let _ = door::say("\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_doubt_counts_more_than_what_still_waits() {
+        let summary = |sent, waiting, held, left| Summary { sent, waiting, held, left, failed: 0 };
+        for (of, expected, words) in [
+            (summary(0, 0, 0, 0), 0, "nothing is due\n"),
+            (summary(2, 0, 0, 0), 0, "2 sent\n"),
+            (summary(2, 1, 0, 0), 69, "2 sent, 1 not sent yet\n"),
+            (summary(0, 0, 0, 1), 69, "1 left to the next flush\n"),
+            (summary(0, 1, 1, 0), 79, "1 not sent yet, 1 held, in doubt\n"),
+        ] {
+            assert_eq!((status(of), in_words(of).as_str()), (expected, words), "{of:?}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `mailchute queue flush --all`: root starts a process for each user who has something waiting, which has that user's
+//! rights. Root itself opens no entry and speaks to no relay.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::cli::queue;
+use crate::door::{self, signals::Stop};
+use crate::exit::{self, Scheme};
+use crate::failure::{Failure, Kind};
+use crate::process;
+use crate::reply::printable;
+use crate::spool::Folder;
+use crate::tools::queue::{everybody, say};
+
+/// How many users' processes run at once.
+const AT_ONCE: usize = 4;
+/// How long one may take; a run ends by itself before.
+const SPAN: Duration = Duration::from_secs(15 * 60);
+/// How long one that is to end may take for that.
+const GRACE: Duration = Duration::from_secs(60);
+/// How often it is looked at whether one has ended.
+const LOOK: Duration = Duration::from_millis(20);
+/// The most that is read of what one says, in octets.
+const SAID: u64 = 64 << 10;
+
+/// Sends what waits for every user, as root, and returns the worst of the exit statuses.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub(in crate::tools::queue) fn run(of: &queue::Flush) -> Result<u8, Failure> {
+    let stop = Stop::watch();
+    let users = users();
+    if users.is_empty() && !of.quiet {
+        say("nothing waits\n")?;
+    }
+    let waiting = Mutex::new(users.into_iter());
+    let ends = Mutex::new(Vec::new());
+    let next = || waiting.lock().ok().filter(|_| !stop.is_set()).and_then(|mut users| users.next());
+    let work = || {
+        while let Some(uid) = next() {
+            let end = flush(uid, &stop);
+            if let Ok(mut ends) = ends.lock() {
+                ends.push(told(uid, end, of.quiet));
+            }
+        }
+    };
+    thread::scope(|scope| {
+        // Where there are no more threads to be had, this one does it all.
+        let more = (1..AT_ONCE).map(|_| thread::Builder::new().spawn_scoped(scope, work)).collect::<Vec<_>>();
+        work();
+        drop(more);
+    });
+    let ends = ends.into_inner().unwrap_or_default();
+    Ok(ends.into_iter().max_by_key(|status| weight(*status)).unwrap_or(exit::OK))
+}
+
+/// A doubt counts more than what still waits, and any trouble of ours more than both.
+fn weight(status: u8) -> u8 {
+    let of = |kind| exit::of_kind(&kind, Scheme::Reply);
+    match status {
+        exit::OK => 0,
+        waits if waits == of(Kind::Unavailable) => 1,
+        doubt if doubt == of(Kind::InDoubt) => 2,
+        _ => 3,
+    }
+}
+
+/// The users who have something waiting. Root looks at names, and opens none.
+fn users() -> Vec<u32> {
+    let is_due = |directory: &Path| has_names(&directory.join(Folder::Queue.name()));
+    everybody::users().into_iter().filter(|(_, directory)| is_due(directory)).map(|(uid, _)| uid).collect()
+}
+
+fn has_names(queue: &Path) -> bool {
+    let is_directory = queue.symlink_metadata().is_ok_and(|of| of.is_dir());
+    is_directory && fs::read_dir(queue).is_ok_and(|mut names| names.next().is_some())
+}
+
+/// What a user's process came to, and what it said.
+struct End {
+    status: u8,
+    said: String,
+}
+
+fn told(uid: u32, end: Result<End, Failure>, is_quiet: bool) -> u8 {
+    match end {
+        Ok(End { status, said }) => {
+            for line in said.lines().filter(|_| !is_quiet) {
+                let _ = door::say(&format!("uid {uid}: {}\n", printable(line.as_bytes(), 1024)));
+            }
+            status
+        }
+        Err(failure) => {
+            door::report(&failure);
+            exit::of_kind(&failure.kind, Scheme::Reply)
+        }
+    }
+}
+
+/// Runs the process that sends what waits for `uid`.
+///
+/// # Errors
+/// `System`: there is none to be had, or it did not end in time or not by itself.
+fn flush(uid: u32, stop: &Stop) -> Result<End, Failure> {
+    let failed = |why: String| Failure::new(Kind::System, format!("uid {uid}"), why);
+    let program = std::env::current_exe().map_err(|error| failed(format!("no process: {error}")))?;
+    let mut command = Command::new(program);
+    command.args(["queue", "flush", "--as"]).arg(uid.to_string()).current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = process::spawn(&mut command).map_err(|error| failed(format!("no process: {error}")))?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        let listen = |pipe: Option<Box<dyn std::io::Read + Send>>| {
+            let read = move || {
+                let mut said = Vec::new();
+                let mut pipe = pipe?;
+                let _ = (&mut pipe).take(SAID).read_to_end(&mut said);
+                // Whatever is too much is heard all the same, or it would wait for us.
+                let _ = std::io::copy(&mut pipe, &mut std::io::sink());
+                Some(String::from_utf8_lossy(&said).into_owned())
+            };
+            thread::Builder::new().spawn_scoped(scope, read)
+        };
+        let ears = [listen(out.map(|pipe| Box::new(pipe) as _)), listen(err.map(|pipe| Box::new(pipe) as _))];
+        let status = attend(&mut child, stop);
+        let said = ears.into_iter().filter_map(|ear| ear.ok()?.join().ok()?).collect();
+        match status {
+            Some(status) => Ok(End { status, said }),
+            None => Err(failed("the process that sends what waits had to be ended".to_owned())),
+        }
+    })
+}
+
+/// Waits for the end of `child`, and sees to it where it does not come; `None`: it had no status of its own.
+fn attend(child: &mut Child, stop: &Stop) -> Option<u8> {
+    let mut end = Instant::now() + SPAN;
+    let mut is_told = false;
+    loop {
+        if let Some(status) = child.try_wait().ok()? {
+            return status.code().and_then(|code| u8::try_from(code).ok());
+        }
+        if !is_told && (stop.is_set() || Instant::now() >= end) {
+            // It ends after the message that it is at.
+            let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
+            end = Instant::now() + GRACE;
+            is_told = true;
+        } else if is_told && Instant::now() >= end {
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        }
+        thread::sleep(LOOK);
+    }
+}

@@ -1,0 +1,370 @@
+//! `mailchute queue flush`: what waits is sent, once, and what cannot be waits on, is held or given up.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use testkit::{Action, Host, Identity, Mailchute, Moment, Port, Run, Script, Server};
+
+use crate::setup::{MESSAGE, mailchute};
+
+const SHOP: u32 = 61042;
+const OTHER: u32 = 61043;
+const USERS: [(&str, u32); 2] = [("shop", SHOP), ("other", OTHER)];
+const SPOOL: &str = "/var/spool/mailchute";
+const STATE: &str = "/var/lib/mailchute/state";
+const CONFIG: &str = "/etc/mailchute/config.toml";
+const LOGS: &str = "/var/log/{user}.log";
+
+/// A spool that a cron is sure to flush, and a site that keeps what the relay at `port` does not take.
+fn prepare(host: &Host<'_>, port: u16, top: &str) {
+    for parent in [SPOOL, STATE] {
+        fs::create_dir_all(parent).unwrap();
+        fs::set_permissions(parent, Permissions::from_mode(0o1733)).unwrap();
+    }
+    host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+    host.write("/run/crond.pid", "1\n", 0o644);
+    for (user, uid) in USERS {
+        if !Path::new(&log_of(user)).exists() {
+            host.write_as(&log_of(user), "", 0o640, (uid, uid));
+        }
+    }
+    configure(host, &format!("on_relay_failure = \"spool\"\n{top}"), port);
+}
+
+fn log_of(user: &str) -> String {
+    LOGS.replace("{user}", user)
+}
+
+fn configure(host: &Host<'_>, top: &str, port: u16) {
+    let relay = format!("[relay.main]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n");
+    host.write(CONFIG, &format!("{top}\n{relay}[log]\nto = [\"{LOGS}\"]\n"), 0o644);
+}
+
+/// Lets `count` messages wait, for a relay that is away.
+fn enqueue(host: &Host<'_>, count: usize, top: &str) {
+    let nobody = Port::reserve();
+    prepare(host, nobody.number(), top);
+    for _ in 0..count {
+        mailchute().uid(SHOP).args(["-t", "-i"]).stdin(MESSAGE).run().expect_status(0);
+    }
+}
+
+fn flush(words: &[&str]) -> Run {
+    flusher(words).run()
+}
+
+fn flusher(words: &[&str]) -> Mailchute {
+    mailchute().uid(SHOP).args(["queue", "flush"]).args(words.iter().copied())
+}
+
+/// The entries in a folder of the uid's, the one that is due first in front.
+fn entries(folder: &str) -> Vec<PathBuf> {
+    let Ok(found) = fs::read_dir(Path::new(SPOOL).join(SHOP.to_string()).join(folder)) else { return Vec::new() };
+    let mut all: Vec<PathBuf> = found.map(|entry| entry.unwrap().path()).collect();
+    all.sort_by_key(|entry| due(entry));
+    all
+}
+
+fn due(entry: &Path) -> SystemTime {
+    entry.metadata().unwrap().modified().unwrap()
+}
+
+fn set_due(entry: &Path, when: SystemTime) {
+    File::options().write(true).open(entry).unwrap().set_modified(when).unwrap();
+}
+
+fn id(entry: &Path) -> &str {
+    entry.file_name().unwrap().to_str().unwrap()
+}
+
+fn append(entry: &Path, line: &str) {
+    OpenOptions::new().append(true).open(entry).unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+fn says(run: &Run, status: i32, words: &str) {
+    run.expect_status(status);
+    assert_eq!(run.stdout, words, "{}", run.report());
+}
+
+/// The log's records of the entry `id`.
+fn records(id: &str) -> Vec<serde_json::Value> {
+    let log = fs::read_to_string(log_of("shop")).unwrap();
+    let all = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    all.filter(|record| record["id"] == id).collect()
+}
+
+#[test]
+fn what_waits_goes_over_one_session() {
+    Host::run(&USERS, |host| {
+        says(&flush(&[]), 0, "nothing is due\n");
+        enqueue(host, 3, "");
+        let waiting = entries("queue");
+        let server = Server::new().counting_flights().start();
+        prepare(host, server.port(), "");
+        says(&flush(&[]), 0, "3 sent\n");
+        let sessions = server.finish();
+        assert_eq!((sessions.len(), sessions[0].deliveries.len()), (1, 3));
+        assert!(sessions[0].deliveries.iter().all(|delivery| delivery.text() == MESSAGE));
+        // Connection, greeting, EHLO, and one flight for each message; QUIT is not waited for.
+        assert_eq!(sessions[0].round_trips, 3 + 3, "{:?}", sessions[0].commands);
+        assert!(entries("queue").is_empty() && entries("failed").is_empty());
+        for entry in waiting {
+            let told = records(id(&entry));
+            assert_eq!(told.len(), 2, "{told:?}");
+            assert_eq!(
+                (&told[1]["code"], &told[1]["exit"], &told[1]["site"]),
+                (&250.into(), &0.into(), &"default".into())
+            );
+        }
+    });
+}
+
+#[test]
+fn a_relay_that_is_down_costs_one_connection_and_all_go_when_it_answers() {
+    for reply in ["421 4.3.2 not now", "554 5.3.2 not today"] {
+        Host::run(&USERS, |host| {
+            enqueue(host, 5, "");
+            let server = Server::new().reply(Moment::Greeting, reply).start();
+            prepare(host, server.port(), "");
+            says(&flush(&[]), 69, "5 not sent yet\n");
+            let waiting = entries("queue");
+            let wait = due(&waiting[0]).duration_since(SystemTime::now()).unwrap();
+            assert!((30..=76).contains(&wait.as_secs()), "{wait:?}");
+            assert!(waiting.iter().all(|entry| due(entry) >= due(&waiting[0])));
+            // Twice in a row is down for a while, due or not.
+            says(&flush(&[]), 69, "5 not sent yet\n");
+            says(&flush(&[]), 0, "nothing is due\n");
+            waiting.iter().for_each(|entry| set_due(entry, SystemTime::now()));
+            says(&flush(&[]), 69, "5 not sent yet\n");
+            assert_eq!(server.finish().len(), 2);
+            // Another relay of that name is another relay.
+            let server = Server::new().start();
+            prepare(host, server.port(), "");
+            says(&flush(&[]), 0, "5 sent\n");
+            assert_eq!(server.finish()[0].deliveries.len(), 5);
+        });
+    }
+}
+
+#[test]
+fn one_answer_of_a_relay_lets_all_go_that_waited_for_it() {
+    Host::run(&USERS, |host| {
+        enqueue(host, 5, "");
+        let server = Server::new().at_first(Moment::Greeting, Action::Reply("421 4.3.2 not now".into())).start();
+        prepare(host, server.port(), "");
+        says(&flush(&[]), 69, "5 not sent yet\n");
+        let waiting = entries("queue");
+        set_due(&waiting[0], SystemTime::now());
+        says(&flush(&[]), 0, "5 sent\n");
+        let sessions = server.finish();
+        assert_eq!(sessions.iter().map(|session| session.deliveries.len()).collect::<Vec<_>>(), [0, 5]);
+    });
+}
+
+#[test]
+fn what_is_deferred_itself_keeps_nobody_waiting_and_keeps_its_own_time() {
+    Host::run(&USERS, |host| {
+        enqueue(host, 1, "");
+        let greylisted = entries("queue").remove(0);
+        mailchute().uid(SHOP).args(["-i", "bob@example.org"]).stdin("Subject: x\n\nbody\n").run().expect_status(0);
+        let server = Server::new().reply(Moment::RcptOf("bob@example.org".into()), "450 4.2.1 later").start();
+        prepare(host, server.port(), "");
+        says(&flush(&[]), 69, "1 sent, 1 not sent yet\n");
+        drop(server.finish());
+        let waiting = entries("queue");
+        assert!(waiting.len() == 1 && waiting[0] != greylisted);
+        assert!(fs::read_to_string(&waiting[0]).unwrap().contains("\"result\":\"deferred\",\"code\":450"));
+        // The answer of the relay for another message does not make it due.
+        set_due(&waiting[0], SystemTime::now() + Duration::from_secs(1000));
+        enqueue(host, 1, "");
+        let server = Server::new().start();
+        prepare(host, server.port(), "");
+        says(&flush(&[]), 0, "1 sent\n");
+        assert_eq!(entries("queue"), waiting);
+        // Somebody who asks for it does.
+        says(&flush(&[id(&waiting[0])]), 0, "1 sent\n");
+        assert!(entries("queue").is_empty());
+        flush(&["0123456789ab"])
+            .expect_status(66)
+            .expect_stderr("mailchute: 0123456789ab: no message of this name waits");
+    });
+}
+
+#[test]
+fn a_mended_configuration_counts_at_once() {
+    Host::run(&USERS, |host| {
+        enqueue(host, 2, "");
+        let waiting = entries("queue");
+        // Of the relays that the entries name one is left, and then none.
+        let server = Server::new().start();
+        let relay = format!("[relay.another]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n", server.port());
+        host.write(CONFIG, &format!("{relay}[log]\nto = [\"{LOGS}\"]\n"), 0o644);
+        flush(&[id(&waiting[0])]).expect_status(0);
+        // A site that is gone keeps what it sent.
+        host.write(CONFIG, &format!("{relay}[site.other]\n[log]\nto = [\"{LOGS}\"]\n"), 0o644);
+        let run = flush(&[]);
+        run.expect_status(69);
+        assert!(run.stderr.contains("site default: is no site of this user any more"), "{}", run.report());
+        assert_eq!(entries("queue"), waiting[1..]);
+        // Neither has one that is wrong any effect on it.
+        host.write(CONFIG, "nonsense", 0o644);
+        set_due(&waiting[1], SystemTime::now());
+        flush(&[]).expect_status(78);
+        host.write(CONFIG, &relay, 0o644);
+        says(&flush(&[]), 0, "1 sent\n");
+        assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 2);
+    });
+}
+
+#[test]
+fn what_may_have_been_accepted_is_held_or_sent_again_as_the_site_says() {
+    Host::run(&USERS, |host| {
+        // The mark stands while the reply is waited for, whatever becomes of this process.
+        enqueue(host, 2, "");
+        let server = Server::new().at(Moment::Message, Action::Hang).start();
+        prepare(host, server.port(), "");
+        let running = flusher(&[]).spawn();
+        server.wait_until_hanging();
+        let first =
+            entries("queue").into_iter().find(|entry| fs::read_to_string(entry).unwrap().contains("begun")).unwrap();
+        says(&flush(&[]), 0, "another process is sending what waits for this user\n");
+        kill(Pid::from_raw(running.id().cast_signed()), Signal::SIGKILL).unwrap();
+        running.finish();
+        drop(server.finish());
+
+        let server = Server::new().start();
+        prepare(host, server.port(), "");
+        let run = flush(&[]);
+        says(&run, 79, "1 sent, 1 held, in doubt\n");
+        assert!(run.stderr.contains("so it may have been accepted: held"), "{}", run.report());
+        assert_eq!((entries("queue").len(), entries("held").len(), id(&entries("held")[0])), (0, 1, id(&first)));
+        assert_eq!(records(id(&first)).last().unwrap()["exit"], 79);
+        assert_eq!(server.finish()[0].deliveries.len(), 1);
+
+        for (top, status, folder) in [("", 79, "held"), ("in_doubt = \"retry\"", 0, "none")] {
+            enqueue(host, 1, top);
+            let entry = entries("queue").remove(0);
+            append(&entry, r#"{"event":"begun","t":1795000000,"relay":"main"}"#);
+            set_due(&entry, SystemTime::now());
+            let server = Server::new().start();
+            prepare(host, server.port(), top);
+            says(&flush(&["-q"]), status, "");
+            assert_eq!(entries(folder).iter().any(|held| id(held) == id(&entry)), status == 79);
+            assert_eq!(server.finish().len(), usize::from(status == 0));
+        }
+
+        // Nobody answers after the last octet.
+        enqueue(host, 1, "");
+        let server = Server::new().at(Moment::Message, Action::Close).start();
+        prepare(host, server.port(), "");
+        flush(&[]).expect_status(79);
+        drop(server.finish());
+        assert!(entries("queue").is_empty() && entries("held").len() == 3);
+    });
+}
+
+#[test]
+fn what_is_accepted_is_not_sent_again_and_what_is_refused_is_given_up() {
+    Host::run(&USERS, |host| {
+        enqueue(host, 2, "");
+        let waiting = entries("queue");
+        append(&waiting[0], r#"{"event":"begun","t":1795000000,"relay":"main"}"#);
+        append(
+            &waiting[0],
+            r#"{"event":"end","t":1795000001,"relay":"main","result":"accepted","code":250,"text":"ok"}"#,
+        );
+        let server = Server::new().reply(Moment::Rcpt, "550 5.1.1 no such user").start();
+        prepare(host, server.port(), "bounce = false");
+        let run = flush(&[]);
+        says(&run, 0, "1 sent, 1 given up\n");
+        assert!(run.stderr.contains("550 5.1.1 no such user"), "{}", run.report());
+        assert_eq!((entries("queue").len(), id(&entries("failed")[0])), (0, id(&waiting[1])));
+        assert_eq!(server.finish().len(), 1);
+    });
+}
+
+#[test]
+fn what_was_never_finished_is_cleared_away_after_an_hour() {
+    Host::run(&USERS, |host| {
+        enqueue(host, 1, "");
+        let entry = entries("queue").remove(0);
+        let whole = fs::read(&entry).unwrap();
+        let (torn, recent) = (entry.with_file_name("aaaaaaaaaaaa"), entry.with_file_name("bbbbbbbbbbbb"));
+        let (newer, linked) = (entry.with_file_name("cccccccccccc"), entry.with_file_name("dddddddddddd"));
+        for (path, octets) in [(&torn, &whole[..100]), (&recent, &whole[..100]), (&newer, b"mailchute spool 2\n..")] {
+            fs::write(path, octets).unwrap();
+            std::os::unix::fs::chown(path, Some(SHOP), Some(SHOP)).unwrap();
+        }
+        set_due(&torn, SystemTime::now() - Duration::from_secs(3700));
+        fs::write(&linked, &whole).unwrap();
+        let server = Server::new().start();
+        prepare(host, server.port(), "");
+        let run = flush(&[]);
+        says(&run, 69, "1 sent, 2 left to the next flush\n");
+        for told in ["was never finished", "a newer version", "cannot be read: Permission denied"] {
+            assert!(run.stderr.contains(told), "{}", run.report());
+        }
+        let left = [&torn, &recent, &newer, &linked].map(|path| path.exists());
+        assert_eq!(left, [false, true, true, true]);
+        assert_eq!(server.finish()[0].deliveries.len(), 1);
+    });
+}
+
+#[test]
+fn root_sends_for_all_by_a_process_of_each() {
+    Host::run(&USERS, |host| {
+        enqueue(host, 1, "");
+        mailchute().uid(OTHER).args(["-t", "-i"]).stdin(MESSAGE).run().expect_status(0);
+        let all = |uid: Option<u32>| {
+            let root = mailchute().args(["queue", "flush", "--all"]);
+            match uid {
+                Some(uid) => root.uid(uid).run(),
+                None => root.run(),
+            }
+        };
+        all(Some(SHOP)).expect_status(77);
+        // What a neighbour laid where root looks is opened by its owner's process alone.
+        std::os::unix::fs::symlink("/etc/shadow", format!("{SPOOL}/{SHOP}/queue/eeeeeeeeeeee")).unwrap();
+        let server = Server::new().start();
+        prepare(host, server.port(), "");
+        let run = all(None);
+        run.expect_status(0);
+        assert!(run.stdout.contains(&format!("uid {SHOP}: 1 sent\n")), "{}", run.report());
+        assert!(run.stdout.contains(&format!("uid {OTHER}: 1 sent\n")), "{}", run.report());
+        assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 2);
+        for (user, uid) in USERS {
+            let log = fs::read_to_string(log_of(user)).unwrap();
+            let is_its = |line: &&str| line.contains(&format!("\"uid\":{uid},")) && line.contains("\"code\":250");
+            assert_eq!(log.lines().filter(is_its).count(), 1, "{log}");
+        }
+    });
+}
+
+#[test]
+fn where_nobody_flushes_the_process_that_spooled_sees_to_it() {
+    Host::run(&USERS, |host| {
+        const SAID: &str = "S: 220 mx\nC: EHLO *\nS: 250 mx\nC: MAIL *\n";
+        let script = format!(
+            "{SAID}S: 451 4.3.0 later\nC: QUIT\n--\n{SAID}S: 250 ok\nC: RCPT *\nS: 250 ok\nC: DATA\nS: 354 go\ndata\nS: 250 ok\nC: QUIT\n"
+        );
+        let script = Script::play(&script, Identity::Good);
+        prepare(host, script.port(), "");
+        fs::remove_file("/etc/cron.d/mailchute").unwrap();
+        // Its caller, who reads to the end of standard error, does not wait for that.
+        mailchute().uid(SHOP).args(["-t", "-i"]).stdin(MESSAGE).run().expect_status(0);
+        let mut messages = 0;
+        while messages == 0 {
+            // The play goes on by itself; the lock is let go when the queue is empty.
+            messages = usize::from(entries("queue").is_empty());
+            std::thread::yield_now();
+        }
+        let heard = script.finish();
+        assert_eq!((heard.messages.len(), heard.complaints.as_slice()), (1, &[] as &[String]));
+        assert!(entries("queue").is_empty());
+    });
+}
