@@ -2,7 +2,7 @@
 //!
 //! On Linux a child's peak memory starts at that of the process it was started from. So the harness, with its
 //! server threads and message buffers, never starts a program itself: it runs its own executable again as a
-//! launcher (`--launch COUNT STDIN PROGRAM ARGS...`), which is small, starts the program, waits for it and
+//! launcher (`--launch ORDER COUNT STDIN PROGRAM ARGS...`), which is small, starts the program, waits for it and
 //! prints what the kernel counted. `/bin/true` in the same table shows the launcher's floor.
 
 use std::ffi::OsString;
@@ -17,6 +17,26 @@ use nix::sys::time::TimeValLike;
 
 /// First word of the launcher's own command line.
 pub(crate) const LAUNCH: &str = "--launch";
+
+/// How many copies of a program, and whether they run together.
+#[derive(Clone, Copy)]
+pub(crate) enum Copies {
+    AtOnce(usize),
+    /// Each is started when the one before it has ended.
+    InTurn(usize),
+}
+
+/// The word for [`Copies::InTurn`].
+const IN_TURN: &str = "in-turn";
+
+impl Copies {
+    fn words(self) -> [String; 2] {
+        match self {
+            Self::AtOnce(count) => ["at-once".into(), count.to_string()],
+            Self::InTurn(count) => [IN_TURN.into(), count.to_string()],
+        }
+    }
+}
 
 /// A program with everything it needs but its standard input.
 pub(crate) struct Program {
@@ -38,11 +58,11 @@ pub(crate) struct Usage {
     pub(crate) stderr: String,
 }
 
-/// Runs `copies` of a program at once, each with `stdin` as its standard input.
-pub(crate) fn measure(program: &Program, copies: usize, stdin: &Path) -> Result<Usage> {
+/// Runs `copies` of a program, each with `stdin` as its standard input.
+pub(crate) fn measure(program: &Program, copies: Copies, stdin: &Path) -> Result<Usage> {
     let output = Command::new(std::env::current_exe()?)
         .arg(LAUNCH)
-        .arg(copies.to_string())
+        .args(copies.words())
         .arg(stdin)
         .args(&program.argv)
         .env_clear()
@@ -65,18 +85,24 @@ pub(crate) fn measure(program: &Program, copies: usize, stdin: &Path) -> Result<
 
 /// The launcher: starts the copies, waits for them, prints nanoseconds, CPU microseconds, kilobytes and failures.
 pub(crate) fn launch(mut args: impl Iterator<Item = OsString>) -> Result<()> {
+    let is_in_turn = args.next().is_some_and(|word| word == IN_TURN);
     let copies: usize = args.next().and_then(|word| word.to_str()?.parse().ok()).context("no number of copies")?;
     let stdin = args.next().context("no file for standard input")?;
     let program = args.next().context("no program")?;
     let args: Vec<OsString> = args.collect();
     let start = Instant::now();
     let mut children = Vec::with_capacity(copies);
+    let mut failed = 0;
     for _ in 0..copies {
         let mut command = Command::new(&program);
         command.args(&args).stdin(File::open(&stdin)?).stdout(Stdio::null());
-        children.push(command.spawn().with_context(|| format!("cannot start {}", program.display()))?);
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+        if is_in_turn {
+            failed += usize::from(!child.wait()?.success());
+        } else {
+            children.push(child);
+        }
     }
-    let mut failed = 0;
     for mut child in children {
         failed += usize::from(!child.wait()?.success());
     }

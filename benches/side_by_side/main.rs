@@ -6,6 +6,8 @@
 //! cargo bench --bench side_by_side -- --scenario small    # one table; may be repeated
 //! ```
 //!
+//! Then come the tables about the spool (`spool/mod.rs`), beside Debian's nullmailer and Postfix, which take root.
+//!
 //! `--keep DIR` leaves messages, configurations and callgrind's files there. To see where the instructions go:
 //!
 //! ```text
@@ -36,6 +38,7 @@ mod launcher;
 mod link;
 mod scenario;
 mod server;
+mod spool;
 mod stream;
 mod table;
 mod tools;
@@ -49,7 +52,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::contender::{Contender, Task};
-use crate::launcher::Program;
+use crate::launcher::{Copies, Program};
 use crate::scenario::{SCENARIOS, Scenario};
 use crate::server::Server;
 use crate::table::{Row, Run};
@@ -73,7 +76,7 @@ fn main() -> ExitCode {
 
 /// Prints every chosen table; false when a message was lost.
 fn bench(mut args: impl Iterator<Item = OsString>) -> Result<bool> {
-    let (mut quick, mut measuring, mut chosen) = (false, false, Vec::new());
+    let (mut quick, mut measuring, mut chosen, mut tables) = (false, false, Vec::new(), Vec::new());
     let scratch = tempfile::tempdir()?;
     let mut dir = scratch.path().to_owned();
     while let Some(word) = args.next() {
@@ -83,8 +86,13 @@ fn bench(mut args: impl Iterator<Item = OsString>) -> Result<bool> {
             Some("--quick") => quick = true,
             Some("--scenario") => {
                 let name = args.next().context("--scenario without a name")?;
-                let found = SCENARIOS.iter().find(|scenario| name == scenario.name);
-                chosen.push(found.with_context(|| format!("no such scenario; there are {}", names()))?);
+                match spool::TABLES.iter().find(|table| name == table.name) {
+                    Some(table) => tables.push(table),
+                    None => {
+                        let found = SCENARIOS.iter().find(|scenario| name == scenario.name);
+                        chosen.push(found.with_context(|| format!("no such scenario; there are {}", names()))?);
+                    }
+                }
             }
             Some("--keep") => dir = std::path::absolute(args.next().context("--keep without a folder")?)?,
             _ => {
@@ -95,10 +103,12 @@ fn bench(mut args: impl Iterator<Item = OsString>) -> Result<bool> {
     if !measuring {
         return Ok(true);
     }
-    if chosen.is_empty() {
+    if chosen.is_empty() && tables.is_empty() {
         chosen.extend(SCENARIOS);
+        tables.extend(spool::TABLES);
     }
-    let tools = Tools::gather(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("../bench-tools"))?;
+    let kept_tools = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../bench-tools");
+    let tools = Tools::gather(&kept_tools, !chosen.is_empty(), !tables.is_empty())?;
     std::fs::create_dir_all(&dir)?;
     let bundle = dir.join("bundle.pem");
     trust::write_bundle(&bundle)?;
@@ -111,11 +121,17 @@ fn bench(mut args: impl Iterator<Item = OsString>) -> Result<bool> {
         delivered &= rows.iter().all(|row| row.failed == 0);
         println!("{}", table::render(scenario, &rows));
     }
+    for table in tables {
+        if let Some(text) = spool::run(table, quick, &tools, &bundle)? {
+            println!("{text}");
+        }
+    }
     Ok(delivered)
 }
 
 fn names() -> String {
-    SCENARIOS.iter().map(|scenario| scenario.name).collect::<Vec<_>>().join(", ")
+    let names = SCENARIOS.iter().map(|scenario| scenario.name).chain(spool::TABLES.iter().map(|table| table.name));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 fn run(scenario: &Scenario, quick: bool, tools: &Tools, bundle: &Path, dir: &Path) -> Result<Vec<Row>> {
@@ -168,7 +184,7 @@ fn under_callgrind(program: &mut Program, contender: Contender, tools: &Tools, d
 ///
 /// When it failed, or when the server did not get the whole message for every recipient.
 fn turn(scenario: &Scenario, contender: Contender, program: &Program, task: &Task, server: &Server) -> Result<Run> {
-    let usage = launcher::measure(program, scenario.at_once, &task.message(contender))?;
+    let usage = launcher::measure(program, Copies::AtOnce(scenario.at_once), &task.message(contender))?;
     let sessions = server.take_sessions(if contender.sends() && usage.failed == 0 { scenario.at_once } else { 0 });
     ensure!(usage.failed == 0, "{} of {} failed: {}", usage.failed, scenario.at_once, said(&usage.stderr));
     let accepted: usize = sessions.iter().map(|session| session.accepted).sum();

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -54,6 +54,9 @@ pub(crate) struct Server {
 #[derive(Default)]
 struct Ledger {
     state: Mutex<(usize, Vec<Session>)>,
+    /// Messages of all sessions, those that are open included, since it was asked for last.
+    accepted: Mutex<usize>,
+    arrived: Condvar,
     changed: Condvar,
 }
 
@@ -69,7 +72,7 @@ impl Server {
                 books.change(|(open, _)| *open += 1);
                 let (tls, books) = (Arc::clone(&tls), Arc::clone(&books));
                 thread::spawn(move || {
-                    let session = serve(client, manner, &tls);
+                    let session = serve(client, manner, &tls, &books);
                     books.change(|(open, closed)| {
                         *open -= 1;
                         closed.push(session);
@@ -92,14 +95,40 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Waits until `count` messages were accepted since the last call, and tells how long that took.
+    ///
+    /// # Errors
+    ///
+    /// When they were not within `patience`.
+    pub(crate) fn wait_for(&self, count: usize, patience: Duration) -> Result<Duration> {
+        let start = Instant::now();
+        let accepted = self.ledger.accepted.lock().expect("no thread panics while it holds the ledger");
+        let (mut accepted, _) = self
+            .ledger
+            .arrived
+            .wait_timeout_while(accepted, patience, |accepted| *accepted < count)
+            .expect("no thread panics while it holds the ledger");
+        let wall = start.elapsed();
+        let arrived = std::mem::take(&mut *accepted);
+        ensure!(arrived == count, "{arrived} of {count} messages arrived");
+        Ok(wall)
+    }
+}
+
 impl Ledger {
+    fn count(&self) {
+        *self.accepted.lock().expect("no thread panics while it holds the ledger") += 1;
+        self.arrived.notify_all();
+    }
+
     fn change(&self, change: impl FnOnce(&mut (usize, Vec<Session>))) {
         change(&mut self.state.lock().expect("no thread panics while it holds the ledger"));
         self.changed.notify_all();
     }
 }
 
-fn serve(tcp: TcpStream, manner: Manner, tls: &Arc<ServerConfig>) -> Session {
+fn serve(tcp: TcpStream, manner: Manner, tls: &Arc<ServerConfig>, ledger: &Arc<Ledger>) -> Session {
     let socket = Counted { tcp, prompt: manner.prompt, octets: 0 };
     let mut talk = Talk {
         stream: Stream::Plain(socket),
@@ -109,6 +138,7 @@ fn serve(tcp: TcpStream, manner: Manner, tls: &Arc<ServerConfig>) -> Session {
         // The TCP handshake.
         session: Session { round_trips: 1, ..Session::default() },
         manner,
+        ledger: Arc::clone(ledger),
         logged_in: false,
     };
     // A client that hangs up after QUIT, or a broken one, ends the talk; what was accepted until then counts.
@@ -126,6 +156,7 @@ struct Talk {
     replies: Vec<u8>,
     session: Session,
     manner: Manner,
+    ledger: Arc<Ledger>,
     logged_in: bool,
 }
 
@@ -248,6 +279,7 @@ impl Talk {
         // lettre ends every message with one empty line more.
         if tail.trim_ascii_end().ends_with(LAST_LINE.as_bytes()) {
             self.session.accepted += 1;
+            self.ledger.count();
             self.reply("250 2.0.0 queued as BENCH");
         } else {
             self.reply("554 5.6.0 the end of the message is missing");

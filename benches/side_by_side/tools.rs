@@ -1,4 +1,5 @@
-//! Finds or fetches the programs to compare with: Debian's msmtp, the naive lettre program, curl, valgrind.
+//! Finds or fetches the programs to compare with: Debian's msmtp and nullmailer, the naive lettre program, curl,
+//! Postfix, valgrind.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 /// Where each program is; `None` when it cannot be had, which has been said on standard error.
+#[derive(Default)]
 pub(crate) struct Tools {
     pub(crate) msmtp: Option<PathBuf>,
     /// Libraries that were unpacked beside msmtp instead of being installed.
@@ -13,23 +15,38 @@ pub(crate) struct Tools {
     pub(crate) lettre: Option<PathBuf>,
     pub(crate) curl: Option<PathBuf>,
     pub(crate) valgrind: Option<PathBuf>,
+    /// Where nullmailer was unpacked.
+    pub(crate) nullmailer: Option<PathBuf>,
+    /// Postfix's sendmail.
+    pub(crate) postfix: Option<PathBuf>,
 }
 
 impl Tools {
-    /// Downloads and builds what is missing below `dir`, which is kept between runs.
-    pub(crate) fn gather(dir: &Path) -> Result<Self> {
+    /// Downloads and builds what is missing below `dir`, which is kept between runs: the programs that send, those
+    /// that have a queue, or both.
+    pub(crate) fn gather(dir: &Path, are_senders: bool, are_queues: bool) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let mut tools = Self { msmtp: on_path("msmtp"), libraries: None, lettre: None, curl: None, valgrind: None };
-        if tools.msmtp.is_none() {
-            let root = dir.join("msmtp");
-            let msmtp = root.join("usr/bin/msmtp");
-            let unpacked = if msmtp.exists() { Ok(()) } else { unpack("msmtp", &root) };
-            tools.msmtp = or_say("msmtp (install it, or let apt-get download it)", unpacked.map(|()| msmtp));
-            tools.libraries = libraries(&root);
+        let mut tools = Self::default();
+        if are_senders {
+            tools.msmtp = on_path("msmtp");
+            if tools.msmtp.is_none() {
+                let root = dir.join("msmtp");
+                let msmtp = root.join("usr/bin/msmtp");
+                let unpacked = if msmtp.exists() { Ok(()) } else { unpack("msmtp", &root) };
+                tools.msmtp = or_say("msmtp (install it, or let apt-get download it)", unpacked.map(|()| msmtp));
+                tools.libraries = libraries(&root);
+            }
+            tools.lettre = or_say("the naive lettre program", build_lettre(&dir.join("naive-lettre")));
+            tools.curl = or_say("curl", on_path("curl").context("not installed"));
+            tools.valgrind = or_say("valgrind, so no instructions", on_path("valgrind").context("not installed"));
         }
-        tools.lettre = or_say("the naive lettre program", build_lettre(&dir.join("naive-lettre")));
-        tools.curl = or_say("curl", on_path("curl").context("not installed"));
-        tools.valgrind = or_say("valgrind, so no instructions", on_path("valgrind").context("not installed"));
+        if are_queues {
+            let root = dir.join("nullmailer");
+            let unpacked = if root.join("usr/sbin").exists() { Ok(()) } else { unpack("nullmailer", &root) };
+            tools.nullmailer = or_say("nullmailer (let apt-get download it)", unpacked.map(|()| root));
+            let postfix = on_path("postfix").and_then(|_| on_path("sendmail"));
+            tools.postfix = or_say("Postfix", postfix.context("not installed"));
+        }
         Ok(tools)
     }
 }
@@ -74,7 +91,7 @@ fn installed(package: &str) -> bool {
 }
 
 /// `usr/lib/TRIPLET` below the place a package was unpacked to.
-fn libraries(root: &Path) -> Option<PathBuf> {
+pub(crate) fn libraries(root: &Path) -> Option<PathBuf> {
     let folders = std::fs::read_dir(root.join("usr/lib")).ok()?;
     folders.filter_map(|entry| Some(entry.ok()?.path())).find(|path| file_name(path).contains("-linux-"))
 }
