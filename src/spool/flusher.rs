@@ -56,12 +56,12 @@ pub fn of(spool: &Spool) -> Flusher {
     }
 }
 
-/// Whether something is due for so long that nobody can be flushing.
+/// Whether something is due for so long that nobody can be flushing. A heartbeat answers without a look at what waits.
 fn is_stale(spool: &Spool) -> bool {
     let long_ago = SystemTime::now() - PATIENCE;
-    let is_overdue = spool.list(Folder::Queue).is_ok_and(|list| list.iter().any(|listed| listed.due < long_ago));
     let heartbeat = fs::symlink_metadata(spool.keep().file(LOCK)).and_then(|lock| lock.modified());
-    is_overdue && heartbeat.map_or(true, |beat| beat < long_ago)
+    let is_alive = heartbeat.is_ok_and(|beat| beat >= long_ago);
+    !is_alive && spool.list(Folder::Queue).is_ok_and(|list| list.iter().any(|listed| listed.due < long_ago))
 }
 
 /// Starts a flusher of this uid, which stays until nothing waits. It holds nothing of the caller's: no standard
