@@ -16,6 +16,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
+use mailchute::spool::flusher::LOCK;
 use testkit::Host;
 
 use crate::contender::{Contender, Task};
@@ -98,6 +99,9 @@ impl Ground<'_> {
         DirBuilder::new().mode(0o1733).create("/var/lib/mailchute/state")?;
         fs::write("/etc/cron.d/mailchute", "# the benchmark's\n")?;
         fs::write("/run/crond.pid", "1\n")?;
+        // Its last run was a moment ago.
+        DirBuilder::new().mode(0o700).create(OWN)?;
+        fs::write(Path::new(OWN).join(LOCK), "")?;
         Ok(())
     }
 
@@ -114,7 +118,9 @@ impl Ground<'_> {
 /// Where nobody listens.
 const AWAY: u16 = 1;
 
-/// What waits for root, which all programs run as.
+/// The spool of root, which all programs run as.
+const OWN: &str = "/var/spool/mailchute/0";
+/// What waits there.
 const QUEUE: &str = "/var/spool/mailchute/0/queue";
 
 /// A call of mailchute with a spool.
