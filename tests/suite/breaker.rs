@@ -411,6 +411,33 @@ fn a_session_of_smtp_passes_by_what_is_down() {
     });
 }
 
+#[test]
+fn what_waits_tells_which_relay_is_down() {
+    on_a_host(|bench| {
+        fs::create_dir_all("/var/spool/mailchute").unwrap();
+        fs::set_permissions("/var/spool/mailchute", fs::Permissions::from_mode(0o1733)).unwrap();
+        bench.host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+        bench.host.write("/run/crond.pid", "1\n", 0o644);
+        let nobody = Port::reserve();
+        bench.configure("on_relay_failure = \"spool\"", &[("main", &at(nobody.number()))]);
+        let shown = || {
+            let id = last_record()["id"].as_str().unwrap().to_owned();
+            mailchute().uid(SHOP).args(["queue", "show", &id]).run().expect_status(0).stdout.clone()
+        };
+        let (run, record) = bench.send();
+        run.expect_status(0);
+        assert_eq!(names(&record), ["main"], "{record}");
+        assert!(!shown().contains("down:"), "{}", shown());
+        // Nothing waits that was not tried, down or not.
+        for _ in 0..2 {
+            assert_eq!(bench.tries(), ["main"]);
+        }
+        expect_one(&warnings(&last_record()), "relay main tried for want of another: down since *");
+        let line = "down:      main, down since 20*Z (no connection), the next try is after 20*Z";
+        assert!(shown().lines().any(|found| testkit::matches(line, found)), "{}", shown());
+    });
+}
+
 /// The system calls of a message that have to do with what is remembered.
 fn calls(bench: &Bench<'_>) -> Vec<String> {
     let trace = bench.host.scratch().join("trace");

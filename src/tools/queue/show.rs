@@ -5,6 +5,7 @@ use jiff::fmt::rfc2822;
 
 use super::row::shown;
 use super::{find, say, size, unopened};
+use crate::breaker::{Breaker, Health};
 use crate::caller::Caller;
 use crate::cli::queue::Show;
 use crate::door;
@@ -12,7 +13,8 @@ use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::message::Message;
-use crate::spool::{Entry, Folder, Spool};
+use crate::plan::{Choice, Course};
+use crate::spool::{Entry, Folder, Head, Spool};
 
 /// Prints the message of `caller` that `words` name.
 ///
@@ -83,11 +85,33 @@ fn text(entry: &Entry, message: &Message, folder: Folder, caller: &Caller) -> St
         }
         None => line("why", &head.why),
     }
+    if folder == Folder::Queue {
+        for told in down(head, caller) {
+            line("down", &told);
+        }
+    }
     out.push('\n');
     for field in message.header().fields() {
         out += &format!("{}: {}\n", shown(&field.name()), shown(&field.text()));
     }
     out
+}
+
+/// What is remembered of the relays that a message waits for, as far as they are down and the configuration of today
+/// still has them.
+fn down(head: &Head, caller: &Caller) -> Vec<String> {
+    let choice = Choice::default();
+    let course = Course::begin(caller, &choice);
+    let site = course.config().ok().and_then(|config| config.site(&head.site));
+    let Some((site, breaker)) = site.and_then(|site| Some((site, Breaker::of(site, caller.uid)?))) else {
+        return Vec::new();
+    };
+    let relays = site.every_relay().into_iter().filter(|relay| head.route.contains(&relay.name));
+    let told = relays.filter_map(|relay| match breaker.health(relay) {
+        Health::Up => None,
+        Health::Due(down) | Health::Down(down) => Some(format!("{}, {down}", relay.name)),
+    });
+    told.collect()
 }
 
 /// A time for people, with this host's offset.
