@@ -143,7 +143,12 @@ impl<'d> Section<'d> {
     /// # Errors
     /// For the first such key in the file, with the nearest right one as hint.
     pub(super) fn expect(&self, keys: &Keys<'_>) -> Result<(), Failure> {
-        match self.keys().into_iter().find(|key| !keys.now.contains(key)) {
+        let is_taken = |key: &str| keys.now.contains(&key);
+        // Only to name the first of those at fault the order of the file is needed.
+        if self.table.keys().all(|key| is_taken(key.get_ref())) {
+            return Ok(());
+        }
+        match self.keys().into_iter().find(|key| !is_taken(key)) {
             None => Ok(()),
             Some(key) if keys.later.contains(&key) => {
                 Err(self.error(key, format!("{} is not in this version", self.quoted(key))))

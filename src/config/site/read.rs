@@ -152,7 +152,7 @@ impl Shared<'_> {
             return Err(section.wrong("relay", "is empty"));
         }
         let mut route: Vec<Arc<Relay>> = Vec::with_capacity(names.len());
-        let mut taken = HashSet::with_capacity(names.len());
+        let (only, mut taken) = (names.len() == 1, HashSet::new());
         for name in names {
             let Some(&place) = self.places.get(name) else {
                 let failure = section.wrong("relay", format!("names {name:?}, which this file does not define"));
@@ -161,7 +161,7 @@ impl Shared<'_> {
                     None => failure.hint(format!("add a [relay.{name}] table")),
                 });
             };
-            if taken.insert(place) {
+            if only || taken.insert(place) {
                 route.push(Arc::clone(&self.relays[place]));
             }
         }
