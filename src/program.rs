@@ -40,7 +40,7 @@ fn dispatch(invocation: &Invocation) -> u8 {
         Errand::Sendmail(said) => match said.mode {
             Mode::Deliver => send::deliver(invocation, said),
             Mode::Smtp => bs::serve(invocation, said),
-            Mode::Queue => queue::mailq(&Caller::current()),
+            Mode::Queue => queue::mailq(invocation, &Caller::current()),
             Mode::RunQueue => queue::run_queue(invocation, &Caller::current()),
             // There is no alias database to build: it is done.
             Mode::Aliases => exit::OK,
@@ -75,11 +75,11 @@ fn run_tool(tool: &Tool, invocation: &Invocation) -> anyhow::Result<u8> {
         }
         Tool::Test(of) => standing_in(&of.speaker, Provision::default(), |caller| test::run(invocation, of, caller))?,
         Tool::Queue(task) if task.is_for_all() && task.user().is_none() && Caller::current().uid == 0 => {
-            queue::run_for_all(task)
+            queue::run_for_all(invocation, task)
         }
         Tool::Queue(task) => {
             let speaker = Speaker { user: task.user().cloned(), cwd: None };
-            standing_in(&speaker, Provision::default(), |caller| queue::run(task, invocation, caller))?
+            standing_in(&speaker, Provision::default(), |caller| queue::run(invocation, task, caller))?
         }
         Tool::Login(of) => {
             let speaker = Speaker { user: of.user.clone(), cwd: None };

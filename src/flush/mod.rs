@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use self::agenda::Agenda;
+pub use self::one::can_be_asked;
 use self::relays::Down;
 use crate::attempt::{HandOver, IdempotencyKey};
 use crate::conclude::Dossier;

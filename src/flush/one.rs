@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 
 use super::{Fate, Run, relays, unix};
+use crate::address::Address;
 use crate::attempt::{IdempotencyKey, Sink};
 use crate::breaker::{Breaker, Health};
 use crate::config::Config;
@@ -13,7 +14,8 @@ use crate::config::relay::Relay;
 use crate::config::site::{InDoubt, Site, Terms};
 use crate::failure::{Failure, Kind};
 use crate::message::MailObject;
-use crate::outcome::Outcome;
+use crate::outcome::{Answer, Outcome};
+use crate::reply::Reply;
 use crate::spool::decision::{self, decide};
 use crate::spool::entry::{Entry, Waiting};
 use crate::spool::{Ended, Folder, Kept, Line, Opened, State, Unopened};
@@ -73,12 +75,17 @@ impl Run<'_> {
         fate
     }
 
-    fn attend(&mut self, opened: Opened) -> Result<Fate, Failure> {
+    fn attend(&mut self, mut opened: Opened) -> Result<Fate, Failure> {
         let dossier = self.flush.dossier;
         if opened.entry.state.is_accepted() {
             // Everybody has it; only its name outlived that.
             opened.remove()?;
             return Ok(Fate::Sent);
+        }
+        if opened.entry.state.is_bounced {
+            // Its sender is told; only its name stayed where it was.
+            opened.move_to(Folder::Failed)?;
+            return Ok(Fate::Failed);
         }
         dossier.resume(opened.id());
         dossier.set_envelope(&opened.entry.head.envelope);
@@ -136,6 +143,9 @@ impl Run<'_> {
                 }
             }
         }
+        if state.ended == Some(Ended::Refused) {
+            return self.give_up(site, opened, None);
+        }
         let breaker = Breaker::of(site, self.course.caller().uid);
         let remembered = breaker.as_ref().filter(|_| !self.is_asked_for);
         let route = match self.down.without(route, remembered) {
@@ -162,6 +172,7 @@ impl Run<'_> {
                 Ok(Fate::Sent)
             }
             Judged::Waits { waiting, is_relay_trouble, is_in_doubt } => {
+                let waiting = waiting.map(|waiting| self.tell_of_refused(site, &opened, &submission, waiting));
                 let is_part = waiting.is_some();
                 let ended = if is_in_doubt { Ended::InDoubt } else { Ended::Deferred };
                 write_end(&mut opened, &submission, ended, waiting.map(Waiting))?;
@@ -179,7 +190,9 @@ impl Run<'_> {
                 Ok(Fate::Held)
             }
             Judged::Refused => {
-                write_end(&mut opened, &submission, Ended::Refused, None)?;
+                // Who has it is not told, nor tried once more by a person.
+                let waiting = undelivered(&submission).map(Waiting);
+                write_end(&mut opened, &submission, Ended::Refused, waiting)?;
                 self.give_up(site, opened, Some(&submission))
             }
         }
@@ -242,10 +255,17 @@ impl Run<'_> {
     }
 }
 
+/// Whether the relay that may have the message of `entry`, as `site` is configured now, tells what became of it.
+pub fn can_be_asked(entry: &Entry, site: &Site) -> bool {
+    settling(entry, &Run::route(site, &entry.head.route)).is_some()
+}
+
 /// The relay that an entry in doubt was handed over to, and the key that it still knows.
 fn settling(entry: &Entry, route: &[Arc<Relay>]) -> Option<(Arc<Relay>, IdempotencyKey)> {
     let Entry { head, state, .. } = entry;
-    let name = state.begun.as_ref().map(|(_, relay)| relay).or(state.relay.as_ref())?;
+    let name = state.begun.as_ref().map(|(_, relay)| relay).or(state.relay.as_ref());
+    // Before any line names another, the key is one of the first relay.
+    let name = name.or(head.route.first())?;
     let relay = route.iter().find(|relay| relay.name == *name)?;
     let since = Timestamp::from_second(head.keyed?).ok()?;
     let key = IdempotencyKey { value: head.key.clone()?, since, is_repeated: true };
@@ -256,7 +276,7 @@ fn settling(entry: &Entry, route: &[Arc<Relay>]) -> Option<(Arc<Relay>, Idempote
 /// What a submission comes to for an entry, for whom nobody waits.
 enum Judged {
     Accepted,
-    Waits { waiting: Option<Vec<crate::address::Address>>, is_relay_trouble: bool, is_in_doubt: bool },
+    Waits { waiting: Option<Vec<Address>>, is_relay_trouble: bool, is_in_doubt: bool },
     Held,
     Refused,
 }
@@ -281,6 +301,15 @@ fn judge(submission: &Submission, site: &Site) -> Judged {
     }
 }
 
+/// Who has not got it, where that is not everybody.
+fn undelivered(submission: &Submission) -> Option<Vec<Address>> {
+    let outcome = submission.decisive().result.as_ref().ok()?;
+    let has_it = |answer: &&Answer| answer.reply.as_ref().is_some_and(Reply::is_positive);
+    let missing: Vec<_> =
+        outcome.answers.iter().filter(|answer| !has_it(answer)).map(|answer| answer.recipient.clone()).collect();
+    (!missing.is_empty() && missing.len() < outcome.answers.len()).then_some(missing)
+}
+
 /// Writes down how a try ended.
 fn write_end(
     opened: &mut Opened,
@@ -295,7 +324,7 @@ fn write_end(
         (None, Err(failure)) => failure.to_string(),
         (None, Ok(_)) => String::new(),
     };
-    let (t, relay, code) = (unix(SystemTime::now()), relay.name.clone(), reply.map(crate::reply::Reply::code));
+    let (t, relay, code) = (unix(SystemTime::now()), relay.name.clone(), reply.map(Reply::code));
     let is_of_relays = relays::is_of_relays(submission);
     opened.append(&Line::End { t, relay, result, code, text, waiting, is_of_relays }, false)
 }

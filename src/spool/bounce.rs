@@ -83,6 +83,8 @@ pub enum Last {
     Reply(Reply),
     /// No reply was had, and this is why.
     Silence(String),
+    /// No relay can be given it as it is, and this is why.
+    Unfit(String),
     /// Nothing was sent, because another recipient was refused (nobody or everybody).
     Unsent,
 }

@@ -1,106 +1,16 @@
 //! `mailchute queue`, `mailq` and `-bp` over a spool that the test lays out.
 
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
-use mailchute::address::{Address, parse_address};
-use mailchute::envelope::{Dsn, Envelope};
-use mailchute::message::Message;
-use mailchute::spool::{Ended, Folder, Head, Line, Spool};
+use mailchute::spool::{Ended, Folder, Line};
 use serde_json::Value;
-use testkit::{Host, Run, need_root};
+use testkit::{Host, Run, Web, need_root};
 
+use crate::laid::{BLOG, Laid, PLACE, SHOP, USERS, now};
 use crate::setup::mailchute;
-
-const SHOP: u32 = 61_042;
-const BLOG: u32 = 61_043;
-const USERS: [(&str, u32); 2] = [("shop", SHOP), ("blog", BLOG)];
-const PLACE: &str = "/var/spool/mailchute";
-
-fn address(text: &str) -> Address {
-    parse_address(text).unwrap().address().unwrap()
-}
-
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
-}
-
-/// The spool of one user, as the flush and the sending process leave it.
-struct Laid {
-    uid: u32,
-    spool: Spool,
-}
-
-impl Laid {
-    fn of(uid: u32) -> Self {
-        fs::create_dir_all(PLACE).unwrap();
-        fs::set_permissions(PLACE, Permissions::from_mode(0o1733)).unwrap();
-        let directory = Path::new(PLACE).join(uid.to_string());
-        fs::create_dir_all(&directory).unwrap();
-        fs::set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
-        chown(&directory, Some(uid), Some(uid)).unwrap();
-        // As root, who may do what the user may.
-        Self { uid, spool: Spool::at(directory, uid) }
-    }
-
-    fn path(&self, folder: Folder, id: &str) -> PathBuf {
-        self.spool.directory().join(folder.name()).join(id)
-    }
-
-    /// Lays an entry down, to which this happened.
-    fn entry(&self, folder: Folder, id: &str, site: &str, lines: &[Line]) -> &Self {
-        let text = format!(
-            "From: a@{site}.example\nMessage-ID: <{id}@{site}.example>\nSubject: Gr\u{fc}\u{df}e {id}\n\nbody of {id}\n"
-        );
-        let message = Message::read(&mut text.as_bytes(), false).unwrap();
-        let envelope = Envelope {
-            reverse_path: Some(address(&format!("a@{site}.example"))),
-            forward_paths: ["bob@example.net", "ann@example.net"].map(address).to_vec(),
-            dsn: Dsn::default(),
-        };
-        let head = Head {
-            id: id.to_owned(),
-            site: site.to_owned(),
-            created: now() - 7200,
-            until: now() + 86_400,
-            envelope,
-            route: vec!["main".to_owned()],
-            facts: message.facts(),
-            repairs: Vec::new(),
-            header: message.header().as_bytes().len() as u64,
-            length: message.size(),
-            key: None,
-            keyed: None,
-            why: "smtp.example.net:465: connection refused".to_owned(),
-            in_doubt: false,
-            is_bounce: false,
-        };
-        self.spool.enqueue(folder, &head, &message, SystemTime::now()).unwrap();
-        for directory in [self.path(folder, ""), self.path(folder, id)] {
-            chown(directory, Some(self.uid), Some(self.uid)).unwrap();
-        }
-        let mut entry = self.spool.open(folder, id).unwrap();
-        for line in lines {
-            entry.append(line, false).unwrap();
-        }
-        entry.retry_at(SystemTime::now() + Duration::from_secs(630)).unwrap();
-        self
-    }
-
-    /// The folder of every entry.
-    fn places(&self) -> Vec<(String, &'static str)> {
-        let mut all: Vec<_> = Folder::ALL
-            .into_iter()
-            .flat_map(|folder| {
-                self.spool.list(folder).unwrap().into_iter().map(move |listed| (listed.id, folder.name()))
-            })
-            .collect();
-        all.sort();
-        all
-    }
-}
 
 fn deferred() -> Line {
     let (relay, text) = ("main".to_owned(), "451 4.7.1 greylisted".to_owned());
@@ -139,10 +49,10 @@ fn everybody_sees_their_own_and_root_all() {
         let own = queue("").uid(SHOP).run();
         let expected = "\
 ID            AGE   SIZE  TRIES  NEXT      FROM             TO                  WHY
-aaaaaaaaaaaa   2h  118 B      1  in 10m    a@shop.example   bob@example.net +1  451 4.7.1 greylisted
-bbbbbbbbbbbb   2h  120 B      1  in doubt  a@other.example  bob@example.net +1  smtp.example.net:465: connection refused
-cccccccccccc   2h  118 B      0  held      a@shop.example   bob@example.net +1  smtp.example.net:465: connection refused
-dddddddddddd   2h  118 B      0  failed    a@shop.example   bob@example.net +1  smtp.example.net:465: connection refused
+aaaaaaaaaaaa   2h  156 B      1  in 10m    a@shop.example   bob@example.net +1  451 4.7.1 greylisted
+bbbbbbbbbbbb   2h  158 B      1  in doubt  a@other.example  bob@example.net +1  smtp.example.net:465: connection refused
+cccccccccccc   2h  156 B      0  held      a@shop.example   bob@example.net +1  smtp.example.net:465: connection refused
+dddddddddddd   2h  156 B      0  failed    a@shop.example   bob@example.net +1  smtp.example.net:465: connection refused
 ";
         assert_eq!(own.expect_status(0).stdout, expected, "{}", own.report());
         assert_eq!(own.stderr, "");
@@ -227,13 +137,13 @@ fn mailq_in_the_form_that_its_callers_know() {
             let lines: Vec<&str> = run.expect_status(0).stdout.lines().collect();
             assert_eq!(lines[0], "-Queue ID-    --Size-- ----Arrival Time---- -Sender/Recipient-------");
             assert!(
-                lines[1].starts_with("aaaaaaaaaaaa       118  ") && lines[1].ends_with(" a@shop.example"),
+                lines[1].starts_with("aaaaaaaaaaaa       156  ") && lines[1].ends_with(" a@shop.example"),
                 "{}",
                 lines[1]
             );
             assert_eq!(lines[2], "        (451 4.7.1 greylisted)");
             assert_eq!(lines[3], format!("{:44}bob@example.net", ""));
-            assert!(lines[6].starts_with("cccccccccccc!      118  "), "{}", run.report());
+            assert!(lines[6].starts_with("cccccccccccc!      156  "), "{}", run.report());
             assert_eq!(*lines.last().unwrap(), "-- 1 Kbytes in 2 Requests.", "{}", run.report());
         }
     });
@@ -260,7 +170,7 @@ fn a_person_decides() {
             0,
             "resolve cccccccccccc",
             79,
-            "mailchute: cccccccccccc: main cannot be asked whether it arrived\nhint: look for Message-ID \
+            "mailchute: cccccccccccc: relay main cannot be asked whether it arrived\nhint: look for Message-ID \
              <cccccccccccc@shop.example> in the provider's log or ask the recipient; then `mailchute queue resolve \
              cccccccccccc --arrived`, or --again to send it once more\n",
         );
@@ -289,6 +199,54 @@ fn a_person_decides() {
         assert_eq!(shop.places(), []);
         does(SHOP, "drop", 64, "mailchute: queue: ");
         does(SHOP, "drop aaaaaaaaaaaa --site shop", 64, "mailchute: queue: ");
+    });
+}
+
+#[test]
+fn a_provider_that_takes_a_key_is_asked() {
+    Host::run(&USERS, |host| {
+        let shop = Laid::of(SHOP);
+        for (answer, status, says, place) in [
+            (
+                "HTTP/1.1 200 OK\n\n{\"id\":\"x\"}",
+                0,
+                "aaaaaaaaaaaa: the relay has it, so it is sent and done with\n",
+                None,
+            ),
+            (
+                "HTTP/1.1 503 Service Unavailable\n",
+                79,
+                "mailchute: aaaaaaaaaaaa: relay main was asked, and did not tell whether it arrived\nhint: look for Message-ID ",
+                Some("held"),
+            ),
+        ] {
+            shop.entry_with(Folder::Held, "aaaaaaaaaaaa", "shop", &[begun()], |head| {
+                (head.key, head.keyed) = (Some("a-key".into()), Some(now() - 60));
+            });
+            let web = Web::saying(answer);
+            let relay = format!(
+                "[relay.main]\nprovider = \"resend\"\nvia = \"api\"\nendpoint = \"http://127.0.0.1:{}\"\napi_key = \"re_x\"\n",
+                web.port()
+            );
+            host.write(
+                "/etc/mailchute/config.toml",
+                &format!("deadline = \"2s\"\n{relay}[site.shop]\n[log]\nto = [\"/home/shop/log\"]\n"),
+                0o644,
+            );
+            let run = queue("resolve aaaaaaaaaaaa").uid(SHOP).run();
+            let said = format!("{}{}", run.stdout, run.stderr);
+            let log = fs::read_to_string("/home/shop/log").unwrap();
+            assert!(run.status == status && said.starts_with(says), "{}{log}", run.report());
+            let asked = web.finish();
+            assert_eq!(asked[0].header("idempotency-key"), Some("a-key"));
+            assert_eq!(shop.places().first().map(|(_, folder)| *folder), place);
+        }
+        // What can no longer be asked is not asked.
+        shop.entry_with(Folder::Held, "bbbbbbbbbbbb", "shop", &[begun()], |head| {
+            (head.key, head.keyed) = (Some("a-key".into()), Some(now() - 90_000));
+        });
+        let run = queue("resolve bbbbbbbbbbbb").uid(SHOP).run();
+        run.expect_status(79).expect_stderr("mailchute: bbbbbbbbbbbb: relay main can no longer be asked *");
     });
 }
 

@@ -17,6 +17,9 @@ const WORD: usize = 900;
 /// 4.4.7, delivery time expired (RFC 3463 3.5).
 const EXPIRED: Enhanced = Enhanced::new(4, 4, 7);
 
+/// 5.6.3, conversion required but not supported (RFC 3463 3.7).
+const UNFIT: Enhanced = Enhanced::new(5, 6, 3);
+
 /// The fields of the message, then a block of fields for each recipient.
 pub(super) fn compose(given_up: &GivenUp<'_>, form: Form) -> String {
     let mut out = Fields { text: String::new(), form };
@@ -41,6 +44,7 @@ pub(super) fn code(last: &Last) -> Enhanced {
             reply.enhanced().map_or(Enhanced::new(class, 0, 0), |said| Enhanced { class, ..said })
         }
         Last::Silence(_) => EXPIRED,
+        Last::Unfit(_) => UNFIT,
         Last::Unsent => Enhanced::new(5, 0, 0),
     }
 }
@@ -68,6 +72,7 @@ impl Fields {
         let diagnostic = match &undelivered.last {
             Last::Reply(reply) => format!("smtp; {}", one_line(reply)),
             Last::Silence(why) => format!("x-mailchute; no reply: {}", printable(why.as_bytes(), WORD)),
+            Last::Unfit(why) => format!("x-mailchute; {}", printable(why.as_bytes(), WORD)),
             Last::Unsent => "x-mailchute; not sent, because another recipient was refused".to_owned(),
         };
         self.field("Diagnostic-Code", &diagnostic);

@@ -87,9 +87,7 @@ impl Tally {
     /// Decides about the bounce of `entry` at `now`, in seconds since 1970, and counts it. `is_kept` says whether an
     /// entry still waits. Saved before it is acted upon, so that a crash costs a bounce too few at most.
     pub fn decide(&mut self, site: &str, entry: Withheld, now: i64, is_kept: impl Fn(&str) -> bool) -> Decision {
-        let tally = self.sites.entry(site.to_owned()).or_default();
-        // What lies in the future was written by a clock that has been set back.
-        tally.sent.retain(|&sent| (now - HOUR..=now).contains(&sent));
+        let tally = self.of(site, now);
         tally.waiting = tally.waiting.take().filter(|id| *id == entry.id || is_kept(id));
         let is_next = tally.waiting.as_ref().is_none_or(|id| *id == entry.id);
         if !is_next {
@@ -108,6 +106,26 @@ impl Tally {
             }
             (_, others) => Decision::Digest(tally.withheld.clone(), others),
         }
+    }
+
+    /// The same for a bounce that cannot wait, because its entry goes on: whether it goes out.
+    pub fn admit(&mut self, site: &str, entry: Withheld, now: i64) -> bool {
+        let tally = self.of(site, now);
+        let is_admitted = tally.waiting.is_none() && tally.sent.len() < HOURLY;
+        if is_admitted {
+            tally.sent.push(now);
+        } else {
+            tally.withhold(entry);
+        }
+        is_admitted
+    }
+
+    /// What there is of `site` in the hour before `now`.
+    fn of(&mut self, site: &str, now: i64) -> &mut OfSite {
+        let tally = self.sites.entry(site.to_owned()).or_default();
+        // What lies in the future was written by a clock that has been set back.
+        tally.sent.retain(|&sent| (now - HOUR..=now).contains(&sent));
+        tally
     }
 
     /// The bounce that tells of what was withheld is durable.
@@ -172,6 +190,16 @@ mod tests {
         assert_eq!(tally.decide("shop", entry(51), 1000, |_| true), Decision::Withhold);
         assert_eq!(tally.decide("shop", entry(52), 1001, |_| false), Decision::Wait(4601));
         assert_eq!(tally.decide("shop", entry(52), 4601, |_| false), Decision::Digest(vec![entry(51)], 0));
+    }
+
+    #[test]
+    fn what_cannot_wait_is_told_with_the_next() {
+        let mut tally = Tally::default();
+        for number in 0..50 {
+            assert!(tally.admit("shop", entry(number), 1000));
+        }
+        assert!(!tally.admit("shop", entry(50), 1000));
+        assert_eq!(tally.decide("shop", entry(51), 4601, |_| true), Decision::Digest(vec![entry(50)], 0));
     }
 
     #[test]

@@ -154,6 +154,12 @@ fn each_ending_has_its_words_and_its_status() {
             "was out of reach until it was too late, at last with: connection refused",
         ),
         (
+            Last::Unfit("bj\u{f8}rn@x.org: needs SMTPUTF8".into()),
+            "5.6.3",
+            "x-mailchute; bj\\x{F8}rn@x.org: needs SMTPUTF8",
+            "smtp.example.net cannot be given it: bj=C3=B8rn@x.org: needs SMTPUTF8",
+        ),
+        (
             Last::Unsent,
             "5.0.0",
             "x-mailchute; not sent, because another recipient was refused",

@@ -90,6 +90,7 @@ pub(super) fn cause(undelivered: &Undelivered) -> String {
         Last::Silence(why) => {
             format!("{relay} was out of reach until it was too late, at last with: {}", printable(why.as_bytes(), WHY))
         }
+        Last::Unfit(why) => format!("{relay} cannot be given it: {}", printable(why.as_bytes(), WHY)),
         Last::Unsent => "nothing was sent to this recipient, because another one was refused".to_owned(),
     }
 }
@@ -102,6 +103,7 @@ fn advice(undelivered: &Undelivered) -> &'static str {
             return "the recipient never heard of it: ask whoever runs this host to mend the way out, then send the \
                     message again";
         }
+        Last::Unfit(_) => return "the message has to be written in another way: the reason says what is in the way",
         Last::Unsent => return "send the message again without the recipient that was refused",
     };
     let code = status::code(&undelivered.last);

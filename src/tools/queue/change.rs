@@ -2,13 +2,16 @@
 
 use std::time::SystemTime;
 
-use super::{find, now, row, say, told, unopened};
+use super::{find, flush, now, row, say, told, unopened};
 use crate::caller::Caller;
-use crate::cli::queue::{Chosen, List, Resolve};
+use crate::cli::invocation::Invocation;
+use crate::cli::queue::{Chosen, Flush, List, Resolve};
 use crate::exit;
 use crate::failure::{Failure, Kind};
+use crate::flush::can_be_asked;
 use crate::message::Message;
-use crate::spool::{Folder, Line, Opened, Spool};
+use crate::plan::Course;
+use crate::spool::{Ended, Folder, Line, Opened, Spool};
 
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +99,8 @@ fn one(change: Change, spool: Option<&Spool>, id: &str) -> Result<(), Failure> {
 /// Has `entry` sent at the next flush, whatever became of it before.
 fn release(entry: &mut Opened) -> Result<(), Failure> {
     let state = &entry.entry.state;
-    if entry.folder() != Folder::Queue || state.is_in_doubt() || state.is_bounced {
+    let is_settled = state.is_in_doubt() || state.is_bounced || state.ended == Some(Ended::Refused);
+    if entry.folder() != Folder::Queue || is_settled {
         // Known before it is in the queue, where a flush may take it at once.
         entry.append(&Line::Released { t: now() }, true)?;
     }
@@ -115,7 +119,7 @@ fn remove(spool: &Spool, entry: Opened) -> Result<(), Failure> {
 ///
 /// # Errors
 /// `NoInput`: there is none. `Data`: it is not in doubt. `InDoubt`: nobody can be asked.
-pub(super) fn resolve(words: &Resolve, caller: &Caller) -> Result<u8, Failure> {
+pub(super) fn resolve(invocation: &Invocation, words: &Resolve, caller: &Caller) -> Result<u8, Failure> {
     let id = &words.id;
     let (spool, folder) = find(Spool::find(caller).as_ref(), id)?;
     let mut entry = spool.open(folder, id).map_err(|why| unopened(id, why))?;
@@ -133,21 +137,60 @@ pub(super) fn resolve(words: &Resolve, caller: &Caller) -> Result<u8, Failure> {
         say(&format!("{id}: {}\n", Change::Release.done()))?;
         return Ok(exit::OK);
     }
-    let relay = match &entry.entry.state {
-        state if state.begun.is_some() => state.begun.as_ref().map(|(_, relay)| relay.clone()),
-        state => state.relay.clone(),
+    // Whoever is asked is the relay of today.
+    let here = Caller { cwd: None, ..caller.clone() };
+    let course = Course::begin(&here, &invocation.choice);
+    let site = course.config().ok().and_then(|config| config.site(&entry.entry.head.site));
+    if site.is_some_and(|site| site.is_open_to(caller.uid) && can_be_asked(&entry.entry, site)) {
+        entry.retry_at(SystemTime::now())?;
+        if folder != Folder::Queue {
+            entry.move_to(Folder::Queue)?;
+        }
+        drop(entry);
+        return ask(invocation, &spool, id, caller);
+    }
+    Err(unknown_fate(&entry, false)?)
+}
+
+/// Has the relay asked what became of the message `id`, and says that.
+fn ask(invocation: &Invocation, spool: &Spool, id: &str, caller: &Caller) -> Result<u8, Failure> {
+    let flush = Flush { ids: vec![id.to_owned()], quiet: true, ..Flush::default() };
+    flush::run(invocation, &flush, caller)?;
+    let folder = match find(Some(spool), id) {
+        Ok((_, folder)) => folder,
+        Err(_) => {
+            say(&format!("{id}: the relay has it, so it is sent and done with\n"))?;
+            return Ok(exit::OK);
+        }
     };
-    let relay = relay.or_else(|| entry.entry.head.route.first().cloned()).unwrap_or_else(|| "the relay".to_owned());
-    let why = match entry.entry.head.key {
-        None => format!("{relay} cannot be asked whether it arrived"),
-        Some(_) => format!("{relay} can no longer be asked whether it arrived"),
+    let entry = spool.open(folder, id).map_err(|why| unopened(id, why))?;
+    match folder {
+        Folder::Held => Err(unknown_fate(&entry, true)?),
+        Folder::Failed => Err(Failure::new(Kind::Data, id, "the relay was asked and has refused it: it was given up")
+            .hint(format!("`mailchute queue show {id}` tells why"))),
+        Folder::Queue | Folder::Sent => {
+            let why = "the relay could not tell what became of it yet";
+            Err(Failure::new(Kind::Unavailable, id, why).hint("the next flush asks again"))
+        }
+    }
+}
+
+/// Nobody tells what became of `entry`, and what to do about it.
+fn unknown_fate(entry: &Opened, was_asked: bool) -> Result<Failure, Failure> {
+    let (id, state, head) = (entry.id(), &entry.entry.state, &entry.entry.head);
+    let relay = state.begun.as_ref().map(|(_, relay)| relay).or(state.relay.as_ref()).or(head.route.first());
+    let relay = relay.map_or("the relay", String::as_str);
+    let why = match head.key {
+        _ if was_asked => format!("relay {relay} was asked, and did not tell whether it arrived"),
+        None => format!("relay {relay} cannot be asked whether it arrived"),
+        Some(_) => format!("relay {relay} can no longer be asked whether it arrived"),
     };
     let named = message_id(&entry.message()?);
     let next = format!(
         "look for {named} in the provider's log or ask the recipient; then `mailchute queue resolve {id} --arrived`, or \
          --again to send it once more"
     );
-    Err(Failure::new(Kind::InDoubt, id, why).hint(next))
+    Ok(Failure::new(Kind::InDoubt, id, why).hint(next))
 }
 
 /// How a provider's log may name the message.

@@ -1,6 +1,7 @@
 //! Root looks after everybody's messages by a process for each user, which has that user's rights: nothing that a user
 //! laid into the spool is opened as root.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -19,6 +20,8 @@ use crate::door;
 use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::keep::Place;
+use crate::plan::Choice;
+use crate::process;
 use crate::spool::is_id;
 
 /// The most that one user's process may say, in octets: 100,000 rows have 40 MB.
@@ -28,17 +31,17 @@ const SAID: u64 = 1 << 30;
 ///
 /// # Errors
 /// There is no process to be had, or standard output cannot be written.
-pub(super) fn run(task: &Task) -> Result<u8, Failure> {
+pub(super) fn run(choice: &Choice, task: &Task) -> Result<u8, Failure> {
     match task {
-        Task::List(words) if words.summary => list::print_counts(words, &gather::<Count>(words)?)?,
-        Task::List(words) => list::print_rows(words, &rows(words)?, true)?,
+        Task::List(words) if words.summary => list::print_counts(words, &gather::<Count>(choice, words)?)?,
+        Task::List(words) => list::print_rows(words, &rows(choice, words)?, true)?,
         Task::Show(Show { id, message, .. }) => {
             let option: &[&str] = if *message { &["--message"] } else { &[] };
-            return for_one("show", id, option);
+            return for_one(choice, "show", id, option);
         }
-        Task::Hold(words) => return chosen("hold", words),
-        Task::Release(words) => return chosen("release", words),
-        Task::Drop(words) => return chosen("drop", words),
+        Task::Hold(words) => return chosen(choice, "hold", words),
+        Task::Release(words) => return chosen(choice, "release", words),
+        Task::Drop(words) => return chosen(choice, "drop", words),
         Task::Flush(words) => return flush::run_for_all(words),
         Task::Resolve(Resolve { id, arrived, again, .. }) => {
             let option: &[&str] = match (arrived, again) {
@@ -46,7 +49,7 @@ pub(super) fn run(task: &Task) -> Result<u8, Failure> {
                 (_, true) => &["--again"],
                 _ => &[],
             };
-            return for_one("resolve", id, option);
+            return for_one(choice, "resolve", id, option);
         }
     }
     Ok(exit::OK)
@@ -56,12 +59,12 @@ pub(super) fn run(task: &Task) -> Result<u8, Failure> {
 ///
 /// # Errors
 /// There is no process to be had.
-pub(super) fn rows(words: &List) -> Result<Vec<Row>, Failure> {
-    gather(&List { summary: false, ..words.clone() })
+pub(super) fn rows(choice: &Choice, words: &List) -> Result<Vec<Row>, Failure> {
+    gather(choice, &List { summary: false, ..words.clone() })
 }
 
 /// What the processes of all users list. One that fails is told and keeps nobody from the others'.
-fn gather<T: DeserializeOwned>(words: &List) -> Result<Vec<T>, Failure> {
+fn gather<T: DeserializeOwned>(choice: &Choice, words: &List) -> Result<Vec<T>, Failure> {
     let mut options = vec!["list", "--json"];
     options.extend(words.summary.then_some("--summary"));
     for (name, value) in [("--site", &words.site), ("--relay", &words.relay)] {
@@ -69,29 +72,29 @@ fn gather<T: DeserializeOwned>(words: &List) -> Result<Vec<T>, Failure> {
     }
     let mut all = Vec::new();
     for (uid, _) in users() {
-        let said = ask(uid, &options)?;
+        let said = ask(choice, uid, &options)?;
         all.extend(said.output.lines().filter_map(|line| serde_json::from_str(line).ok()));
     }
     Ok(all)
 }
 
 /// Does `name` to what `words` choose.
-fn chosen(name: &str, words: &Chosen) -> Result<u8, Failure> {
+fn chosen(choice: &Choice, name: &str, words: &Chosen) -> Result<u8, Failure> {
     let mut status = exit::OK;
     let mut note = |failed: u8| status = if status == exit::OK { failed } else { status };
     if let Some(site) = &words.site {
         for (uid, _) in users() {
-            note(pass_on(&ask(uid, &[name, "--site", site])?)?);
+            note(pass_on(&ask(choice, uid, &[name, "--site", site])?)?);
         }
     }
     for id in &words.ids {
-        note(for_one(name, id, &[])?);
+        note(for_one(choice, name, id, &[])?);
     }
     Ok(status)
 }
 
 /// Does `name` to the message `id`, whoever's it is.
-fn for_one(name: &str, id: &str, options: &[&str]) -> Result<u8, Failure> {
+fn for_one(choice: &Choice, name: &str, id: &str, options: &[&str]) -> Result<u8, Failure> {
     // Only whether there is such a name: what it is, the owner's process sees.
     let has_it = |directory: &Path| {
         FOLDERS.iter().any(|folder| directory.join(folder.name()).join(id).symlink_metadata().is_ok())
@@ -99,7 +102,7 @@ fn for_one(name: &str, id: &str, options: &[&str]) -> Result<u8, Failure> {
     let owner = users().into_iter().find(|(_, directory)| is_id(id) && has_it(directory));
     let Some((uid, _)) = owner else { return Ok(super::told(&unknown(id))) };
     let words: Vec<&str> = [name, id].into_iter().chain(options.iter().copied()).collect();
-    pass_on(&ask(uid, &words)?)
+    pass_on(&ask(choice, uid, &words)?)
 }
 
 /// Everybody with a directory in the spool that is theirs, and where it is.
@@ -125,14 +128,15 @@ struct Said {
 }
 
 /// Runs `mailchute queue` with `words` as the user `uid`.
-fn ask(uid: u32, words: &[&str]) -> Result<Said, Failure> {
+fn ask(choice: &Choice, uid: u32, words: &[&str]) -> Result<Said, Failure> {
     let failed =
         |error: std::io::Error| Failure::new(Kind::System, format!("uid {uid}"), format!("no process: {error}"));
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     // Pipes on all sides: then it is apart from root's terminal.
+    command.args(choice.config.iter().flat_map(|file| [OsStr::new("--config"), file.as_os_str()]));
     command.arg("queue").args(words).args(["--as", &uid.to_string()]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(failed)?;
+    let mut child = process::spawn(&mut command).map_err(failed)?;
     let complaints = child.stderr.take().map(|pipe| {
         thread::spawn(move || {
             let mut text = Vec::new();

@@ -1,15 +1,19 @@
 //! `mailchute queue list`: as a table, as JSON, or in numbers.
 
+use std::collections::{BTreeSet, HashMap};
+
 use serde::{Deserialize, Serialize};
 
 use super::row::{self, Fate, Row, shown};
 use super::table::{self, fixed, flexible};
 use super::{FOLDERS, now, say, seconds, size, span};
+use crate::breaker::{Breaker, Health};
 use crate::caller::Caller;
 use crate::cli::queue::List;
 use crate::door;
 use crate::exit;
 use crate::failure::{Failure, Kind};
+use crate::plan::{Choice, Course};
 use crate::spool::{Folder, Spool};
 
 /// What one user has, in numbers.
@@ -39,11 +43,13 @@ pub(super) struct Count {
 ///
 /// # Errors
 /// The spool cannot be read, or standard output not be written.
-pub(super) fn run(words: &List, caller: &Caller) -> Result<u8, Failure> {
+pub(super) fn run(choice: &Choice, words: &List, caller: &Caller) -> Result<u8, Failure> {
     if words.summary {
         print_counts(words, &[count(words, caller)?])?;
     } else {
-        print_rows(words, &rows(words, caller)?, false)?;
+        let mut rows = rows(words, caller)?;
+        note_what_is_down(choice, &mut rows, caller);
+        print_rows(words, &rows, false)?;
     }
     Ok(exit::OK)
 }
@@ -56,6 +62,28 @@ pub(super) fn rows(words: &List, caller: &Caller) -> Result<Vec<Row>, Failure> {
     match Spool::find(caller) {
         Some(spool) => row::read(words, &spool, caller),
         None => Ok(Vec::new()),
+    }
+}
+
+/// Notes in each of `rows` that waits which of its relays are down. Without a configuration nothing is known of them.
+fn note_what_is_down(choice: &Choice, rows: &mut [Row], caller: &Caller) {
+    if !rows.iter().any(|row| row.state == Fate::Waiting) {
+        return;
+    }
+    let course = Course::begin(caller, choice);
+    let Ok(config) = course.config() else { return };
+    let mut known: HashMap<(String, String), Option<String>> = HashMap::new();
+    for row in rows.iter_mut().filter(|row| row.state == Fate::Waiting) {
+        let Some(site) = config.site(&row.site).filter(|site| site.is_open_to(caller.uid)) else { continue };
+        let health = |name: &String| {
+            let relay = site.every_relay().into_iter().find(|relay| relay.name == *name)?;
+            match Breaker::of(site, caller.uid)?.health(relay) {
+                Health::Up => None,
+                Health::Due(down) | Health::Down(down) => Some(format!("relay {name} (site {}) is {down}", site.name)),
+            }
+        };
+        let down = |name| known.entry((site.name.clone(), String::clone(name))).or_insert_with(|| health(name)).clone();
+        row.down = row.route.iter().filter_map(down).collect();
     }
 }
 
@@ -174,7 +202,13 @@ pub(super) fn print_rows(words: &List, rows: &[Row], has_users: bool) -> Result<
         }
         cells
     };
-    say(&table::text(&columns, &rows.iter().map(line).collect::<Vec<_>>(), door::width()))
+    let mut text = table::text(&columns, &rows.iter().map(line).collect::<Vec<_>>(), door::width());
+    let down: BTreeSet<String> = rows.iter().flat_map(|row| row.down.iter().map(|down| shown(down))).collect();
+    if !down.is_empty() {
+        text.push('\n');
+        down.iter().for_each(|down| text += &format!("{down}\n"));
+    }
+    say(&text)
 }
 
 /// What happens to it next, and when.

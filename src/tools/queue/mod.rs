@@ -22,30 +22,30 @@ use crate::failure::{Failure, Kind};
 use crate::spool::{Folder, Spool, Unopened};
 
 /// Does `task` for `caller` and returns the exit status.
-pub(crate) fn run(task: &Task, invocation: &Invocation, caller: &Caller) -> u8 {
+pub(crate) fn run(invocation: &Invocation, task: &Task, caller: &Caller) -> u8 {
     let done = match task {
-        Task::List(words) => list::run(words, caller),
+        Task::List(words) => list::run(&invocation.choice, words, caller),
         Task::Show(words) => show::run(words, caller),
         Task::Hold(words) => change::all(change::Change::Hold, words, caller),
         Task::Release(words) => change::all(change::Change::Release, words, caller),
         Task::Drop(words) => change::all(change::Change::Drop, words, caller),
-        Task::Resolve(words) => change::resolve(words, caller),
+        Task::Resolve(words) => change::resolve(invocation, words, caller),
         Task::Flush(words) => flush::run(invocation, words, caller),
     };
     done.unwrap_or_else(|failure| told(&failure))
 }
 
 /// Does `task` for everybody, as root.
-pub(crate) fn run_for_all(task: &Task) -> u8 {
-    everybody::run(task).unwrap_or_else(|failure| told(&failure))
+pub(crate) fn run_for_all(invocation: &Invocation, task: &Task) -> u8 {
+    everybody::run(&invocation.choice, task).unwrap_or_else(|failure| told(&failure))
 }
 
 /// `mailq` and `-bp`: what waits, in the form that the callers of these know.
 #[cold]
-pub(crate) fn mailq(caller: &Caller) -> u8 {
+pub(crate) fn mailq(invocation: &Invocation, caller: &Caller) -> u8 {
     let words = List::default();
     let rows = match caller.uid {
-        0 => everybody::rows(&words),
+        0 => everybody::rows(&invocation.choice, &words),
         _ => list::rows(&words, caller),
     };
     let printed = rows.and_then(|rows| say(&mailq::text(&rows)));

@@ -63,6 +63,9 @@ pub(super) struct Row {
     pub(super) route: Vec<String>,
     /// What was said last.
     pub(super) why: String,
+    /// Those of its relays that are down, and since when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) down: Vec<String>,
 }
 
 /// The entries that `words` ask for, read one after the other.
@@ -129,6 +132,7 @@ impl Row {
             tries: state.tries,
             route: head.route.clone(),
             why,
+            down: Vec::new(),
         }
     }
 
@@ -141,7 +145,7 @@ impl Row {
         };
         let (user, due) = (caller.user.clone(), seconds(listed.due));
         let (id, why) = (listed.id.clone(), why.to_owned());
-        let (site, from, to, route) = Default::default();
+        let (site, from, to, route, down) = Default::default();
         let (created, until, size) = (due, due, listed.size);
         Self {
             id,
@@ -159,6 +163,7 @@ impl Row {
             tries: 0,
             route,
             why,
+            down,
         }
     }
 
