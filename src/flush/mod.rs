@@ -173,6 +173,8 @@ impl<'a> Flush<'a> {
             is_asked_for: !wanted.is_due(),
         };
         let mut result = run.pass(&agenda, wanted);
+        // There may not be room for both.
+        drop(agenda);
         if result.is_ok() && wanted.is_due() {
             // A relay answers again: what waited for it is due at once.
             result = Agenda::of(self.spool, |listed| listed.due > now).and_then(|later| {
@@ -216,7 +218,10 @@ impl Run<'_> {
 
     /// Tries those on `agenda` whose relays had failed, not those that had failed themselves.
     fn pass_held_back(&mut self, agenda: &Agenda) -> Result<(), Failure> {
-        self.each(agenda, |run, id| run.try_one(id, |entry| relays::is_held_back(&entry.state)))
+        self.each(agenda, |run, id| match run.flush.spool.look(Folder::Queue, id) {
+            Ok(entry) if relays::is_held_back(&entry) => run.try_one(id, relays::is_held_back),
+            _ => Ok(Fate::Gone),
+        })
     }
 
     fn each(

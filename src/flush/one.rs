@@ -48,7 +48,7 @@ impl Run<'_> {
             let route = self.down.without(Self::route(site, &entry.head.route), None).ok()?;
             Some(route.iter().any(|relay| breaker.health(relay) == Health::Up))
         };
-        let entry = self.flush.spool.look(Folder::Queue, id).ok().filter(|entry| relays::is_held_back(&entry.state));
+        let entry = self.flush.spool.look(Folder::Queue, id).ok().filter(relays::is_held_back);
         entry.and_then(is_well) == Some(true)
     }
 
@@ -167,8 +167,8 @@ impl Run<'_> {
             Judged::Accepted => {
                 write_end(&mut opened, &submission, Ended::Accepted, None)?;
                 dossier.finish(&submission, &envelope, &Kept::No);
+                self.has_recovered |= state.ended == Some(Ended::Deferred) && relays::is_held_back(&opened.entry);
                 opened.remove()?;
-                self.has_recovered |= state.ended == Some(Ended::Deferred) && relays::is_held_back(&state);
                 Ok(Fate::Sent)
             }
             Judged::Waits { waiting, is_relay_trouble, is_in_doubt } => {

@@ -8,7 +8,7 @@ use crate::config::relay::Relay;
 use crate::failure::{Failure, Kind};
 use crate::outcome::{Outcome, Stage};
 use crate::random;
-use crate::spool::{Ended, State};
+use crate::spool::{Ended, Entry};
 use crate::submit::Submission;
 
 /// How long what failed once waits; it doubles each time.
@@ -117,9 +117,19 @@ pub(super) fn is_of_relays(submission: &Submission) -> bool {
     submission.results().all(|result| sign(result) != Sign::Up)
 }
 
-/// Whether an entry in this state waits for its relays alone: it was never given to one, or none was well.
-pub(super) fn is_held_back(state: &State) -> bool {
-    state.ended.is_none() || state.ended == Some(Ended::Deferred) && state.is_of_relays
+/// Whether an entry waits for its relays alone, and not for something that one of them said of its message.
+pub(super) fn is_held_back(entry: &Entry) -> bool {
+    let Entry { head, state, .. } = entry;
+    match state.ended {
+        None => is_why_of_relays(&head.why),
+        Some(ended) => ended == Ended::Deferred && state.is_of_relays,
+    }
+}
+
+/// Whether `why`, for which a message waits since it was taken, is no reply, a closing or a refused login.
+fn is_why_of_relays(why: &str) -> bool {
+    let code = why.split(' ').next().filter(|word| word.len() == 3).and_then(|word| word.parse::<u16>().ok());
+    !matches!(code, Some(400..=599)) || matches!(code, Some(421 | 454 | 530..=538))
 }
 
 /// When an entry is tried again that was tried `tries` times by `now`: a minute later, twice as long each time up to
@@ -180,10 +190,16 @@ mod tests {
 
     #[test]
     fn who_waits_for_a_relay_is_told_from_who_was_deferred() {
-        let state = |ended, is_of_relays| State { ended, is_of_relays, ..State::default() };
-        assert!(is_held_back(&State::default()));
-        assert!(is_held_back(&state(Some(Ended::Deferred), true)));
-        assert!(!is_held_back(&state(Some(Ended::Deferred), false)));
-        assert!(!is_held_back(&state(Some(Ended::InDoubt), true)));
+        for (why, expected) in [
+            ("127.0.0.1:25: connection refused", true),
+            ("", true),
+            ("421 4.3.2 not now", true),
+            ("535 5.7.8 no", true),
+            ("451 4.7.1 greylisted", false),
+            ("550 5.1.1 no", false),
+            ("100 bottles", true),
+        ] {
+            assert_eq!(is_why_of_relays(why), expected, "{why}");
+        }
     }
 }

@@ -45,13 +45,18 @@ fn configure(host: &Host<'_>, top: &str, port: u16) {
     host.write(CONFIG, &format!("{top}\n{relay}[log]\nto = [\"{LOGS}\"]\n"), 0o644);
 }
 
-/// Lets `count` messages wait, for a relay that is away.
+/// Lets `count` messages wait, for a relay that is away. They are due.
 fn enqueue(host: &Host<'_>, count: usize, top: &str) {
     let nobody = Port::reserve();
     prepare(host, nobody.number(), top);
     for _ in 0..count {
         mailchute().uid(SHOP).args(["-t", "-i"]).stdin(MESSAGE).run().expect_status(0);
     }
+    make_due();
+}
+
+fn make_due() {
+    entries("queue").iter().for_each(|entry| set_due(entry, SystemTime::now()));
 }
 
 fn flush(words: &[&str]) -> Run {
@@ -172,6 +177,7 @@ fn what_is_deferred_itself_keeps_nobody_waiting_and_keeps_its_own_time() {
         enqueue(host, 1, "");
         let greylisted = entries("queue").remove(0);
         mailchute().uid(SHOP).args(["-i", "bob@example.org"]).stdin("Subject: x\n\nbody\n").run().expect_status(0);
+        make_due();
         let server = Server::new().reply(Moment::RcptOf("bob@example.org".into()), "450 4.2.1 later").start();
         prepare(host, server.port(), "");
         says(&flush(&[]), 69, "1 sent, 1 not sent yet\n");
@@ -180,8 +186,8 @@ fn what_is_deferred_itself_keeps_nobody_waiting_and_keeps_its_own_time() {
         assert!(waiting.len() == 1 && waiting[0] != greylisted);
         assert!(fs::read_to_string(&waiting[0]).unwrap().contains("\"result\":\"deferred\",\"code\":450"));
         // The answer of the relay for another message does not make it due.
-        set_due(&waiting[0], SystemTime::now() + Duration::from_secs(1000));
         enqueue(host, 1, "");
+        set_due(&waiting[0], SystemTime::now() + Duration::from_secs(1000));
         let server = Server::new().start();
         prepare(host, server.port(), "");
         says(&flush(&[]), 0, "1 sent\n");
@@ -320,6 +326,9 @@ fn root_sends_for_all_by_a_process_of_each() {
     Host::run(&USERS, |host| {
         enqueue(host, 1, "");
         mailchute().uid(OTHER).args(["-t", "-i"]).stdin(MESSAGE).run().expect_status(0);
+        for entry in fs::read_dir(format!("{SPOOL}/{OTHER}/queue")).unwrap() {
+            set_due(&entry.unwrap().path(), SystemTime::now());
+        }
         let all = |uid: Option<u32>| {
             let root = mailchute().args(["queue", "flush", "--all"]);
             match uid {
@@ -346,11 +355,27 @@ fn root_sends_for_all_by_a_process_of_each() {
 }
 
 #[test]
+fn a_unit_that_leaves_root_few_rights_sends_all_the_same() {
+    Host::run(&USERS, |host| {
+        enqueue(host, 1, "");
+        let server = Server::new().start();
+        prepare(host, server.port(), "");
+        let run = mailchute()
+            .args(["queue", "flush", "--all"])
+            .under("/usr/bin/setpriv", &["--bounding-set=-all,+setuid,+setgid", "--no-new-privs"])
+            .run();
+        run.expect_status(0);
+        assert_eq!(run.stdout, format!("uid {SHOP}: 1 sent\n"), "{}", run.report());
+        assert_eq!(server.finish()[0].deliveries.len(), 1);
+    });
+}
+
+#[test]
 fn where_nobody_flushes_the_process_that_spooled_sees_to_it() {
     Host::run(&USERS, |host| {
         const SAID: &str = "S: 220 mx\nC: EHLO *\nS: 250 mx\nC: MAIL *\n";
         let script = format!(
-            "{SAID}S: 451 4.3.0 later\nC: QUIT\n--\n{SAID}S: 250 ok\nC: RCPT *\nS: 250 ok\nC: DATA\nS: 354 go\ndata\nS: 250 ok\nC: QUIT\n"
+            "S: 421 4.3.2 not now\n--\n{SAID}S: 250 ok\nC: RCPT *\nS: 250 ok\nC: DATA\nS: 354 go\ndata\nS: 250 ok\nC: QUIT\n"
         );
         let script = Script::play(&script, Identity::Good);
         prepare(host, script.port(), "");

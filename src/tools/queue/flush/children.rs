@@ -80,9 +80,13 @@ fn users() -> Vec<u32> {
     everybody::users().into_iter().filter(|(_, directory)| is_due(directory)).map(|(uid, _)| uid).collect()
 }
 
+/// Whether there may be a name in `queue`. A root who has not all of root's rights, as a hardened unit has it, may not
+/// look; then the user's own process does.
 fn has_names(queue: &Path) -> bool {
-    let is_directory = queue.symlink_metadata().is_ok_and(|of| of.is_dir());
-    is_directory && fs::read_dir(queue).is_ok_and(|mut names| names.next().is_some())
+    match queue.symlink_metadata() {
+        Ok(of) => of.is_dir() && fs::read_dir(queue).map_or(true, |mut names| names.next().is_some()),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
 }
 
 /// What a user's process came to, and what it said.
