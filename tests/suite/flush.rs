@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testkit::{Action, Host, Identity, Mailchute, Moment, Port, Run, Script, Server};
+use testkit::{Action, Delivery, Host, Identity, Mailchute, Moment, Port, Run, Script, Server};
 
 use crate::setup::{MESSAGE, mailchute};
 
@@ -271,6 +271,72 @@ fn what_may_have_been_accepted_is_held_or_sent_again_as_the_site_says() {
         flush(&[]).expect_status(79);
         drop(server.finish());
         assert!(entries("queue").is_empty() && entries("held").len() == 3);
+    });
+}
+
+/// Resend knows the key, so whatever the site wants of a doubt there is none: the answer is asked for.
+#[test]
+fn a_key_tells_what_became_of_a_message() {
+    let resend = || Server::new().login("resend", "re_secret", &["PLAIN"]);
+    let key = |delivery: &Delivery| {
+        let text = delivery.text();
+        let line = text.lines().find_map(|line| line.strip_prefix("Resend-Idempotency-Key: "));
+        line.unwrap_or_else(|| panic!("no key in {text}")).to_owned()
+    };
+    let configured = |host: &Host<'_>, server: &Server, in_doubt: &str| {
+        prepare(host, server.port(), "");
+        let top = format!("on_relay_failure = \"spool\"\nin_doubt = \"{in_doubt}\"");
+        let relay = format!(
+            "[relay.main]\nprovider = \"resend\"\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\npassword = \"re_secret\"",
+            server.port()
+        );
+        host.write(CONFIG, &format!("{top}\n{relay}\n[log]\nto = [\"{LOGS}\"]\n"), 0o644);
+    };
+    Host::run(&USERS, |host| {
+        // The caller's own try was left in doubt, and the flush asks for its answer.
+        let doubtful = resend().at(Moment::Message, Action::Close).start();
+        configured(host, &doubtful, "retry");
+        mailchute().uid(SHOP).args(["-t", "-i"]).stdin(MESSAGE).run().expect_status(0);
+        let waiting = entries("queue").remove(0);
+        set_due(&waiting, SystemTime::now());
+        let server = resend().start();
+        configured(host, &server, "report");
+        says(&flush(&[]), 0, "1 sent\n");
+        let first = key(&doubtful.finish()[0].deliveries[0]);
+        assert_eq!(key(&server.finish()[0].deliveries[0]), first);
+        let told = records(id(&waiting));
+        assert!(told.iter().all(|record| record["key"] == first), "{told:?}");
+        assert!(entries("queue").is_empty() && entries("held").is_empty());
+
+        // A flush was ended in the middle of it.
+        let busy = resend().reply(Moment::Mail, "451 4.3.0 later").start();
+        configured(host, &busy, "report");
+        mailchute().uid(SHOP).args(["-t", "-i"]).stdin(MESSAGE).run().expect_status(0);
+        drop(busy.finish());
+        let server = resend().start();
+        configured(host, &server, "report");
+        let waiting = entries("queue").remove(0);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        append(&waiting, &format!("{{\"event\":\"keyed\",\"t\":{now},\"key\":\"kept\"}}"));
+        append(&waiting, &format!("{{\"event\":\"begun\",\"t\":{now},\"relay\":\"main\"}}"));
+        set_due(&waiting, SystemTime::now());
+        says(&flush(&[]), 0, "1 sent\n");
+        assert_eq!(key(&server.finish()[0].deliveries[0]), "kept");
+
+        // One that Resend has forgotten tells nothing.
+        let busy = resend().reply(Moment::Mail, "451 4.3.0 later").start();
+        configured(host, &busy, "report");
+        mailchute().uid(SHOP).args(["-t", "-i"]).stdin(MESSAGE).run().expect_status(0);
+        drop(busy.finish());
+        let server = resend().start();
+        configured(host, &server, "report");
+        let waiting = entries("queue").remove(0);
+        let long_ago = now - 24 * 3600;
+        append(&waiting, &format!("{{\"event\":\"keyed\",\"t\":{long_ago},\"key\":\"kept\"}}"));
+        append(&waiting, &format!("{{\"event\":\"begun\",\"t\":{long_ago},\"relay\":\"main\"}}"));
+        set_due(&waiting, SystemTime::now());
+        assert_eq!(flush(&[]).status, 79);
+        assert_eq!((entries("held").len(), server.finish().len()), (1, 0));
     });
 }
 
