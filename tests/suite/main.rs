@@ -33,6 +33,7 @@ mod login;
 mod manners;
 mod messages;
 mod moto;
+mod never_lost;
 mod oauth;
 mod oracles;
 mod partial;

@@ -19,6 +19,8 @@ mod script;
 mod server;
 mod session;
 mod socks;
+mod spooled;
+mod strace;
 mod web;
 
 pub use case::{Case, escaped, matches};
@@ -33,4 +35,6 @@ pub use script::{Dialogue, Script};
 pub use server::{Action, Login, Moment, Server, TlsStart};
 pub use session::{Delivery, Recipient, Session};
 pub use socks::Socks;
+pub use spooled::{Spooled, spooled};
+pub use strace::{Fault, Point, need_strace, points};
 pub use web::{Answer, Asked, Web};

@@ -1,0 +1,104 @@
+//! Faults at any one system call of a run: strace counts the calls of each name, and lets one of them fail, end the
+//! process or only pretend.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::command::{Mailchute, Run};
+use crate::peers::need;
+
+/// One system call of a run's first thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// Its name.
+    pub call: String,
+    /// The how-manyth of its name, from 1.
+    pub number: u32,
+    /// All that strace tells of it.
+    pub line: String,
+}
+
+/// What happens at a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The process is killed before the call.
+    Kill,
+    /// The call is not made and fails with this `errno`, by name.
+    Error(&'static str),
+    /// The call is not made and returns this.
+    Pretend(i64),
+}
+
+/// Whether strace is there and may trace; says loudly that the test is skipped otherwise, as [`need`] does.
+///
+/// # Panics
+/// It is required and missing.
+pub fn need_strace() -> bool {
+    let Some(strace) = need("strace") else { return false };
+    let may = std::process::Command::new(strace).args(["-o", "/dev/null", "true"]).status();
+    let may = may.is_ok_and(|status| status.success());
+    if !may {
+        crate::peers::missing("strace may not trace here");
+    }
+    may
+}
+
+/// What a call does, one system call after the other. `trace` is a file that the call may write.
+///
+/// # Panics
+/// There is no trace.
+pub fn points(call: Mailchute, trace: &Path) -> (Run, Vec<Point>) {
+    let run = call.under("strace", &["-o", &trace.to_string_lossy()]).run();
+    let text = fs::read_to_string(trace).expect("a trace");
+    let mut seen = HashMap::new();
+    let mut points = Vec::new();
+    // The first starts the program.
+    for line in text.lines().skip(1) {
+        let Some((call, _)) = line.split_once('(').filter(|(call, _)| is_name(call)) else { continue };
+        let number = seen.entry(call.to_owned()).or_insert(0);
+        *number += 1;
+        points.push(Point { call: call.to_owned(), number: *number, line: line.to_owned() });
+    }
+    assert!(points.len() > 20, "{}\n{text}", run.report());
+    (run, points)
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'_')
+}
+
+/// A run to which something happens.
+pub struct Faulty {
+    call: Mailchute,
+    trace: PathBuf,
+}
+
+impl Mailchute {
+    /// With `fault` at `point`. Only its first thread is traced: what the call starts is not followed, and not waited
+    /// for. `trace` is a file that the call may write.
+    pub fn at(self, point: &Point, fault: Fault, trace: &Path) -> Faulty {
+        let Point { call, number, .. } = point;
+        let what = match fault {
+            Fault::Kill => "signal=KILL".to_owned(),
+            Fault::Error(name) => format!("error={name}"),
+            Fault::Pretend(value) => format!("retval={value}"),
+        };
+        let (trace, only) = (trace.to_owned(), format!("trace={call}"));
+        let inject = format!("inject={call}:{what}:when={number}");
+        let out = trace.to_string_lossy().into_owned();
+        let words = ["-qq", "-o", &out, "-e", &only, "-e", &inject];
+        Faulty { call: self.under("strace", &words), trace }
+    }
+}
+
+impl Faulty {
+    /// Runs it: what came of it, and whether it came to the point.
+    pub fn run(self) -> (Run, bool) {
+        // What an earlier run left does not count.
+        let _ = fs::write(&self.trace, "");
+        let run = self.call.run();
+        let hit = run.signal == Some(9) || fs::read_to_string(&self.trace).unwrap_or_default().contains("(INJECTED)");
+        (run, hit)
+    }
+}
