@@ -14,23 +14,25 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use testkit::{Action, Fault, Host, Mailchute, Moment, Point, Port, Run, Server, Session, need_strace, spooled};
+use testkit::{
+    Action, Fault, Host, Mailchute, Moment, Point, Port, Run, Server, Session, Spooled, need_strace, spooled,
+};
 
 use crate::setup::{MESSAGE, mailchute};
 
 pub(crate) const SHOP: u32 = 61042;
-const USERS: [(&str, u32); 1] = [("shop", SHOP)];
+pub(crate) const USERS: [(&str, u32); 1] = [("shop", SHOP)];
 pub(crate) const SPOOL: &str = "/var/spool/mailchute";
 const CONFIG: &str = "/etc/mailchute/config.toml";
-const TRACE: &str = "/run/trace";
+pub(crate) const TRACE: &str = "/run/trace";
 /// How many hosts a sweep has at once.
 const HOSTS: usize = 4;
 /// What a disk may answer, and a signal.
 const ERRORS: [&str; 5] = ["EIO", "ENOSPC", "EDQUOT", "EROFS", "EINTR"];
-const SPOOLING: &str = "on_relay_failure = \"spool\"";
+pub(crate) const SPOOLING: &str = "on_relay_failure = \"spool\"";
 
 /// A host whose cron is sure to flush what waits, and a site that sends to `port`.
-fn prepare(host: &Host<'_>, port: u16, top: &str) {
+pub(crate) fn prepare(host: &Host<'_>, port: u16, top: &str) {
     // In memory: what a disk makes of it is the power cut's matter.
     mount(&["-t", "tmpfs", "-o", "mode=755", "spool", "/var/spool"]);
     fs::create_dir(SPOOL).unwrap();
@@ -49,11 +51,11 @@ fn mount(words: &[&str]) {
 }
 
 /// [`MESSAGE`] with a Message-ID of its own.
-fn message(id: &str) -> String {
+pub(crate) fn message(id: &str) -> String {
     MESSAGE.replace("complete@example.org", id)
 }
 
-fn send(id: &str) -> Mailchute {
+pub(crate) fn send(id: &str) -> Mailchute {
     mailchute().uid(SHOP).args(["-t", "-i"]).stdin(message(id))
 }
 
@@ -65,8 +67,16 @@ fn speak(id: &str) -> Mailchute {
     mailchute().uid(SHOP).arg("-bs").stdin(session)
 }
 
-fn folder(name: &str) -> PathBuf {
-    Path::new(SPOOL).join(SHOP.to_string()).join(name)
+/// The folders of this name in every place where the uid may have a spool.
+fn folders(name: &str) -> Vec<PathBuf> {
+    let shared = fs::read_dir(SPOOL).into_iter().flatten().filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let home = PathBuf::from("/home/shop/.local/state/mailchute/spool");
+    shared.chain([home]).map(|spool| spool.join(name)).collect()
+}
+
+/// Every file in them.
+pub(crate) fn files(name: &str) -> Vec<(PathBuf, Spooled)> {
+    folders(name).iter().flat_map(|folder| spooled(folder)).collect()
 }
 
 /// How a sweep is set up.
@@ -185,7 +195,7 @@ fn all_cases(call: fn(&str) -> Mailchute, is_whole: bool) -> Vec<Case> {
             );
         }
     }
-    let size = spooled(&folder("queue")).iter().map(|(path, _)| path.metadata().unwrap().len()).max();
+    let size = files("queue").iter().map(|(path, _)| path.metadata().unwrap().len()).max();
     for limit in (0..size.unwrap_or(0) as usize + 90).step_by(41) {
         add(format!("no file longer than {limit}"), None, Some(limit));
     }
@@ -203,7 +213,7 @@ fn try_one(case: &Case, call: fn(&str) -> Mailchute) -> Verdict {
     let mut verdict =
         Verdict { id: case.id.clone(), what: case.what.clone(), run, is_hit, queued: 0, held: 0, torn: 0 };
     for (name, is_queue) in [("queue", true), ("held", false)] {
-        for (_, file) in spooled(&folder(name)) {
+        for (_, file) in files(name) {
             match file.text() {
                 // Of this message and in full.
                 Some(text) if text == message(&case.id) => {
@@ -219,8 +229,8 @@ fn try_one(case: &Case, call: fn(&str) -> Mailchute) -> Verdict {
 }
 
 /// As it is where nothing waits.
-fn clear() {
-    for (path, _) in ["queue", "held"].iter().flat_map(|name| spooled(&folder(name))) {
+pub(crate) fn clear() {
+    for (path, _) in ["queue", "held"].iter().flat_map(|name| files(name)) {
         fs::remove_file(path).unwrap();
     }
 }

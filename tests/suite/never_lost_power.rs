@@ -1,0 +1,133 @@
+//! The power is cut at every system call of a send that is kept, on real file systems: what was answered 0 is there
+//! when the host is up again, and what is there is whole or is not believed.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::thread;
+
+use testkit::{Disk, Fault, FileSystem, Host, Point, Port, need_disks, need_strace, unmount};
+
+use crate::never_lost::{SPOOL, SPOOLING, TRACE, USERS, files, message, prepare, send, tell};
+
+/// What a series of cuts came to.
+#[derive(Default)]
+struct Cuts {
+    points: usize,
+    whole: usize,
+    torn: usize,
+    absent: usize,
+    /// Answered 0, and not there any more.
+    lost: Vec<String>,
+}
+
+/// A disk with the spool's place on it, as the installation leaves it.
+fn installed(host: &Host<'_>, system: FileSystem) -> Disk {
+    let spool = Path::new(SPOOL);
+    let disk = Disk::make(host.scratch().join("disks/first"), system);
+    disk.mount(spool);
+    fs::set_permissions(spool, Permissions::from_mode(0o1733)).unwrap();
+    unmount(spool);
+    disk
+}
+
+/// Cuts the power at every point from the one at which the spool is first looked at, and after the last one. With
+/// `warm` another message waits there already.
+fn cut_everywhere(host: &Host<'_>, system: FileSystem, is_warm: bool) -> Cuts {
+    let (spool, room) = (Path::new(SPOOL), host.scratch().join("disks"));
+    let mut disk = installed(host, system);
+    if is_warm {
+        disk.mount(spool);
+        send("before@lost.example").run().expect_status(0);
+        unmount(spool);
+    }
+    let begin = disk.clone();
+    disk = begin.cut(room.join("traced"));
+    disk.mount(spool);
+    let (_, points) = testkit::points(send("traced@lost.example"), Path::new(TRACE));
+    unmount(spool);
+    // Before that nothing is written.
+    let first = points.iter().rposition(|point| point.call == "openat" && point.line.contains("O_DIRECTORY")).unwrap();
+    let first = points[..first].iter().rposition(|point| point.call == "connect").unwrap() + 1;
+    let mut cuts = Cuts::default();
+    // Looking for a directory that is not there has the same answer 255 times.
+    let is_repeated =
+        |at: usize| at > 1 && points[at - 1].call == points[at].call && points[at - 2].call == points[at].call;
+    let at = (first..points.len()).filter(|at| !is_repeated(*at)).map(|at| Some(&points[at]));
+    for (number, point) in at.chain([None]).enumerate() {
+        let id = format!("{number}@lost.example");
+        let live = begin.cut(room.join("live"));
+        live.mount(spool);
+        let (status, what) = run_to(point, &id);
+        let left = live.cut(room.join("cut"));
+        unmount(spool);
+        left.mount(spool);
+        cuts.judge(&id, status, &format!("{} {what}", system.name()));
+        unmount(spool);
+    }
+    cuts
+}
+
+/// Runs a send up to `point`; its status, where it came to one.
+fn run_to(point: Option<&Point>, id: &str) -> (Option<i32>, String) {
+    match point {
+        Some(point) => {
+            let (run, is_hit) = send(id).at(point, Fault::Kill, Path::new(TRACE)).run();
+            assert!(is_hit, "{} {} was not met again", point.call, point.number);
+            (
+                run.signal.is_none().then_some(run.status),
+                format!("before {} {}: {}", point.call, point.number, point.line),
+            )
+        }
+        None => (Some(send(id).run().status), "after the end".to_owned()),
+    }
+}
+
+impl Cuts {
+    fn judge(&mut self, id: &str, status: Option<i32>, what: &str) {
+        self.points += 1;
+        let all = files("queue");
+        let is_there = |id: &str| all.iter().any(|(_, file)| file.text().is_some_and(|text| text == message(id)));
+        self.torn += all.iter().filter(|(_, file)| file.text().is_none()).count();
+        match is_there(id) {
+            true => self.whole += 1,
+            false => self.absent += 1,
+        }
+        if status == Some(0) && !is_there(id) {
+            self.lost.push(format!("{what}: {all:?}"));
+        }
+        assert!(status.is_none_or(|status| status == 0), "{what}: {status:?}");
+    }
+}
+
+#[test]
+fn the_power_is_cut_at_every_call_of_a_send_that_is_kept() {
+    if !need_strace() || !need_disks() {
+        return;
+    }
+    let nobody = Port::reserve();
+    let work = |system: FileSystem| {
+        Host::run(&USERS, |host| {
+            prepare(host, nobody.number(), SPOOLING);
+            Disk::prepare(&host.scratch().join("disks"));
+            if !system.is_there() {
+                return;
+            }
+            for (is_warm, state) in [(false, "the first message"), (true, "another waits")] {
+                let cuts = cut_everywhere(host, system, is_warm);
+                let Cuts { points, whole, torn, absent, lost } = &cuts;
+                tell(format!(
+                    "power cut while a message is kept, {}, {state}: {points} points, {whole} whole, {torn} torn, \
+                     {absent} absent: {} lost",
+                    system.name(),
+                    lost.len()
+                ));
+                assert!(*points > 20 && *whole > 1, "too few points");
+                assert!(lost.is_empty(), "{}", lost.join("\n"));
+            }
+        });
+    };
+    thread::scope(|scope| {
+        FileSystem::ALL.map(|system| scope.spawn(move || work(system))).map(|thread| thread.join().unwrap())
+    });
+}
