@@ -6,6 +6,8 @@
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
+use std::ops::{Deref, DerefMut};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, fchown,
 };
@@ -14,7 +16,9 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::FlockArg;
+#[expect(deprecated, reason = "its successor panics, see Locked")]
+use nix::fcntl::flock;
 use nix::libc::{O_DIRECTORY, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
@@ -201,22 +205,22 @@ impl Keep {
                 return Err(failed(&io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
             }
             let inode = found.ino();
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            match Locked::take(file, FlockArg::LockExclusiveNonblock) {
                 // One that was removed meanwhile keeps nobody out.
                 Ok(lock) if fs::symlink_metadata(&path).is_ok_and(|found| found.ino() == inode) => {
                     return Ok(Lock(lock));
                 }
                 Ok(_) if !deadline.is_over() => {}
                 Ok(_) => return Err(failed(&io::ErrorKind::NotFound.into())),
-                Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) if !deadline.is_over() => {
+                Err(Errno::EWOULDBLOCK | Errno::EINTR) if !deadline.is_over() => {
                     // flock(2) knows no deadline.
                     thread::sleep(LOCK_PAUSE.min(deadline.left()));
                 }
-                Err((_, Errno::EWOULDBLOCK)) => {
+                Err(Errno::EWOULDBLOCK) => {
                     let why = "another process has held this lock too long";
                     return Err(Failure::new(Kind::Unavailable, path.display().to_string(), why));
                 }
-                Err((_, errno)) => return Err(failed(&errno.into())),
+                Err(errno) => return Err(failed(&errno.into())),
             }
         }
     }
@@ -286,7 +290,45 @@ impl Keep {
 
 /// Holds a lock.
 #[derive(Debug)]
-pub struct Lock(Flock<File>);
+pub struct Lock(Locked);
+
+/// A file that is locked until this is dropped. What nix has for that panics where the system does not unlock, as on a
+/// network file system that a signal interrupts; by then a message may have been kept and its caller be owed a 0.
+#[derive(Debug)]
+pub struct Locked(File);
+
+impl Locked {
+    /// Locks `file`.
+    ///
+    /// # Errors
+    /// flock(2)'s.
+    #[expect(deprecated, reason = "its successor panics, see above")]
+    pub fn take(file: File, how: FlockArg) -> Result<Self, Errno> {
+        flock(file.as_raw_fd(), how).map(|()| Self(file))
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Closing unlocks, too, as soon as no duplicate is open.
+        #[expect(deprecated, reason = "its successor panics, see above")]
+        let _ = flock(self.0.as_raw_fd(), FlockArg::Unlock);
+    }
+}
+
+impl Deref for Locked {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl DerefMut for Locked {
+    fn deref_mut(&mut self) -> &mut File {
+        &mut self.0
+    }
+}
 
 impl Lock {
     /// Sets the time of the lock's file to now, by which others see that its holder is alive.

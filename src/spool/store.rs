@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::FlockArg;
 use nix::libc::{O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK};
 
 use super::entry::{self, Entry, Flaw, Head, Line};
 use crate::caller::Caller;
 use crate::failure::{Failure, Kind};
-use crate::keep::{Keep, Place};
+use crate::keep::{Keep, Locked, Place};
 use crate::message::Message;
 
 /// A folder of the spool.
@@ -68,7 +68,7 @@ pub struct Listed {
 pub struct Opened {
     /// What was read of it.
     pub entry: Entry,
-    file: Flock<File>,
+    file: Locked,
     spool: Spool,
     folder: Folder,
     id: String,
@@ -143,7 +143,7 @@ impl Spool {
         options.read(true).write(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW);
         let file = options.open(&path).map_err(|error| failed(Kind::CannotCreate, "made", &error))?;
         let write = || -> io::Result<()> {
-            let mut file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+            let mut file = Locked::take(file, FlockArg::LockExclusive)?;
             entry::write(&mut file, head, message)?;
             file.set_modified(due)?;
             // One that fails is not tried again: what it could not write is gone from the cache.
@@ -282,10 +282,10 @@ impl Spool {
     /// It cannot be had.
     pub fn open(&self, folder: Folder, id: &str) -> Result<Opened, Unopened> {
         let file = self.open_file(folder, id, true)?;
-        let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        let file = match Locked::take(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => file,
-            Err((_, Errno::EWOULDBLOCK)) => return Err(Unopened::Busy),
-            Err((_, errno)) => return Err(self.failed(folder, id, &errno.into())),
+            Err(Errno::EWOULDBLOCK) => return Err(Unopened::Busy),
+            Err(errno) => return Err(self.failed(folder, id, &errno.into())),
         };
         // Finished by whoever had it before.
         if file.metadata().map_err(|error| self.failed(folder, id, &error))?.nlink() == 0 {
@@ -299,7 +299,7 @@ impl Spool {
     /// acknowledged. Whether it did.
     pub fn clear_away(&self, folder: Folder, id: &str, age: Duration) -> bool {
         let Ok(file) = self.open_file(folder, id, true) else { return false };
-        let Ok(file) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { return false };
+        let Ok(file) = Locked::take(file, FlockArg::LockExclusiveNonblock) else { return false };
         let is_old = |of: fs::Metadata| of.modified().ok()?.elapsed().ok().map(|since| since >= age);
         file.metadata().ok().and_then(is_old) == Some(true)
             && matches!(Entry::read(&file, true), Err(Flaw::Torn(_)))
