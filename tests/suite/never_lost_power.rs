@@ -10,6 +10,9 @@ use testkit::{Disk, Fault, FileSystem, Host, Point, Port, need_disks, need_strac
 
 use crate::never_lost::{SPOOL, SPOOLING, TRACE, USERS, files, message, prepare, send, tell};
 
+/// The message that waits already.
+const BEFORE: &str = "before@lost.example";
+
 /// What a series of cuts came to.
 #[derive(Default)]
 struct Cuts {
@@ -38,7 +41,7 @@ fn cut_everywhere(host: &Host<'_>, system: FileSystem, is_warm: bool) -> Cuts {
     let mut disk = installed(host, system);
     if is_warm {
         disk.mount(spool);
-        send("before@lost.example").run().expect_status(0);
+        send(BEFORE).run().expect_status(0);
         unmount(spool);
     }
     let begin = disk.clone();
@@ -59,10 +62,18 @@ fn cut_everywhere(host: &Host<'_>, system: FileSystem, is_warm: bool) -> Cuts {
         let live = begin.cut(room.join("live"));
         live.mount(spool);
         let (status, what) = run_to(point, &id);
+        let what = format!("{} {what}", system.name());
         let left = live.cut(room.join("cut"));
+        // Whoever comes next relies on what the one before may have left half done.
+        let next = format!("next-{id}");
+        send(&next).run().expect_status(0);
+        let left_later = live.cut(room.join("later"));
         unmount(spool);
         left.mount(spool);
-        cuts.judge(&id, status, &format!("{} {what}", system.name()));
+        cuts.judge(&id, status, is_warm, &what);
+        unmount(spool);
+        left_later.mount(spool);
+        cuts.judge(&next, Some(0), is_warm, &format!("{what}, and another send"));
         unmount(spool);
     }
     cuts
@@ -84,7 +95,7 @@ fn run_to(point: Option<&Point>, id: &str) -> (Option<i32>, String) {
 }
 
 impl Cuts {
-    fn judge(&mut self, id: &str, status: Option<i32>, what: &str) {
+    fn judge(&mut self, id: &str, status: Option<i32>, is_warm: bool, what: &str) {
         self.points += 1;
         let all = files("queue");
         let is_there = |id: &str| all.iter().any(|(_, file)| file.text().is_some_and(|text| text == message(id)));
@@ -93,7 +104,8 @@ impl Cuts {
             true => self.whole += 1,
             false => self.absent += 1,
         }
-        if status == Some(0) && !is_there(id) {
+        let is_lost = status == Some(0) && !is_there(id) || is_warm && !is_there(BEFORE);
+        if is_lost {
             self.lost.push(format!("{what}: {all:?}"));
         }
         assert!(status.is_none_or(|status| status == 0), "{what}: {status:?}");

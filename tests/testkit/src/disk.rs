@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use crate::channel::PATIENCE;
 use crate::peers::{missing, need, need_mount_namespace};
 
 /// A file system that is made on a disk.
@@ -137,10 +140,22 @@ impl Disk {
 /// # Panics
 /// Somebody still uses it.
 pub fn unmount(place: &Path) {
-    run("umount", &[&place.to_string_lossy()]);
+    let begun = Instant::now();
+    // A process that another test starts has our open files for a moment, until it executes its program.
+    while let Err(why) = try_run("umount", &[&place.to_string_lossy()]) {
+        assert!(begun.elapsed() < PATIENCE, "{why}");
+        thread::sleep(Duration::from_millis(2));
+    }
 }
 
 fn run(program: &str, words: &[&str]) {
-    let output = Command::new(program).args(words).output().unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(output.status.success(), "{program} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    try_run(program, words).unwrap_or_else(|why| panic!("{why}"));
+}
+
+fn try_run(program: &str, words: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(words).output().map_err(|error| format!("{program}: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{program} {words:?}: {}", String::from_utf8_lossy(&output.stderr))),
+    }
 }
