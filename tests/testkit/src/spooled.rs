@@ -35,7 +35,8 @@ impl Spooled {
         let (_, length) = std::str::from_utf8(&octets[head..start]).ok()?.split_once("\"length\":")?;
         let length: usize = length.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
         let end = start.checked_add(length)?;
-        let sum: String = digest(&SHA256, octets.get(..end)?).as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
+        let sum: String =
+            digest(&SHA256, octets.get(..end)?).as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
         let trailer = format!("\n{{\"sha256\":\"{sum}\"}}\n");
         let behind = octets[end..].strip_prefix(trailer.as_bytes())?;
         let lines = String::from_utf8_lossy(behind).lines().map(str::to_owned).collect();
