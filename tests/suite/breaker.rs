@@ -435,6 +435,13 @@ fn what_waits_tells_which_relay_is_down() {
         expect_one(&warnings(&last_record()), "relay main tried for want of another: down since *");
         let line = "down:      main, down since 20*Z (no connection), the next try is after 20*Z";
         assert!(shown().lines().any(|found| testkit::matches(line, found)), "{}", shown());
+        // The list tells it once, however many wait, to root as well.
+        let line = "relay main (site default) is down since 20*Z (no connection), the next try is after 20*Z";
+        for uid in [SHOP, 0] {
+            let list = mailchute().uid(uid).arg("queue").run();
+            let told = list.expect_status(0).stdout.lines().filter(|found| testkit::matches(line, found)).count();
+            assert_eq!(told, 1, "{}", list.report());
+        }
     });
 }
 
