@@ -34,6 +34,7 @@ mod manners;
 mod messages;
 mod moto;
 mod never_lost;
+mod never_lost_flush;
 mod never_lost_power;
 mod oauth;
 mod oracles;

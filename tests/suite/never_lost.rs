@@ -28,7 +28,7 @@ pub(crate) const TRACE: &str = "/run/trace";
 /// How many hosts a sweep has at once.
 const HOSTS: usize = 4;
 /// What a disk may answer, and a signal.
-const ERRORS: [&str; 5] = ["EIO", "ENOSPC", "EDQUOT", "EROFS", "EINTR"];
+pub(crate) const ERRORS: [&str; 5] = ["EIO", "ENOSPC", "EDQUOT", "EROFS", "EINTR"];
 pub(crate) const SPOOLING: &str = "on_relay_failure = \"spool\"";
 
 /// A host whose cron is sure to flush what waits, and a site that sends to `port`.
@@ -41,6 +41,11 @@ pub(crate) fn prepare(host: &Host<'_>, port: u16, top: &str) {
     host.write("/run/crond.pid", "1\n", 0o644);
     host.write_as(TRACE, "", 0o600, (SHOP, SHOP));
     host.write_as("/var/log/shop.log", "", 0o640, (SHOP, SHOP));
+    configure(host, port, top);
+}
+
+/// The site that sends to `port`.
+pub(crate) fn configure(host: &Host<'_>, port: u16, top: &str) {
     let relay = format!("[relay.main]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n");
     host.write(CONFIG, &format!("{top}\n{relay}[log]\nto = [\"/var/log/shop.log\"]\n"), 0o644);
 }

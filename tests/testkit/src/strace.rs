@@ -78,6 +78,11 @@ impl Mailchute {
     /// With `fault` at `point`. Only its first thread is traced: what the call starts is not followed, and not waited
     /// for. `trace` is a file that the call may write.
     pub fn at(self, point: &Point, fault: Fault, trace: &Path) -> Faulty {
+        self.at_pretending(point, fault, None, trace)
+    }
+
+    /// The same where each system call of the name `pretended` does nothing and says it did.
+    pub fn at_pretending(self, point: &Point, fault: Fault, pretended: Option<&str>, trace: &Path) -> Faulty {
         let Point { call, number, .. } = point;
         let what = match fault {
             Fault::Kill => "signal=KILL".to_owned(),
@@ -87,7 +92,11 @@ impl Mailchute {
         let (trace, only) = (trace.to_owned(), format!("trace={call}"));
         let inject = format!("inject={call}:{what}:when={number}");
         let out = trace.to_string_lossy().into_owned();
-        let words = ["-qq", "-o", &out, "-e", &only, "-e", &inject];
+        let pretend = pretended.map(|name| (format!("{only},{name}"), format!("inject={name}:retval=0")));
+        let words = match &pretend {
+            Some((only, pretend)) => vec!["-qq", "-o", &out, "-e", only, "-e", pretend, "-e", &inject],
+            None => vec!["-qq", "-o", &out, "-e", &only, "-e", &inject],
+        };
         Faulty { call: self.under("strace", &words), trace }
     }
 }
