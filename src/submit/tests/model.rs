@@ -1,5 +1,6 @@
 //! Random histories of relays' moods, held against a reference that knows nothing of how the walk and the breaker are
-//! made: which relays are tried in which order, what the caller hears, and what is remembered in the end.
+//! made: which relays are tried in which order, what the caller hears, whether the message is kept, and what is
+//! remembered in the end.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::outcome::{Outcome, Stage};
 use crate::reply::Reply;
+use crate::spool::decision::{Fate, decide};
 use crate::submit::walk::Walk;
 use crate::submit::{Manner, each};
 
@@ -97,12 +99,14 @@ struct Sent {
     moods: [Mood; RELAYS],
     /// `in_doubt = "retry"`.
     retries: bool,
+    /// `on_relay_failure = "spool"`, and the spool takes what it is given.
+    spools: bool,
     /// Another process sends this one while the first relay of this one is asked.
     meanwhile: Option<Box<Self>>,
 }
 
-/// What is seen of a message: the relays that were tried, in order, and the exit status.
-type Seen = (Vec<usize>, u8);
+/// What is seen of a message: the relays that were tried, in order, the exit status, and whether it is kept.
+type Seen = (Vec<usize>, u8, bool);
 
 // The reference.
 
@@ -152,7 +156,8 @@ impl Reference {
         if let (false, Some(relay)) = (is_settled, due_first) {
             self.ask(sent, relay, false, before[relay], &mut tried, &mut moods);
         }
-        self.seen.push((tried, status(&moods)));
+        let is_kept = sent.spools && may_wait(&moods, sent.retries);
+        self.seen.push((tried, if is_kept { 0 } else { status(&moods) }, is_kept));
     }
 
     /// Whether that settles the matter.
@@ -190,6 +195,16 @@ impl Reference {
             }
         }
         matches!(mood, Accepts | RefusesRecipient) || (mood == Doubtful && !sent.retries)
+    }
+}
+
+/// Whether a relay may take the message later, and nobody has it; or somebody may, and the site takes that risk.
+fn may_wait(moods: &[Mood], retries: bool) -> bool {
+    match moods[moods.len() - 1] {
+        Accepts => false,
+        _ if moods.contains(&Doubtful) => retries,
+        RefusesRecipient => false,
+        _ => moods.iter().any(|mood| *mood != Unset),
     }
 }
 
@@ -256,8 +271,9 @@ impl Program {
             pass(sent.moods[relay].takes());
             sent.moods[relay].result()
         });
-        let status = exit::status(&submission.decisive().result, Scheme::Reply);
-        self.seen.borrow_mut().push((tried, status));
+        let is_kept = matches!(decide(submission.results(), sent.spools, in_doubt), Fate::Queued { .. });
+        let status = if is_kept { exit::OK } else { exit::status(&submission.decisive().result, Scheme::Reply) };
+        self.seen.borrow_mut().push((tried, status, is_kept));
     }
 }
 
@@ -285,7 +301,8 @@ impl Numbers {
                 |relay| if relay == 0 && self.below(2) == 0 { Away } else { MOODS[self.below(MOODS.len())] },
             );
         let meanwhile = (is_alone && self.below(3) == 0).then(|| Box::new(self.message(false)));
-        Sent { after: GAPS[self.below(GAPS.len())] * SECOND, route, moods, retries: self.below(4) == 0, meanwhile }
+        let (after, retries, spools) = (GAPS[self.below(GAPS.len())] * SECOND, self.below(4) == 0, self.below(2) == 0);
+        Sent { after, route, moods, retries, spools, meanwhile }
     }
 }
 
