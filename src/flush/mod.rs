@@ -30,6 +30,8 @@ use crate::submit::Upstream;
 
 /// How long one run may take; what is left then is the next one's.
 const SPAN: Duration = Duration::from_secs(10 * 60);
+/// The lock of the process that stays.
+const STAY: &str = "stay.lock";
 /// How many sessions are kept at once.
 const SESSIONS: usize = 4;
 /// How many entries that are not due are looked at for what another process has found out.
@@ -96,17 +98,35 @@ enum Fate {
 /// The right to flush a spool, which one process has at a time.
 pub struct Turn(Lock);
 
+/// The right to stay until nothing waits in a spool, which one process has at a time; between its runs it leaves the
+/// turn to others.
+pub struct Stay(#[expect(dead_code, reason = "let go when dropped")] Lock);
+
 impl Turn {
     /// `None`: another process is flushing. Nothing is waited for.
     ///
     /// # Errors
     /// The lock cannot be made.
     pub fn take(spool: &Spool) -> Result<Option<Self>, Failure> {
-        match spool.keep().lock(LOCK, Deadline::after(Duration::ZERO)) {
-            Ok(lock) => Ok(Some(Self(lock))),
-            Err(failure) if failure.kind == Kind::Unavailable => Ok(None),
-            Err(failure) => Err(failure),
-        }
+        Ok(take(spool, LOCK)?.map(Self))
+    }
+}
+
+impl Stay {
+    /// `None`: another process stays. Nothing is waited for.
+    ///
+    /// # Errors
+    /// The lock cannot be made.
+    pub fn take(spool: &Spool) -> Result<Option<Self>, Failure> {
+        Ok(take(spool, STAY)?.map(Self))
+    }
+}
+
+fn take(spool: &Spool, name: &str) -> Result<Option<Lock>, Failure> {
+    match spool.keep().lock(name, Deadline::after(Duration::ZERO)) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(failure) if failure.kind == Kind::Unavailable => Ok(None),
+        Err(failure) => Err(failure),
     }
 }
 

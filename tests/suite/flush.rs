@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testkit::{Action, Delivery, Host, Identity, Mailchute, Moment, Port, Run, Script, Server};
@@ -91,6 +92,13 @@ fn append(entry: &Path, line: &str) {
     OpenOptions::new().append(true).open(entry).unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
+/// Nothing waits that is due.
+fn is_not_due() {
+    let run = flush(&[]);
+    run.expect_status(0);
+    assert!(run.stdout.starts_with("nothing is due yet: the next try is in "), "{}", run.report());
+}
+
 fn says(run: &Run, status: i32, words: &str) {
     run.expect_status(status);
     assert_eq!(run.stdout, words, "{}", run.report());
@@ -143,7 +151,7 @@ fn a_relay_that_is_down_costs_one_connection_and_all_go_when_it_answers() {
             assert!(waiting.iter().all(|entry| due(entry) >= due(&waiting[0])));
             // Twice in a row is down for a while, due or not.
             says(&flush(&[]), 69, "5 not sent yet\n");
-            says(&flush(&[]), 0, "nothing is due\n");
+            is_not_due();
             waiting.iter().for_each(|entry| set_due(entry, SystemTime::now()));
             says(&flush(&[]), 69, "5 not sent yet\n");
             assert_eq!(server.finish().len(), 2);
@@ -434,6 +442,35 @@ fn a_unit_that_leaves_root_few_rights_sends_all_the_same() {
         assert_eq!(run.stdout, format!("uid {SHOP}: 1 sent\n"), "{}", run.report());
         assert_eq!(server.finish()[0].deliveries.len(), 1);
     });
+}
+
+#[test]
+fn a_process_that_stays_keeps_nobody_from_sending_now() {
+    Host::run(&USERS, |host| {
+        enqueue(host, 1, "");
+        let entry = entries("queue").remove(0);
+        let lock = Path::new(SPOOL).join(SHOP.to_string()).join("stay.lock");
+        let stays = flusher(&["--wait", "--quiet"]).spawn();
+        // It has made its first run, and sleeps.
+        while !(lock.exists() && fs::read_to_string(&entry).unwrap().contains("\"event\":\"end\"") && is_free()) {
+            std::thread::yield_now();
+        }
+        let second = flusher(&["--wait", "--quiet"]).run();
+        second.expect_status(0);
+        let server = Server::new().start();
+        configure(host, "on_relay_failure = \"spool\"", server.port());
+        says(&flush(&[id(&entry)]), 0, "1 sent\n");
+        assert_eq!(server.finish().len(), 1);
+        kill(Pid::from_raw(i32::try_from(stays.id()).unwrap()), Signal::SIGTERM).unwrap();
+        stays.finish();
+    });
+}
+
+/// Whether nobody is flushing.
+fn is_free() -> bool {
+    let lock = Path::new(SPOOL).join(SHOP.to_string()).join("flush.lock");
+    let Ok(file) = File::open(lock) else { return false };
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok()
 }
 
 #[test]

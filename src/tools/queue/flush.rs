@@ -14,10 +14,11 @@ use crate::cli::invocation::Invocation;
 use crate::cli::queue;
 use crate::conclude::report::Report;
 use crate::conclude::{Dossier, Typed};
+use crate::deadline;
 use crate::door::{self, signals::Stop};
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
-use crate::flush::{Flush, Summary, Turn, Wanted};
+use crate::flush::{Flush, Stay, Summary, Turn, Wanted};
 use crate::plan::Course;
 use crate::process;
 use crate::spool::{Folder, Spool, Unopened};
@@ -56,42 +57,57 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
     let progress = Progress::new(!of.quiet);
     let show = |done, all| progress.show(done, all);
     let flush = Flush::of(&spool, &dossier, &is_stopped, &show);
+    // What is configured is read anew for each run.
+    let run = |turn: &Turn| flush.run(&Course::begin(caller, &invocation.choice), &wanted, turn);
+    if of.wait {
+        return stay(&spool, &stop, run);
+    }
+    let Some(turn) = Turn::take(&spool)? else {
+        if !of.quiet {
+            say("another process is sending what waits for this user\n")?;
+        }
+        return Ok(exit::OK);
+    };
+    let summary = run(&turn);
+    progress.end();
+    let summary = summary?;
+    if let (false, Some(due)) = (of.quiet, first_due(&spool)?.filter(|_| summary == Summary::default())) {
+        let until = deadline::seconds(due.duration_since(SystemTime::now()).unwrap_or_default());
+        say(&format!("nothing is due yet: the next try is in {until}; mailchute queue flush ID tries one at once\n"))?;
+        return Ok(exit::OK);
+    }
+    end(of, summary)
+}
+
+/// Makes one run after the other until nothing waits, and gives the exit status.
+///
+/// # Errors
+/// The spool cannot be read. What goes wrong in a run is left to the next one: whoever stays is there for the next
+/// message, too.
+fn stay(spool: &Spool, stop: &Stop, run: impl Fn(&Turn) -> Result<Summary, Failure>) -> Result<u8, Failure> {
     let mut whole = Summary::default();
     loop {
-        let Some(turn) = Turn::take(&spool)? else {
-            if !of.quiet {
-                say("another process is sending what waits for this user\n")?;
-            }
-            return Ok(exit::OK);
-        };
-        let mut next = None;
+        // The other one sees what comes.
+        let Some(right) = Stay::take(spool)? else { return Ok(exit::OK) };
         while !stop.is_set() {
-            // What is configured is read anew for each run.
-            let course = Course::begin(caller, &invocation.choice);
-            let summary = flush.run(&course, &wanted, &turn);
-            progress.end();
-            whole = match (summary, of.wait) {
-                (Ok(summary), _) => whole.and(summary),
-                // Whoever stays is there for the next message, too.
-                (Err(failure), true) => {
+            // Between runs the turn is anybody's: a person may want it done now.
+            match Turn::take(spool)?.map(|turn| run(&turn)) {
+                Some(Ok(summary)) => whole = whole.and(summary),
+                Some(Err(failure)) => {
                     door::report(&failure);
-                    Summary { left: 1, ..whole }
+                    whole.left = 1;
                 }
-                (Err(failure), false) => return Err(failure),
-            };
-            if !of.wait {
-                return end(of, whole);
+                None => whole.left = 1,
             }
-            next = first_due(&spool)?;
-            let Some(due) = next else { break };
+            let Some(due) = first_due(spool)? else { break };
             let until_due = due.duration_since(SystemTime::now()).unwrap_or_default();
             // What was left although it is due will hardly go a moment later.
             stop.wait(if whole.left > 0 { ROUND } else { until_due.clamp(Duration::from_secs(1), ROUND) });
         }
-        drop(turn);
-        // A message that came between the last look and the end of our turn found us here and started nobody.
-        if stop.is_set() || next.is_none() && first_due(&spool)?.is_none() {
-            return end(of, whole);
+        drop(right);
+        // A message that came between the last look and the end of our stay found us here and started nobody.
+        if stop.is_set() || first_due(spool)?.is_none() {
+            return Ok(status(whole));
         }
     }
 }
