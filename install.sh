@@ -194,6 +194,14 @@ uninstall_flusher() {
     fi
 }
 
+# Whoever sends has directories of its own, made before somebody else takes their names.
+make_directories() {
+    [ -z "$DESTDIR" ] || return 0
+    is_there /etc/mailchute/config.toml ||
+        [ -n "$(find /etc/mailchute/sites.d -name '*.toml' 2>/dev/null | head -n 1)" ] || return 0
+    "$target" init --users || say "the users' directories were not made: run $target init --users"
+}
+
 # Asked for every name before anything is installed.
 may_take() {
     is_ours "$1" || ! is_there "$1" || ! is_there "$1.mailchute-saved" || [ "$force" = yes ] ||
@@ -274,6 +282,7 @@ install_all() {
         place "$here/examples/units/mailchute.tmpfiles" "$tmpfiles" 644
     fi
     [ -n "$DESTDIR" ] || directory /run/mailchute 1733
+    make_directories
     install_flusher
 
     if [ "$links" = yes ]; then
@@ -297,6 +306,10 @@ uninstall_all() {
         rm -f "$DESTDIR$path"
     done
     rm -rf "$DESTDIR$doc"
+    # What its user keeps something in is not empty.
+    for path in /var/lib/mailchute/tokens /var/lib/mailchute/state /var/spool/mailchute /run/mailchute; do
+        rmdir "$DESTDIR$path"/* 2>/dev/null || :
+    done
     for path in /var/lib/mailchute/tokens /var/lib/mailchute/state /var/lib/mailchute /var/spool/mailchute \
         /run/mailchute /etc/mailchute/sites.d /etc/mailchute/secrets /etc/mailchute; do
         rmdir "$DESTDIR$path" 2>/dev/null || :

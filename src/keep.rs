@@ -47,6 +47,9 @@ pub enum Place {
 }
 
 impl Place {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Tokens, Self::State, Self::Spool, Self::Runtime];
+
     /// The directory that holds every uid's, made by the installation: root's, 1733.
     pub const fn parent(self) -> &'static str {
         match self {
@@ -58,10 +61,11 @@ impl Place {
     }
 
     /// Makes the parent and the directory of `uid` in it, as far as this process is root and they are missing. Where
-    /// that cannot be, as in a container whose file system is read-only, whoever needs them does without.
-    pub fn prepare(self, uid: u32) {
+    /// that cannot be, as in a container whose file system is read-only, whoever needs them does without. Returns the
+    /// uid's directory where it was made now.
+    pub fn prepare(self, uid: u32) -> Option<PathBuf> {
         if !nix::unistd::getuid().is_root() {
-            return;
+            return None;
         }
         let parent = Path::new(self.parent());
         // Each has its mode whatever the umask, and what an administrator made is left alone.
@@ -74,10 +78,9 @@ impl Place {
         }
         make(parent, 0o1733);
         let own = parent.join(uid.to_string());
-        if is_sticky(parent) && DirBuilder::new().mode(0o700).create(&own).is_ok() {
-            // Nobody can put another in its place: it is root's in a sticky directory of root's.
-            let _ = chown(&own, Some(uid), None);
-        }
+        let is_made = is_sticky(parent) && DirBuilder::new().mode(0o700).create(&own).is_ok();
+        // Nobody can put another in its place: it is root's in a sticky directory of root's.
+        (is_made && chown(&own, Some(uid), None).is_ok()).then_some(own)
     }
 }
 

@@ -66,8 +66,8 @@ fn run_tool(tool: &Tool, invocation: &Invocation) -> anyhow::Result<u8> {
         Tool::Providers(of) => printed(&providers::show(of.id.as_deref())?),
         Tool::Status(of) => printed(&status::explain(&of.number)?),
         Tool::Lint => printed(&lint::page(&send::read_standard_input(true)?)?),
-        Tool::Init(_) => {
-            init::run()?;
+        Tool::Init(of) => {
+            init::run(of, &invocation.choice)?;
             exit::OK
         }
         Tool::Explain(of) => {

@@ -24,7 +24,7 @@ _mailchute() {
         test) words="--to --from --as --cwd --site --relay" ;;
         login) words="--status --as --device --browser --paste --site --config --relay" ;;
         queue) words="list show hold release drop resolve --site --relay --json --summary --as --message --arrived --again" ;;
-        init) words="--from-env" ;;
+        init) words="--from-env --users" ;;
         lint | providers | status) words="" ;;
         *) words="--site --config --relay --help --version" ;;
     esac

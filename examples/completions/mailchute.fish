@@ -25,6 +25,7 @@ complete -c mailchute -n '__fish_seen_subcommand_from login' -l browser -d 'Use 
 complete -c mailchute -n '__fish_seen_subcommand_from login' -l paste -d 'Paste the address a browser ends at'
 complete -c mailchute -n '__fish_seen_subcommand_from login' -l config -r -F -d 'Use this configuration file'
 complete -c mailchute -n '__fish_seen_subcommand_from init' -l from-env -d 'From the environment'
+complete -c mailchute -n '__fish_seen_subcommand_from init' -l users -d 'Directories of those that send'
 complete -c mailchute -n '__fish_seen_subcommand_from queue' -a 'list show hold release drop resolve'
 complete -c mailchute -n '__fish_seen_subcommand_from queue' -l json -d 'An object a line'
 complete -c mailchute -n '__fish_seen_subcommand_from queue' -l summary -d 'Only how many'

@@ -115,10 +115,14 @@ pub struct Status {
 
 /// `mailchute init`.
 #[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
 pub struct Init {
-    /// Take it from MAILCHUTE_URL, MAILER_DSN or MAIL_HOST and their companions
-    #[arg(long, required = true)]
+    /// Print the configuration in MAILCHUTE_URL, MAILER_DSN or MAIL_HOST and their companions as a file
+    #[arg(long)]
     pub from_env: bool,
+    /// As root: make the directories in which the users that sites name keep tokens, state and messages
+    #[arg(long)]
+    pub users: bool,
 }
 
 /// Stands in for the caller: sites are chosen by uid and working directory.
@@ -170,7 +174,7 @@ enum Command {
     Queue(Queue),
     /// Explain an exit status or an SMTP reply code
     Status(Status),
-    /// Print the configuration in the environment as a file
+    /// Print the environment's configuration as a file, or make directories
     #[command(after_help = INIT)]
     Init(Init),
 }

@@ -92,7 +92,7 @@ pub enum Unopened {
 impl Spool {
     /// That of `caller`: below the host's spool where there is one, else in its own home. `None`: it has no place.
     pub fn of(caller: &Caller) -> Option<Self> {
-        Place::Spool.prepare(caller.uid);
+        let _ = Place::Spool.prepare(caller.uid);
         Self::find(caller)
     }
 

@@ -273,6 +273,47 @@ fn the_cron_line_is_there_where_systemd_does_not_run_and_is_what_a_sender_looks_
     });
 }
 
+#[test]
+fn those_that_send_have_their_directories_before_anybody_takes_the_names() {
+    Host::run(&[("shop", 61042), ("blog", 61043)], |host| {
+        let scratch = host.scratch();
+        scratch.write("bin/systemctl", SYSTEMCTL, 0o755);
+        let install = || live(scratch, &["--binary", env!("CARGO_BIN_EXE_mailchute")]);
+        assert!(!install().contains("made "), "nobody is configured");
+        let relay = "[relay.main]\nprotocol = \"null\"\n";
+        let lines = format!("{relay}[site.shop]\nuser = [\"shop\", 61044, \"nobody-at-all\"]\n");
+        host.write_as("/etc/mailchute/config.toml", &lines, 0o644, (0, 0));
+        host.write_as(
+            "/etc/mailchute/sites.d/blog.toml",
+            "[site.blog]\nuser = \"blog\"\n[relay.main]\nprotocol = \"null\"\n",
+            0o644,
+            (0, 0),
+        );
+        // A neighbour was faster once.
+        let taken = Path::new(Place::Tokens.parent()).join("61043");
+        fs::create_dir(&taken).expect("a directory");
+        let said = install();
+        for uid in [61042, 61043, 61044] {
+            for place in Place::ALL {
+                let own = Path::new(place.parent()).join(uid.to_string());
+                let of = fs::symlink_metadata(&own).expect("a directory");
+                let is_taken = own == taken;
+                assert_eq!(of.uid() == uid, !is_taken, "{}", own.display());
+                assert_eq!(said.contains(&format!("made {}\n", own.display())), !is_taken, "{said}");
+                if !is_taken {
+                    assert_eq!(of.mode() & 0o7777, 0o700);
+                }
+            }
+        }
+        assert_eq!(said.matches("made /").count(), 11, "{said}");
+        assert!(!install().contains("made "), "a second time there is nothing to make");
+        fs::write(Path::new(Place::State.parent()).join("61042/kept"), "").expect("a file");
+        live(scratch, &["--uninstall"]);
+        assert!(Path::new(Place::State.parent()).join("61042/kept").exists());
+        assert!(!Path::new(Place::Tokens.parent()).exists() && !Path::new(Place::Spool.parent()).exists());
+    });
+}
+
 /// Runs `install.sh` as root of this host, below /opt, and fails unless it works.
 fn live(scratch: &Scratch, arguments: &[&str]) -> String {
     let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", scratch.join("bin").display());
