@@ -308,7 +308,9 @@ impl<'d> Section<'d> {
         let wanted = "a string or one of { file = }, { env = }, { credential = }, { command = [] }";
         let Some(value) = self.table.get(key) else { return Ok(None) };
         match value.get_ref() {
-            DeValue::String(text) if text.is_empty() => Err(self.wrong(key, "is empty")),
+            DeValue::String(text) if text.is_empty() => Err(self
+                .wrong(key, "is empty")
+                .hint(format!("write the secret there, or {key} = {{ file = \"PATH\" }}"))),
             DeValue::String(text) => Ok(Some(Source::Inline(Secret::new(text.clone().into_owned())))),
             DeValue::Table(_) => {
                 let Some(place) = self.section(key)? else { return Ok(None) };

@@ -61,7 +61,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "[relay.main]\nhost = 'a.example'\nusername = 'u'\npassword = ''",
         ":4: \"password\" in [relay.main] is empty",
-        "",
+        "write the secret there, or password = { file = \"PATH\" }",
     ),
     (
         "[relay.main]\nhost = 'a.example'\nusername = 'u'\npassword_file = '/x'",
