@@ -7,6 +7,8 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use testkit::apart;
 
 use super::Ground;
@@ -31,7 +33,9 @@ impl Nullmailer {
             chown(directory, Some(owner), None)?;
         }
         fs::create_dir_all("/etc/nullmailer")?;
-        fs::write("/etc/nullmailer/me", "bench.example\n")?;
+        fs::write("/etc/mailname", "bench.example\n")?;
+        // By which the one that keeps wakes the one that sends.
+        mkfifo("/var/spool/nullmailer/trigger", Mode::from_bits_truncate(0o622))?;
         let libraries = crate::tools::libraries(&root);
         let env = libraries.map(|dir| ("LD_LIBRARY_PATH", dir.into_os_string())).into_iter().collect();
         Ok(Some(Self { root, env }))
