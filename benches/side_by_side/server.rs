@@ -228,7 +228,9 @@ impl Talk {
             self.reply("334 ");
             response = self.line()?;
         }
-        self.logged_in = response == STANDARD.encode(format!("\0{USER}\0{PASSWORD}"));
+        // Some say before it whom they act for.
+        let said = STANDARD.decode(&response).unwrap_or_default();
+        self.logged_in = said.ends_with(format!("\0{USER}\0{PASSWORD}").as_bytes());
         self.reply(if self.logged_in { "235 2.7.0 welcome" } else { "535 5.7.8 who are you?" });
         Ok(())
     }

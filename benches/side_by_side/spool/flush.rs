@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::rivals::{Nullmailer, Postfix};
 use super::{Ground, QUEUE, judged, laid_out, subcommand};
@@ -28,7 +28,7 @@ impl Sent {
 }
 
 /// How long a rival may take.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn fill(ground: &Ground<'_>) -> Result<String> {
     ground.prepare()?;
@@ -45,7 +45,8 @@ pub(super) fn fill(ground: &Ground<'_>) -> Result<String> {
         postfix.settle(some)?;
         let start = Instant::now();
         postfix.tell("postqueue", &["-f"])?;
-        let wall = start.elapsed() + server.wait_for(some, PATIENCE)?;
+        let wall =
+            start.elapsed() + server.wait_for(some, PATIENCE).with_context(|| format!("Postfix: {}", postfix.log()))?;
         // It keeps its sessions for a while.
         drop(postfix);
         let sessions = server.take_sessions(1).len();
@@ -104,7 +105,10 @@ fn of_nullmailer(
     sender.kill()?;
     sender.wait()?;
     let sessions = server.take_sessions(1).len();
-    Ok(Sent { name: "nullmailer-send", count, wall: wall?, sessions, peak: None })
+    let log = || fs::read_to_string(ground.dir.join("nullmailer.log")).unwrap_or_default();
+    let wall =
+        wall.with_context(|| format!("nullmailer: {}", log().lines().rev().take(3).collect::<Vec<_>>().join("; ")))?;
+    Ok(Sent { name: "nullmailer-send", count, wall, sessions, peak: None })
 }
 
 /// Makes everything that waits due.

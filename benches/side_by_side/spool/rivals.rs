@@ -115,9 +115,14 @@ impl Postfix {
         // A daemon that kept our pipes would keep whoever reads our output waiting.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let status = command.status().with_context(|| program.to_owned())?;
-        let log = || fs::read_to_string(self.dir.join("mail.log")).unwrap_or_default();
-        ensure!(status.success(), "{program} {words:?} failed: {}", log().lines().last().unwrap_or_default());
+        ensure!(status.success(), "{program} {words:?} failed: {}", self.log());
         Ok(())
+    }
+
+    /// The last thing that it logged.
+    pub(super) fn log(&self) -> String {
+        let log = fs::read_to_string(self.dir.join("mail.log")).unwrap_or_default();
+        log.lines().last().unwrap_or_default().to_owned()
     }
 
     /// What keeps a message.
