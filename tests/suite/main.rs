@@ -36,6 +36,7 @@ mod moto;
 mod never_lost;
 mod never_lost_flush;
 mod never_lost_power;
+mod never_lost_together;
 mod oauth;
 mod oracles;
 mod partial;

@@ -85,6 +85,7 @@ pub(crate) struct Manners {
     pub(crate) lmtp: bool,
     pub(crate) no_ehlo: bool,
     pub(crate) counting: bool,
+    pub(crate) places: Option<usize>,
     pub(crate) on_delivery: Option<Arc<OnDelivery>>,
     pub(crate) hanging: Arc<Hanging>,
 }
@@ -162,11 +163,18 @@ impl Server {
                 lmtp: false,
                 no_ehlo: false,
                 counting: false,
+                places: None,
                 on_delivery: None,
                 hanging: Arc::default(),
             },
             running: None,
         }
+    }
+
+    /// Takes this many connections at once, and answers 421 to the others.
+    pub fn places(mut self, places: usize) -> Self {
+        self.manners.places = Some(places);
+        self
     }
 
     /// When TLS begins.
@@ -273,9 +281,19 @@ impl Server {
             let mut sessions = Vec::new();
             let with = |moods: &[_]| Arc::new(Manners { moods: [moods, &manners.moods].concat(), ..manners.clone() });
             let (mut first, later) = (Some(with(&manners.first_moods)), with(&manners.later_moods));
+            let crowded = (Moment::Greeting, Action::Reply("421 4.3.2 too many connections".to_owned()));
+            let crowded = with(&[crowded]);
+            // One for each session that has a place, and this.
+            let taken = Arc::new(());
             while let Some(client) = door.next() {
-                let manners = first.take().unwrap_or_else(|| Arc::clone(&later));
-                sessions.push(thread::spawn(move || session::serve(client, &manners)));
+                let is_full = manners.places.is_some_and(|places| places < Arc::strong_count(&taken));
+                let place = (!is_full).then(|| Arc::clone(&taken));
+                let mut usual = || first.take().unwrap_or_else(|| Arc::clone(&later));
+                let manners = if is_full { Arc::clone(&crowded) } else { usual() };
+                sessions.push(thread::spawn(move || {
+                    let _place = place;
+                    session::serve(client, &manners)
+                }));
             }
             sessions
         });
