@@ -28,10 +28,12 @@ use std::panic::{catch_unwind, resume_unwind};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use testkit::{Case, Moment, Scratch, Server, TlsStart, apart, matches, missing, need_in, need_mount_namespace};
+use testkit::{
+    Case, Host, Moment, Port, Scratch, Server, TlsStart, apart, matches, missing, need_in, need_mount_namespace,
+};
 
 use crate::messages::check_arrival;
-use crate::setup::{data, every};
+use crate::setup::{data, every, mailchute};
 
 /// The configuration's password is another one in the mood that refuses the login.
 const PASSWORD: &str = "a secret of the shop";
@@ -101,6 +103,58 @@ fn every_caller_hears_the_truth_in_every_mood() {
     show(&table.into_inner().unwrap());
     if let Err(panic) = result {
         resume_unwind(panic);
+    }
+}
+
+/// Callers that send while the relay is away, and how often each does.
+const PATIENT: [(&str, usize); 3] = [("wordpress", 20), ("php-cli", 3), ("symfony-bs", 3)];
+
+#[test]
+fn what_callers_send_while_the_relay_is_away_arrives_once() {
+    for case in Case::all(&data("callers")) {
+        let Some((_, count)) = PATIENT.iter().find(|(name, _)| *name == case.name()) else { continue };
+        if !case.values("needs").all(is_installed) {
+            continue;
+        }
+        let php = std::fs::canonicalize("/usr/bin/php");
+        Host::run(&[], |host| {
+            // Debian's php is a link to one in /etc.
+            std::fs::create_dir("/etc/alternatives").unwrap();
+            if let Ok(php) = &php {
+                symlink(php, "/etc/alternatives/php").unwrap();
+            }
+            std::fs::create_dir_all("/var/spool/mailchute").unwrap();
+            host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+            host.write("/run/crond.pid", "1\n", 0o644);
+            let top: String = case.values("top").map(|line| format!("{line}\n")).collect();
+            let at = |port: u16| {
+                format!(
+                    "{top}on_relay_failure = \"spool\"\n[relay.main]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n"
+                )
+            };
+            let nobody = Port::reserve();
+            for _ in 0..*count {
+                let scratch = Scratch::new();
+                let (concluded, said) = call(&case, &scratch, &at(nobody.number()));
+                let expected = case.value("accepted").expect("what is concluded");
+                assert!(matches(expected, &concluded), "{}: `{concluded}`\n{said}", case.name());
+            }
+            let queue: Vec<_> =
+                std::fs::read_dir("/var/spool/mailchute/0/queue").unwrap().map(Result::unwrap).collect();
+            assert_eq!(queue.len(), *count, "{}: what waits", case.name());
+            for entry in queue {
+                let due = std::fs::File::options().write(true).open(entry.path()).unwrap();
+                due.set_modified(std::time::SystemTime::now()).unwrap();
+            }
+            let server = Server::new().start();
+            let config = host.scratch().write("later.toml", at(server.port()), 0o644);
+            for _ in 0..2 {
+                mailchute().config(&config).args(["queue", "flush"]).run().expect_status(0);
+            }
+            let deliveries: Vec<_> = server.finish().into_iter().flat_map(|session| session.deliveries).collect();
+            assert_eq!(deliveries.len(), *count, "{}: what arrived", case.name());
+            check_arrival(&case, &deliveries[0]);
+        });
     }
 }
 
