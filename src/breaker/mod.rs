@@ -3,7 +3,7 @@
 //! It saves time and loses no mail: where every relay is down, the one that is due first is tried all the same; where
 //! nothing can be remembered, every relay is taken for well. What it does is never an error.
 //!
-//! [`circuit`] is the pure core, [`page`] its form on disk, [`turns`] the order in which a route is tried.
+//! `circuit` is the pure core, `page` its form on disk, `turns` the order in which a route is tried.
 
 mod circuit;
 mod event;
