@@ -112,6 +112,19 @@ impl Keep {
         Self::below(Path::new(place.parent()), uid)
     }
 
+    /// Every one that `uid` has in `place`: a neighbour who takes a name away, or a trouble that passes, may have made
+    /// more than one.
+    pub fn every(place: Place, uid: u32) -> Vec<Self> {
+        Self::every_below(Path::new(place.parent()), uid)
+    }
+
+    fn every_below(parent: &Path, uid: u32) -> Vec<Self> {
+        let is_its = |directory: &PathBuf| {
+            fs::symlink_metadata(directory).is_ok_and(|found| found.is_dir() && found.uid() == uid)
+        };
+        names(parent, uid).filter(is_its).map(|directory| Self { directory, uid }).collect()
+    }
+
     /// That of `uid` below `parent`.
     fn below(parent: &Path, uid: u32) -> Option<Self> {
         if !parent.is_dir() {
@@ -380,6 +393,7 @@ mod tests {
         fs::write(at("61042.2"), "").unwrap();
         owned(&at("61042.3"), 0);
         assert_eq!(found(), Some(at("61042.4")), "neither a link, a file nor root's is its own");
+        assert_eq!(Keep::every_below(dir.path(), UID), []);
         owned(&at("61042.4"), UID);
         assert_eq!(found(), Some(at("61042.4")));
         // A name that its neighbour gives back hides nothing.
@@ -387,6 +401,8 @@ mod tests {
         assert_eq!(found(), Some(at("61042.4")));
         owned(&at("61042"), UID);
         assert_eq!(found(), Some(at("61042")));
+        let every: Vec<_> = Keep::every_below(dir.path(), UID).into_iter().map(|keep| keep.directory).collect();
+        assert_eq!(every, [at("61042"), at("61042.4")]);
         chown(at("61042"), Some(OTHER), None).unwrap();
         chown(at("61042.4"), Some(OTHER), None).unwrap();
         for number in 5..=NAMES {

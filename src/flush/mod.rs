@@ -77,6 +77,12 @@ impl Summary {
         Self { sent: self.sent + next.sent, held: self.held + next.held, failed: self.failed + next.failed, ..next }
     }
 
+    /// What both came to: runs over two spools.
+    pub fn beside(self, other: Self) -> Self {
+        let (waiting, left) = (self.waiting + other.waiting, self.left + other.left);
+        Self { waiting, left, ..self.and(other) }
+    }
+
     /// Whether nothing that was due waits any longer.
     pub fn is_done(&self) -> bool {
         self.waiting + self.left == 0

@@ -98,12 +98,21 @@ impl Spool {
 
     /// The same for whoever only looks: nothing is made.
     pub fn find(caller: &Caller) -> Option<Self> {
-        let home = || {
-            let state = caller.own(directories::BaseDirs::state_dir, ".local/state")?;
-            Some(Keep::at(state.join("mailchute/spool"), caller.uid))
-        };
-        let keep = Keep::of(Place::Spool, caller.uid).or_else(home)?;
+        let keep = Keep::of(Place::Spool, caller.uid).or_else(|| Self::home(caller))?;
         Some(Self { keep, uid: caller.uid })
+    }
+
+    /// Where else messages of `caller` may wait: what was kept there was kept while [`Spool::of`] was not to be had.
+    pub fn others(&self, caller: &Caller) -> Vec<Self> {
+        let mut keeps = Keep::every(Place::Spool, caller.uid);
+        keeps.extend(Self::home(caller).filter(|home| home.directory().is_dir()));
+        keeps.retain(|keep| *keep != self.keep);
+        keeps.into_iter().map(|keep| Self { keep, uid: caller.uid }).collect()
+    }
+
+    fn home(caller: &Caller) -> Option<Keep> {
+        let state = caller.own(directories::BaseDirs::state_dir, ".local/state")?;
+        Some(Keep::at(state.join("mailchute/spool"), caller.uid))
     }
 
     /// The one in this directory of `uid`.

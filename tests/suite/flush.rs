@@ -445,6 +445,51 @@ fn a_unit_that_leaves_root_few_rights_sends_all_the_same() {
 }
 
 #[test]
+fn what_was_kept_elsewhere_is_sent_too() {
+    Host::run(&USERS, |host| {
+        // Before there was a place for all, in the home; and while a neighbour had the name.
+        enqueue(host, 3, "");
+        let [first, second, third] = entries("queue").try_into().unwrap();
+        let home = "/home/shop/.local/state/mailchute/spool".to_owned();
+        let second_name = format!("{SPOOL}/{SHOP}.1");
+        for (place, entry) in [(&home, &first), (&second_name, &second)] {
+            for directory in [place.clone(), format!("{place}/queue")] {
+                make_own(&directory);
+            }
+            fs::rename(entry, format!("{place}/queue/{}", id(entry)))
+                .or_else(|_| {
+                    fs::copy(entry, format!("{place}/queue/{}", id(entry))).and_then(|_| fs::remove_file(entry))
+                })
+                .unwrap();
+        }
+        for place in [&home, &second_name] {
+            for entry in fs::read_dir(format!("{place}/queue")).unwrap() {
+                let path = entry.unwrap().path();
+                std::os::unix::fs::chown(&path, Some(SHOP), Some(SHOP)).unwrap();
+                set_due(&path, SystemTime::now());
+            }
+        }
+        let server = Server::new().start();
+        prepare(host, server.port(), "");
+        says(&flush(&[id(&first)]), 0, "1 sent\n");
+        says(&flush(&[]), 0, "2 sent\n");
+        assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 3);
+        assert!(!third.exists());
+    });
+}
+
+/// Makes a directory of the user's own, and those above it.
+fn make_own(path: &str) {
+    let path = Path::new(path);
+    let missing: Vec<_> = path.ancestors().take_while(|above| !above.exists()).collect();
+    for directory in missing.into_iter().rev() {
+        fs::create_dir(directory).unwrap();
+        std::os::unix::fs::chown(directory, Some(SHOP), Some(SHOP)).unwrap();
+        fs::set_permissions(directory, Permissions::from_mode(0o700)).unwrap();
+    }
+}
+
+#[test]
 fn a_process_that_stays_keeps_nobody_from_sending_now() {
     Host::run(&USERS, |host| {
         enqueue(host, 1, "");

@@ -45,10 +45,11 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
     let wanted = Wanted { ids: of.ids.clone(), site: of.site.clone() };
     let spool = Spool::of(caller).filter(|spool| spool.directory().is_dir());
     let Some(spool) = spool else {
-        check(None, &wanted)?;
+        check(&std::iter::empty(), &wanted)?;
         return end(of, Summary::default());
     };
-    check(Some(&spool), &wanted)?;
+    let others = spool.others(caller);
+    check(&std::iter::once(&spool).chain(&others), &wanted)?;
     let stop = Stop::watch();
     let is_stopped = || stop.is_set();
     let words = Typed { argv: &invocation.argv, ignored: invocation.ignored.clone(), tag: None };
@@ -58,7 +59,17 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
     let show = |done, all| progress.show(done, all);
     let flush = Flush::of(&spool, &dossier, &is_stopped, &show);
     // What is configured is read anew for each run.
-    let run = |turn: &Turn| flush.run(&Course::begin(caller, &invocation.choice), &wanted, turn);
+    let course = || Course::begin(caller, &invocation.choice);
+    let run = |turn: &Turn| {
+        let mut whole = flush.run(&course(), &wanted, turn)?;
+        for other in &others {
+            if let Some(turn) = Turn::take(other)? {
+                let of_other = Flush::of(other, &dossier, &is_stopped, &show).run(&course(), &wanted, &turn)?;
+                whole = whole.beside(of_other);
+            }
+        }
+        Ok(whole)
+    };
     if of.wait {
         return stay(&spool, &stop, run);
     }
@@ -113,8 +124,9 @@ fn stay(spool: &Spool, stop: &Stop, run: impl Fn(&Turn) -> Result<Summary, Failu
 }
 
 /// Refuses the name of what does not wait.
-fn check(spool: Option<&Spool>, wanted: &Wanted) -> Result<(), Failure> {
-    let is_there = |folder, id: &str| spool.is_some_and(|spool| !matches!(spool.look(folder, id), Err(Unopened::Gone)));
+fn check<'a>(spools: &(impl Iterator<Item = &'a Spool> + Clone), wanted: &Wanted) -> Result<(), Failure> {
+    let is_there =
+        |folder, id: &str| spools.clone().any(|spool| !matches!(spool.look(folder, id), Err(Unopened::Gone)));
     match wanted.ids.iter().find(|id| !is_there(Folder::Queue, id)) {
         None => Ok(()),
         Some(id) if is_there(Folder::Held, id) => {
