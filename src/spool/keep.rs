@@ -74,7 +74,7 @@ impl Order<'_> {
         let why = || results.last().map(|result| said(result)).unwrap_or_default();
         match decide(results.iter().copied(), is_spooling, in_doubt) {
             Fate::Told => Kept::No,
-            Fate::Held => self.put(Folder::Held, None, why(), true).map_or_else(Kept::Failed, |()| Kept::Held),
+            Fate::Held => self.hold(why()).map_or_else(Kept::Failed, |()| Kept::Held),
             Fate::Queued { waiting, is_relay_trouble, is_in_doubt } => {
                 let is_part = waiting.is_some();
                 match self.queue(waiting, why(), is_in_doubt) {
@@ -85,11 +85,16 @@ impl Order<'_> {
         }
     }
 
+    /// Makes an entry that waits for a person.
+    fn hold(&self, why: String) -> Result<(), Failure> {
+        self.put(&self.spool()?, Folder::Held, None, why, true)
+    }
+
     /// Makes an entry that something is sure to send.
     fn queue(&self, waiting: Option<Vec<Address>>, why: String, is_in_doubt: bool) -> Result<(), Failure> {
         let spool = self.spool()?;
         let flusher = flusher::of(&spool);
-        self.put(Folder::Queue, waiting, why, is_in_doubt)?;
+        self.put(&spool, Folder::Queue, waiting, why, is_in_doubt)?;
         match flusher {
             Flusher::Supervised => Ok(()),
             // The caller hears of the failure, so nobody may send it behind its back.
@@ -106,13 +111,13 @@ impl Order<'_> {
 
     fn put(
         &self,
+        spool: &Spool,
         folder: Folder,
         waiting: Option<Vec<Address>>,
         why: String,
         is_in_doubt: bool,
     ) -> Result<(), Failure> {
-        let spool = self.spool()?;
-        check_room(&spool, folder, self.site.spooling.max, self.mail.message.size())?;
+        check_room(spool, folder, self.site.spooling.max, self.mail.message.size())?;
         // From now on a signal waits: what is durable is told.
         self.hand_over.keep();
         let now = Timestamp::now().as_second();

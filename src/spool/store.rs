@@ -261,8 +261,12 @@ impl Spool {
     /// # Errors
     /// As [`Spool::list`].
     pub fn measure(&self, folder: Folder) -> Result<(u64, u64), Failure> {
-        let list = self.list(folder)?;
-        Ok((list.len() as u64, list.iter().map(|listed| listed.size).sum()))
+        let (mut messages, mut octets) = (0, 0);
+        self.each(folder, &mut |listed| {
+            messages += 1;
+            octets += listed.size;
+        })?;
+        Ok((messages, octets))
     }
 
     /// Reads an entry without keeping anybody from it; its message is not verified.
