@@ -1,13 +1,18 @@
 //! Who calls: the process that runs us, as far as the operating system vouches for it.
 
+mod job;
+mod processes;
+mod provenance;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use directories::BaseDirs;
 use nix::unistd::User;
 
+pub use provenance::{Provenance, parent};
+
 use crate::host;
-use crate::reply::printable;
 
 /// The caller.
 #[derive(Clone, Debug)]
@@ -63,27 +68,4 @@ pub fn own_environment(command: &mut Command) {
     let name = user.unwrap_or_else(|| uid.to_string());
     command.env_clear().env("PATH", PATH).env("SHELL", "/bin/sh").env("USER", &name).env("LOGNAME", &name);
     command.env("HOME", home.unwrap_or_else(|| PathBuf::from("/")));
-}
-
-/// Shells that `popen` and `system` put between a program and us.
-const SHELLS: [&str; 4] = ["sh", "dash", "bash", "busybox"];
-
-/// The command name of the process that runs us, seen through the shells in between; `None` where
-/// procfs does not tell.
-pub fn parent() -> Option<String> {
-    let mut pid = nix::unistd::getppid().as_raw();
-    let mut name = None;
-    for _ in 0..3 {
-        // pid (comm) state ppid: the name may hold spaces and parentheses, what follows it may not.
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let (head, tail) = stat.rsplit_once(')')?;
-        let comm = printable(head.split_once('(')?.1.as_bytes(), 64);
-        let is_shell = SHELLS.contains(&comm.as_str());
-        name = Some(comm);
-        pid = tail.split_ascii_whitespace().nth(1)?.parse().ok()?;
-        if !is_shell || pid <= 1 {
-            break;
-        }
-    }
-    name
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use self::report::Report;
 use crate::attempt::IdempotencyKey;
-use crate::caller::{self, Caller};
+use crate::caller::{Caller, Provenance};
 use crate::config::relay::Relay;
 use crate::config::site::Site;
 use crate::config::{Config, LogTarget, Origin, in_variables};
@@ -37,6 +37,8 @@ pub struct Typed<'a> {
 struct State {
     started: Instant,
     record: Record,
+    /// The script that the calling program runs.
+    script: Option<String>,
     targets: Vec<LogTarget>,
     scheme: Scheme,
     /// No message is under way, so there is nothing to record.
@@ -52,13 +54,15 @@ impl Dossier {
         let mut record = Record::new(caller.uid);
         record.user.clone_from(&caller.user);
         record.cwd = caller.cwd.as_ref().map(|cwd| cwd.display().to_string());
-        record.parent = caller::parent();
+        let provenance = Provenance::current();
+        record.set_provenance(&provenance);
         record.argv = words.argv.to_vec();
         record.ignored = words.ignored;
         record.tag = words.tag;
         let (started, scheme) = (Instant::now(), Scheme::Reply);
         let (targets, variable) = (Vec::new(), None);
-        Self(Arc::new(Mutex::new(State { started, record, targets, scheme, idle: false, tell, variable })))
+        let script = provenance.script;
+        Self(Arc::new(Mutex::new(State { started, record, script, targets, scheme, idle: false, tell, variable })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -80,6 +84,7 @@ impl Dossier {
         let mut state = self.state();
         state.started = Instant::now();
         state.record = state.record.another();
+        state.record.script = state.script.clone();
         state.idle = false;
     }
 
@@ -124,7 +129,7 @@ impl Dossier {
         let text = |name| message.header().first(name).map(|field| field.text().into_owned());
         state.record.size = Some(message.size());
         state.record.message_id = text("Message-ID");
-        state.record.script = text("X-PHP-Originating-Script");
+        state.record.script = text("X-PHP-Originating-Script").or_else(|| state.script.clone());
         state.record.repairs = message.repairs().to_vec();
     }
 

@@ -56,6 +56,11 @@ impl Record {
             user,
             cwd,
             parent,
+            parents,
+            unit,
+            job,
+            pool,
+            web_host,
             script,
             argv,
             tag,
@@ -82,9 +87,10 @@ impl Record {
             exit: _,
             dialogue,
         } = self;
-        let strings = [site, user, cwd, parent, script, tag, relay, from, message_id, hint, provider_id, key, tls];
-        strings.into_iter().flatten().chain([text]).for_each(|text| bounds.text(text));
-        for list in [argv, to, repairs, warnings, ignored] {
+        let strings = [site, user, cwd, parent, unit, job, pool, web_host, script, tag, relay, from, message_id];
+        let more = [hint, provider_id, key, tls];
+        strings.into_iter().chain(more).flatten().chain([text]).for_each(|text| bounds.text(text));
+        for list in [parents, argv, to, repairs, warnings, ignored] {
             bounds.list(list);
         }
         // Its end tells most.
@@ -130,7 +136,8 @@ mod tests {
         let list = || vec![long.clone(); 500];
         let mut record = Record::new(1000);
         let strings = [&mut record.site, &mut record.user, &mut record.cwd, &mut record.script, &mut record.message_id];
-        for text in strings.into_iter().chain([&mut record.hint]) {
+        let where_from = [&mut record.unit, &mut record.job, &mut record.pool, &mut record.web_host];
+        for text in strings.into_iter().chain(where_from).chain([&mut record.hint]) {
             *text = Some(long.clone());
         }
         record.text.clone_from(&long);

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 pub use sink::write;
 
+use crate::caller::Provenance;
 use crate::config::relay::{Relay, Way};
 use crate::exit;
 use crate::failure::{Failure, Kind};
@@ -47,7 +48,22 @@ pub struct Record {
     /// The command name of the calling process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
-    /// The PHP script, where PHP names it.
+    /// The command names of the processes above, nearest first, where there is more than `parent`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<String>,
+    /// The systemd unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// What cron runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// The PHP-FPM pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// The name of the web site, where a CGI program calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub web_host: Option<String>,
+    /// The script: the one that PHP names in the message, else the one that the calling program runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script: Option<String>,
     /// The command line, bounded.
@@ -134,6 +150,11 @@ impl Record {
             user: None,
             cwd: None,
             parent: None,
+            parents: Vec::new(),
+            unit: None,
+            job: None,
+            pool: None,
+            web_host: None,
             script: None,
             argv: Vec::new(),
             relay: None,
@@ -164,16 +185,28 @@ impl Record {
 
     /// A record of the next message in the same run.
     pub fn another(&self) -> Self {
-        let Self { user, cwd, parent, argv, ignored, tag, .. } = self;
+        let Self { user, cwd, parent, parents, unit, job, pool, web_host, argv, ignored, tag, .. } = self;
         Self {
             user: user.clone(),
             cwd: cwd.clone(),
             parent: parent.clone(),
+            parents: parents.clone(),
+            unit: unit.clone(),
+            job: job.clone(),
+            pool: pool.clone(),
+            web_host: web_host.clone(),
             argv: argv.clone(),
             ignored: ignored.clone(),
             tag: tag.clone(),
             ..Self::new(self.uid)
         }
+    }
+
+    /// Enters where the message came from.
+    pub fn set_provenance(&mut self, provenance: &Provenance) {
+        let Provenance { parent, parents, unit, job, pool, script, web_host } = provenance.clone();
+        (self.parent, self.parents, self.unit, self.job) = (parent, parents, unit, job);
+        (self.pool, self.web_host, self.script) = (pool, web_host, script);
     }
 
     /// Names the envelope's recipients, no more of them than a record holds.

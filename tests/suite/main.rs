@@ -42,6 +42,7 @@ mod oracles;
 mod partial;
 mod php;
 mod postfix;
+mod provenance;
 mod providers;
 mod queue;
 mod relays;

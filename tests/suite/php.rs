@@ -234,6 +234,34 @@ fn each_fpm_pool_sends_as_its_own_site() {
 }
 
 #[test]
+fn the_record_names_pool_script_and_directory() {
+    const SHOP: u32 = 61045;
+    if !need_root() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let server = Server::new().start();
+    let logs = scratch.write("logs/.keep", "", 0o644).parent().expect("a directory").to_owned();
+    chown(&logs, Some(SHOP), Some(SHOP)).expect("root may");
+    let lines = server.relay_lines(&scratch);
+    let log = logs.join("log");
+    let config =
+        scratch.write("config.toml", format!("[log]\nto = [\"{}\"]\n[relay.main]\n{lines}", log.display()), 0o644);
+    let header = "php_admin_value[mail.add_x_header] = On";
+    let sendmail_path = format!("{BINARY} --config {} -t -i\n{header}", config.display());
+    let Some(fpm) = Fpm::start(scratch, &[("shop", SHOP, &sendmail_path)]) else { return };
+    assert_eq!(fpm.request("shop", &script("")), "true");
+    let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(log).expect("a log")).expect("JSON");
+    assert_eq!((&record["pool"], &record["uid"]), (&"shop".into(), &SHOP.into()), "{record}");
+    assert_eq!(record["script"], "0:page.php", "{record}");
+    assert_eq!(record["cwd"].as_str(), fpm.scratch.path().to_str(), "{record}");
+    assert!(record["parent"].as_str().is_some_and(|name| name.starts_with("php-fpm")), "{record}");
+    assert!(record["parents"].as_array().is_some_and(|names| names.len() >= 2), "{record}");
+    // A request's parameters are in no environment of FPM's processes, so there is no web site to name.
+    assert_eq!(record["web_host"], serde_json::Value::Null, "{record}");
+}
+
+#[test]
 fn a_pool_without_configuration_is_told_about_its_cleared_environment() {
     const UID: u32 = 61044;
     // On a host of its own, where no configuration is installed.
