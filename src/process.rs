@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::{Child, Command};
 
@@ -10,6 +11,23 @@ use nix::unistd::{close, getpgrp, getpid, setsid};
 
 /// The highest descriptor that is closed where procfs does not tell which are open.
 const DESCRIPTORS: i32 = 1024;
+
+/// This very program once more, also where an upgrade has given its name to another file meanwhile.
+const SELF: &str = "/proc/self/exe";
+
+/// A call of this program, whose words are still to be given.
+///
+/// # Errors
+/// procfs does not tell which program this is.
+pub fn again() -> io::Result<Command> {
+    let program = std::env::current_exe()?;
+    if program.exists() {
+        return Ok(Command::new(program));
+    }
+    let mut command = Command::new(SELF);
+    command.arg0("mailchute");
+    Ok(command)
+}
 
 /// Starts `command` with no signal blocked: std hands on the mask of this thread, in which those are
 /// blocked that another thread of ours answers, and the program could not be stopped by them.

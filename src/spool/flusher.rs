@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use super::store::{Folder, Spool};
@@ -72,8 +72,7 @@ fn is_stale(spool: &Spool) -> bool {
 pub fn start() -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| Failure::new(Kind::System, "queue flush", format!("cannot be started: {error}"));
-    let program = std::env::current_exe().map_err(failed)?;
-    let mut command = Command::new(program);
+    let mut command = process::again().map_err(failed)?;
     command.args(["queue", "flush", "--wait", "--quiet"]).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     caller::own_environment(&mut command);

@@ -98,6 +98,18 @@ impl Laid {
         self
     }
 
+    /// Lays an entry of the default site's into the queue that is due.
+    pub(crate) fn due(&self, id: &str) -> &Self {
+        self.entry(Folder::Queue, id, "default", &[]).set_due(Folder::Queue, id)
+    }
+
+    /// Lets an entry be due.
+    pub(crate) fn set_due(&self, folder: Folder, id: &str) -> &Self {
+        let at = SystemTime::now() - Duration::from_secs(1);
+        self.spool.open(folder, id).unwrap().retry_at(at).unwrap();
+        self
+    }
+
     /// The folder of every entry.
     pub(crate) fn places(&self) -> Vec<(String, &'static str)> {
         let mut all: Vec<_> = Folder::ALL

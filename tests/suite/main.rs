@@ -59,3 +59,4 @@ mod standard_input;
 mod system;
 mod tls;
 mod tools;
+mod upgrade;

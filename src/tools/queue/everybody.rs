@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 
 use serde::de::DeserializeOwned;
@@ -131,7 +131,7 @@ struct Said {
 fn ask(choice: &Choice, uid: u32, words: &[&str]) -> Result<Said, Failure> {
     let failed =
         |error: std::io::Error| Failure::new(Kind::System, format!("uid {uid}"), format!("no process: {error}"));
-    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    let mut command = process::again().map_err(failed)?;
     // Pipes on all sides: then it is apart from root's terminal.
     command.args(choice.config.iter().flat_map(|file| [OsStr::new("--config"), file.as_os_str()]));
     command.arg("queue").args(words).args(["--as", &uid.to_string()]);

@@ -6,7 +6,7 @@
 
 use std::io::{self, IsTerminal as _, Read, Write, stderr, stdin, stdout};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 
 use nix::unistd::Pid;
@@ -29,7 +29,7 @@ pub(super) fn is_apart() -> bool {
 pub(super) fn run(typed: Option<&str>) -> Result<u8, Failure> {
     let failed = |error: &io::Error| Failure::new(Kind::System, "--as", format!("no process apart: {error}"));
     let mut words = std::env::args_os();
-    let mut command = Command::new(std::env::current_exe().map_err(|error| failed(&error))?);
+    let mut command = process::again().map_err(|error| failed(&error))?;
     command.arg0(words.next().unwrap_or_else(|| "mailchute".into())).args(words);
     let typed = typed.filter(|_| stdin().is_terminal());
     command.args(typed);

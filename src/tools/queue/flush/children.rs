@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -116,8 +116,7 @@ fn told(uid: u32, end: Result<End, Failure>, is_quiet: bool) -> u8 {
 /// `System`: there is none to be had, or it did not end in time or not by itself.
 fn flush(uid: u32, stop: &Stop) -> Result<End, Failure> {
     let failed = |why: String| Failure::new(Kind::System, format!("uid {uid}"), why);
-    let program = std::env::current_exe().map_err(|error| failed(format!("no process: {error}")))?;
-    let mut command = Command::new(program);
+    let mut command = process::again().map_err(|error| failed(format!("no process: {error}")))?;
     command.args(["queue", "flush", "--as"]).arg(uid.to_string()).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = process::spawn(&mut command).map_err(|error| failed(format!("no process: {error}")))?;
