@@ -83,6 +83,12 @@ pub(crate) fn read_paths<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Addre
     paths.iter().map(|path| address(path)).collect()
 }
 
+/// Reads addresses back; there may be none.
+pub(crate) fn read_some_paths<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Address>, D::Error> {
+    let paths: Vec<String> = Vec::deserialize(from)?;
+    paths.iter().map(|path| address(path)).collect()
+}
+
 /// The address that `text` is, and nothing else but it: what was written is what is sent to.
 fn address<E: serde::de::Error>(text: &str) -> Result<Address, E> {
     let read = parse_address(text).and_then(|spec| spec.address());

@@ -101,6 +101,7 @@ fn site(choice: u8) -> Site {
         alias: std::iter::once(("root".to_owned(), vec!["admin@shop.example".to_owned()])).collect(),
         terms: Terms::default(),
         spooling: Spooling::default(),
+        staging: Default::default(),
         exit_status: Scheme::Reply,
     }
 }

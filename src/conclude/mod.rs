@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use self::report::Report;
+use crate::address::Address;
 use crate::attempt::IdempotencyKey;
 use crate::caller::{Caller, Provenance};
 use crate::config::relay::Relay;
@@ -16,7 +17,7 @@ use crate::exit::{self, Scheme};
 use crate::failure::Failure;
 use crate::journal::{self, Record};
 use crate::message::Message;
-use crate::plan::Plan;
+use crate::plan::{Diversion, Plan};
 use crate::spool::Kept;
 use crate::submit::Submission;
 
@@ -137,6 +138,19 @@ impl Dossier {
     pub fn set_plan(&self, plan: &Plan) {
         self.set_envelope(&plan.envelope);
         self.warn(&plan.warnings);
+        if let Some(diversion) = &plan.diversion {
+            self.set_diversion(diversion);
+        }
+    }
+
+    /// The site's guard has made this of the message.
+    pub fn set_diversion(&self, diversion: &Diversion) {
+        self.set_diverted_from(diversion.forward_paths());
+    }
+
+    /// The message was written to these, and goes to others.
+    pub fn set_diverted_from(&self, forward_paths: &[Address]) {
+        self.state().record.set_diverted_from(forward_paths);
     }
 
     /// The envelope is known.

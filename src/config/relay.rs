@@ -66,8 +66,8 @@ pub enum Way {
     Smtp(Smtp),
     /// The provider's HTTP API.
     Api(Interface),
-    /// Not at all: the message is discarded, and the record says so (`null://`).
-    Null,
+    /// Not at all: the message is discarded, and the record says why (`null://`).
+    Null(&'static str),
 }
 
 /// What only a relay has that is spoken to by SMTP or LMTP.
@@ -136,11 +136,16 @@ impl Relay {
         }
     }
 
+    /// One that discards every message, because of `why`.
+    pub fn discarding(name: &str, why: &'static str) -> Self {
+        Self { way: Way::Null(why), ..Self::new(name, Place::Unix(PathBuf::from("/dev/null")), TlsMode::None) }
+    }
+
     /// What SMTP has, where that is the way.
     pub fn smtp(&self) -> Option<&Smtp> {
         match &self.way {
             Way::Smtp(smtp) => Some(smtp),
-            Way::Api(_) | Way::Null => None,
+            Way::Api(_) | Way::Null(_) => None,
         }
     }
 
@@ -148,7 +153,7 @@ impl Relay {
     pub fn api(&self) -> Option<&Interface> {
         match &self.way {
             Way::Api(interface) => Some(interface),
-            Way::Smtp(_) | Way::Null => None,
+            Way::Smtp(_) | Way::Null(_) => None,
         }
     }
 
@@ -158,7 +163,7 @@ impl Relay {
         match &self.way {
             Way::Smtp(_) => known.field.and(Some(known)),
             Way::Api(_) => Some(known),
-            Way::Null => None,
+            Way::Null(_) => None,
         }
     }
 

@@ -12,12 +12,13 @@ use super::route;
 use super::site::Site;
 use super::site::policy::{self, Policy};
 use super::site::read::{self as site, LATER, Shared};
+use super::site::staging;
 use crate::failure::Failure;
 use crate::secret::Source;
 use crate::spelling;
 
 /// The keys of the top level beside the policy.
-const KEYS: &[&str] = &["default_site", "strict_modes", "relay", "route", "site", "alias", "log"];
+const KEYS: &[&str] = &["default_site", "strict_modes", "relay", "route", "site", "alias", "log", staging::TABLE];
 
 /// What one document says.
 pub(super) struct Scope {

@@ -63,9 +63,9 @@ pub(super) fn typed(key: &str, text: String) -> Value {
         ("tracking" | "open_tracking" | "click_tracking" | "sandbox" | "custom_headers", "true" | "false") => {
             Value::Bare(text)
         }
-        ("chunking" | "pipelining" | "bounce", "true" | "1") => Value::Bare("true".into()),
-        ("chunking" | "pipelining" | "bounce", "false" | "0") => Value::Bare("false".into()),
-        ("auth" | "sender" | "local_domains" | "tags", list) => self::list(list),
+        ("chunking" | "pipelining" | "bounce" | "discard", "true" | "1") => Value::Bare("true".into()),
+        ("chunking" | "pipelining" | "bounce" | "discard", "false" | "0") => Value::Bare("false".into()),
+        ("auth" | "sender" | "local_domains" | "tags" | "divert", list) => self::list(list),
         _ => Value::Text(Zeroizing::new(text)),
     }
 }

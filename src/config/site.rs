@@ -4,6 +4,7 @@ pub(super) mod aliases;
 pub(super) mod policy;
 pub(super) mod read;
 mod spooling;
+pub(super) mod staging;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use self::aliases::Aliases;
 pub use self::spooling::{SpoolMax, Spooling};
+pub use self::staging::{Guard, Staging};
 use super::relay::Relay;
 use super::route::{Route, Strategy};
 use crate::address::{Address, Mailbox, compared_domain};
@@ -61,6 +63,8 @@ pub struct Site {
     pub terms: Terms,
     /// What it wants where no relay could be given a message.
     pub spooling: Spooling,
+    /// What keeps its messages from those they are written to.
+    pub staging: Staging,
     /// The caller's numbers.
     pub exit_status: Scheme,
 }

@@ -228,7 +228,7 @@ fn sites_take_what_they_leave_open_from_the_top() {
 #[test]
 fn null_discards() {
     let relay = relay("protocol = 'null'");
-    assert!(matches!(relay.way, Way::Null));
+    assert!(matches!(relay.way, Way::Null(_)));
     assert_eq!(relay.place, Place::Unix("/dev/null".into()));
 }
 

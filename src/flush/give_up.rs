@@ -12,10 +12,11 @@ use jiff::{Timestamp, Zoned};
 use super::{Fate, Run, relays, unix};
 use crate::address::Address;
 use crate::config::relay::{Place, Relay};
-use crate::config::site::Site;
+use crate::config::site::{Guard, Site};
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::outcome::{Answer, Outcome};
+use crate::plan::divert;
 use crate::reply::{Enhanced, Reply};
 use crate::spool::bounce::{self, Decision, GivenUp, Last, Tally, Undelivered, Withheld};
 use crate::spool::{Entry, Folder, Head, Kept, Line, Opened, Unopened};
@@ -98,7 +99,7 @@ impl Run<'_> {
             return Ok(Told::By(bounce::id_of(opened.id())));
         }
         let head = &opened.entry.head;
-        let wanted = site.spooling.bounce && !head.is_bounce;
+        let wanted = is_told(site, head);
         let Some(to) = bounce::addressee(&head.envelope, wanted).cloned() else { return Ok(Told::Nobody) };
         let id = bounce::id_of(opened.id());
         let mut told = Told::By(id.clone());
@@ -146,7 +147,7 @@ impl Run<'_> {
         };
         let refused = of_submission(submission, &opened.entry, is_settled);
         let head = &opened.entry.head;
-        let Some(to) = bounce::addressee(&head.envelope, site.spooling.bounce && !head.is_bounce) else {
+        let Some(to) = bounce::addressee(&head.envelope, is_told(site, head)) else {
             return waiting;
         };
         if refused.is_empty() {
@@ -195,7 +196,9 @@ impl Run<'_> {
             withheld,
             others,
         };
-        let (envelope, message) = bounce::compose(&given_up, to)?;
+        let (mut envelope, mut message) = bounce::compose(&given_up, to)?;
+        // Who sent it may be as much a stranger to a staging host as whom it was written to.
+        let diversion = site.staging.guard.as_ref().map(|guard| divert::apply(guard, &mut envelope, &mut message));
         let created = now.timestamp().as_second();
         let span = i64::try_from(site.spooling.give_up_after.as_secs()).unwrap_or(i64::MAX);
         let (header, body) = message.lengths();
@@ -215,6 +218,7 @@ impl Run<'_> {
             why: format!("tells that {} was given up", head.id),
             in_doubt: false,
             is_bounce: true,
+            diverted_from: diversion.map(|diversion| diversion.forward_paths().to_vec()).unwrap_or_default(),
         };
         let spool = self.flush.spool;
         if matches!(spool.look(Folder::Queue, id), Err(Unopened::Torn(_))) {
@@ -246,6 +250,11 @@ impl Run<'_> {
         let octets = octets.map_err(|error| Failure::new(Kind::Software, TALLY, error.to_string()))?;
         self.flush.spool.keep().save(TALLY, &octets)
     }
+}
+
+/// Whether the sender of what `head` tells of may hear of its end.
+fn is_told(site: &Site, head: &Head) -> bool {
+    site.spooling.bounce && !head.is_bounce && site.staging.guard != Some(Guard::Discard)
 }
 
 /// The site's own address.

@@ -11,7 +11,7 @@ use crate::attempt::{IdempotencyKey, Sink};
 use crate::breaker::{Breaker, Health};
 use crate::config::Config;
 use crate::config::relay::Relay;
-use crate::config::site::{InDoubt, Site, Terms};
+use crate::config::site::{Guard, InDoubt, Site, Terms};
 use crate::failure::{Failure, Kind};
 use crate::message::MailObject;
 use crate::outcome::{Answer, Outcome};
@@ -89,6 +89,7 @@ impl Run<'_> {
         }
         dossier.resume(opened.id());
         dossier.set_envelope(&opened.entry.head.envelope);
+        dossier.set_diverted_from(&opened.entry.head.diverted_from);
         let config = self.course.config()?;
         dossier.set_config(config);
         let fate = match self.site(config, &opened.entry.head.site) {
@@ -126,6 +127,9 @@ impl Run<'_> {
 
     fn attend_for(&mut self, site: &Site, mut opened: Opened) -> Result<Fate, Failure> {
         let dossier = self.flush.dossier;
+        if let Some(guard) = is_kept_from(site, &opened.entry) {
+            return self.hold(opened, guard);
+        }
         let state = opened.entry.state.clone();
         let mut route = Self::route(site, &opened.entry.head.route);
         let mut key = None;
@@ -238,21 +242,44 @@ impl Run<'_> {
         Ok(submission)
     }
 
+    /// Has an entry wait for a person that `guard` keeps from those it was written to. It was taken before there was one;
+    /// to be put off would end in giving it up.
+    fn hold(&mut self, mut opened: Opened, guard: &Guard) -> Result<Fate, Failure> {
+        let id = opened.id().to_owned();
+        let why = format!("was taken before {guard} was set, which keeps it from those it was written to: held");
+        let failure = Failure::new(Kind::NoPermission, &id, why).hint(format!(
+            "mailchute queue drop {id} throws it away; mailchute queue release {id} sends it where the guard is lifted"
+        ));
+        note(&mut opened, &failure)?;
+        self.flush.dossier.fail(&failure);
+        opened.move_to(Folder::Held)?;
+        Ok(Fate::Held)
+    }
+
     /// Leaves an entry for later that was not given to any relay, because of `failure`.
     fn put_off(&mut self, mut opened: Opened, failure: &Failure) -> Result<Fate, Failure> {
         let now = SystemTime::now();
-        let (t, text) = (unix(now), failure.to_string());
-        let relay = opened.entry.state.relay.clone().unwrap_or_default();
-        // A doubt stays one.
-        if !opened.entry.state.is_in_doubt() {
-            let (result, is_of_relays) = (Ended::Deferred, false);
-            let end = Line::End { t, relay, result, code: None, text, waiting: None, is_of_relays };
-            opened.append(&end, false)?;
-        }
+        note(&mut opened, failure)?;
         self.flush.dossier.fail(failure);
         opened.retry_at(relays::next(now, opened.entry.state.tries + 1, relays::chance()))?;
         Ok(Fate::Waiting)
     }
+}
+
+/// Writes down why an entry was not given to any relay. A doubt stays one.
+fn note(opened: &mut Opened, failure: &Failure) -> Result<(), Failure> {
+    if opened.entry.state.is_in_doubt() {
+        return Ok(());
+    }
+    let relay = opened.entry.state.relay.clone().unwrap_or_default();
+    let (t, text, result) = (unix(SystemTime::now()), failure.to_string(), Ended::Deferred);
+    opened.append(&Line::End { t, relay, result, code: None, text, waiting: None, is_of_relays: false }, false)
+}
+
+/// The guard of the site that `entry` would pass by: what waits was diverted when it was taken, or never will be.
+fn is_kept_from<'s>(site: &'s Site, entry: &Entry) -> Option<&'s Guard> {
+    let is_diverted = !entry.head.diverted_from.is_empty();
+    site.staging.guard.as_ref().filter(|guard| !is_diverted || **guard == Guard::Discard)
 }
 
 /// Whether the relay that may have the message of `entry`, as `site` is configured now, tells what became of it.

@@ -68,6 +68,7 @@ impl Record {
             provider: _,
             from,
             to,
+            diverted_from,
             message_id,
             size: _,
             code: _,
@@ -90,7 +91,7 @@ impl Record {
         let strings = [site, user, cwd, parent, unit, job, pool, web_host, script, tag, relay, from, message_id];
         let more = [hint, provider_id, key, tls];
         strings.into_iter().chain(more).flatten().chain([text]).for_each(|text| bounds.text(text));
-        for list in [parents, argv, to, repairs, warnings, ignored] {
+        for list in [parents, argv, to, diverted_from, repairs, warnings, ignored] {
             bounds.list(list);
         }
         // Its end tells most.

@@ -81,6 +81,9 @@ pub struct Record {
     /// The forward-paths, at most 100 of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub to: Vec<String>,
+    /// Whom it was written to, where the site's guard has it go to others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub diverted_from: Vec<String>,
     /// The Message-ID field, brackets included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
@@ -161,6 +164,7 @@ impl Record {
             provider: None,
             from: None,
             to: Vec::new(),
+            diverted_from: Vec::new(),
             message_id: None,
             size: None,
             code: None,
@@ -211,11 +215,12 @@ impl Record {
 
     /// Names the envelope's recipients, no more of them than a record holds.
     pub fn set_recipients<'a>(&mut self, recipients: impl ExactSizeIterator<Item = &'a crate::address::Address>) {
-        let more = recipients.len().saturating_sub(bounds::ITEMS);
-        self.to = recipients.take(bounds::ITEMS).map(ToString::to_string).collect();
-        if more > 0 {
-            self.to.push(bounds::more(more));
-        }
+        self.to = named(recipients);
+    }
+
+    /// Names those whom the message was written to, no more of them than a record holds.
+    pub fn set_diverted_from(&mut self, recipients: &[crate::address::Address]) {
+        self.diverted_from = named(recipients.iter());
     }
 
     /// Enters the relay that is being tried, so that a run which a signal ends names it.
@@ -265,7 +270,7 @@ impl Record {
 
     fn set_outcome(&mut self, outcome: &Outcome, way: &Way) {
         // Nobody but us decides what null:// discards.
-        self.by = if matches!(way, Way::Null) { "mailchute" } else { "relay" };
+        self.by = if matches!(way, Way::Null(_)) { "mailchute" } else { "relay" };
         self.provider_id = outcome.provider_id.clone();
         if let Some((answer, reply)) = outcome.decisive() {
             self.set_reply(reply);
@@ -337,6 +342,16 @@ impl TryRecord {
             ms: millis(*took),
         }
     }
+}
+
+/// Addresses, no more of them than a record holds.
+fn named<'a>(addresses: impl ExactSizeIterator<Item = &'a crate::address::Address>) -> Vec<String> {
+    let more = addresses.len().saturating_sub(bounds::ITEMS);
+    let mut names: Vec<_> = addresses.take(bounds::ITEMS).map(ToString::to_string).collect();
+    if more > 0 {
+        names.push(bounds::more(more));
+    }
+    names
 }
 
 fn millis(span: std::time::Duration) -> u64 {

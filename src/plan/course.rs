@@ -8,11 +8,11 @@ use super::alias_file::AliasFile;
 use super::envelope::{self, Chosen, Submitter, Wishes};
 use super::route::Circumstances;
 use super::site::{self, Selection};
-use super::{Choice, Plan, fit, route, sender};
+use super::{Choice, Diversion, Plan, divert, fit, route, sender};
 use crate::address::{AddrSpec, Address, parse_address};
 use crate::caller::{self, Caller};
 use crate::config::relay::Relay;
-use crate::config::site::Site;
+use crate::config::site::{Guard, Site};
 use crate::config::{Config, Search};
 use crate::envelope::{Envelope, ReversePath};
 use crate::failure::Failure;
@@ -21,6 +21,14 @@ use crate::message::{Header, MailObject, Message};
 
 /// The host's alias file.
 const ALIAS_FILE: &str = "/etc/aliases";
+
+/// What a message has become that was made fit.
+pub struct Fitted {
+    /// What goes out as it is though it may not arrive so.
+    pub warnings: Vec<String>,
+    /// What the site's guard has made of it.
+    pub diversion: Option<Diversion>,
+}
 
 /// What a message's course is decided by: the caller, what it chose, and the configuration that applies to it.
 pub struct Course<'a> {
@@ -95,9 +103,10 @@ impl<'a> Course<'a> {
         site.check_enabled()?;
         let origin = self.origin(site);
         let Chosen { mut envelope, notes, mut warnings } = envelope::choose(wishes, message.header(), &origin)?;
-        warnings.extend(fit::make_fit(message, &mut envelope, wishes, &origin, host::now)?);
+        let fitted = self.fit(site, wishes, &mut envelope, message)?;
+        warnings.extend(fitted.warnings);
         let route = self.route(site, MailObject { envelope: &envelope, message })?;
-        Ok(Plan { envelope, notes, route, warnings })
+        Ok(Plan { envelope, notes, route, warnings, diversion: fitted.diversion })
     }
 
     /// The relays to try for `mail`, which was made fit, in order.
@@ -105,6 +114,9 @@ impl<'a> Course<'a> {
     /// # Errors
     /// `Configuration`: the one that was asked for is not the site's.
     pub fn route(&self, site: &Site, mail: MailObject<'_>) -> Result<Vec<Arc<Relay>>, Failure> {
+        if site.staging.guard == Some(Guard::Discard) {
+            return Ok(divert::nowhere());
+        }
         route::of_mail(site, self.choice.relay.as_deref(), self.circumstances(), mail)
     }
 
@@ -117,6 +129,10 @@ impl<'a> Course<'a> {
         site: &Site,
         reverse_path: Option<&Address>,
     ) -> Result<Option<Vec<Arc<Relay>>>, Failure> {
+        if site.staging.guard.is_some() {
+            // No relay is asked about those whom the message will not reach.
+            return Ok(None);
+        }
         route::at_mail(site, self.choice.relay.as_deref(), self.circumstances(), reverse_path)
     }
 
@@ -125,6 +141,7 @@ impl<'a> Course<'a> {
     pub fn explain_route(&self, site: &Site, mail: MailObject<'_>) -> Vec<(String, String)> {
         match self.choice.relay {
             Some(_) => Vec::new(),
+            None if site.staging.guard == Some(Guard::Discard) => Vec::new(),
             None => route::explain(site, self.circumstances(), mail),
         }
     }
@@ -163,8 +180,7 @@ impl<'a> Course<'a> {
         self.names(site).expand(said, &mut Followed::default())
     }
 
-    /// Makes a message fit whose envelope is settled already. What goes out as it is though it may not arrive
-    /// so is returned.
+    /// Makes a message fit whose envelope is settled, and applies the site's guard to both.
     ///
     /// # Errors
     /// As [`Course::plan`].
@@ -174,8 +190,10 @@ impl<'a> Course<'a> {
         wishes: &Wishes,
         envelope: &mut Envelope,
         message: &mut Message,
-    ) -> Result<Vec<String>, Failure> {
-        fit::make_fit(message, envelope, wishes, &self.origin(site), host::now)
+    ) -> Result<Fitted, Failure> {
+        let warnings = fit::make_fit(message, envelope, wishes, &self.origin(site), host::now)?;
+        let diversion = site.staging.guard.as_ref().map(|guard| divert::apply(guard, envelope, message));
+        Ok(Fitted { warnings, diversion })
     }
 
     fn names<'s>(&'s self, site: &'s Site) -> Names<'s> {

@@ -278,6 +278,7 @@ pub(crate) mod tests {
             alias: Aliases::default(),
             terms: Terms::default(),
             spooling: Spooling::default(),
+            staging: Default::default(),
             exit_status: Scheme::Reply,
         }
     }

@@ -6,6 +6,7 @@ pub mod alias;
 pub mod alias_file;
 mod choice;
 mod course;
+pub mod divert;
 pub mod envelope;
 pub mod fit;
 pub mod route;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 pub use self::choice::Choice;
 pub use self::course::Course;
+pub use self::divert::Diversion;
 pub use self::envelope::Wishes;
 use crate::config::relay::Relay;
 use crate::envelope::Envelope;
@@ -31,4 +33,6 @@ pub struct Plan {
     pub route: Vec<Arc<Relay>>,
     /// What goes out as it is though it may not arrive so.
     pub warnings: Vec<String>,
+    /// What the site's guard has made of it.
+    pub diversion: Option<Diversion>,
 }

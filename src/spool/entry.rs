@@ -77,6 +77,14 @@ pub struct Head {
     /// It is a bounce, of which there is no bounce.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_bounce: bool,
+    /// Whom it was written to, where the site's guard had it go to others. Empty: it goes to whom it was written.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        serialize_with = "envelope::write_paths",
+        deserialize_with = "envelope::read_some_paths"
+    )]
+    pub diverted_from: Vec<Address>,
 }
 
 /// How a try ended.

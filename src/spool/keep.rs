@@ -58,6 +58,8 @@ pub struct Order<'a> {
     pub id: &'a str,
     /// The relay that may have the message, and the key by which it can be asked again.
     pub doubt: Option<(&'a Relay, &'a IdempotencyKey)>,
+    /// Whom it was written to, where it goes to others.
+    pub diverted_from: &'a [Address],
     /// What signals are answered by.
     pub hand_over: &'a HandOver,
 }
@@ -146,6 +148,7 @@ impl Order<'_> {
             why,
             in_doubt: is_in_doubt,
             is_bounce: false,
+            diverted_from: self.diverted_from.to_vec(),
         };
         spool.enqueue(folder, &head, self.mail.message, SystemTime::now() + FIRST)
     }

@@ -223,8 +223,8 @@ fn through(
                 smtp::submit(&smtp::BySmtp { relay, smtp, login, mail, terms, host_name, stays }, attempt)
             }
             Way::Api(interface) => (through_api(relay, interface, mail, token, attempt), None),
-            Way::Null => {
-                let reply = Reply::own(250, (2, 0, 0), "discarded: this relay is null://");
+            Way::Null(why) => {
+                let reply = Reply::own(250, (2, 0, 0), &format!("discarded: {why}"));
                 (Ok(Outcome::same_for_all(&mail.envelope.forward_paths, &reply, Stage::Message)), None)
             }
         }

@@ -126,6 +126,14 @@ impl<'a> Transaction<'a> {
         self.walk.lead(route);
     }
 
+    /// Has a message that was collected go to these instead of those who were asked for.
+    pub fn redirect(&mut self, forward_paths: &[Address]) {
+        self.recipients = Recipients::default();
+        for address in forward_paths {
+            self.recipients.add(address.clone(), accepted(5, "recipient ok"));
+        }
+    }
+
     /// Whether the relay in use is asked step by step; another one gets everything at once at the dot.
     fn is_stepwise(&self) -> bool {
         !self.is_collected && self.walk.relay().smtp().is_some()

@@ -29,7 +29,7 @@ use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::message::{Header, MailObject, Message};
 use crate::outcome::Stage;
-use crate::plan::{Course, Wishes};
+use crate::plan::{Course, Diversion, Wishes};
 use crate::reply::Reply;
 use crate::smtp::server::{Content, Mail, Rcpt, Request, Server, Told};
 use crate::spool::Kept;
@@ -262,21 +262,32 @@ impl Conversation<'_> {
             lasting.dossier.set_message(&message);
             let result = lasting.course.fit(site, &lasting.wishes(), &mut envelope, &mut message);
             lasting.dossier.set_message(&message);
-            lasting.dossier.warn(&result?);
+            let fitted = result?;
+            lasting.dossier.warn(&fitted.warnings);
+            if let Some(diversion) = &fitted.diversion {
+                lasting.dossier.set_diversion(diversion);
+                if lasting.said.verbose {
+                    show_on_stderr()(&format!("* {diversion}"));
+                }
+                if let Passage::Relay(transaction) = &mut passage {
+                    transaction.redirect(&envelope.forward_paths);
+                }
+            }
             if let Passage::Relay(transaction) = &mut passage
                 && transaction.is_collected()
             {
                 transaction.lead(lasting.course.route(site, MailObject { envelope: &envelope, message: &message })?);
             }
-            Ok(message)
+            Ok((message, fitted.diversion))
         });
         Some(match fitted {
-            Ok(message) => {
+            Ok((message, diversion)) => {
                 let end = match passage {
                     Passage::Relay(transaction) => transaction.send(&message, &mut self.upstream),
                     Passage::Spool(end) => *end,
                 };
-                let kept = passage::keep(lasting, site, &end, &message);
+                let diverted_from = diversion.as_ref().map_or(&[][..], Diversion::forward_paths);
+                let kept = passage::keep(lasting, site, &end, &message, diverted_from);
                 self.conclude(&end, &kept)
             }
             Err(failure) => {

@@ -16,6 +16,7 @@ use crate::deadline::{Deadline, seconds};
 use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
+use crate::host;
 use crate::message::{MailObject, Message};
 use crate::modes;
 use crate::oauth::not_logged_in;
@@ -52,6 +53,12 @@ fn walk(wanted: &Choice, of: &Sendmail, caller: &Caller, scheme: &mut Scheme, pa
     let site = selection.site;
     *scheme = site.exit_status;
     page.row("site", &format!("{}: {}", site.name, selection.why));
+    if let Some(guard) = &site.staging.guard {
+        page.row("staging", &format!("{guard}: nobody else gets anything from this site"));
+    }
+    if let Some(whom) = &site.staging.elsewhere {
+        page.row("staging", &format!("[staging] is for {whom}, and not for this host ({})", host::name()));
+    }
     let plan = course.plan(site, &of.wishes, &mut message);
     if let Ok(plan) = &plan {
         plan_rows(plan, &message, page);
@@ -133,6 +140,9 @@ fn plan_rows(plan: &Plan, message: &Message, page: &mut Page) {
     for path in &plan.envelope.forward_paths {
         page.row("recipient", path.as_ref());
     }
+    if let Some(diversion) = &plan.diversion {
+        page.row("staging", &diversion.to_string());
+    }
     for note in &plan.notes {
         page.row("because", note);
     }
@@ -166,7 +176,7 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     let provider = relay.provider.map(|provider| format!(" ({})", provider.name)).unwrap_or_default();
     let how = match &relay.way {
         Way::Api(interface) => format!("HTTP API at {}", interface.endpoint),
-        Way::Null => "discards every message".to_owned(),
+        Way::Null(_) => "discards every message".to_owned(),
         Way::Smtp(smtp) => match (smtp.protocol, relay.tls) {
             (Protocol::Lmtp, _) => format!("LMTP to {}", relay.place),
             (Protocol::Smtp, TlsMode::Implicit) => format!("SMTP to {}, TLS from the start", relay.place),

@@ -14,7 +14,7 @@ use crate::door;
 use crate::failure::Failure;
 use crate::journal::stderr;
 use crate::message::{MailObject, Message, StandardInput};
-use crate::plan::{Course, Wishes};
+use crate::plan::{Course, Diversion, Wishes};
 use crate::spool::Order;
 use crate::submit::{self, Manner};
 
@@ -80,6 +80,9 @@ pub(crate) fn submit(
     dossier.set_message(&message);
     let plan = plan?;
     dossier.set_plan(&plan);
+    if let (Some(diversion), Some(sink)) = (&plan.diversion, show) {
+        sink()(&format!("* {diversion}"));
+    }
     let begin = |relay: &Relay| {
         dossier.set_relay(relay);
         show.map(|sink| sink())
@@ -97,7 +100,8 @@ pub(crate) fn submit(
     let submission = submit::submit(mail, manner);
     let id = dossier.id();
     let (caller, doubt) = (course.caller(), submission.doubt());
-    let order = Order { caller, site, route: &plan.route, mail, id: &id, doubt, hand_over };
+    let diverted_from = plan.diversion.as_ref().map_or(&[][..], Diversion::forward_paths);
+    let order = Order { caller, site, route: &plan.route, mail, id: &id, doubt, diverted_from, hand_over };
     let kept = order.keep(submission.results());
     Ok(dossier.finish(&submission, &plan.envelope, &kept))
 }

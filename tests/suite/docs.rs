@@ -249,13 +249,13 @@ fn the_other_man_page_has_every_key() {
     let page = read("man/mailchute.toml.5");
     let scratch = Scratch::new();
     // What a table takes is told to who writes something far from all of it.
-    for table in ["", "[relay.x]\nhost = \"localhost\"\n", "[site.x]\n", "[[route]]\n"] {
+    for table in ["", "[relay.x]\nhost = \"localhost\"\n", "[site.x]\n", "[[route]]\n", "[staging]\n"] {
         let config = scratch.write("config.toml", format!("{table}qqqqqqqqqqqqqqqqqqqqqqqq = 1\n"), 0o644);
         let run = mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
         let keys = run.stderr.split_once("keys: ").map(|(_, keys)| keys.trim().split(", "));
         for key in keys.unwrap_or_else(|| panic!("{table} names no keys: {}", run.report())) {
             let entry = |line: &str| line.starts_with(".It Ic ") && line.split([' ', ',']).any(|word| word == key);
-            let is_table = matches!(key, "relay" | "route" | "site" | "alias" | "log");
+            let is_table = matches!(key, "relay" | "route" | "site" | "alias" | "log" | "staging");
             assert!(is_table || page.lines().any(entry), "{key} is not in the man page");
         }
     }

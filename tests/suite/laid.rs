@@ -84,6 +84,7 @@ impl Laid {
             why: "smtp.example.net:465: connection refused".to_owned(),
             in_doubt: false,
             is_bounce: false,
+            diverted_from: Vec::new(),
         };
         change(&mut head);
         self.spool.enqueue(folder, &head, &message, SystemTime::now()).unwrap();

@@ -54,6 +54,7 @@ mod signals;
 mod sites;
 mod smtp;
 mod spool;
+mod staging;
 mod stand_in;
 mod standard_input;
 mod system;

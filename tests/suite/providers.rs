@@ -88,6 +88,56 @@ fn providers() {
     });
 }
 
+/// A staging guard holds for an API too, whatever it reads recipients out of.
+#[test]
+fn what_is_diverted_names_nobody_else_to_an_api() {
+    every_case("providers", |case| {
+        let accepted = case.block("answer accepted").expect("an answer that accepts");
+        let guard = "[staging]\nhosts = \"*\"\ndivert = [\"qa@example.org\", \"dev@example.org\"]\n";
+        for name in [case.value("message").unwrap_or("canonical.eml"), "undisclosed.eml", "resent.eml"] {
+            let is_refused = |line: &str| line.starts_with(name) && !line.contains("who is not to receive it");
+            if case.values("cannot").any(is_refused) || (name == "resent.eml" && case.value("message").is_some()) {
+                continue;
+            }
+            let from = match name {
+                "undisclosed.eml" => "one@example.net, two@example.net",
+                "resent.eml" => "to1@example.net",
+                _ => "to1@example.net, to2@example.net, cc@example.net, bcc@example.net",
+            };
+            let (requests, sent) = send_by(case, &Canned::read(accepted), name, guard);
+            // An answer about other recipients leaves some of them in doubt.
+            assert!([0, 79].contains(&sent.run.status) && !requests.is_empty(), "{name}: {}", sent.run.report());
+            let texts: Vec<String> = requests.iter().flat_map(texts).collect();
+            let (mut reached, mut is_named) = (0, false);
+            for text in &texts {
+                is_named |= text.contains(from);
+                let text = text.replacen(from, "", 1);
+                reached += usize::from(text.contains("qa@example.org")).min(text.matches("dev@example.org").count());
+                assert!(!text.contains("@example.net"), "{name}: {text}");
+            }
+            let is_said = is_named || sent.log.contains("X-Mailchute-Diverted-From");
+            assert!(is_said, "{name}: {texts:?}\n{}", sent.log);
+            assert!(reached > 0, "{name}: {texts:?}");
+            assert!(sent.log.contains("\"diverted_from\":["), "{}", sent.log);
+        }
+    });
+}
+
+/// All that a request says, encoded or not, in unfolded lines.
+fn texts(asked: &Asked) -> Vec<String> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    let mut all = vec![asked.target.clone(), String::from_utf8_lossy(&asked.body).into_owned()];
+    for word in all[1].clone().split(['"', '&']) {
+        let encoded: String = word.split_whitespace().collect();
+        let octets = STANDARD.decode(&encoded).or_else(|_| URL_SAFE_NO_PAD.decode(&encoded));
+        all.extend(octets.iter().map(|octets| String::from_utf8_lossy(octets).into_owned()));
+    }
+    let whole = STANDARD.decode(&asked.body).into_iter();
+    all.extend(whole.map(|octets| String::from_utf8_lossy(&octets).into_owned()));
+    all.iter().map(|text| text.replace("\r\n ", " ").replace("\\r\\n ", " ").replace("%40", "@")).collect()
+}
+
 #[test]
 fn presets() {
     every_case("presets", |case| {

@@ -76,7 +76,7 @@ pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str])
     let pipelining = section.boolean("pipelining")?.unwrap_or(true);
     let way = match protocol {
         Some(protocol) => Way::Smtp(Smtp { protocol, auth, login, helo, chunking, pipelining }),
-        None => Way::Null,
+        None => Way::Null("this relay is null://"),
     };
     Ok(Relay { way, oauth, ..reached(name, section, provider, place, tls)? })
 }

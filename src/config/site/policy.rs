@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::spooling::Written;
+use super::staging::{self, Staging};
 use super::{InDoubt, OtherSender, SenderPattern, Spooling, Terms};
 use crate::address::Mailbox;
 use crate::config::document::Section;
@@ -30,6 +31,8 @@ pub(in crate::config) const KEYS: &[&str] = &[
     "bounce",
     "spool_max",
     "strategy",
+    "divert",
+    "discard",
 ];
 
 /// What other transient refusals read as under `exit_status = "sysexits"`.
@@ -52,6 +55,7 @@ pub(in crate::config) struct Policy {
     deadline: Option<Duration>,
     spooling: Written,
     strategy: Option<Strategy>,
+    staging: staging::Written,
 }
 
 impl Policy {
@@ -81,6 +85,7 @@ impl Policy {
             deadline: section.duration("deadline")?,
             spooling: Written::read(section)?,
             strategy: section.word("strategy", STRATEGIES)?,
+            staging: staging::Written::read(section)?,
         })
     }
 
@@ -99,6 +104,7 @@ impl Policy {
             deadline: self.deadline.or(base.deadline),
             spooling: self.spooling.over(base.spooling),
             strategy: self.strategy.or(base.strategy),
+            staging: self.staging.over(&base.staging),
         }
     }
 
@@ -111,6 +117,10 @@ impl Policy {
 
     pub(super) fn spooling(&self) -> Spooling {
         self.spooling.spooling()
+    }
+
+    pub(super) fn staging(&self) -> Staging {
+        self.staging.staging()
     }
 
     pub(super) fn strategy(&self) -> Strategy {

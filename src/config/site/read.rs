@@ -19,7 +19,7 @@ use crate::spelling;
 /// The keys of a site beside its policy.
 const KEYS: &[&str] = &["user", "path", "relay", "route", "disabled", "alias"];
 /// The keys of later versions.
-pub(in crate::config) const LATER: &[&str] = &["limit", "divert", "alert"];
+pub(in crate::config) const LATER: &[&str] = &["limit", "alert"];
 
 /// What the sites of one file share.
 pub(in crate::config) struct Shared<'a> {
@@ -109,6 +109,7 @@ impl Shared<'_> {
             alias: Aliases::default(),
             terms: policy.terms(),
             spooling: policy.spooling(),
+            staging: policy.staging(),
             exit_status: policy.exit_status(),
         })
     }

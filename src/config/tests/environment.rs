@@ -110,7 +110,7 @@ fn dsns_are_relays() {
             config.warnings
         );
     }
-    assert!(matches!(relays(&load(&[("MAILER_DSN", "null://null")]).unwrap())[0].way, Way::Null));
+    assert!(matches!(relays(&load(&[("MAILER_DSN", "null://null")]).unwrap())[0].way, Way::Null(_)));
     for dsn in ["sendmail://default", "native://default", "failover(sendmail://default)", ""] {
         assert!(load(&[("MAILER_DSN", dsn)]).unwrap_err().why.starts_with("none found"), "{dsn}");
     }

@@ -58,7 +58,8 @@ const OWN: &[&str] = &["from", "to", "cc", "bcc", "reply-to", "subject", "mime-v
 
 /// Fields that only say which program wrote the message, in lower case: an API without fields of one's own may lose
 /// them.
-pub const OF_THE_WRITER: &[&str] = &["x-mailer", "user-agent", "x-php-originating-script", "x-php-script"];
+pub const OF_THE_WRITER: &[&str] =
+    &["x-mailer", "user-agent", "x-php-originating-script", "x-php-script", "x-mailchute-diverted-from"];
 
 /// Fields that tell of the way so far, and those that every API writes itself.
 const REPLACED: &[&str] = &[

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::Lasting;
+use crate::address::Address;
 use crate::config::site::Site;
 use crate::envelope::Envelope;
 use crate::message::{MailObject, Message};
@@ -54,7 +55,13 @@ pub(super) fn take(end: &mut Finished, names: &[Name<'_>]) -> Vec<Reply> {
 }
 
 /// Keeps `message` where what came of it asks for that. Whom the caller saw refused it chose to do without.
-pub(super) fn keep(lasting: &Lasting<'_>, site: &Site, end: &Finished, message: &Message) -> Kept {
+pub(super) fn keep(
+    lasting: &Lasting<'_>,
+    site: &Site,
+    end: &Finished,
+    message: &Message,
+    diverted_from: &[Address],
+) -> Kept {
     let mut envelope = end.envelope.clone();
     let mut results: Vec<_> = end.submission.results().cloned().collect();
     for outcome in results.iter_mut().filter_map(|result| result.as_mut().ok()) {
@@ -69,7 +76,7 @@ pub(super) fn keep(lasting: &Lasting<'_>, site: &Site, end: &Finished, message: 
     }
     let (course, id, mail) = (lasting.course, lasting.dossier.id(), MailObject { envelope: &envelope, message });
     let (caller, doubt, hand_over) = (course.caller(), end.submission.doubt(), lasting.hand_over);
-    let order = Order { caller, site, route: &end.route, mail, id: &id, doubt, hand_over };
+    let order = Order { caller, site, route: &end.route, mail, id: &id, doubt, diverted_from, hand_over };
     order.keep(results.iter())
 }
 

@@ -67,6 +67,9 @@ fn text(entry: &Entry, message: &Message, folder: Folder, caller: &Caller) -> St
     for recipient in &head.envelope.forward_paths {
         line("to", recipient.as_ref());
     }
+    for recipient in &head.diverted_from {
+        line("away from", recipient.as_ref());
+    }
     line("relays", &head.route.join(", "));
     line("size", &size(head.length));
     line("taken", &moment(head.created));
