@@ -16,7 +16,7 @@ Usage: ./install.sh [--binary FILE] [--links] [--force]
                  other mail program does not take the name back)
   --force        with --links: where NAME.mailchute-saved exists already, replace NAME all the same
   --uninstall    remove what was installed, put back what --links renamed, and leave
-                 /etc/mailchute and the messages that wait as they are; with the PREFIX it was
+                 /etc/mailchute, the records and the messages that wait as they are; with the PREFIX it was
                  installed with
   --help         this text
 
@@ -278,6 +278,7 @@ install_all() {
     directory /var/lib/mailchute/tokens 1733
     directory /var/lib/mailchute/state 1733
     directory /var/spool/mailchute 1733
+    directory /var/log/mailchute 1733
     if [ -n "$DESTDIR" ] || [ -d /usr/lib/tmpfiles.d ]; then
         place "$here/examples/units/mailchute.tmpfiles" "$tmpfiles" 644
     fi
@@ -307,11 +308,11 @@ uninstall_all() {
     done
     rm -rf "$DESTDIR$doc"
     # What its user keeps something in is not empty.
-    for path in /var/lib/mailchute/tokens /var/lib/mailchute/state /var/spool/mailchute /run/mailchute; do
+    for path in /var/lib/mailchute/tokens /var/lib/mailchute/state /var/spool/mailchute /var/log/mailchute /run/mailchute; do
         rmdir "$DESTDIR$path"/* 2>/dev/null || :
     done
     for path in /var/lib/mailchute/tokens /var/lib/mailchute/state /var/lib/mailchute /var/spool/mailchute \
-        /run/mailchute /etc/mailchute/sites.d /etc/mailchute/secrets /etc/mailchute; do
+        /var/log/mailchute /run/mailchute /etc/mailchute/sites.d /etc/mailchute/secrets /etc/mailchute; do
         rmdir "$DESTDIR$path" 2>/dev/null || :
     done
     say "mailchute is removed"
@@ -319,7 +320,7 @@ uninstall_all() {
     if [ "$waiting" -gt 0 ]; then
         say "messages that still wait: $waiting; they are sent once mailchute is installed again"
     fi
-    for path in /etc/mailchute /var/lib/mailchute /var/spool/mailchute; do
+    for path in /etc/mailchute /var/lib/mailchute /var/spool/mailchute /var/log/mailchute; do
         if is_there "$path"; then say "still there, because it is not empty: $path"; fi
     done
 }

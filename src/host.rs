@@ -2,9 +2,9 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -41,6 +41,14 @@ pub fn ehlo_argument(name: &str) -> &str {
 /// Asked of the process wherever it matters and kept in no value, so that no argument can change it.
 pub fn is_privileged() -> bool {
     geteuid() != getuid() || getegid() != getgid()
+}
+
+/// The group that whoever runs this binary gets (set-group-id), whether this process got it or not: one that may gain
+/// no rights, as in a hardened unit, did not.
+pub fn binary_group() -> Option<u32> {
+    const SET_GROUP_ID: u32 = 0o2010;
+    let binary = fs::metadata("/proc/self/exe").ok()?;
+    (binary.mode() & SET_GROUP_ID == SET_GROUP_ID).then(|| binary.gid())
 }
 
 /// Whether this process has become another user (`--as`), and has the environment of whoever it was before.

@@ -7,21 +7,25 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process::{Child, Command};
 
 use nix::sys::signal::SigSet;
-use nix::unistd::{close, getpgrp, getpid, setsid};
+use nix::unistd::{close, getgid, getpgrp, getpid, setsid};
+
+use crate::host;
 
 /// The highest descriptor that is closed where procfs does not tell which are open.
 const DESCRIPTORS: i32 = 1024;
 
-/// This very program once more, also where an upgrade has given its name to another file meanwhile.
+/// This very program once more, whatever has become of its file meanwhile.
 const SELF: &str = "/proc/self/exe";
 
-/// A call of this program, whose words are still to be given.
+/// A call of this program, whose words are still to be given: the one that has its name by now, or where an upgrade
+/// has taken that away, this one. The name is nothing to go by where a set-group-id binary has a group to lose: its
+/// caller may have run it by a link of its own.
 ///
 /// # Errors
 /// procfs does not tell which program this is.
 pub fn again() -> io::Result<Command> {
     let program = std::env::current_exe()?;
-    if program.exists() {
+    if !host::is_privileged() && program.exists() {
         return Ok(Command::new(program));
     }
     let mut command = Command::new(SELF);
@@ -30,11 +34,15 @@ pub fn again() -> io::Result<Command> {
 }
 
 /// Starts `command` with no signal blocked: std hands on the mask of this thread, in which those are
-/// blocked that another thread of ours answers, and the program could not be stopped by them.
+/// blocked that another thread of ours answers, and the program could not be stopped by them. Whatever is not
+/// [`again`] runs without the group of a set-group-id binary, which exec would leave to it.
 ///
 /// # Errors
 /// As [`Command::spawn`].
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    if host::is_privileged() && command.get_program() != SELF {
+        command.gid(getgid().as_raw());
+    }
     let ours = SigSet::thread_get_mask()?;
     SigSet::empty().thread_set_mask()?;
     // std waits for a child that could not become the program, and insists on a status that nobody keeps where the

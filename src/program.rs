@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use nix::sys::prctl::set_dumpable;
+use nix::sys::prctl::{set_dumpable, set_name};
 
 use crate::caller::Caller;
 use crate::cli::dialect::Mode;
@@ -58,6 +58,8 @@ fn dispatch(invocation: &Invocation) -> u8 {
 /// Cold, so that it is not built into [`dispatch`], which every message goes through (see `build.rs`).
 #[cold]
 fn errand(tool: &Tool, invocation: &Invocation) -> u8 {
+    // A process that this program started by its descriptor (`process::again`) would be called after that.
+    let _ = set_name(c"mailchute");
     run_tool(tool, invocation).unwrap_or_else(told)
 }
 

@@ -1,4 +1,4 @@
-//! What the breaker needs of the world: a clock, chance, and a file of the uid's.
+//! What the breaker needs of the world: a clock, chance, and a file of the uid's, or of all where the binary has a group.
 
 use std::fs;
 use std::io;
@@ -51,7 +51,7 @@ impl World for Disk {
 
     fn page(&self) -> Page {
         let mut page = Page::default();
-        if let Some(file) = Keep::open(Place::State, self.uid, FILE) {
+        if let Some(file) = Keep::open_common(Place::State, self.uid, FILE) {
             read(&file, &mut page);
         }
         page
@@ -65,7 +65,7 @@ impl World for Disk {
             }
             Locked::Busy => return false,
             Locked::Here(lock) => {
-                if let Some(file) = lock.file(self.uid) {
+                if let Some(file) = lock.file() {
                     read(file, &mut page);
                     if let Some(at) = alter(&mut page) {
                         // What is lost with the power is no loss.
@@ -91,10 +91,10 @@ impl Disk {
     /// Locks the file. Another thing of that name is in the way, whatever it is, and goes.
     fn lock(&self) -> Locked {
         Place::State.prepare(self.uid);
-        let Some(keep) = Keep::of(Place::State, self.uid) else { return Locked::Nowhere };
+        let Some(keep) = Keep::common(Place::State, self.uid) else { return Locked::Nowhere };
         for _ in 0..2 {
             match keep.lock(FILE, Deadline::after(PATIENCE)) {
-                Ok(lock) if lock.file(self.uid).is_some() => return Locked::Here(lock),
+                Ok(lock) if lock.file().is_some() => return Locked::Here(lock),
                 Err(failure) if failure.kind == Kind::Unavailable => return Locked::Busy,
                 Err(failure) if failure.kind != Kind::CannotCreate => return Locked::Nowhere,
                 _ if fs::remove_file(keep.file(FILE)).is_err() => return Locked::Nowhere,

@@ -1,25 +1,28 @@
 //! Directories that a uid has to itself, below parents that every uid may make them in, and files in them that are
-//! locked and replaced in one step: tokens, state, spool, runtime.
+//! locked and replaced in one step: tokens, state, spool, runtime, records. With a set-group-id binary there is one
+//! beside them that all uids share, and nobody gets into any of them but through the binary.
 //!
 //! A directory belongs to whom the system says, not to whom its name says: `UID`, else the first `UID.N` that the uid
 //! owns. The parents are root's and sticky, so whoever makes another's `UID` first costs it the name and nothing else.
 
+mod lock;
+mod place;
+mod shared;
+
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::ops::{Deref, DerefMut};
-use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, fchown,
-};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+pub use lock::{Lock, Locked};
 use nix::errno::Errno;
 use nix::fcntl::FlockArg;
-#[expect(deprecated, reason = "its successor panics, see Locked")]
-use nix::fcntl::flock;
 use nix::libc::{O_DIRECTORY, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
+pub use place::Place;
+use place::names;
+pub use shared::has_room;
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
@@ -27,83 +30,45 @@ use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::modes::{self, Modes};
 
-/// How many names after the first are looked at.
-const NAMES: u32 = 255;
-
 /// How long to wait before a lock is tried again.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
-
-/// What is kept: each has a parent of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Access and refresh tokens.
-    Tokens,
-    /// What is known of relays and limits.
-    State,
-    /// Messages that wait.
-    Spool,
-    /// Locks and sessions, until the host is started again.
-    Runtime,
-}
-
-impl Place {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Tokens, Self::State, Self::Spool, Self::Runtime];
-
-    /// The directory that holds every uid's, made by the installation: root's, 1733.
-    pub const fn parent(self) -> &'static str {
-        match self {
-            Self::Tokens => "/var/lib/mailchute/tokens",
-            Self::State => "/var/lib/mailchute/state",
-            Self::Spool => "/var/spool/mailchute",
-            Self::Runtime => "/run/mailchute",
-        }
-    }
-
-    /// Makes the parent and the directory of `uid` in it, as far as this process is root and they are missing. Where
-    /// that cannot be, as in a container whose file system is read-only, whoever needs them does without. Returns the
-    /// uid's directory where it was made now.
-    pub fn prepare(self, uid: u32) -> Option<PathBuf> {
-        if !nix::unistd::getuid().is_root() {
-            return None;
-        }
-        let parent = Path::new(self.parent());
-        // Each has its mode whatever the umask, and what an administrator made is left alone.
-        let make = |directory: &Path, mode| {
-            let made = DirBuilder::new().mode(0o700).create(directory).is_ok();
-            made && fs::set_permissions(directory, Permissions::from_mode(mode)).is_ok()
-        };
-        if let Some(above) = parent.parent() {
-            make(above, 0o755);
-        }
-        make(parent, 0o1733);
-        let own = parent.join(uid.to_string());
-        let is_made = is_sticky(parent) && DirBuilder::new().mode(0o700).create(&own).is_ok();
-        // Nobody can put another in its place: it is root's in a sticky directory of root's.
-        (is_made && chown(&own, Some(uid), None).is_ok()).then_some(own)
-    }
-}
-
-/// The directories below `parent` that may be the uid's, in the order in which they are looked at.
-fn names(parent: &Path, uid: u32) -> impl Iterator<Item = PathBuf> {
-    let first = parent.join(uid.to_string());
-    let others = (1..=NAMES).map(move |number| parent.join(format!("{uid}.{number}")));
-    std::iter::once(first).chain(others)
-}
-
-/// Whether nobody but root can move what root makes in `parent`.
-fn is_sticky(parent: &Path) -> bool {
-    parent.symlink_metadata().is_ok_and(|found| found.is_dir() && found.uid() == 0 && found.mode() & 0o1000 != 0)
-}
 
 /// What a file holds, wiped on drop, with its owner and mode.
 pub type Content = (Zeroizing<Vec<u8>>, Modes);
 
-/// A directory that `uid` has to itself. It may be still to be made.
+/// Who has a directory to themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// This uid.
+    Uid(u32),
+    /// The binary's group: all processes of a set-group-id binary.
+    Group,
+}
+
+impl Owner {
+    /// Whether only they, or root, can have laid the file of this kind into their directory.
+    fn made(self, found: &Metadata) -> bool {
+        let is_theirs = match self {
+            Self::Uid(uid) => [uid, 0].contains(&found.uid()),
+            Self::Group => true,
+        };
+        is_theirs && found.is_file() && found.nlink() == 1
+    }
+
+    /// The mode of a file that they make.
+    fn mode(self) -> u32 {
+        match self {
+            Self::Uid(_) => 0o600,
+            Self::Group => 0o660,
+        }
+    }
+}
+
+/// A directory that a uid has to itself, or the binary's group. It may be still to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keep {
     directory: PathBuf,
-    uid: u32,
+    owner: Owner,
 }
 
 impl Keep {
@@ -122,7 +87,7 @@ impl Keep {
         let is_its = |directory: &PathBuf| {
             fs::symlink_metadata(directory).is_ok_and(|found| found.is_dir() && found.uid() == uid)
         };
-        names(parent, uid).filter(is_its).map(|directory| Self { directory, uid }).collect()
+        names(parent, uid).filter(is_its).map(|directory| Self { directory, owner: Owner::Uid(uid) }).collect()
     }
 
     /// That of `uid` below `parent`.
@@ -133,7 +98,9 @@ impl Keep {
         let mut free = None;
         for directory in names(parent, uid) {
             match fs::symlink_metadata(&directory) {
-                Ok(found) if found.is_dir() && found.uid() == uid => return Some(Self { directory, uid }),
+                Ok(found) if found.is_dir() && found.uid() == uid => {
+                    return Some(Self { directory, owner: Owner::Uid(uid) });
+                }
                 // One that is owned may come behind it: a neighbour takes names away, too.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     free.get_or_insert(directory);
@@ -141,18 +108,17 @@ impl Keep {
                 _ => {}
             }
         }
-        free.map(|directory| Self { directory, uid })
+        free.map(|directory| Self { directory, owner: Owner::Uid(uid) })
     }
 
     /// Opens the file `name` of `uid` in `place` for reading, if there is one that only the uid or root can have laid
     /// there. It costs little where there is none: nothing is looked for behind two names that nobody has.
     pub fn open(place: Place, uid: u32, name: &str) -> Option<File> {
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        let (options, owner) = (readable(), Owner::Uid(uid));
         let mut is_behind_a_free_name = false;
         for directory in names(Path::new(place.parent()), uid) {
             match options.open(directory.join(name)) {
-                Ok(file) if is_own(&file, uid) => return Some(file),
+                Ok(file) if file.metadata().is_ok_and(|found| owner.made(&found)) => return Some(file),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::symlink_metadata(&directory) {
                     Ok(found) if found.uid() == uid => return None,
                     Err(_) if is_behind_a_free_name => return None,
@@ -166,7 +132,7 @@ impl Keep {
 
     /// The directory at this path, such as one in a home. `uid` or root has to own it.
     pub fn at(directory: PathBuf, uid: u32) -> Self {
-        Self { directory, uid }
+        Self { directory, owner: Owner::Uid(uid) }
     }
 
     /// Where it is.
@@ -210,12 +176,9 @@ impl Keep {
         let failed = |error: &io::Error| {
             Failure::new(Kind::CannotCreate, path.display().to_string(), format!("cannot be made: {error}"))
         };
-        let mut options = OpenOptions::new();
-        // What is no file, such as a FIFO, is not waited for.
-        options.create(true).truncate(false).read(true).write(true).mode(0o600);
-        options.custom_flags(O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
         loop {
-            let file = options.open(&path).map_err(|error| failed(&error))?;
+            let file =
+                self.open_or_make(&path, OpenOptions::new().read(true).write(true)).map_err(|error| failed(&error))?;
             let found = file.metadata().map_err(|error| failed(&error))?;
             if !found.is_file() {
                 return Err(failed(&io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
@@ -223,8 +186,8 @@ impl Keep {
             let inode = found.ino();
             match Locked::take(file, FlockArg::LockExclusiveNonblock) {
                 // One that was removed meanwhile keeps nobody out.
-                Ok(lock) if fs::symlink_metadata(&path).is_ok_and(|found| found.ino() == inode) => {
-                    return Ok(Lock(lock));
+                Ok(locked) if fs::symlink_metadata(&path).is_ok_and(|found| found.ino() == inode) => {
+                    return Ok(Lock { locked, owner: self.owner });
                 }
                 Ok(_) if !deadline.is_over() => {}
                 Ok(_) => return Err(failed(&io::ErrorKind::NotFound.into())),
@@ -241,6 +204,52 @@ impl Keep {
         }
     }
 
+    /// Opens the file `name` for appending, made if need be.
+    ///
+    /// # Errors
+    /// open(2)'s; `InvalidInput` for what is no regular file, or could have been laid there by somebody else.
+    pub fn append(&self, name: &str) -> io::Result<File> {
+        let file = self.open_or_make(&self.file(name), OpenOptions::new().append(true))?;
+        match self.is_its(&file) {
+            true => Ok(file),
+            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file of its own")),
+        }
+    }
+
+    /// Makes the file `name`, which must not be there, for reading and writing.
+    ///
+    /// # Errors
+    /// open(2)'s; `AlreadyExists` among them.
+    pub fn create(&self, name: &str) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).mode(0o600).open(self.file(name))?;
+        file.set_permissions(Permissions::from_mode(self.owner.mode()))?;
+        Ok(file)
+    }
+
+    /// Opens the file, made if need be. It has its mode whatever the umask, and from the first moment on, so that no
+    /// other uid finds it closed.
+    fn open_or_make(&self, path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+        // What is no file, such as a FIFO, is not waited for.
+        options.custom_flags(O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        match options.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let new = NamedTempFile::new_in(&self.directory)?;
+                new.as_file().set_permissions(Permissions::from_mode(self.owner.mode()))?;
+                match new.persist_noclobber(path) {
+                    Err(failed) if failed.error.kind() != io::ErrorKind::AlreadyExists => Err(failed.error),
+                    _ => options.open(path),
+                }
+            }
+            opened => opened,
+        }
+    }
+
+    /// Whether it is a file that only those whose directory this is can have laid there.
+    fn is_its(&self, file: &File) -> bool {
+        file.metadata().is_ok_and(|found| self.owner.made(&found))
+    }
+
     /// Replaces the file `name` in one step and durably, keeping its owner and mode; a new one has 0600.
     ///
     /// # Errors
@@ -250,14 +259,7 @@ impl Keep {
         let path = self.file(name);
         let write = || -> io::Result<()> {
             let mut file = NamedTempFile::new_in(&self.directory)?;
-            // A link has no mode that means anything.
-            if let Some(before) = fs::symlink_metadata(&path).ok().filter(Metadata::is_file) {
-                let is_ours = (before.uid(), before.gid()) == (self.uid, nix::unistd::getegid().as_raw());
-                let is_kept = is_ours || fchown(file.as_file(), Some(before.uid()), Some(before.gid())).is_ok();
-                // What another group may do is not for ours; the content matters more than its owner.
-                let mode = before.mode() & if is_kept { 0o7777 } else { 0o700 };
-                file.as_file().set_permissions(Permissions::from_mode(mode))?;
-            }
+            file.as_file().set_permissions(Permissions::from_mode(self.mode_after(&path, file.as_file())))?;
             file.write_all(content)?;
             file.as_file().sync_all()?;
             file.persist(&path).map_err(|error| error.error)?;
@@ -266,6 +268,17 @@ impl Keep {
         };
         write()
             .map_err(|error| Failure::new(Kind::Io, path.display().to_string(), format!("cannot be written: {error}")))
+    }
+
+    /// The mode of `file`, which is to take the place of what is at `path`; a uid's keeps owner and mode.
+    fn mode_after(&self, path: &Path, file: &File) -> u32 {
+        // A link has no mode that means anything.
+        let before = fs::symlink_metadata(path).ok().filter(Metadata::is_file);
+        let (Owner::Uid(uid), Some(before)) = (self.owner, before) else { return self.owner.mode() };
+        let is_ours = (before.uid(), before.gid()) == (uid, nix::unistd::getegid().as_raw());
+        let is_kept = is_ours || fchown(file, Some(before.uid()), Some(before.gid())).is_ok();
+        // What another group may do is not for ours; the content matters more than its owner.
+        before.mode() & if is_kept { 0o7777 } else { 0o700 }
     }
 
     /// Makes it if need be.
@@ -279,7 +292,12 @@ impl Keep {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.directory);
         made.map_err(|error| failed(Kind::CannotCreate, "made", &error))?;
         let found = fs::symlink_metadata(&self.directory).map_err(|error| failed(Kind::Io, "looked at", &error))?;
-        self.check(&found)
+        self.check(&found)?;
+        if found.mode() & 0o700 != 0o700 && found.uid() == nix::unistd::geteuid().as_raw() {
+            // Made with the caller's umask.
+            let _ = fs::set_permissions(&self.directory, Permissions::from_mode(found.mode() & 0o7777 | 0o700));
+        }
+        Ok(())
     }
 
     /// Refuses a directory in which somebody else may lay what this uid then trusts.
@@ -289,7 +307,16 @@ impl Keep {
     /// # Errors
     /// `NoPermission`.
     pub fn check(&self, found: &Metadata) -> Result<(), Failure> {
-        let (directory, uid) = (self.directory.display(), self.uid);
+        let directory = self.directory.display();
+        let Owner::Uid(uid) = self.owner else {
+            return match found.is_dir() && found.mode() & 0o007 == 0 {
+                true => Ok(()),
+                false => {
+                    let why = "is not a directory that this program's group has to itself";
+                    Err(Failure::new(Kind::NoPermission, directory.to_string(), why))
+                }
+            };
+        };
         let is_own = found.is_dir() && [uid, 0].contains(&found.uid());
         if is_own && found.mode() & 0o022 == 0 {
             return Ok(());
@@ -304,69 +331,18 @@ impl Keep {
     }
 }
 
-/// Holds a lock.
-#[derive(Debug)]
-pub struct Lock(Locked);
-
-/// A file that is locked until this is dropped. What nix has for that panics where the system does not unlock, as on a
-/// network file system that a signal interrupts; by then a message may have been kept and its caller be owed a 0.
-#[derive(Debug)]
-pub struct Locked(File);
-
-impl Locked {
-    /// Locks `file`.
-    ///
-    /// # Errors
-    /// flock(2)'s.
-    #[expect(deprecated, reason = "its successor panics, see above")]
-    pub fn take(file: File, how: FlockArg) -> Result<Self, Errno> {
-        flock(file.as_raw_fd(), how).map(|()| Self(file))
-    }
-}
-
-impl Drop for Locked {
-    fn drop(&mut self) {
-        // Closing unlocks, too, as soon as no duplicate is open.
-        #[expect(deprecated, reason = "its successor panics, see above")]
-        let _ = flock(self.0.as_raw_fd(), FlockArg::Unlock);
-    }
-}
-
-impl Deref for Locked {
-    type Target = File;
-
-    fn deref(&self) -> &File {
-        &self.0
-    }
-}
-
-impl DerefMut for Locked {
-    fn deref_mut(&mut self) -> &mut File {
-        &mut self.0
-    }
-}
-
-impl Lock {
-    /// Sets the time of the lock's file to now, by which others see that its holder is alive.
-    pub fn touch(&self) {
-        let _ = self.0.set_modified(SystemTime::now());
-    }
-
-    /// What is locked, for reading and writing in place, if it is a file that only `uid` or root can have laid there.
-    pub fn file(&self, uid: u32) -> Option<&File> {
-        Some(&*self.0).filter(|file| is_own(file, uid))
-    }
-}
-
-/// Whether it is a regular file of `uid` or root that has this one name.
-fn is_own(file: &File, uid: u32) -> bool {
-    file.metadata().is_ok_and(|found| found.is_file() && [uid, 0].contains(&found.uid()) && found.nlink() == 1)
+/// How a file is opened that somebody may have put something else in the place of.
+fn readable() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    options
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{chown, symlink};
 
+    use super::place::NAMES;
     use super::*;
 
     const UID: u32 = 61_042;
@@ -418,9 +394,9 @@ mod tests {
         let keep = Keep::below(dir.path(), uid).unwrap();
         assert!(keep.read("x", 10).unwrap().is_none());
         let lock = keep.lock("x.lock", Deadline::after(LOCK_PAUSE)).unwrap();
-        assert!(lock.file(uid).is_some());
+        assert!(lock.file().is_some());
         fs::hard_link(keep.file("x.lock"), keep.file("another")).unwrap();
-        assert!(lock.file(uid).is_none(), "who has another name for it may have laid it there");
+        assert!(lock.file().is_none(), "who has another name for it may have laid it there");
         fs::remove_file(keep.file("another")).unwrap();
         drop(lock);
         keep.save("x", b"one").unwrap();

@@ -21,7 +21,6 @@ use super::{LIMIT, Secret};
 use crate::caller;
 use crate::deadline::{Deadline, seconds};
 use crate::failure::{Failure, Kind};
-use crate::host;
 use crate::process;
 use crate::reply;
 
@@ -61,9 +60,6 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
     let failed = |kind, why: String| Failure::new(kind, format!("command {program}"), why);
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    if host::is_privileged() {
-        command.gid(nix::unistd::getgid().as_raw());
-    }
     caller::own_environment(&mut command);
     let mut output = Output::new();
     let child = process::spawn(&mut command).map_err(|error| match error.kind() {

@@ -3,8 +3,6 @@
 mod apart;
 
 use std::ffi::CString;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 
 use nix::unistd::{Gid, Uid, User, getegid, getgid, getuid, initgroups, setgroups, setresgid, setresuid, setuid};
 
@@ -98,7 +96,7 @@ impl Account {
         };
         // A group of the binary's own stays, as it does when that user runs it; a process that may gain no rights, such
         // as a hardened unit's, did not get it.
-        let own = if getegid() == getgid() { own_group().unwrap_or(self.gid) } else { getegid() };
+        let own = if getegid() == getgid() { host::binary_group().map_or(self.gid, Gid::from_raw) } else { getegid() };
         groups
             .and_then(|()| setresgid(self.gid, own, own))
             .and_then(|()| setresuid(self.uid, self.uid, self.uid))
@@ -111,13 +109,6 @@ impl Account {
             }
         }
     }
-}
-
-/// The group that whoever runs this binary gets.
-fn own_group() -> Option<Gid> {
-    const SET_GROUP_ID: u32 = 0o2010;
-    let binary = fs::metadata("/proc/self/exe").ok()?;
-    (binary.mode() & SET_GROUP_ID == SET_GROUP_ID).then(|| Gid::from_raw(binary.gid()))
 }
 
 fn enter(speaker: &Speaker) -> Result<(), Failure> {

@@ -93,6 +93,7 @@ fn the_installer_takes_nothing_away_and_gives_everything_back() {
         ("var/lib/mailchute/state", 0o1733),
         ("var/lib/mailchute/tokens", 0o1733),
         ("var/spool/mailchute", 0o1733),
+        ("var/log/mailchute", 0o1733),
     ] {
         let metadata = fs::metadata(destination.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(format!("{:o}", metadata.mode() & 0o7777), format!("{mode:o}"), "{name}");
@@ -305,12 +306,14 @@ fn those_that_send_have_their_directories_before_anybody_takes_the_names() {
                 }
             }
         }
-        assert_eq!(said.matches("made /").count(), 11, "{said}");
+        assert_eq!(said.matches("made /").count(), 14, "{said}");
         assert!(!install().contains("made "), "a second time there is nothing to make");
         fs::write(Path::new(Place::State.parent()).join("61042/kept"), "").expect("a file");
         live(scratch, &["--uninstall"]);
         assert!(Path::new(Place::State.parent()).join("61042/kept").exists());
-        assert!(!Path::new(Place::Tokens.parent()).exists() && !Path::new(Place::Spool.parent()).exists());
+        for place in [Place::Tokens, Place::Spool, Place::Runtime, Place::Log] {
+            assert!(!Path::new(place.parent()).exists(), "{}", place.parent());
+        }
     });
 }
 
@@ -337,8 +340,7 @@ fn the_units_say_what_was_decided() {
     let statuses = [Kind::Unavailable, Kind::InDoubt].map(|kind| exit::of_kind(&kind, Scheme::Reply).to_string());
     assert_eq!(of_service("SuccessExitStatus"), [statuses.join(" ")]);
     let written = of_service("ReadWritePaths").join(" ");
-    let places = [Place::Spool, Place::State, Place::Tokens, Place::Runtime];
-    for place in places.map(|place| Path::new(place.parent())) {
+    for place in Place::ALL.map(|place| Path::new(place.parent())) {
         let is_written = |path: &str| place.starts_with(path.trim_start_matches('-'));
         assert!(written.split(' ').any(is_written), "{} is not in {written}", place.display());
     }

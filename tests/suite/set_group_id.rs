@@ -1,11 +1,10 @@
 //! The binary with a group of its own: it reads what its caller cannot, so its caller decides nothing.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::process::Command;
 
-use testkit::{Answer, Certs, Host, Mailchute, Run, Server, TlsStart, Web, need};
+use testkit::{Answer, Certs, Host, Mailchute, Port, Run, Server, TlsStart, Web, need};
 
 use crate::setup::MESSAGE;
 
@@ -17,13 +16,7 @@ const SECRET: &str = "correct horse battery staple";
 
 /// The binary, `root:mailchute` 2755.
 fn binary(host: &Host<'_>) -> PathBuf {
-    let path = host.scratch().join("mailchute");
-    // Not by us: a process that another test starts meanwhile would inherit the open file, and a file that
-    // is open for writing cannot be run.
-    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_mailchute")).arg(&path).status().unwrap().success());
-    chown(&path, Some(0), Some(GROUP)).unwrap();
-    fs::set_permissions(&path, Permissions::from_mode(0o2755)).unwrap();
-    path
+    host.set_group_id(env!("CARGO_BIN_EXE_mailchute"), GROUP)
 }
 
 fn call(binary: &PathBuf) -> Mailchute {
@@ -100,11 +93,10 @@ fn what_its_secrets_give_is_not_kept_where_its_caller_reads() {
              client_id = \"app\"\nclient_secret = \"{SECRET}\"\nmailbox = \"alice@example.org\"\ntoken_endpoint = \"{here}/token\"\n"
         );
         host.write_as(MAIN, &relay, 0o640, (0, GROUP));
-        fs::create_dir_all("/var/lib/mailchute/tokens").unwrap();
-        fs::set_permissions("/var/lib/mailchute/tokens", Permissions::from_mode(0o1733)).unwrap();
         send(&binary).expect_status(0);
         send(&binary).expect_status(0);
-        assert_eq!(fs::read_dir("/var/lib/mailchute/tokens").unwrap().count(), 0);
+        assert_eq!(fs::read_dir("/var/lib/mailchute/tokens").unwrap().count(), 1);
+        assert_eq!(fs::read_dir("/var/lib/mailchute/tokens/shared").unwrap().count(), 0);
         assert_eq!(web.finish().len(), 4);
     });
 }
@@ -342,5 +334,52 @@ fn root_is_told_what_its_users_are_not() {
         let run = Mailchute::new(&binary).args(["explain", "-i", "bob@example.net"]).stdin(MESSAGE).run();
         run.expect_status(78);
         run.expect_stderr("mailchute: /etc/mailchute/config.toml:2: *");
+    });
+}
+
+/// Another site's user; [`USERS`] has no name for it.
+const BLOG: u32 = 61043;
+
+/// A relay that nobody listens at, and one behind it.
+fn dead_and(backup: &Server) -> String {
+    let dead = Port::reserve();
+    format!(
+        "[relay.dead]\nhost = \"127.0.0.1\"\nport = {}\n[relay.main]\nhost = \"127.0.0.1\"\nport = {}\n",
+        dead.number(),
+        backup.port()
+    )
+}
+
+#[test]
+fn what_callers_share_has_its_modes_whatever_they_say_and_is_out_of_their_reach() {
+    Host::run(&USERS, |host| {
+        let (binary, backup) = (binary(host), Server::new().start());
+        host.write_as(MAIN, &dead_and(&backup), 0o640, (0, GROUP));
+        let send = |uid: u32| {
+            let under = ["-e", "umask 0777; exec @ARGV or die $!"];
+            call(&binary).uid(uid).under("perl", &under).args(["-i", "bob@example.net"]).run().expect_status(0);
+        };
+        send(SHOP);
+        let file = "/var/lib/mailchute/state/shared/relays";
+        let of = fs::symlink_metadata(file).expect("what is remembered");
+        assert_eq!((of.uid(), of.gid(), of.mode() & 0o7777), (SHOP, GROUP, 0o660));
+        let before = fs::read(file).unwrap();
+        send(BLOG);
+        assert_ne!(fs::read(file).unwrap(), before, "another uid could not write");
+        // It is the caller's own file, and nobody gets there.
+        let tries = format!(
+            "cat {file}; chmod 0666 {file}; ln {file} /home/shop/x; mv {file} /home/shop/x; rm -f {file}; ls /var/lib/mailchute/state; \
+             cd /var/lib/mailchute/state; mkdir /var/lib/mailchute/state/1; echo > {file}"
+        );
+        let run = Mailchute::new("/bin/sh").uid(SHOP).args(["-c", &tries]).run();
+        assert_eq!(run.stderr.lines().count(), 9, "{}", run.report());
+        assert!(run.stdout.is_empty(), "{}", run.report());
+        // Somebody who is in the group shares nothing, because nothing would be out of reach.
+        let member = ["--reuid", "61043", "--regid", "61043", "--groups", "61050"];
+        let words = ["-i", "bob@example.net"];
+        let run = Mailchute::new(&binary).args(words).stdin(MESSAGE).under("setpriv", &member).run();
+        run.expect_status(0);
+        let own = fs::symlink_metadata("/var/lib/mailchute/state/61043/relays").expect("its own");
+        assert_eq!((own.uid(), own.mode() & 0o7777), (BLOG, 0o600));
     });
 }

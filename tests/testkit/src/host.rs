@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 
 use nix::mount::{MsFlags, mount};
@@ -66,6 +67,21 @@ impl Host<'_> {
         path
     }
 
+    /// Lays a copy of `binary` into the scratch directory as `root:group` 2755, and makes the directories that are kept
+    /// for it as the installation does. Returns where it is.
+    pub fn set_group_id(&self, binary: &str, group: u32) -> PathBuf {
+        for parent in ["lib/mailchute/tokens", "lib/mailchute/state", "spool/mailchute", "log/mailchute"] {
+            close(&Path::new("/var").join(parent), group);
+        }
+        close(Path::new("/run/mailchute"), group);
+        let path = self.scratch().join("mailchute");
+        // Not by us: a process that another test starts meanwhile would inherit the open file, and a file that
+        // is open for writing cannot be run.
+        assert!(Command::new("cp").arg(binary).arg(&path).status().expect("cp").success());
+        set(&path, group, 0o2755);
+        path
+    }
+
     /// Listens on a datagram socket that everybody may write to.
     pub fn datagrams(&self, path: &str) -> UnixDatagram {
         if let Some(parent) = Path::new(path).parent() {
@@ -76,6 +92,18 @@ impl Host<'_> {
         socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         socket
     }
+}
+
+/// Makes a directory that only the group enters, and the one in it that all of them share.
+fn close(parent: &Path, group: u32) {
+    fs::create_dir_all(parent.join("shared")).expect("a directory");
+    set(&parent.join("shared"), group, 0o2770);
+    set(parent, group, 0o3770);
+}
+
+fn set(path: &Path, group: u32, mode: u32) {
+    chown(path, Some(0), Some(group)).expect("its group");
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("its mode");
 }
 
 fn prepare(scratch: &Scratch, users: &[(&str, u32)]) {
