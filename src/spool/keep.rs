@@ -8,12 +8,13 @@ use jiff::Timestamp;
 use super::decision::{Fate, decide};
 use super::entry::Head;
 use super::flusher::{self, Flusher};
+use super::room;
 use super::store::{Folder, Spool};
 use crate::address::Address;
 use crate::attempt::{HandOver, IdempotencyKey};
 use crate::caller::Caller;
 use crate::config::relay::Relay;
-use crate::config::site::{InDoubt, Site, SpoolMax};
+use crate::config::site::{InDoubt, Site};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::keep::Place;
@@ -119,7 +120,7 @@ impl Order<'_> {
         why: String,
         is_in_doubt: bool,
     ) -> Result<(), Failure> {
-        check_room(spool, folder, self.site.spooling.max, self.mail.message.size())?;
+        room::admit(spool, folder, self.site.spooling.max, self.mail.message.size())?;
         // From now on a signal waits: what is durable is told.
         self.hand_over.keep();
         let now = Timestamp::now().as_second();
@@ -160,16 +161,4 @@ fn said(result: &Result<Outcome, Failure>) -> String {
         Ok(outcome) => outcome.decisive().map_or_else(String::new, |(_, reply)| reply.to_string()),
         Err(failure) => failure.to_string(),
     }
-}
-
-/// Refuses what would be too much.
-fn check_room(spool: &Spool, folder: Folder, max: SpoolMax, size: u64) -> Result<(), Failure> {
-    let (messages, octets) = spool.measure(folder)?;
-    if messages < max.messages && octets.saturating_add(size) <= max.octets {
-        return Ok(());
-    }
-    let what = spool.directory().join(folder.name()).display().to_string();
-    let why = format!("holds {messages} messages of {octets} octets already, as many as spool_max allows");
-    Err(Failure::new(Kind::CannotCreate, what, why)
-        .hint("mailchute queue tells what waits and why; or raise spool_max"))
 }

@@ -8,6 +8,7 @@ pub mod decision;
 pub mod entry;
 pub mod flusher;
 mod keep;
+mod room;
 pub mod store;
 #[cfg(test)]
 mod tests;
