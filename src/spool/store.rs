@@ -1,8 +1,8 @@
 //! Where entries are: a directory for each uid, and in it a folder for each thing that may become of them.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,6 +16,9 @@ use crate::caller::Caller;
 use crate::failure::{Failure, Kind};
 use crate::keep::{Keep, Locked, Place};
 use crate::message::Message;
+
+/// The bit in the mode of a folder whose name is not known to be durable yet.
+const NEW: u32 = 0o1000;
 
 /// A folder of the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,8 +173,8 @@ impl Spool {
         let _ = fs::remove_file(self.path(folder, id));
     }
 
-    /// The folder, made if need be, for its names to be synced.
-    fn open_folder(&self, folder: Folder) -> Result<File, Failure> {
+    /// The folder, made if need be, its own name durable, for the names in it to be synced.
+    pub(super) fn open_folder(&self, folder: Folder) -> Result<File, Failure> {
         let path = self.folder(folder);
         let open = || OpenOptions::new().read(true).custom_flags(O_DIRECTORY | O_NOFOLLOW).open(&path);
         let failed = |kind, error: &io::Error| {
@@ -180,13 +183,12 @@ impl Spool {
         let directory = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.keep.make()?;
-                match DirBuilder::new().mode(0o700).create(&path) {
+                match DirBuilder::new().mode(0o700 | NEW).create(&path) {
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                         return Err(failed(Kind::CannotCreate, &error));
                     }
                     _ => {}
                 }
-                self.sync_names().map_err(|error| failed(Kind::Io, &error))?;
                 open()
             }
             opened => opened,
@@ -194,6 +196,11 @@ impl Spool {
         let directory = directory.map_err(|error| failed(Kind::CannotCreate, &error))?;
         let found = directory.metadata().map_err(|error| failed(Kind::Io, &error))?;
         self.keep.check(&found)?;
+        if found.mode() & NEW != 0 {
+            // Whoever made it, and was killed or failed before its name was durable, left this to the next one.
+            self.sync_names().map_err(|error| failed(Kind::Io, &error))?;
+            let _ = directory.set_permissions(Permissions::from_mode(found.mode() & 0o7777 & !NEW));
+        }
         Ok(directory)
     }
 

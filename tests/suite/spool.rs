@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use testkit::{Action, Host, Mailchute, Moment, Port, Run, Server};
+use testkit::{Action, Host, Mailchute, Moment, Port, Run, Server, need_strace};
 
 use crate::setup::{MESSAGE, mailchute};
 
@@ -147,6 +147,38 @@ fn mount(words: &[&str]) {
 
 fn unmount() {
     assert!(Command::new("umount").arg(SPOOL).status().unwrap().success());
+}
+
+#[test]
+fn a_folder_is_durable_before_a_message_in_it_is_told() {
+    const TRACE: &str = "/run/trace";
+    if !need_strace() {
+        return;
+    }
+    Host::run(&USERS, |host| {
+        let nobody = Port::reserve();
+        prepare(host, nobody.number(), "on_relay_failure = \"spool\"");
+        host.write_as(TRACE, "", 0o600, (SHOP, SHOP));
+        let traced = |words: &[&str]| {
+            let words = [&["-f", "-qq", "-o", TRACE], words].concat();
+            let run = sender().args(["-t", "-i"]).stdin(MESSAGE).under("strace", &words).run();
+            (run, fs::read_to_string(TRACE).unwrap().matches("fsync(").count())
+        };
+        // Whoever makes it fails to make its name durable, or is killed before.
+        for fault in ["error=EIO", "signal=SIGKILL"] {
+            let (run, _) = traced(&["-e", "trace=fsync", "-e", &format!("inject=fsync:{fault}:when=1")]);
+            assert_ne!(run.status, 0, "{}", run.report());
+            assert!(entries("queue").is_empty());
+            assert!(Path::new(SPOOL).join(SHOP.to_string()).join("queue").is_dir(), "{}", run.report());
+        }
+        for (what, expected) in [("the next one does it", 3), ("and nobody again", 2)] {
+            let (run, syncs) = traced(&["-e", "trace=fsync"]);
+            run.expect_status(0);
+            assert_eq!(syncs, expected, "{what}: {}", fs::read_to_string(TRACE).unwrap());
+        }
+        let mode = fs::metadata(Path::new(SPOOL).join(SHOP.to_string()).join("queue")).unwrap().mode();
+        assert_eq!(mode & 0o7777, 0o700);
+    });
 }
 
 #[test]
