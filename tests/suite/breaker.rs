@@ -476,3 +476,24 @@ fn one_relay_opens_no_file_and_two_cost_four_calls() {
         assert_eq!(calls(bench), ["openat", "statx", "pread64", "close"]);
     });
 }
+
+#[test]
+fn what_is_down_and_stays_so_is_read_and_not_written() {
+    if need("strace").is_none() {
+        return;
+    }
+    on_a_host(|bench| {
+        let nobody = Port::reserve();
+        fs::create_dir_all("/var/spool/mailchute").unwrap();
+        bench.host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+        bench.host.write("/run/crond.pid", "1\n", 0o644);
+        let main = format!("host = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n", nobody.number());
+        bench.configure("on_relay_failure = \"spool\"", &[("main", &main)]);
+        assert!(calls(bench).contains(&"pwrite64".to_owned()), "one trouble");
+        assert!(calls(bench).contains(&"pwrite64".to_owned()), "two open it");
+        let mut calls = calls(bench);
+        // To the end of a file that is shorter than it may be.
+        calls.dedup();
+        assert_eq!(calls, ["openat", "statx", "pread64", "close"]);
+    });
+}
