@@ -272,3 +272,19 @@ fn weak_modes_warn_or_refuse() {
         assert_eq!(count(server), 1);
     });
 }
+
+#[test]
+fn the_c_library_is_the_only_one_that_is_loaded() {
+    let asked = |name: &str| Command::new("cc").arg(format!("-print-file-name={name}")).output().ok();
+    let has_unwinder = asked("libgcc_eh.a").is_some_and(|said| said.stdout.starts_with(b"/"));
+    if !has_unwinder
+        || cfg!(not(target_env = "gnu"))
+        || option_env!("RUSTFLAGS").is_some_and(|set| set.contains("link"))
+    {
+        // There is no static one to take in.
+        return;
+    }
+    let binary = fs::read(env!("CARGO_BIN_EXE_mailchute")).unwrap();
+    let loads = |name: &str| binary.windows(name.len()).any(|octets| octets == name.as_bytes());
+    assert!(loads("libc.so.6") && !loads("libgcc_s.so.1"));
+}
