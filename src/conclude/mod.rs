@@ -3,7 +3,7 @@
 pub mod report;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::report::Report;
 use crate::address::Address;
@@ -11,7 +11,7 @@ use crate::attempt::IdempotencyKey;
 use crate::caller::{Caller, Provenance};
 use crate::config::relay::Relay;
 use crate::config::site::Site;
-use crate::config::{Config, LogTarget, Origin, in_variables};
+use crate::config::{Config, LogTarget, Origin, in_variables, log};
 use crate::envelope::Envelope;
 use crate::exit::{self, Scheme};
 use crate::failure::Failure;
@@ -41,6 +41,8 @@ struct State {
     /// The script that the calling program runs.
     script: Option<String>,
     targets: Vec<LogTarget>,
+    /// How long record files are kept.
+    keep: Duration,
     scheme: Scheme,
     /// No message is under way, so there is nothing to record.
     idle: bool,
@@ -61,9 +63,18 @@ impl Dossier {
         record.ignored = words.ignored;
         record.tag = words.tag;
         let (started, scheme) = (Instant::now(), Scheme::Reply);
-        let (targets, variable) = (Vec::new(), None);
-        let script = provenance.script;
-        Self(Arc::new(Mutex::new(State { started, record, script, targets, scheme, idle: false, tell, variable })))
+        let (targets, keep, variable, script) = (Vec::new(), log::KEEP, None, provenance.script);
+        Self(Arc::new(Mutex::new(State {
+            started,
+            record,
+            script,
+            targets,
+            keep,
+            scheme,
+            idle: false,
+            tell,
+            variable,
+        })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -109,6 +120,7 @@ impl Dossier {
     pub fn set_config(&self, config: &Config) {
         let mut state = self.state();
         state.targets = config.log(None).to_vec();
+        state.keep = config.log_keep;
         state.variable = match config.origin {
             Origin::Environment(variable) => Some(variable),
             Origin::File(_) => None,
@@ -237,7 +249,7 @@ impl State {
             return status;
         }
         self.record.finish(status, self.started.elapsed());
-        let failed = journal::write(&self.record, &self.targets).err().unwrap_or_default();
+        let failed = journal::write(&self.record, &self.targets, self.keep).err().unwrap_or_default();
         if !failed.is_empty() {
             (self.tell)(&Report { lines: failed.iter().map(ToString::to_string).collect(), hint: None });
         }

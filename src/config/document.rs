@@ -254,6 +254,13 @@ impl<'d> Section<'d> {
         value::days(text).map(Some).ok_or_else(|| self.wrong(key, format!("must be {must}, from a minute to 60 days")))
     }
 
+    /// How old something may become, such as `"90d"`.
+    pub(super) fn age(&self, key: &str) -> Result<Option<Duration>, Failure> {
+        let must = "a time such as \"90d\" or \"52w\"";
+        let Some(text) = self.get(key, must, DeValue::as_str)? else { return Ok(None) };
+        value::age(text).map(Some).ok_or_else(|| self.wrong(key, format!("must be {must}, from an hour to 3650 days")))
+    }
+
     /// A number of octets such as `"5 MB"`.
     pub(super) fn octets(&self, key: &str) -> Result<Option<u64>, Failure> {
         let must = "a size such as \"5 MB\"";

@@ -6,12 +6,14 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 mod accounts;
 mod document;
 mod dsn;
 mod environment;
 mod laravel;
+pub mod log;
 pub mod relay;
 pub mod route;
 mod scope;
@@ -48,6 +50,8 @@ pub struct Config {
     log: Vec<LogTarget>,
     /// `log.to` of the files of `sites.d` that say so.
     logs: Vec<(PathBuf, Vec<LogTarget>)>,
+    /// `log.keep`: how long the record files are kept.
+    pub log_keep: Duration,
     /// Files and users that deserve a look: modes, owners, unknown names.
     pub warnings: Vec<String>,
     /// Files of `sites.d` that were left out; those with a mistake are among the warnings too.

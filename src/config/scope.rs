@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::LogTarget;
 use super::accounts::Accounts;
-use super::document::{Document, Keys, Section};
+use super::document::{Document, Keys};
+use super::log::Logging;
 use super::relay::{self, Relay, Username};
 use super::route;
 use super::site::Site;
@@ -15,7 +15,6 @@ use super::site::read::{self as site, LATER, Shared};
 use super::site::staging;
 use crate::failure::Failure;
 use crate::secret::Source;
-use crate::spelling;
 
 /// The keys of the top level beside the policy.
 const KEYS: &[&str] = &["default_site", "strict_modes", "relay", "route", "site", "alias", "log", staging::TABLE];
@@ -28,8 +27,8 @@ pub(super) struct Scope {
     pub(super) policy: Policy,
     /// `default_site`, with the failure to answer when that site may not be it.
     pub(super) default_site: Option<(String, Failure)>,
-    /// `log.to`.
-    pub(super) log: Option<Vec<LogTarget>>,
+    /// `[log]`.
+    pub(super) log: Logging,
     /// `strict_modes`.
     pub(super) strict_modes: bool,
     /// Whether a secret is written in it.
@@ -71,9 +70,10 @@ impl Scope {
                 return Err(root.wrong(key, "may not be set in a file that root does not own"));
             }
         }
+        let is_main = standing.base.is_none();
         let strict_modes = root.boolean("strict_modes")?.unwrap_or(false);
         // Only the main file decides for its own.
-        let are_strict = standing.strict_modes || (strict_modes && standing.base.is_none());
+        let are_strict = standing.strict_modes || (strict_modes && is_main);
         let (mut relays, mut places) = (Vec::new(), HashMap::new());
         for (name, section) in root.sections("relay")? {
             let relay = relay::read::read(name, &section, &above)?;
@@ -123,7 +123,7 @@ impl Scope {
         Ok(Self {
             sites,
             default_site,
-            log: log(&root)?,
+            log: Logging::read(&root, is_main)?,
             strict_modes,
             holds_secret: shared.relays.iter().any(|relay| holds_secret(relay)),
             policy: shared.policy,
@@ -145,28 +145,4 @@ fn holds_secret(relay: &Relay) -> bool {
     let proxy = relay.proxy.as_ref().and_then(|proxy| proxy.login.as_ref());
     let oauth = relay.oauth.as_ref().is_some_and(|oauth| oauth.secrets().any(|(_, source)| inline(source)));
     api || oauth || login || proxy.is_some_and(|(_, password)| inline(password))
-}
-
-fn log(root: &Section<'_>) -> Result<Option<Vec<LogTarget>>, Failure> {
-    let Some(section) = root.section("log")? else { return Ok(None) };
-    section.expect(&Keys { now: &["to"], later: &[], above: &[] })?;
-    let Some(words) = section.strings("to")? else { return Ok(None) };
-    let mut targets = Vec::with_capacity(words.len());
-    for word in words {
-        targets.push(match word {
-            "journal" => LogTarget::Journal,
-            "syslog" => LogTarget::Syslog,
-            "stderr" => LogTarget::Stderr,
-            path if path.starts_with('/') => LogTarget::File(path.to_owned()),
-            other => {
-                let why = format!("takes \"journal\", \"syslog\", \"stderr\" or an absolute path, not {other:?}");
-                let failure = section.wrong("to", why);
-                return Err(match spelling::nearest(other, ["journal", "syslog", "stderr"].into_iter()) {
-                    Some(near) => failure.hint(format!("did you mean {near:?}?")),
-                    None => failure,
-                });
-            }
-        });
-    }
-    Ok(Some(targets))
 }

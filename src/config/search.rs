@@ -12,6 +12,7 @@ use super::accounts::Accounts;
 use super::document::{Document, Text};
 use super::dsn;
 use super::environment::Environment;
+use super::log;
 use super::scope::{Scope, Standing};
 use super::setting::Secrets;
 use super::variables::{self, in_variables};
@@ -192,7 +193,8 @@ impl Gathered {
             passed_over: Vec::new(),
             sites: main.sites,
             default_site: DefaultSite::Refuse,
-            log: main.log.unwrap_or_default(),
+            log: main.log.to.unwrap_or_default(),
+            log_keep: main.log.keep.unwrap_or(log::KEEP),
             logs: Vec::new(),
             warnings,
             skipped: Vec::new(),
@@ -253,7 +255,7 @@ impl Gathered {
         self.config.warnings.extend(warnings.into_iter().chain(judged));
         self.names.extend(scope.sites.iter().map(|site| site.name.clone()));
         self.config.sites.extend(scope.sites);
-        self.config.logs.extend(scope.log.map(|log| (file.to_owned(), log)));
+        self.config.logs.extend(scope.log.to.map(|log| (file.to_owned(), log)));
         self.default_site = self.default_site.take().or(scope.default_site);
         Ok(())
     }

@@ -82,6 +82,16 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 
 /// `30m`, `12h`, `5d`, `1w`: at least a minute, not more than 60 days.
 pub(super) fn days(text: &str) -> Option<Duration> {
+    span(text).filter(|seconds| (60..=60 * 86_400).contains(seconds)).map(Duration::from_secs)
+}
+
+/// `12h`, `90d`, `52w`: at least an hour, not more than ten years.
+pub(super) fn age(text: &str) -> Option<Duration> {
+    span(text).filter(|seconds| (3600..=3650 * 86_400).contains(seconds)).map(Duration::from_secs)
+}
+
+/// A number of minutes, hours, days or weeks, in seconds.
+fn span(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let number: u64 = text[..digits].parse().ok()?;
     let seconds = match text[digits..].trim_start() {
@@ -91,8 +101,7 @@ pub(super) fn days(text: &str) -> Option<Duration> {
         "w" => 7 * 86_400,
         _ => return None,
     };
-    let seconds = number.checked_mul(seconds)?;
-    (60..=60 * 86_400).contains(&seconds).then(|| Duration::from_secs(seconds))
+    number.checked_mul(seconds)
 }
 
 /// `500 MB`, `2 GB`, `100 KB`, by 1024 each: octets; not zero.

@@ -21,6 +21,7 @@ use crate::attempt::{HandOver, IdempotencyKey};
 use crate::conclude::Dossier;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
+use crate::journal;
 use crate::keep::{Keep, Lock, Place};
 use crate::plan::Course;
 use crate::spool::flusher::LOCK;
@@ -182,6 +183,9 @@ impl<'a> Flush<'a> {
     /// The spool cannot be read or written. What was done until then is done.
     pub fn run(&self, course: &Course<'_>, wanted: &Wanted, turn: &Turn) -> Result<Summary, Failure> {
         turn.0.touch();
+        if let Ok(config) = course.config() {
+            journal::expire(course.caller().uid, config.log_keep);
+        }
         let now = SystemTime::now();
         let agenda = Agenda::of(self.spool, |listed| match wanted.is_due() {
             true => listed.due <= now,

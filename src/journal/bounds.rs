@@ -50,6 +50,7 @@ impl Record {
             v: _,
             time: _,
             id: _,
+            status: _,
             by: _,
             site,
             uid: _,
@@ -87,6 +88,7 @@ impl Record {
             ms: _,
             exit: _,
             dialogue,
+            is_in_doubt: _,
         } = self;
         let strings = [site, user, cwd, parent, unit, job, pool, web_host, script, tag, relay, from, message_id];
         let more = [hint, provider_id, key, tls];

@@ -3,12 +3,17 @@
 //! Metadata only: no body, no subject, no secret.
 
 mod bounds;
+mod file;
+mod record_file;
 mod sink;
+mod status;
 pub mod stderr;
 
 use serde::Serialize;
 
+pub use record_file::expire;
 pub use sink::write;
+pub use status::StatusWord;
 
 use crate::caller::Provenance;
 use crate::config::relay::{Relay, Way};
@@ -32,6 +37,8 @@ pub struct Record {
     time: String,
     /// Random, one per run.
     pub id: String,
+    /// What has become of the message ([`StatusWord`]).
+    status: &'static str,
     /// Whose word decided: `relay` or `mailchute`.
     by: &'static str,
     /// The site that spoke.
@@ -125,6 +132,9 @@ pub struct Record {
     exit: u8,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dialogue: Vec<String>,
+    /// Somebody may have the message.
+    #[serde(skip)]
+    is_in_doubt: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -147,6 +157,7 @@ impl Record {
             v: VERSION,
             time: String::new(),
             id: random_id(),
+            status: StatusWord::Failed.name(),
             by: "mailchute",
             site: None,
             uid,
@@ -184,6 +195,7 @@ impl Record {
             exit: 0,
             dialogue: Vec::new(),
             tag: None,
+            is_in_doubt: false,
         }
     }
 
@@ -272,6 +284,7 @@ impl Record {
         // Nobody but us decides what null:// discards.
         self.by = if matches!(way, Way::Null(_)) { "mailchute" } else { "relay" };
         self.provider_id = outcome.provider_id.clone();
+        self.is_in_doubt = outcome.is_forced_partial();
         if let Some((answer, reply)) = outcome.decisive() {
             self.set_reply(reply);
             self.stage = Some(answer.stage.name());
@@ -287,6 +300,7 @@ impl Record {
             self.text = failure.to_string();
         }
         self.stage = failure.stage.map(Stage::name);
+        self.is_in_doubt = failure.kind == Kind::InDoubt;
     }
 
     fn set_reply(&mut self, reply: &Reply) {
@@ -299,6 +313,12 @@ impl Record {
     pub fn finish(&mut self, exit: u8, took: std::time::Duration) {
         self.time = format!("{:.3}", jiff::Timestamp::now());
         self.exit = exit;
+        self.status = match self.is_in_doubt && self.spool.is_none() {
+            // Whatever number the caller knows it by.
+            true => StatusWord::InDoubt,
+            false => StatusWord::of(self.code, exit, self.spool),
+        }
+        .name();
         self.ms = millis(took);
         self.bound(bounds::FULL);
     }
@@ -306,6 +326,18 @@ impl Record {
     /// The line, without a line end. Every string in it is bounded and printable once the record is closed.
     pub fn line(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// What the journal indexes, by the names that its fields have behind `MAILCHUTE_`.
+    fn index(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let fields = [
+            ("ID", Some(self.id.as_str())),
+            ("SITE", self.site.as_deref()),
+            ("RELAY", self.relay.as_deref()),
+            ("STATUS", Some(self.status)),
+            ("MESSAGE_ID", self.message_id.as_deref()),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }
 
     /// The syslog severity (RFC 5424 6.2.1): `info` when accepted, `warning` when it may be tried again,

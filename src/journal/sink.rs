@@ -1,42 +1,39 @@
 //! Where log records go: the journal, syslog, standard error, a file.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fmt::Write as _;
+use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 
-use super::{Record, stderr};
+use super::file::{self, Rights, Took};
+use super::{Record, record_file, stderr};
 use crate::config::LogTarget;
 use crate::failure::{Failure, Kind};
 use crate::host;
-use crate::modes::Modes;
 
 const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 const SYSLOG_SOCKET: &str = "/dev/log";
 const IDENTIFIER: &str = "mailchute";
 /// Facility mail (RFC 5424 6.2.1).
 const FACILITY: u8 = 2;
-/// Log files: the owner writes, the group reads.
-const FILE_MODE: u32 = 0o640;
-/// What root may have given to a group that shares the file.
-const SHARED_MODE: u32 = 0o660;
 
 /// What a record that is too large for a datagram is tried with, in octets.
 const DATAGRAMS: [usize; 3] = [64 << 10, 16 << 10, 4 << 10];
 /// The most that syslog daemons take of one record, where they are left as they are; the rest is cut off, unread.
 const SYSLOG_LINE: usize = 8000;
 
-/// Writes `record` to every target; without targets to the journal, else to syslog, else nowhere.
+/// Writes `record` to every target; without targets to the journal, else to syslog, and to the record file where this
+/// host has the directory for it, in which what is older than `keep` goes.
 ///
 /// # Errors
 /// The targets that were named and failed, one failure each (kind `CannotCreate` or `Io`); the rest
 /// have been written all the same.
-pub fn write(record: &Record, targets: &[LogTarget]) -> Result<(), Vec<Failure>> {
+pub fn write(record: &Record, targets: &[LogTarget], keep: Duration) -> Result<(), Vec<Failure>> {
     if targets.is_empty() {
+        let _ = record_file::append(record.uid, &record.line(), keep);
         if to_journal(record).is_err() {
             let _ = to_syslog(record);
         }
@@ -71,7 +68,11 @@ fn to_journal(record: &Record) -> io::Result<()> {
     let severity = record.severity();
     send(JOURNAL_SOCKET, usize::MAX, |limit| {
         let line = record.line_within(limit);
-        format!("PRIORITY={severity}\nSYSLOG_FACILITY={FACILITY}\nSYSLOG_IDENTIFIER={IDENTIFIER}\nMESSAGE={line}\n")
+        let mut fields = format!("PRIORITY={severity}\nSYSLOG_FACILITY={FACILITY}\nSYSLOG_IDENTIFIER={IDENTIFIER}\n");
+        for (name, value) in record.index() {
+            let _ = writeln!(fields, "MAILCHUTE_{name}={value}");
+        }
+        fields + "MESSAGE=" + &line + "\n"
     })
 }
 
@@ -131,37 +132,11 @@ fn file_name(name: &str) -> String {
 }
 
 fn to_file(path: &Path, line: &str) -> io::Result<()> {
-    let mut line = line.to_owned();
-    line.push('\n');
-    open(path)?.write_all(line.as_bytes())
-}
-
-/// Opens for appending, without following a link; a new file gets its mode whatever the umask. Never
-/// waits: a FIFO nobody reads is an error.
-///
-/// Whoever has made the file reads what stands in it, and may write something else there: so it is this user's or
-/// root's, under no other name, with no more rights than a file made here, but for the group that root gave it to.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
-    let mut options = OpenOptions::new();
-    options.append(true).mode(FILE_MODE).custom_flags(flags);
-    match options.clone().create_new(true).open(path) {
-        Ok(file) => {
-            file.set_permissions(Permissions::from_mode(FILE_MODE))?;
-            return Ok(file);
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
+    let (file, _) = file::open(path, Rights::User(nix::unistd::getuid().as_raw()))?;
+    match file::append(&file, line)? {
+        Took::All => Ok(()),
+        Took::Torn => Err(io::ErrorKind::WriteZero.into()),
     }
-    let file = options.open(path)?;
-    let found = file.metadata()?;
-    let allowed = if found.uid() == 0 { SHARED_MODE } else { FILE_MODE };
-    let is_owned = [0, nix::unistd::getuid().as_raw()].contains(&found.uid());
-    if !found.is_file() || !is_owned || found.nlink() != 1 || found.mode() & 0o7777 & !allowed != 0 {
-        let modes = Modes::of(&found);
-        return Err(io::Error::other(format!("is not this user's or root's alone ({modes})")));
-    }
-    Ok(file)
 }
 
 #[cfg(test)]
@@ -176,7 +151,7 @@ mod tests {
         setsockopt(&sender, sockopt::SndBuf, &(20 << 10)).expect("a small buffer");
         let mut record = Record::new(1000);
         record.to = vec!["x".repeat(1000); 100];
-        record.finish(150, std::time::Duration::ZERO);
+        record.finish(150, Duration::ZERO);
         assert!(record.line().len() > 64 << 10);
         send_shrinking(&sender, usize::MAX, |limit| record.line_within(limit)).expect("a record");
         let mut octets = [0; 64 << 10];

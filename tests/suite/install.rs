@@ -79,7 +79,11 @@ fn the_installer_takes_nothing_away_and_gives_everything_back() {
         assert_eq!(scratch.read("root/etc/mailchute/config.toml"), "mine");
         assert_eq!(scratch.read("victim"), "untouched");
         let places = fs::read_to_string(&runtime).expect("a file");
-        for place in ["d /run/mailchute 1733 root root -\n", "d /var/spool/mailchute 1733 root root -\n"] {
+        for place in [
+            "d /run/mailchute 1733 root root -\n",
+            "d /var/spool/mailchute 1733 root root -\n",
+            "d /var/log/mailchute 1733 root root -\n",
+        ] {
             assert!(places.contains(place), "{places}");
         }
     }

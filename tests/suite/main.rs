@@ -45,6 +45,7 @@ mod postfix;
 mod provenance;
 mod providers;
 mod queue;
+mod record_file;
 mod relays;
 mod round_trips;
 mod secrets;

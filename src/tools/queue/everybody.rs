@@ -15,12 +15,14 @@ use super::flush;
 use super::list::{self, Count};
 use super::row::Row;
 use super::{FOLDERS, say, unknown};
+use crate::caller::Caller;
 use crate::cli::queue::{Chosen, List, Resolve, Show, Task};
 use crate::door;
 use crate::exit;
 use crate::failure::{Failure, Kind};
+use crate::journal;
 use crate::keep::Place;
-use crate::plan::Choice;
+use crate::plan::{Choice, Course};
 use crate::process;
 use crate::spool::is_id;
 
@@ -42,7 +44,13 @@ pub(super) fn run(choice: &Choice, task: &Task) -> Result<u8, Failure> {
         Task::Hold(words) => return chosen(choice, "hold", words),
         Task::Release(words) => return chosen(choice, "release", words),
         Task::Drop(words) => return chosen(choice, "drop", words),
-        Task::Flush(words) => return flush::run_for_all(words),
+        Task::Flush(words) => {
+            let root = Caller::current();
+            if let Ok(config) = Course::begin(&root, choice).config() {
+                journal::expire(root.uid, config.log_keep);
+            }
+            return flush::run_for_all(words);
+        }
         Task::Resolve(Resolve { id, arrived, again, .. }) => {
             let option: &[&str] = match (arrived, again) {
                 (true, _) => &["--arrived"],
