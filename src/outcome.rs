@@ -100,6 +100,12 @@ impl Outcome {
         self.answers.iter().any(|answer| answer.reply.as_ref().is_some_and(Reply::is_positive))
     }
 
+    /// Those who have not got it, in recipient order.
+    pub fn undelivered(&self) -> Vec<Address> {
+        let has_it = |answer: &&Answer| answer.reply.as_ref().is_some_and(Reply::is_positive);
+        self.answers.iter().filter(|answer| !has_it(answer)).map(|answer| answer.recipient.clone()).collect()
+    }
+
     /// A relay that cannot do otherwise took the message for some recipients only: in doubt.
     pub fn is_forced_partial(&self) -> bool {
         !self.partial_chosen && self.is_accepted_for_some() && !self.is_accepted()

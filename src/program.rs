@@ -83,6 +83,13 @@ fn run_tool(tool: &Tool, invocation: &Invocation) -> anyhow::Result<u8> {
             let speaker = Speaker { user: task.user().cloned(), cwd: None };
             standing_in(&speaker, Provision::default(), |caller| queue::run(invocation, task, caller))?
         }
+        Tool::Resend(of) if of.user.is_none() && Caller::current().uid == 0 => {
+            queue::resend_for_all(&invocation.choice, of)
+        }
+        Tool::Resend(of) => {
+            let speaker = Speaker { user: of.user.clone(), cwd: None };
+            standing_in(&speaker, Provision::default(), |caller| queue::resend(invocation, of, caller))?
+        }
         Tool::Login(of) => {
             let speaker = Speaker { user: of.user.clone(), cwd: None };
             let provision = Provision { place: (!of.status).then_some(Place::Tokens), typed: Some("--typed") };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mailchute::address::{compared_domain, parse_mailbox};
 use mailchute::config::route::Strategy;
-use mailchute::config::site::{OtherSender, SenderPattern, Site, Spooling, Terms};
+use mailchute::config::site::{Keeping, OtherSender, SenderPattern, Site, Spooling, Terms};
 use mailchute::envelope::ReversePath;
 use mailchute::exit::Scheme;
 use mailchute::message::Message;
@@ -76,6 +76,7 @@ fn site(choice: u8) -> Site {
         terms: Terms::default(),
         spooling: Spooling::default(),
         staging: Default::default(),
+        keeping: Keeping::default(),
         exit_status: Scheme::Reply,
     }
 }

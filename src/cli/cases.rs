@@ -139,6 +139,7 @@ fn errand(errand: &Errand) -> Option<&'static str> {
         Errand::Tool(Tool::Login(_)) => "login",
         Errand::Tool(Tool::Providers(_)) => "providers",
         Errand::Tool(Tool::Queue(_)) => "queue",
+        Errand::Tool(Tool::Resend(_)) => "resend",
         Errand::Tool(Tool::Status(_)) => "status",
         Errand::Tool(Tool::Test(_)) => "test",
     })
@@ -161,7 +162,13 @@ fn tool_summary(tool: &Tool) -> Fields {
     let speaker = match tool {
         Tool::Explain(explain) => Some(&explain.speaker),
         Tool::Test(test) => Some(&test.speaker),
-        Tool::Init(_) | Tool::Lint | Tool::Login(_) | Tool::Providers(_) | Tool::Queue(_) | Tool::Status(_) => None,
+        Tool::Init(_)
+        | Tool::Lint
+        | Tool::Login(_)
+        | Tool::Providers(_)
+        | Tool::Queue(_)
+        | Tool::Resend(_)
+        | Tool::Status(_) => None,
     };
     text("as", speaker.and_then(|speaker| speaker.user.clone()));
     text("cwd", speaker.and_then(|speaker| speaker.cwd.as_ref().map(|cwd| cwd.display().to_string())));
@@ -183,6 +190,12 @@ fn tool_summary(tool: &Tool) -> Fields {
         Tool::Queue(task) => {
             text("as", task.user().cloned());
             text("task", Some(task_summary(task)));
+        }
+        Tool::Resend(resend) => {
+            resend.ids.iter().for_each(|id| text("id", Some(id.clone())));
+            resend.to.iter().for_each(|address| text("to", Some(address.clone())));
+            text("as", resend.user.clone());
+            text("again", resend.again.then(yes));
         }
         Tool::Status(status) => text("number", Some(status.number.clone())),
         Tool::Init(_) | Tool::Lint => {}

@@ -30,6 +30,8 @@ pub enum Tool {
     Providers(Providers),
     /// Look after the messages that wait.
     Queue(Task),
+    /// Send messages once more that are done with.
+    Resend(Resend),
     /// Say what an exit status stands for.
     Status(Status),
     /// Send a message composed here.
@@ -105,6 +107,23 @@ pub struct Providers {
     pub id: Option<String>,
 }
 
+/// `mailchute resend`.
+#[derive(Args, Clone, Debug)]
+pub struct Resend {
+    /// The messages' IDs
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+    /// Send it to this address instead, below a block of Resent- fields; may be repeated
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub to: Vec<String>,
+    /// Send again what was accepted, or may have been
+    #[arg(long)]
+    pub again: bool,
+    /// What this user (name or uid) sent; for root, who sees everybody's otherwise
+    #[arg(long = "as", value_name = "USER")]
+    pub user: Option<String>,
+}
+
 /// `mailchute status`.
 #[derive(Args, Clone, Debug)]
 pub struct Status {
@@ -172,6 +191,8 @@ enum Command {
     Providers(Providers),
     /// List the messages that wait, are held or were given up, and look after them
     Queue(Queue),
+    /// Send a message once more that was given up, or of which a copy is kept
+    Resend(Resend),
     /// Explain an exit status or an SMTP reply code
     Status(Status),
     /// Print the environment's configuration as a file, or make directories
@@ -270,6 +291,7 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, choice: &mut Choice) -
         }
         Command::Providers(providers) => Tool::Providers(providers),
         Command::Queue(queue) => Tool::Queue(queue.task(choice)),
+        Command::Resend(resend) => Tool::Resend(resend),
         Command::Status(status) => Tool::Status(status),
         Command::Init(init) => Tool::Init(init),
     }))

@@ -10,4 +10,4 @@ pub mod options;
 pub mod parse;
 pub mod queue;
 
-pub use commands::{Explain, Init, Login, Providers, Speaker, Status, Test, Tool};
+pub use commands::{Explain, Init, Login, Providers, Resend, Speaker, Status, Test, Tool};

@@ -103,6 +103,9 @@ pub struct List {
     /// Only what goes through this relay
     #[arg(long, value_name = "RELAY")]
     pub relay: Option<String>,
+    /// Also what was accepted and is kept
+    #[arg(long, conflicts_with = "summary")]
+    pub sent: bool,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,

@@ -106,6 +106,11 @@ impl Dossier {
         id.clone_into(&mut self.state().record.id);
     }
 
+    /// The message is the one of this identifier once more.
+    pub fn set_resending(&self, of: &str) {
+        self.state().record.resend_of = Some(of.to_owned());
+    }
+
     /// The numbers the site's caller knows.
     pub fn scheme(&self) -> Scheme {
         self.state().scheme

@@ -43,7 +43,7 @@ pub fn of_submission(submission: &Submission, envelope: &Envelope, site: &str) -
 /// of the caller's.
 pub fn with_kept(mut report: Report, submission: &Submission, kept: &Kept, id: &str) -> Report {
     match kept {
-        Kept::No => {}
+        Kept::No | Kept::Copied(_) | Kept::Uncopied(_) => {}
         _ if super::is_told_by_spool(submission, kept) => return Report::default(),
         Kept::Queued { .. } => report.lines.push(format!("those who can be sent to later wait in the spool as {id}")),
         Kept::Held => {

@@ -1,6 +1,7 @@
 //! A site as configured: who is speaking, and what that site may do.
 
 pub(super) mod aliases;
+mod keeping;
 pub(super) mod policy;
 pub(super) mod read;
 mod spooling;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::aliases::Aliases;
+pub use self::keeping::{Keeping, Kinds};
 pub use self::spooling::{SpoolMax, Spooling};
 pub use self::staging::{Guard, Staging};
 use super::relay::Relay;
@@ -65,6 +67,8 @@ pub struct Site {
     pub spooling: Spooling,
     /// What keeps its messages from those they are written to.
     pub staging: Staging,
+    /// What it keeps of what is done with.
+    pub keeping: Keeping,
     /// The caller's numbers.
     pub exit_status: Scheme,
 }

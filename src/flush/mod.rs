@@ -215,6 +215,7 @@ impl<'a> Flush<'a> {
                 if is_well { run.pass_held_back(&later) } else { Ok(()) }
             });
         }
+        run.age();
         let synced = run.sync();
         let summary = run.summary;
         result.and(synced).map(|()| summary)
@@ -281,6 +282,14 @@ impl Run<'_> {
             (self.flush.progress)(number + 1, agenda.len());
         }
         Ok(())
+    }
+
+    /// Removes what is done with and old enough. That it cannot be is no trouble of what waits.
+    fn age(&self) {
+        if let Ok(config) = self.course.config() {
+            let span = |site: &str| config.site(site).map(|site| site.keeping.span);
+            let _ = self.flush.spool.age(&span);
+        }
     }
 
     /// Makes durable what was done to the names in the queue.

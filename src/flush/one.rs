@@ -11,10 +11,10 @@ use crate::attempt::{IdempotencyKey, Sink};
 use crate::breaker::{Breaker, Health};
 use crate::config::Config;
 use crate::config::relay::Relay;
-use crate::config::site::{Guard, InDoubt, Site, Terms};
+use crate::config::site::{Guard, InDoubt, Kinds, Site, Terms};
 use crate::failure::{Failure, Kind};
 use crate::message::MailObject;
-use crate::outcome::{Answer, Outcome};
+use crate::outcome::Outcome;
 use crate::reply::Reply;
 use crate::spool::decision::{self, decide};
 use crate::spool::entry::{Entry, Waiting};
@@ -79,7 +79,8 @@ impl Run<'_> {
         let dossier = self.flush.dossier;
         if opened.entry.state.is_accepted() {
             // Everybody has it; only its name outlived that.
-            opened.remove()?;
+            let site = self.course.config().ok().and_then(|config| config.site(&opened.entry.head.site));
+            done(opened, site)?;
             return Ok(Fate::Sent);
         }
         if opened.entry.state.is_bounced {
@@ -172,7 +173,7 @@ impl Run<'_> {
                 write_end(&mut opened, &submission, Ended::Accepted, None)?;
                 dossier.finish(&submission, &envelope, &Kept::No);
                 self.has_recovered |= state.ended == Some(Ended::Deferred) && relays::is_held_back(&opened.entry);
-                opened.remove()?;
+                done(opened, Some(site))?;
                 Ok(Fate::Sent)
             }
             Judged::Waits { waiting, is_relay_trouble, is_in_doubt } => {
@@ -282,6 +283,15 @@ fn is_kept_from<'s>(site: &'s Site, entry: &Entry) -> Option<&'s Guard> {
     site.staging.guard.as_ref().filter(|guard| !is_diverted || **guard == Guard::Discard)
 }
 
+/// Everybody has what `opened` holds: it goes, or it goes to the copies where its site keeps them.
+fn done(mut opened: Opened, site: Option<&Site>) -> Result<(), Failure> {
+    if site.is_some_and(|site| site.keeping.kinds == Kinds::All) {
+        opened.retry_at(SystemTime::now())?;
+        return opened.move_to(Folder::Sent);
+    }
+    opened.remove()
+}
+
 /// Whether the relay that may have the message of `entry`, as `site` is configured now, tells what became of it.
 pub fn can_be_asked(entry: &Entry, site: &Site) -> bool {
     settling(entry, &Run::route(site, &entry.head.route)).is_some()
@@ -331,9 +341,7 @@ fn judge(submission: &Submission, site: &Site) -> Judged {
 /// Who has not got it, where that is not everybody.
 fn undelivered(submission: &Submission) -> Option<Vec<Address>> {
     let outcome = submission.decisive().result.as_ref().ok()?;
-    let has_it = |answer: &&Answer| answer.reply.as_ref().is_some_and(Reply::is_positive);
-    let missing: Vec<_> =
-        outcome.answers.iter().filter(|answer| !has_it(answer)).map(|answer| answer.recipient.clone()).collect();
+    let missing = outcome.undelivered();
     (!missing.is_empty() && missing.len() < outcome.answers.len()).then_some(missing)
 }
 

@@ -51,6 +51,7 @@ impl Record {
             time: _,
             id: _,
             status: _,
+            resend_of: _,
             by: _,
             site,
             uid: _,

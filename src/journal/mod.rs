@@ -75,6 +75,9 @@ pub struct Record {
     pub script: Option<String>,
     /// The command line, bounded.
     pub argv: Vec<String>,
+    /// The message that this one is a resending of, by its identifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resend_of: Option<String>,
     /// What the caller calls the message (`-L`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
@@ -102,7 +105,7 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     enhanced: Option<String>,
     text: String,
-    /// Where the spool has it: `queue` or `held`.
+    /// Where the spool has it: `queue` or `held`; `failed` or `sent` for a copy of what is done with.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool: Option<&'static str>,
     /// The next step that the user was told.
@@ -171,6 +174,7 @@ impl Record {
             web_host: None,
             script: None,
             argv: Vec::new(),
+            resend_of: None,
             relay: None,
             provider: None,
             from: None,
@@ -277,6 +281,8 @@ impl Record {
             }
             Kept::Held => self.spool = Some(Folder::Held.name()),
             Kept::Failed(failure) => self.warnings.push(format!("not kept for later: {failure}")),
+            Kept::Copied(folder) => self.spool = Some(folder.name()),
+            Kept::Uncopied(failure) => self.warnings.push(format!("no copy is kept: {failure}")),
         }
     }
 

@@ -129,6 +129,20 @@ impl Header {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
+    /// Adds fields before all others, as [`Header::append`] writes them.
+    pub fn prefix(&mut self, fields: &[(&str, &str)]) {
+        let mut bytes = Vec::with_capacity(self.bytes.len() + 256);
+        let mut ends = Vec::with_capacity(self.ends.len() + fields.len());
+        for (name, value) in fields {
+            write_field(&mut bytes, name.as_bytes(), value);
+            ends.push(bytes.len());
+        }
+        let added = bytes.len();
+        bytes.extend_from_slice(&self.bytes);
+        ends.extend(self.ends.iter().map(|end| end + added));
+        *self = Self { bytes, ends, charset: OnceLock::new() };
+    }
+
     /// Removes every field called `name` and says whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         let found = self.first(name).is_some();

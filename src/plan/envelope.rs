@@ -253,7 +253,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::config::route::Strategy;
-    use crate::config::site::{Aliases, SenderPattern, Site, Spooling, Terms};
+    use crate::config::site::{Aliases, Keeping, SenderPattern, Site, Spooling, Terms};
     use crate::exit::Scheme;
     use crate::message::Message;
     use crate::plan::alias_file::AliasFile;
@@ -279,6 +279,7 @@ pub(crate) mod tests {
             terms: Terms::default(),
             spooling: Spooling::default(),
             staging: Default::default(),
+            keeping: Keeping::default(),
             exit_status: Scheme::Reply,
         }
     }

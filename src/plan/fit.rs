@@ -80,12 +80,12 @@ fn new_from(envelope: &Envelope, wishes: &Wishes, origin: &Submitter<'_>) -> Res
     Ok(Mailbox { name, spec })
 }
 
-fn date(now: &Zoned) -> Result<String, Failure> {
+pub(super) fn date(now: &Zoned) -> Result<String, Failure> {
     rfc2822::to_string(now).map_err(|error| Failure::new(Kind::System, "system clock", error.to_string()))
 }
 
 /// A random Message-ID in the domain of the first From address, else of this host.
-fn message_id(header: &Header, host_name: &str) -> Result<String, Failure> {
+pub(super) fn message_id(header: &Header, host_name: &str) -> Result<String, Failure> {
     let octets = random::octets::<16>();
     let octets =
         octets.ok_or_else(|| Failure::new(Kind::System, "random numbers", "the operating system provides none"))?;

@@ -9,6 +9,7 @@ mod course;
 pub mod divert;
 pub mod envelope;
 pub mod fit;
+pub mod resent;
 pub mod route;
 mod sender;
 pub mod site;

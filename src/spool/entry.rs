@@ -149,6 +149,13 @@ pub enum Line {
         /// The idempotency key.
         key: String,
     },
+    /// A person had it sent once more, which has a record of its own.
+    Resent {
+        /// When.
+        t: i64,
+        /// The identifier of that record.
+        id: String,
+    },
     /// Something a newer version wrote.
     #[serde(other)]
     Other,
@@ -179,6 +186,8 @@ pub struct State {
     pub last: Option<i64>,
     /// It has been bounced.
     pub is_bounced: bool,
+    /// The identifiers of those that it was sent once more as.
+    pub resent: Vec<String>,
 }
 
 impl State {
@@ -396,6 +405,10 @@ fn enter(line: Line, state: &mut State, head: &mut Head) {
         Line::Keyed { t, key } => {
             head.key = Some(key);
             head.keyed = Some(t);
+        }
+        Line::Resent { t, id } => {
+            state.last = Some(t);
+            state.resent.push(id);
         }
         Line::Other => {}
     }

@@ -14,12 +14,13 @@ use crate::address::Address;
 use crate::attempt::{HandOver, IdempotencyKey};
 use crate::caller::Caller;
 use crate::config::relay::Relay;
-use crate::config::site::{InDoubt, Site};
+use crate::config::site::{InDoubt, Kinds, Site};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::keep::Place;
 use crate::message::MailObject;
 use crate::outcome::Outcome;
+use crate::submit;
 
 /// How long a message waits before it is tried again: its relays have just been asked.
 const FIRST: Duration = Duration::from_secs(60);
@@ -43,6 +44,10 @@ pub enum Kept {
     Held,
     /// It was to be kept, and could not be.
     Failed(Failure),
+    /// It is done with, and a copy of it is in this folder.
+    Copied(Folder),
+    /// It is done with, and the copy that was to be kept could not be made, which changes nothing else.
+    Uncopied(Failure),
 }
 
 /// What is kept, and for whom.
@@ -70,13 +75,13 @@ impl Order<'_> {
     /// not.
     pub fn keep<'r>(&self, results: impl Iterator<Item = &'r Result<Outcome, Failure>>) -> Kept {
         let (is_spooling, in_doubt) = (self.site.spooling.is_on, self.site.terms.in_doubt);
-        if !is_spooling && in_doubt != InDoubt::Hold {
+        if !is_spooling && in_doubt != InDoubt::Hold && self.site.keeping.kinds == Kinds::None {
             return Kept::No;
         }
         let results: Vec<_> = results.collect();
         let why = || results.last().map(|result| said(result)).unwrap_or_default();
         match decide(results.iter().copied(), is_spooling, in_doubt) {
-            Fate::Told => Kept::No,
+            Fate::Told => self.copy(&results, why).unwrap_or(Kept::No),
             Fate::Held => self.hold(why()).map_or_else(Kept::Failed, |()| Kept::Held),
             Fate::Queued { waiting, is_relay_trouble, is_in_doubt } => {
                 let is_part = waiting.is_some();
@@ -102,6 +107,33 @@ impl Order<'_> {
             Flusher::Supervised => Ok(()),
             // The caller hears of the failure, so nobody may send it behind its back.
             Flusher::Own => flusher::start().inspect_err(|_| spool.take_back(Folder::Queue, self.id)),
+        }
+    }
+
+    /// Makes a copy of what is done with, where the site keeps one.
+    fn copy(&self, results: &[&Result<Outcome, Failure>], why: impl FnOnce() -> String) -> Option<Kept> {
+        let last = results.last()?.as_ref();
+        let is_accepted = last.is_ok_and(Outcome::is_accepted);
+        let (folder, waiting) = match (self.site.keeping.kinds, is_accepted) {
+            (Kinds::None, _) | (Kinds::Failed, true) => return None,
+            (Kinds::All, true) => (Folder::Sent, None),
+            (_, false) => (Folder::Failed, last.ok().map(Outcome::undelivered)),
+        };
+        let is_in_doubt = !is_accepted && results.iter().any(|result| submit::is_in_doubt(result));
+        let made = self.spool().and_then(|spool| {
+            self.put(&spool, folder, waiting, why(), is_in_doubt)?;
+            Ok(spool)
+        });
+        match made {
+            Ok(spool) => {
+                // Where no timer comes round, whoever makes copies removes those whose time is up.
+                if matches!(flusher::of(&spool), Flusher::Own) {
+                    let span = |site: &str| (site == self.site.name).then_some(self.site.keeping.span);
+                    let _ = spool.age(&span);
+                }
+                Some(Kept::Copied(folder))
+            }
+            Err(failure) => Some(Kept::Uncopied(failure)),
         }
     }
 

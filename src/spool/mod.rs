@@ -15,4 +15,4 @@ mod tests;
 
 pub use self::entry::{Ended, Entry, Head, Line, State};
 pub use self::keep::{Kept, Order};
-pub use self::store::{Folder, Listed, Opened, Spool, Unopened, is_id};
+pub use self::store::{Folder, Listed, Opened, Spool, Unopened, is_aging_due, is_id};

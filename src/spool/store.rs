@@ -19,6 +19,12 @@ use crate::message::Message;
 
 /// The bit in the mode of a folder whose name is not known to be durable yet.
 const NEW: u32 = 0o1000;
+/// Whose time tells when what is done with was last looked through.
+const AGED: &str = "aged";
+/// How often that is done.
+const AGING: Duration = Duration::from_secs(3600);
+/// The least that a copy is kept for.
+const SHORTEST: Duration = Duration::from_secs(60);
 
 /// A folder of the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +43,9 @@ impl Folder {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Queue, Self::Held, Self::Failed, Self::Sent];
 
+    /// Those that hold what is done with.
+    pub const DONE: [Self; 2] = [Self::Failed, Self::Sent];
+
     /// The name of its directory.
     pub const fn name(self) -> &'static str {
         match self {
@@ -46,6 +55,20 @@ impl Folder {
             Self::Sent => "sent",
         }
     }
+}
+
+impl Folder {
+    /// Whether somebody relies on what is in it: a copy of what was sent may be lost with the power.
+    const fn is_durable(self) -> bool {
+        !matches!(self, Self::Sent)
+    }
+}
+
+/// Whether what is done with in the spool at `directory` is to be looked through. Nothing is opened, so that root may ask
+/// of anybody's.
+pub fn is_aging_due(directory: &Path) -> bool {
+    let is_recent = |of: fs::Metadata| of.modified().ok()?.elapsed().ok().map(|since| since < AGING);
+    directory.join(AGED).symlink_metadata().ok().and_then(is_recent) != Some(true)
 }
 
 /// The spool of one uid.
@@ -141,7 +164,8 @@ impl Spool {
         self.folder(folder).join(id)
     }
 
-    /// Makes an entry of `message` in `folder`, to be tried at `due`: when this returns it survives a power cut.
+    /// Makes an entry of `message` in `folder`, to be tried at `due`: when this returns it survives a power cut, where
+    /// the folder holds what somebody relies on.
     ///
     /// # Errors
     /// `CannotCreate`, `NoPermission` or `Io`: there is none then.
@@ -158,6 +182,9 @@ impl Spool {
             let mut file = Locked::take(file, FlockArg::LockExclusive)?;
             entry::write(&mut file, head, message)?;
             file.set_modified(due)?;
+            if !folder.is_durable() {
+                return Ok(());
+            }
             // One that fails is not tried again: what it could not write is gone from the cache.
             file.sync_all()?;
             directory.sync_all()
@@ -324,6 +351,37 @@ impl Spool {
         file.metadata().ok().and_then(is_old) == Some(true)
             && matches!(Entry::read(&file, true), Err(Flaw::Torn(_)))
             && fs::remove_file(self.path(folder, id)).is_ok()
+    }
+
+    /// Removes what is done with and has been kept for longer than `span` says of its site; where it says nothing of a
+    /// site, that stays. Looked for once an hour, however often this is asked for.
+    ///
+    /// # Errors
+    /// As [`Spool::list`].
+    pub fn age(&self, span: &dyn Fn(&str) -> Option<Duration>) -> Result<(), Failure> {
+        if !is_aging_due(self.directory()) {
+            return Ok(());
+        }
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(O_NOFOLLOW | O_NONBLOCK);
+        // Where nothing can be noted, it is looked for each time.
+        let _ = options.open(self.keep.file(AGED)).and_then(|file| file.set_modified(SystemTime::now()));
+        let age = |since: SystemTime| since.elapsed().unwrap_or_default();
+        for folder in Folder::DONE {
+            for Listed { id, due, .. } in self.list(folder)? {
+                if age(due) < SHORTEST {
+                    continue;
+                }
+                let Ok(entry) = self.look(folder, &id) else { continue };
+                // Whoever has it open is at work on it.
+                if span(&entry.head.site).is_some_and(|span| age(due) >= span)
+                    && let Ok(opened) = self.open(folder, &id)
+                {
+                    let _ = opened.remove();
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Says when a file is looked at next that is no entry for this program.

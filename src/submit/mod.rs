@@ -258,7 +258,7 @@ fn is_login_refused(result: &Result<Outcome, Failure>) -> bool {
 }
 
 /// Whether somebody may have the message although no reply says so.
-fn is_in_doubt(result: &Result<Outcome, Failure>) -> bool {
+pub fn is_in_doubt(result: &Result<Outcome, Failure>) -> bool {
     matches!(result, Err(failure) if failure.kind == Kind::InDoubt)
 }
 

@@ -47,6 +47,7 @@ mod providers;
 mod queue;
 mod record_file;
 mod relays;
+mod resend;
 mod round_trips;
 mod secrets;
 mod set_group_id;

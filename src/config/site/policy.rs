@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::keeping;
 use super::spooling::Written;
 use super::staging::{self, Staging};
-use super::{InDoubt, OtherSender, SenderPattern, Spooling, Terms};
+use super::{InDoubt, Keeping, OtherSender, SenderPattern, Spooling, Terms};
 use crate::address::Mailbox;
 use crate::config::document::Section;
 use crate::config::route::Strategy;
@@ -30,6 +31,8 @@ pub(in crate::config) const KEYS: &[&str] = &[
     "give_up_after",
     "bounce",
     "spool_max",
+    "keep_messages",
+    "keep_for",
     "strategy",
     "divert",
     "discard",
@@ -54,6 +57,7 @@ pub(in crate::config) struct Policy {
     pub(super) local_domains: Option<Arc<[String]>>,
     deadline: Option<Duration>,
     spooling: Written,
+    keeping: keeping::Written,
     strategy: Option<Strategy>,
     staging: staging::Written,
 }
@@ -84,6 +88,7 @@ impl Policy {
             local_domains: domains(section, "local_domains")?.map(Arc::from),
             deadline: section.duration("deadline")?,
             spooling: Written::read(section)?,
+            keeping: keeping::Written::read(section)?,
             strategy: section.word("strategy", STRATEGIES)?,
             staging: staging::Written::read(section)?,
         })
@@ -103,6 +108,7 @@ impl Policy {
             local_domains: self.local_domains.or_else(|| base.local_domains.clone()),
             deadline: self.deadline.or(base.deadline),
             spooling: self.spooling.over(base.spooling),
+            keeping: self.keeping.over(base.keeping),
             strategy: self.strategy.or(base.strategy),
             staging: self.staging.over(&base.staging),
         }
@@ -121,6 +127,10 @@ impl Policy {
 
     pub(super) fn staging(&self) -> Staging {
         self.staging.staging()
+    }
+
+    pub(super) fn keeping(&self) -> Keeping {
+        self.keeping.keeping()
     }
 
     pub(super) fn strategy(&self) -> Strategy {

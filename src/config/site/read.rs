@@ -110,6 +110,7 @@ impl Shared<'_> {
             terms: policy.terms(),
             spooling: policy.spooling(),
             staging: policy.staging(),
+            keeping: policy.keeping(),
             exit_status: policy.exit_status(),
         })
     }

@@ -85,6 +85,6 @@ pub(super) fn told(end: &Finished, kept: &Kept, id: &str) -> Told {
     match kept {
         Kept::Queued { .. } => Reply::own(250, (2, 0, 0), &format!("queued as {id}")).into(),
         Kept::Failed(failure) => Told { hint: failure.hint.clone().or(end.answer.hint.clone()), ..end.answer.clone() },
-        Kept::No | Kept::Held => end.answer.clone(),
+        Kept::No | Kept::Held | Kept::Copied(_) | Kept::Uncopied(_) => end.answer.clone(),
     }
 }

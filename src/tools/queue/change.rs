@@ -90,6 +90,8 @@ fn one(change: Change, spool: Option<&Spool>, id: &str) -> Result<(), Failure> {
         Change::Hold if folder == Folder::Failed => {
             Err(Failure::new(Kind::Data, id, "was given up, so there is nothing to hold"))
         }
+        Change::Hold | Change::Release if folder == Folder::Sent => Err(Failure::new(Kind::Data, id, "was accepted")
+            .hint(format!("mailchute resend {id} --again sends it once more"))),
         Change::Hold => entry.move_to(Folder::Held),
         Change::Release => release(&mut entry),
         Change::Drop => remove(&spool, entry),

@@ -14,8 +14,9 @@ use serde::de::DeserializeOwned;
 use super::flush;
 use super::list::{self, Count};
 use super::row::Row;
-use super::{FOLDERS, say, unknown};
+use super::{say, unknown};
 use crate::caller::Caller;
+use crate::cli::Resend;
 use crate::cli::queue::{Chosen, List, Resolve, Show, Task};
 use crate::door;
 use crate::exit;
@@ -24,7 +25,7 @@ use crate::journal;
 use crate::keep::Place;
 use crate::plan::{Choice, Course};
 use crate::process;
-use crate::spool::is_id;
+use crate::spool::{Folder, is_id};
 
 /// The most that one user's process may say, in octets: 100,000 rows have 40 MB.
 const SAID: u64 = 1 << 30;
@@ -75,6 +76,7 @@ pub(super) fn rows(choice: &Choice, words: &List) -> Result<Vec<Row>, Failure> {
 fn gather<T: DeserializeOwned>(choice: &Choice, words: &List) -> Result<Vec<T>, Failure> {
     let mut options = vec!["list", "--json"];
     options.extend(words.summary.then_some("--summary"));
+    options.extend(words.sent.then_some("--sent"));
     for (name, value) in [("--site", &words.site), ("--relay", &words.relay)] {
         options.extend(value.iter().flat_map(|value| [name, value]));
     }
@@ -103,14 +105,37 @@ fn chosen(choice: &Choice, name: &str, words: &Chosen) -> Result<u8, Failure> {
 
 /// Does `name` to the message `id`, whoever's it is.
 fn for_one(choice: &Choice, name: &str, id: &str, options: &[&str]) -> Result<u8, Failure> {
-    // Only whether there is such a name: what it is, the owner's process sees.
-    let has_it = |directory: &Path| {
-        FOLDERS.iter().any(|folder| directory.join(folder.name()).join(id).symlink_metadata().is_ok())
-    };
-    let owner = users().into_iter().find(|(_, directory)| is_id(id) && has_it(directory));
-    let Some((uid, _)) = owner else { return Ok(super::told(&unknown(id))) };
+    let Some(uid) = owner(id) else { return Ok(super::told(&unknown(id))) };
     let words: Vec<&str> = [name, id].into_iter().chain(options.iter().copied()).collect();
     pass_on(&ask(choice, uid, &words)?)
+}
+
+/// Whose the message `id` is.
+fn owner(id: &str) -> Option<u32> {
+    // Only whether there is such a name: what it is, the owner's process sees.
+    let has_it = |directory: &Path| {
+        Folder::ALL.iter().any(|folder| directory.join(folder.name()).join(id).symlink_metadata().is_ok())
+    };
+    users().into_iter().find(|(_, directory)| is_id(id) && has_it(directory)).map(|(uid, _)| uid)
+}
+
+/// Sends messages once more that are done with, whoever's they are.
+///
+/// # Errors
+/// There is no process to be had, or standard output cannot be written.
+pub(super) fn resend(choice: &Choice, words: &Resend) -> Result<u8, Failure> {
+    let mut options = Vec::new();
+    options.extend(words.again.then_some("--again"));
+    options.extend(words.to.iter().flat_map(|address| ["--to", address]));
+    let mut status = exit::OK;
+    for id in &words.ids {
+        let one = match owner(id) {
+            Some(uid) => pass_on(&ask_for(choice, uid, &["resend", id], &options)?)?,
+            None => super::told(&unknown(id)),
+        };
+        status = if status == exit::OK { one } else { status };
+    }
+    Ok(status)
 }
 
 /// Everybody with a directory in the spool that is theirs, and where it is.
@@ -137,12 +162,17 @@ struct Said {
 
 /// Runs `mailchute queue` with `words` as the user `uid`.
 fn ask(choice: &Choice, uid: u32, words: &[&str]) -> Result<Said, Failure> {
+    ask_for(choice, uid, &["queue"], words)
+}
+
+/// Runs `mailchute` with the words of `command` and then `words` as the user `uid`.
+fn ask_for(choice: &Choice, uid: u32, errand: &[&str], words: &[&str]) -> Result<Said, Failure> {
     let failed =
         |error: std::io::Error| Failure::new(Kind::System, format!("uid {uid}"), format!("no process: {error}"));
     let mut command = process::again().map_err(failed)?;
     // Pipes on all sides: then it is apart from root's terminal.
     command.args(choice.config.iter().flat_map(|file| [OsStr::new("--config"), file.as_os_str()]));
-    command.arg("queue").args(words).args(["--as", &uid.to_string()]);
+    command.args(errand).args(words).args(["--as", &uid.to_string()]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = process::spawn(&mut command).map_err(failed)?;
     let complaints = child.stderr.take().map(|pipe| {

@@ -220,6 +220,7 @@ pub(super) fn next(row: &Row, now: i64) -> String {
         Fate::InDoubt => "in doubt".to_owned(),
         Fate::Held => "held".to_owned(),
         Fate::Failed => "failed".to_owned(),
+        Fate::Sent => "sent".to_owned(),
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) fn text(rows: &[Row]) -> String {
         let mark = match row.state {
             Fate::Sending => "*",
             Fate::Held | Fate::InDoubt => "!",
-            Fate::Waiting | Fate::Failed => " ",
+            Fate::Waiting | Fate::Failed | Fate::Sent => " ",
         };
         let taken = Timestamp::from_second(row.created).unwrap_or_default().to_zoned(zone.clone());
         let sender = if row.from.is_empty() { "MAILER-DAEMON".to_owned() } else { shown(&row.from) };

@@ -7,6 +7,7 @@ mod everybody;
 mod flush;
 mod list;
 mod mailq;
+mod resend;
 mod row;
 mod show;
 mod table;
@@ -14,12 +15,16 @@ mod table;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::caller::Caller;
+use crate::cli::Resend;
 use crate::cli::invocation::Invocation;
 use crate::cli::queue::{Flush, List, Task};
 use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
+use crate::plan::Choice;
 use crate::spool::{Folder, Spool, Unopened};
+
+pub(crate) use self::resend::run as resend;
 
 /// Does `task` for `caller` and returns the exit status.
 pub(crate) fn run(invocation: &Invocation, task: &Task, caller: &Caller) -> u8 {
@@ -38,6 +43,11 @@ pub(crate) fn run(invocation: &Invocation, task: &Task, caller: &Caller) -> u8 {
 /// Does `task` for everybody, as root.
 pub(crate) fn run_for_all(invocation: &Invocation, task: &Task) -> u8 {
     everybody::run(&invocation.choice, task).unwrap_or_else(|failure| told(&failure))
+}
+
+/// Sends messages once more that are done with, as root for whoever sent them.
+pub(crate) fn resend_for_all(choice: &Choice, words: &Resend) -> u8 {
+    everybody::resend(choice, words).unwrap_or_else(|failure| told(&failure))
 }
 
 /// `mailq` and `-bp`: what waits, in the form that the callers of these know.
@@ -76,7 +86,7 @@ fn say(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// The folders in which a person finds a message, in the order they are listed in.
+/// The folders that are listed, in this order.
 const FOLDERS: [Folder; 3] = [Folder::Queue, Folder::Held, Folder::Failed];
 
 /// The folder of `spool` that holds the entry `id`.
@@ -86,7 +96,7 @@ const FOLDERS: [Folder; 3] = [Folder::Queue, Folder::Held, Folder::Failed];
 fn find(spool: Option<&Spool>, id: &str) -> Result<(Spool, Folder), Failure> {
     // Another process may be moving it, so every folder is looked at before it is believed to be gone.
     let found = spool.and_then(|spool| {
-        let folder = FOLDERS.into_iter().find(|folder| !matches!(spool.look(*folder, id), Err(Unopened::Gone)))?;
+        let folder = Folder::ALL.into_iter().find(|folder| !matches!(spool.look(*folder, id), Err(Unopened::Gone)))?;
         Some((spool.clone(), folder))
     });
     found.ok_or_else(|| unknown(id))
@@ -94,7 +104,7 @@ fn find(spool: Option<&Spool>, id: &str) -> Result<(Spool, Folder), Failure> {
 
 /// No message has this ID.
 fn unknown(id: &str) -> Failure {
-    Failure::new(Kind::NoInput, id, "no message of this ID waits, is held or was given up")
+    Failure::new(Kind::NoInput, id, "no message of this ID waits, is held, was given up or is kept")
         .hint("`mailchute queue` lists them; a message that is not there has been sent or thrown away")
 }
 

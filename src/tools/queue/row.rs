@@ -26,6 +26,8 @@ pub(super) enum Fate {
     Held,
     /// It was given up.
     Failed,
+    /// It was accepted, and a copy is kept.
+    Sent,
 }
 
 /// One message.
@@ -74,7 +76,7 @@ pub(super) struct Row {
 /// A folder cannot be read.
 pub(super) fn read(words: &List, spool: &Spool, caller: &Caller) -> Result<Vec<Row>, Failure> {
     let mut rows = Vec::new();
-    for folder in FOLDERS {
+    for folder in FOLDERS.into_iter().chain(words.sent.then_some(Folder::Sent)) {
         let mut some = Vec::new();
         for listed in spool.list(folder)? {
             match spool.look(folder, &listed.id) {
@@ -106,6 +108,7 @@ impl Row {
         let is_begun = || state.begun.is_some() && matches!(spool.open(folder, &head.id), Err(Unopened::Busy));
         let fate = match folder {
             Folder::Failed => Fate::Failed,
+            Folder::Sent => Fate::Sent,
             _ if is_begun() => Fate::Sending,
             _ if state.is_in_doubt() => Fate::InDoubt,
             Folder::Held => Fate::Held,
@@ -140,6 +143,7 @@ impl Row {
     fn unread(listed: &Listed, folder: Folder, caller: &Caller, why: &str) -> Self {
         let state = match folder {
             Folder::Failed => Fate::Failed,
+            Folder::Sent => Fate::Sent,
             Folder::Held => Fate::Held,
             _ => Fate::Waiting,
         };

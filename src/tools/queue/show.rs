@@ -88,6 +88,9 @@ fn text(entry: &Entry, message: &Message, folder: Folder, caller: &Caller) -> St
         }
         None => line("why", &head.why),
     }
+    if !state.resent.is_empty() {
+        line("resent", &format!("as {}", state.resent.join(", ")));
+    }
     if folder == Folder::Queue {
         for told in down(head, caller) {
             line("down", &told);

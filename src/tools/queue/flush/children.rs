@@ -18,7 +18,7 @@ use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::process;
 use crate::reply::printable;
-use crate::spool::Folder;
+use crate::spool::{Folder, is_aging_due};
 use crate::tools::queue::{everybody, say};
 
 /// How many users' processes run at once.
@@ -76,7 +76,11 @@ fn weight(status: u8) -> u8 {
 
 /// The users who have something waiting. Root looks at names, and opens none.
 fn users() -> Vec<u32> {
-    let is_due = |directory: &Path| has_names(&directory.join(Folder::Queue.name()));
+    let has = |directory: &Path, folder: Folder| has_names(&directory.join(folder.name()));
+    let is_due = |directory: &Path| {
+        has(directory, Folder::Queue)
+            || is_aging_due(directory) && Folder::DONE.into_iter().any(|folder| has(directory, folder))
+    };
     everybody::users().into_iter().filter(|(_, directory)| is_due(directory)).map(|(uid, _)| uid).collect()
 }
 
