@@ -23,12 +23,13 @@ _mailchute() {
         explain) words="--as --cwd" ;;
         test) words="--to --from --as --cwd --site --relay" ;;
         login) words="--status --as --device --browser --paste --site --config --relay" ;;
-        queue) words="list show hold release drop resolve --site --relay --json --summary --as --message --arrived --again" ;;
+        queue) words="list show hold release drop resolve --site --relay --json --summary --sent --as --message --arrived --again" ;;
+        resend) words="--to --again --as" ;;
         init) words="--from-env --users" ;;
         lint | providers | status) words="" ;;
         *) words="--site --config --relay --help --version" ;;
     esac
-    [ "$COMP_CWORD" -eq 1 ] && words+=" explain test lint login providers queue status init"
+    [ "$COMP_CWORD" -eq 1 ] && words+=" explain test lint login providers queue resend status init"
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
 complete -F _mailchute mailchute

@@ -6,6 +6,7 @@ complete -c mailchute -n __fish_use_subcommand -a lint -d 'List what would be ch
 complete -c mailchute -n __fish_use_subcommand -a login -d 'Log in with OAuth, or show how logins stand'
 complete -c mailchute -n __fish_use_subcommand -a providers -d 'List the known providers'
 complete -c mailchute -n __fish_use_subcommand -a queue -d 'List and look after the messages that wait'
+complete -c mailchute -n __fish_use_subcommand -a resend -d 'Send a message once more'
 complete -c mailchute -n __fish_use_subcommand -a status -d 'Explain an exit status'
 complete -c mailchute -n __fish_use_subcommand -a init -d 'Print the configuration in the environment as a file'
 complete -c mailchute -n __fish_use_subcommand -l site -x -d 'Speak as this site'
@@ -13,7 +14,7 @@ complete -c mailchute -n __fish_use_subcommand -l config -r -F -d 'Use this conf
 complete -c mailchute -n __fish_use_subcommand -l relay -x -d 'Use this relay of the site'
 complete -c mailchute -n __fish_use_subcommand -l help -d 'Print a summary'
 complete -c mailchute -n __fish_use_subcommand -l version -d 'Print the version'
-complete -c mailchute -n '__fish_seen_subcommand_from explain test login queue' -l as -x -a '(__fish_complete_users)' -d 'As this user'
+complete -c mailchute -n '__fish_seen_subcommand_from explain test login queue resend' -l as -x -a '(__fish_complete_users)' -d 'As this user'
 complete -c mailchute -n '__fish_seen_subcommand_from explain test' -l cwd -x -a '(__fish_complete_directories)' -d 'From this directory'
 complete -c mailchute -n '__fish_seen_subcommand_from test' -l to -x -d Recipient
 complete -c mailchute -n '__fish_seen_subcommand_from test' -l from -x -d Sender
@@ -29,6 +30,9 @@ complete -c mailchute -n '__fish_seen_subcommand_from init' -l users -d 'Directo
 complete -c mailchute -n '__fish_seen_subcommand_from queue' -a 'list show hold release drop resolve'
 complete -c mailchute -n '__fish_seen_subcommand_from queue' -l json -d 'An object a line'
 complete -c mailchute -n '__fish_seen_subcommand_from queue' -l summary -d 'Only how many'
+complete -c mailchute -n '__fish_seen_subcommand_from queue' -l sent -d 'Also what was accepted'
 complete -c mailchute -n '__fish_seen_subcommand_from queue' -l message -d 'The message itself'
 complete -c mailchute -n '__fish_seen_subcommand_from queue' -l arrived -d 'Throw it away: it arrived'
 complete -c mailchute -n '__fish_seen_subcommand_from queue' -l again -d 'Send it once more'
+complete -c mailchute -n '__fish_seen_subcommand_from resend' -l to -x -d 'To somebody else'
+complete -c mailchute -n '__fish_seen_subcommand_from resend' -l again -d 'Though it was accepted'

@@ -120,7 +120,7 @@ mod tests {
             let option = format!("-b{}", char::from(*mode));
             assert!(text.split_whitespace().any(|word| word == option), "{option}");
         }
-        assert!(text.lines().count() <= 60, "more than a screen and a half: {}", text.lines().count());
+        assert!(text.lines().count() <= 75, "more than two screens: {}", text.lines().count());
         for row in LONGS {
             assert!(text.contains(&format!("\n  --{}", row.name)), "--{}", row.name);
         }

@@ -99,7 +99,7 @@ pub static LETTERS: &[Letter] = &[
     row(b'h', Value::GluedOrApart("count"), Effect::Hops, "hops so far; more than 100 are refused as a loop"),
     row(b'b', Value::GluedOrApart("mode"), Effect::Mode, "what to do"),
     row(b'I', Value::None, Effect::Aliases, SAME),
-    row(b'q', Value::Glued("time"), Effect::RunQueue, "run the queue: there is none, so nothing is done"),
+    row(b'q', Value::Glued("time"), Effect::RunQueue, "run the queue: send what waits and is due"),
     row(b'o', Value::GluedOrApart("option"), Effect::OldOption, "-oi is -i; others are accepted without effect"),
     idle(b'O', Value::GluedOrApart("option=value")),
     idle(b'A', Value::GluedOrApart("c|m")),

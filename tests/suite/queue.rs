@@ -82,7 +82,7 @@ dddddddddddd   2h  156 B      0  failed    a@shop.example   bob@example.net +1  
             for word in ["show", "hold", "release", "drop", "resolve"] {
                 let run = mailchute().args(["queue", word, id]).uid(uid).run();
                 run.expect_status(66)
-                    .expect_stderr("mailchute: *: no message of this ID waits, is held or was given up");
+                    .expect_stderr("mailchute: *: no message of this ID waits, is held, was given up or is kept");
             }
         }
     });
