@@ -59,13 +59,22 @@ impl Caller {
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Gives `command`, a program of the user's that this process is about to start, an environment of that user's: as it
-/// is, or where this process stands in for the user ([`host::stands_in`]) a small one, as cron gives it.
+/// is, but for what a web site's visitor has put into it; or where this process stands in for the user
+/// ([`host::stands_in`]), or has rights that its caller has not, a small one, as cron gives it.
 pub fn own_environment(command: &mut Command) {
-    if !host::stands_in() {
-        return;
+    if host::stands_in() || host::is_privileged() {
+        let Caller { uid, user, home, .. } = Caller::current();
+        let name = user.unwrap_or_else(|| uid.to_string());
+        command.env_clear().env("PATH", PATH).env("SHELL", "/bin/sh").env("USER", &name).env("LOGNAME", &name);
+        command.env("HOME", home.unwrap_or_else(|| PathBuf::from("/")));
+    } else if REQUEST.iter().any(|name| std::env::var_os(name).is_some()) {
+        // A header field `Proxy` of a request would be the proxy that a program goes through.
+        let fields = std::env::vars_os().map(|(name, _)| name);
+        fields.filter(|name| name.as_encoded_bytes().starts_with(b"HTTP_")).for_each(|name| {
+            command.env_remove(name);
+        });
     }
-    let Caller { uid, user, home, .. } = Caller::current();
-    let name = user.unwrap_or_else(|| uid.to_string());
-    command.env_clear().env("PATH", PATH).env("SHELL", "/bin/sh").env("USER", &name).env("LOGNAME", &name);
-    command.env("HOME", home.unwrap_or_else(|| PathBuf::from("/")));
 }
+
+/// What is set where a web server has started a program for a request (RFC 3875 4.1).
+const REQUEST: [&str; 2] = ["REQUEST_METHOD", "GATEWAY_INTERFACE"];

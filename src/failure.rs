@@ -62,6 +62,13 @@ impl Failure {
         Self { kind, what: what.into(), why: why.into(), hint: None, stage: None }
     }
 
+    /// There is no room for `octets` within the limit that the caller has set on the memory of its processes.
+    pub fn no_memory(octets: usize) -> Self {
+        let why = format!("the limit on this process's memory leaves less than {} MB", octets.div_ceil(1 << 20));
+        Self::new(Kind::System, "memory", why)
+            .hint("raise it where the calling program is started: ulimit -v, or LimitAS= of its unit")
+    }
+
     /// The refusal of `what` with `reply`.
     pub fn refused(what: impl Into<String>, reply: Reply) -> Self {
         let why = reply.to_string();

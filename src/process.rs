@@ -1,11 +1,16 @@
-//! Processes that this program starts, and what it leaves behind when it is one of them.
+//! This process and those that it starts: what it needs to work, what it keeps from them, and what it leaves behind when
+//! it is one of them.
 
 use std::fs;
+use std::hint::black_box;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::{Child, Command};
+use std::thread;
 
+use nix::libc::O_CLOEXEC;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::unistd::{close, getgid, getpgrp, getpid, setsid};
 
@@ -13,6 +18,53 @@ use crate::host;
 
 /// The highest descriptor that is closed where procfs does not tell which are open.
 const DESCRIPTORS: i32 = 1024;
+
+/// The stack that each thread has, in octets.
+const STACK: usize = 2 << 20;
+
+/// A limit on the stack, in octets, below which the program does not work on it: of what is usual, an eighth.
+const SMALL: u64 = 1 << 20;
+
+/// Runs the program where the stack is large enough for it, whatever limit the caller has set: that of a thread is not
+/// under it. It costs a system call where the limit is the usual one.
+/// `None`: it has ended without a result.
+pub fn with_enough_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Option<T> {
+    if getrlimit(Resource::RLIMIT_STACK).is_ok_and(|(soft, _)| soft >= SMALL) {
+        return Some(run());
+    }
+    let mut run = Some(run);
+    let result = SigSet::thread_get_mask().ok().and_then(|ours| {
+        // What is sent to the process is for the thread that does the work, which is to answer it.
+        SigSet::all().thread_set_mask().ok()?;
+        let result = thread::scope(|scope| {
+            let work = || {
+                let _ = ours.thread_set_mask();
+                run.take().map(|run| run())
+            };
+            thread("main").spawn_scoped(scope, work).ok()?.join().ok()?
+        });
+        let _ = ours.thread_set_mask();
+        result
+    });
+    // Where there is no thread to be had, the stack may be enough.
+    result.or_else(|| Some(run.take()?()))
+}
+
+/// A thread called `name` that is still to be started, with a stack that neither a limit nor `RUST_MIN_STACK` chooses.
+pub fn thread(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.to_owned()).stack_size(STACK)
+}
+
+/// Whether there is room for `octets` more where the caller has set a limit on the memory of its processes. Nothing
+/// catches an allocation that fails later on: the program would end by a signal.
+pub fn has_room(octets: usize) -> bool {
+    let is_limited = getrlimit(Resource::RLIMIT_AS).is_ok_and(|(soft, _)| soft != RLIM_INFINITY);
+    let mut room: Vec<u8> = Vec::new();
+    let is_there = !is_limited || room.try_reserve_exact(octets).is_ok();
+    // What nobody looks at is never asked for.
+    black_box(room);
+    is_there
+}
 
 /// This very program once more, whatever has become of its file meanwhile.
 const SELF: &str = "/proc/self/exe";
@@ -37,9 +89,14 @@ pub fn again() -> io::Result<Command> {
 /// blocked that another thread of ours answers, and the program could not be stopped by them. Whatever is not
 /// [`again`] runs without the group of a set-group-id binary, which exec would leave to it.
 ///
+/// It gets no descriptor that this process inherited, but the first three, and leaves no core file: what it prints may
+/// be a secret.
+///
 /// # Errors
 /// As [`Command::spawn`].
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    close_inherited();
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     if host::is_privileged() && command.get_program() != SELF {
         command.gid(getgid().as_raw());
     }
@@ -64,9 +121,26 @@ pub fn leave() -> bool {
 
 /// Closes every descriptor but the first three.
 fn close_others() {
-    let number = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
-    let open = fs::read_dir("/proc/self/fd").map(|entries| entries.filter_map(number).collect::<Vec<i32>>());
-    for descriptor in open.unwrap_or_else(|_| (3..DESCRIPTORS).collect()).into_iter().filter(|fd| *fd > 2) {
+    for descriptor in descriptors().unwrap_or_else(|| (3..DESCRIPTORS).collect()) {
         let _ = close(descriptor);
     }
+}
+
+/// Closes the descriptors but the first three that whoever started this process left open. What is opened here is closed
+/// in every program that is started, and nobody else's is.
+fn close_inherited() {
+    for descriptor in descriptors().unwrap_or_default() {
+        let of = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).unwrap_or_default();
+        let flags = of.lines().find_map(|line| i32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+        if flags.is_some_and(|flags| flags & O_CLOEXEC == 0) {
+            let _ = close(descriptor);
+        }
+    }
+}
+
+/// The open descriptors but the first three; `None` where procfs does not tell.
+fn descriptors() -> Option<Vec<i32>> {
+    let number = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    let open = fs::read_dir("/proc/self/fd").ok()?;
+    Some(open.filter_map(number).filter(|descriptor| *descriptor > 2).collect())
 }

@@ -13,6 +13,7 @@ use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::keep::Place;
+use crate::process;
 use crate::tools::speaker::{Provision, Stand};
 use crate::tools::{bs, explain, init, lint, login, providers, queue, send, speaker, status, test, verify};
 
@@ -21,9 +22,9 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
     // A core file would hold the message and its relay's secret. This is one system call, reaches the cores that go into
     // a pipe as well, and ends with exec, so that what `{command=}` starts is as it is without us.
     let _ = set_dumpable(false);
-    door::guard(|| {
-        let words: Vec<OsString> = argv.into_iter().collect();
-        match parse::parse(words.iter().cloned()) {
+    let words: Vec<OsString> = argv.into_iter().collect();
+    let status = process::with_enough_stack(|| {
+        door::guard(|| match parsed(&words) {
             Ok(mut invocation) => {
                 if host::is_privileged() {
                     invocation.restrict();
@@ -31,8 +32,19 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
                 dispatch(&invocation)
             }
             Err(failure) => send::refuse(&words, &failure),
-        }
-    })
+        })
+    });
+    status.unwrap_or_else(|| exit::of_kind(&Kind::Software, Scheme::Reply))
+}
+
+/// The memory that a message of any size and two threads take, with their stacks, in octets.
+const ROOM: usize = 8 << 20;
+
+fn parsed(words: &[OsString]) -> Result<Invocation, Failure> {
+    match process::has_room(ROOM) {
+        true => parse::parse(words.iter().cloned()),
+        false => Err(Failure::no_memory(ROOM)),
+    }
 }
 
 fn dispatch(invocation: &Invocation) -> u8 {

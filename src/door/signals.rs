@@ -1,5 +1,5 @@
-//! SIGTERM, SIGINT, SIGHUP and the end of the CPU time: the program says who has the message and ends with
-//! a status of its own.
+//! SIGTERM, SIGINT, SIGHUP, a caller's timer and the end of the CPU time: the program says who has the message and
+//! ends with a status of its own.
 //!
 //! The signals are blocked in every thread and waited for in one of their own, so nothing runs in a
 //! signal handler. std hands the mask of the spawning thread on to programs we start, so whoever starts
@@ -8,7 +8,6 @@
 use std::fs;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -17,9 +16,23 @@ use nix::unistd::Pid;
 use crate::attempt::HandOver;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
+use crate::process;
 use crate::secret;
 
-const WATCHED: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGXCPU];
+/// Whatever ends a process that does not answer it and may come from a person, a caller's timer, which outlasts exec, or a
+/// limit.
+const WATCHED: [Signal; 10] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGALRM,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGXCPU,
+];
 
 /// From now on, answers these signals. To be called in the main thread before there is another.
 ///
@@ -46,8 +59,7 @@ pub fn watch(hand_over: Arc<HandOver>, end: impl FnOnce(&Failure) -> u8 + Send +
             }
         }
     };
-    // The usual stack, as the main thread's work is done on it: the record, the local time, the sockets.
-    if thread::Builder::new().name("signals".into()).spawn(waiter).is_err() {
+    if process::thread("signals").spawn(waiter).is_err() {
         let _ = set.thread_unblock();
     }
 }
@@ -66,7 +78,7 @@ pub fn pass_on(child: Pid) -> io::Result<()> {
             }
         }
     };
-    thread::Builder::new().name("signals".into()).spawn(waiter).map(drop).inspect_err(|_| {
+    process::thread("signals").spawn(waiter).map(drop).inspect_err(|_| {
         let _ = set.thread_unblock();
     })
 }
@@ -99,7 +111,7 @@ impl Stop {
                 }
             }
         };
-        if thread::Builder::new().name("signals".into()).spawn(waiter).is_err() {
+        if process::thread("signals").spawn(waiter).is_err() {
             let _ = set.thread_unblock();
         }
         this

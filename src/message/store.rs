@@ -11,6 +11,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::Body;
 use crate::failure::{Failure, Kind};
+use crate::host;
 
 /// How much of the buffer is kept once the body goes to a file, in octets.
 const SPARE: usize = 128 << 10;
@@ -29,7 +30,7 @@ pub(super) struct Store {
 /// Where a temporary file may be, best first; `None` is a file in memory. A container has a read-only root, a jail no
 /// `/tmp`, and `TMPDIR` may name what is not there.
 fn places() -> Vec<Option<PathBuf>> {
-    let wanted = std::env::var_os("TMPDIR").filter(|place| !place.is_empty()).map(PathBuf::from);
+    let wanted = host::variable("TMPDIR").filter(|place| !place.is_empty()).map(PathBuf::from);
     wanted.into_iter().chain(["/var/tmp", "/tmp"].map(PathBuf::from)).map(Some).chain([None]).collect()
 }
 

@@ -3,11 +3,11 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc;
-use std::thread;
 
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
+use crate::process;
 
 /// The addresses of `host`, in the order to try them: the resolver's (RFC 6724), the two families
 /// taking turns (RFC 8305, section 4). Never empty.
@@ -22,7 +22,7 @@ pub(super) fn resolve(host: &str, port: u16, deadline: Deadline) -> Result<Vec<S
     let name = host.to_owned();
     // getaddrinfo knows no deadline. The thread is left behind when it takes too long; the process is
     // about to end anyway.
-    thread::Builder::new()
+    process::thread("names")
         .spawn(move || {
             let found = (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
             // Nobody listens any more once the deadline is over.

@@ -22,6 +22,7 @@ mod flush;
 mod hints;
 mod hostile;
 mod http;
+mod inherited;
 mod injection;
 mod install;
 mod kit;

@@ -192,6 +192,23 @@ fn a_command_runs_without_the_group() {
 }
 
 #[test]
+fn a_command_gets_an_environment_that_its_caller_does_not_choose() {
+    Host::run(&USERS, |host| {
+        let binary = binary(host);
+        let environment =
+            "HOME=/home/shop LOGNAME=shop PATH=/usr/local/bin:/usr/bin:/bin PWD=/ SHELL=/bin/sh USER=shop";
+        let server = Server::new().login("alice@example.org", environment, &["PLAIN"]).start();
+        let command = "{ command = [\"sh\", \"-c\", \"echo $(env | sort | grep -v ^_)\"] }";
+        host.write_as(MAIN, &relay(&server, command), 0o640, (0, GROUP));
+        let planted =
+            [("PATH", "/home/shop:/usr/bin:/bin"), ("LD_PRELOAD", "x.so"), ("HOME", "/tmp"), ("PASSWORD", "x")];
+        let call = planted.into_iter().fold(call(&binary), |call, (name, value)| call.env(name, value));
+        call.args(["-i", "bob@example.net"]).run().expect_status(0);
+        assert_eq!(server.finish()[0].deliveries.len(), 1);
+    });
+}
+
+#[test]
 fn weak_modes_are_refused() {
     Host::run(&USERS, |host| {
         let (binary, server) = (binary(host), server());

@@ -28,7 +28,18 @@ fn a_limit_on_file_sizes_is_an_error_like_another() {
 #[test]
 fn a_signal_ends_with_71_before_the_hand_over_and_79_after_it() {
     let moments = [(Moment::Greeting, 71), (Moment::Ehlo, 71), (Moment::Data, 71), (Moment::Message, 79)];
-    let signals = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGXCPU];
+    let signals = [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGALRM,
+        Signal::SIGVTALRM,
+        Signal::SIGPROF,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGXCPU,
+    ];
     let cases: Vec<_> = moments.iter().flat_map(|moment| signals.map(|signal| (moment, signal))).collect();
     every(
         &cases,

@@ -12,10 +12,15 @@ use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::message::{MailObject, Message};
 use crate::outcome::Stage;
+use crate::process;
 use crate::reply::Reply;
 
 /// The largest message that is built into a request in memory, in octets. Every API takes less.
 const LIMIT: u64 = 64 << 20;
+
+/// How often a message is in memory at once while a request is made of it: the message, its decoded parts, these in
+/// base64, and the request while it grows.
+const TIMES: usize = 6;
 
 /// One message with its envelope, at one time for one place.
 #[derive(Clone, Copy, Debug)]
@@ -47,22 +52,27 @@ impl Mail<'_> {
         self.envelope.forward_paths.iter().map(AsRef::as_ref)
     }
 
-    /// Whether any API takes this much.
+    /// Whether any API takes this much, and this process can hold it.
     ///
     /// # Errors
-    /// A refusal (552 5.3.4).
+    /// A refusal (552 5.3.4); `System` where the caller's limit on memory leaves no room for the request.
     pub(super) fn check_size(&self) -> Result<(), Failure> {
-        if self.message.size() <= LIMIT {
-            return Ok(());
+        let size = self.message.size();
+        if size > LIMIT {
+            let why = format!("message of {size} octets is too large for an HTTP API");
+            return Err(Failure::refused("message", Reply::too_large(&why)));
         }
-        let why = format!("message of {} octets is too large for an HTTP API", self.message.size());
-        Err(Failure::refused("message", Reply::too_large(&why)))
+        let room = TIMES * usize::try_from(size).unwrap_or_default();
+        match process::has_room(room) {
+            true => Ok(()),
+            false => Err(Failure::no_memory(room)),
+        }
     }
 
     /// The whole message in memory.
     ///
     /// # Errors
-    /// A refusal (552 5.3.4) of what no API takes; `Io` when it cannot be read back.
+    /// As [`Mail::check_size`]; `Io` when it cannot be read back.
     pub fn octets(&self) -> Result<Vec<u8>, Failure> {
         self.check_size()?;
         let mut octets = Vec::with_capacity(usize::try_from(self.message.size()).unwrap_or_default());
