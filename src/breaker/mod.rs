@@ -138,14 +138,18 @@ impl<'a> Breaker<'a> {
     pub fn tell(&self, relay: &Relay, event: Event) {
         let identity = Identity::of(self.scope, relay);
         let stamp = identity.stamp();
-        self.world.change(&mut |page| {
+        let mut alter = |page: &mut Page| {
             let before = page.circuit(&identity.name);
             let mut after = before.seen_with(stamp).after(event, self.world.now(), self.world.chance());
             if after.trouble.is_some() {
                 after.stamp = stamp;
             }
             (after != before).then(|| page.put(&identity.name, &after))
-        });
+        };
+        // A relay that is down stays so for most who fail: they lock nothing.
+        if alter(&mut self.world.page()).is_some() {
+            self.world.change(&mut alter);
+        }
     }
 
     /// What `page` has of `relay`, seen with the configuration and the secrets of today.

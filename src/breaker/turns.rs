@@ -115,8 +115,7 @@ impl<'a> Turns<'a> {
         let is_clean = self.circuits.get(relay).is_none_or(|circuit| *circuit == Circuit::default());
         let is_news = match event {
             Event::Works => !is_clean,
-            // One that is down and stays so is nothing new.
-            Event::Fails(_) => self.circuits.get(relay).is_none_or(|known| known.after(event, self.now(), 0) != *known),
+            Event::Fails(_) => true,
             Event::Undecided => self.is_probe,
         };
         if is_news {

