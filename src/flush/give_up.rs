@@ -53,10 +53,11 @@ impl Run<'_> {
         submission: Option<&Submission>,
     ) -> Result<Fate, Failure> {
         let dossier = self.flush.dossier;
-        let recipients = match submission {
+        let mut recipients = match submission {
             Some(submission) => of_submission(submission, &opened.entry, |_| true),
             None => of_entry(&opened.entry, site),
         };
+        recipients.retain(|one| opened.entry.head.envelope.dsn.tells_of(&one.recipient));
         let waits = match self.tell(site, &mut opened, &recipients) {
             Ok(Told::Later(until)) => {
                 let why = "is given up, and its bounce waits: this site has had too many in an hour";
@@ -100,7 +101,8 @@ impl Run<'_> {
         }
         let head = &opened.entry.head;
         let wanted = is_told(site, head);
-        let Some(to) = bounce::addressee(&head.envelope, wanted).cloned() else { return Ok(Told::Nobody) };
+        let to = bounce::addressee(&head.envelope, wanted).filter(|_| !recipients.is_empty()).cloned();
+        let Some(to) = to else { return Ok(Told::Nobody) };
         let id = bounce::id_of(opened.id());
         let mut told = Told::By(id.clone());
         if !self.is_made(&id) {
@@ -145,8 +147,9 @@ impl Run<'_> {
         let is_settled = |answer: &Answer| {
             answer.reply.as_ref().is_some_and(Reply::is_permanent) && !waiting.contains(&answer.recipient)
         };
-        let refused = of_submission(submission, &opened.entry, is_settled);
         let head = &opened.entry.head;
+        let mut refused = of_submission(submission, &opened.entry, is_settled);
+        refused.retain(|one| head.envelope.dsn.tells_of(&one.recipient));
         let Some(to) = bounce::addressee(&head.envelope, is_told(site, head)) else {
             return waiting;
         };
@@ -281,7 +284,7 @@ fn of_submission(submission: &Submission, entry: &Entry, is_meant: impl Fn(&Answ
     let (relay, tried) = (host_of(relay), host::now());
     let undelivered = |recipient: &Address, last| Undelivered {
         recipient: recipient.clone(),
-        original: None,
+        original: entry.head.envelope.dsn.original_of(recipient).cloned(),
         last,
         relay: Some(relay.clone()),
         tried: Some(tried.clone()),
@@ -313,7 +316,7 @@ fn of_entry(entry: &Entry, site: &Site) -> Vec<Undelivered> {
     let tried = state.last.map(|at| zoned(at, host::now().time_zone()));
     let undelivered = |recipient: &Address| Undelivered {
         recipient: recipient.clone(),
-        original: None,
+        original: head.envelope.dsn.original_of(recipient).cloned(),
         last: last(said),
         relay: relay.clone(),
         tried: tried.clone(),

@@ -92,8 +92,8 @@ pub enum Last {
 /// The one address that is told when a message with this `envelope` is given up; `None`: nobody is. A bounce is never
 /// bounced (RFC 5321 6.1), NOTIFY may ask for silence (RFC 3461 4.1), and so may the site (`wanted`, its `bounce`).
 pub fn addressee(envelope: &Envelope, wanted: bool) -> Option<&Address> {
-    let is_asked = |notify: &String| notify.split(',').any(|when| when.trim().eq_ignore_ascii_case("FAILURE"));
-    envelope.reverse_path.as_ref().filter(|_| wanted && envelope.dsn.notify.as_ref().is_none_or(is_asked))
+    let is_asked = || envelope.forward_paths.iter().any(|recipient| envelope.dsn.tells_of(recipient));
+    envelope.reverse_path.as_ref().filter(|_| wanted && is_asked())
 }
 
 /// The ID of the entry that holds the bounce of the entry `id`.

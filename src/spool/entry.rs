@@ -287,6 +287,9 @@ pub(super) fn write(file: &mut File, head: &Head, message: &Message) -> io::Resu
     let mut pending = Vec::with_capacity(message.size().min(2 * CHUNK as u64) as usize + 1024);
     pending.extend_from_slice(VERSION);
     serde_json::to_writer(&mut pending, head)?;
+    if pending.len() as u64 >= HEAD_LIMIT {
+        return Err(io::Error::other("its head is larger than what is read of one"));
+    }
     pending.push(b'\n');
     let mut sum = Context::new(&SHA256);
     let mut chunks = message.chunks();

@@ -51,8 +51,8 @@ pub struct Transaction<'a> {
     recipients: Recipients<'static>,
     /// How the caller said each of them.
     said: Vec<Rcpt>,
-    /// NOTIFY of the last recipient, for a relay that takes everything at once.
-    notify: Option<String>,
+    /// Whom the relay does not take now gets the message later: its caller hears of no transient refusal before the dot.
+    keeps: bool,
     /// Why the relay can be asked nothing more.
     broken: Option<Failure>,
     /// The relay said 421.
@@ -109,7 +109,7 @@ impl<'a> Transaction<'a> {
             mail,
             recipients: Recipients::default(),
             said: Vec::new(),
-            notify: None,
+            keeps: false,
             broken: None,
             closing: None,
             is_collected: false,
@@ -119,6 +119,12 @@ impl<'a> Transaction<'a> {
     /// Whether its route is still to be named.
     pub fn is_collected(&self) -> bool {
         self.is_collected
+    }
+
+    /// The same for a site that keeps what no relay takes now, where it `is_kept`: most callers give a message up whose
+    /// recipient is refused, whatever the reply.
+    pub fn keeping(self, is_kept: bool) -> Self {
+        Self { keeps: is_kept, ..self }
     }
 
     /// Names the route of a message that was collected.
@@ -179,15 +185,12 @@ impl<'a> Transaction<'a> {
 
     /// Hands over the message: what came of it, with the envelope it had.
     pub fn send(self, message: &Message, upstream: &mut Upstream) -> Finished {
-        let refused = self.refused();
-        Finished { refused, ..self.hand_over(message, upstream) }
-    }
-
-    /// Whom the caller saw refused, or taken back with a name of which one was.
-    fn refused(&self) -> Vec<Address> {
-        let mut accepted = self.recipients.accepted().map(|(place, _)| place).peekable();
-        let refused = self.recipients.addresses().iter().enumerate();
-        refused.filter(|(place, _)| accepted.next_if_eq(place).is_none()).map(|(_, address)| address.clone()).collect()
+        let refused = self.recipients.refused(self.keeps);
+        let is_part = self.keeps && self.recipients.any_deferred();
+        let end = self.hand_over(message, upstream);
+        // What holds unless those who were deferred are kept: they were told nothing yet.
+        let answer = if is_part { answer_for_part(&end, &refused) } else { end.answer };
+        Finished { refused, answer, ..end }
     }
 
     fn hand_over(mut self, message: &Message, upstream: &mut Upstream) -> Finished {
@@ -196,6 +199,13 @@ impl<'a> Transaction<'a> {
             let route = self.walk.manner.route.to_vec();
             let submission = submit::along(MailObject { envelope: &envelope, message }, self.walk, upstream);
             return ended(submission, route, envelope);
+        }
+        if self.broken.is_none() && self.closing.is_none() && self.recipients.accepted().next().is_none() {
+            // Everybody comes later.
+            self.leave(upstream);
+            let outcome = self.recipients.outcome(None, true);
+            self.walk.settle(Ok(outcome));
+            return self.end();
         }
         self.walk.give_key(MailObject { envelope: &envelope, message });
         let relay = Arc::clone(self.walk.relay());
@@ -284,15 +294,8 @@ impl<'a> Transaction<'a> {
 
     /// The caller has given up, or goes on to another message: what was refused, if anything was.
     pub fn abandon(mut self, upstream: &mut Upstream) -> Option<Finished> {
-        if self.is_stepwise()
-            && let Some(mut session) = upstream.take(&Arc::clone(self.walk.relay()))
-        {
-            self.walk.attempt.deadline = Deadline::after(RESET);
-            if session.reset(&mut self.walk.attempt).is_ok_and(|reply| reply.is_positive()) {
-                upstream.keep(session);
-            } else {
-                session.quit(&mut self.walk.attempt.trace);
-            }
+        if self.is_stepwise() {
+            self.leave(upstream);
         }
         let result = match self.broken.take() {
             Some(failure) => Err(failure),
@@ -311,13 +314,25 @@ impl<'a> Transaction<'a> {
         Some(self.end())
     }
 
+    /// Has the relay forget the transaction, for the session to be used again.
+    fn leave(&mut self, upstream: &mut Upstream) {
+        let Some(mut session) = upstream.take(&Arc::clone(self.walk.relay())) else { return };
+        self.walk.attempt.deadline = Deadline::after(RESET);
+        if session.reset(&mut self.walk.attempt).is_ok_and(|reply| reply.is_positive()) {
+            upstream.keep(session);
+        } else {
+            session.quit(&mut self.walk.attempt.trace);
+        }
+    }
+
     /// Reverse-path and forward-paths so far.
     pub fn envelope(&self) -> Envelope {
-        Envelope {
-            reverse_path: self.reverse_path.clone(),
-            forward_paths: self.recipients.addresses().to_vec(),
-            dsn: Dsn { notify: self.notify.clone(), ret: self.mail.ret.clone(), envid: self.mail.envid.clone() },
+        let forward_paths = self.recipients.addresses().to_vec();
+        let mut dsn = Dsn { ret: self.mail.ret.clone(), envid: self.mail.envid.clone(), ..Dsn::default() };
+        for (recipient, Rcpt { notify, original, .. }) in forward_paths.iter().zip(&self.said) {
+            dsn.ask(recipient, notify, original);
         }
+        Envelope { reverse_path: self.reverse_path.clone(), forward_paths, dsn }
     }
 
     /// Why the relay can be asked nothing more.
@@ -373,15 +388,29 @@ fn told(mut outcome: Outcome) -> Outcome {
     outcome
 }
 
+/// What the caller is told where some were deferred, and nobody sends to them later: without them, and those it saw
+/// `refused`, everybody may have been accepted.
+fn answer_for_part(end: &Finished, refused: &[Address]) -> Told {
+    let decisive = end.submission.decisive();
+    let Ok(outcome) = &decisive.result else { return end.answer.clone() };
+    let mut rest = outcome.clone();
+    rest.answers.retain(|answer| !refused.contains(&answer.recipient));
+    match rest.is_accepted_for_some() {
+        true => accepted_for_some(),
+        false => rest.decisive().map_or_else(|| end.answer.clone(), |(_, reply)| reply.clone().into()),
+    }
+}
+
+fn accepted_for_some() -> Told {
+    Reply::own(554, (5, 4, 2), "accepted for some recipients only, do not send it again to all").into()
+}
+
 /// What the caller is told: of those it has not seen refused yet, as far as there are any.
 fn answer(submission: &Submission) -> Told {
     let decisive = submission.decisive();
     let outcome = match &decisive.result {
         Err(failure) => return failure.into(),
-        Ok(outcome) if outcome.is_forced_partial() => {
-            let text = "accepted for some recipients only, do not send it again to all";
-            return Reply::own(554, (5, 4, 2), text).into();
-        }
+        Ok(outcome) if outcome.is_forced_partial() => return accepted_for_some(),
         Ok(outcome) => outcome,
     };
     let mut late = outcome.clone();

@@ -204,6 +204,7 @@ impl Conversation<'_> {
         };
         match begun {
             Ok((transaction, reply)) => {
+                let transaction = transaction.keeping(site.spooling.is_on);
                 self.transaction =
                     Some(UnderWay { site, passage: Passage::Relay(Box::new(transaction)), refusal: None });
                 reply.into()

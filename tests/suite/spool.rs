@@ -295,3 +295,176 @@ fn a_caller_that_speaks_smtp_hears_that_it_waits() {
         assert!(!run.stdout.contains("queued as") && run.stdout.contains("\r\n451 4.4.1 "), "{}", run.report());
     });
 }
+
+/// One session under `-bs` to `recipients`; the replies to them and to the dot.
+fn spoken(recipients: &[&str]) -> (Run, Vec<String>) {
+    let rcpt: String = recipients.iter().map(|recipient| format!("RCPT TO:{recipient}\r\n")).collect();
+    let session =
+        format!("EHLO x\r\nMAIL FROM:<shop@shop.example>\r\n{rcpt}DATA\r\nSubject: x\r\n\r\nbody\r\n.\r\nQUIT\r\n");
+    let run = sender().args(["-bs"]).stdin(session).run();
+    let replies: Vec<String> =
+        run.stdout.lines().filter(|line| line.as_bytes().get(3) != Some(&b'-')).map(str::to_owned).collect();
+    // Behind the greeting and the replies to EHLO and MAIL.
+    let replies = replies.get(3..replies.len().saturating_sub(1)).unwrap_or_default().to_vec();
+    (run, replies)
+}
+
+#[test]
+fn whom_the_relay_does_not_take_now_a_caller_that_speaks_smtp_need_not_give_up() {
+    let dave = || Server::new().reply(Moment::RcptOf("dave@example.org".into()), "450 4.2.0 greylisted");
+    let no_ann = |server: Server| server.reply(Moment::RcptOf("ann@example.org".into()), "550 5.1.1 no such user");
+    let later = "250 2.1.5 recipient ok, sent later";
+    let queued = "250 2.0.0 queued as *";
+    // What the relay does, to whom the message goes, what the caller hears, who has it now, and who waits.
+    type Case<'a> = (&'a str, Server, &'a [&'a str], &'a [&'a str], &'a [&'a str], &'a [&'a str]);
+    let table: [Case<'_>; 9] = [
+        ("alone", dave(), &["dave"], &[later, "354 *", queued], &[], &["dave"]),
+        ("beside another", dave(), &["dave", "bob"], &[later, "250 *", "354 *", queued], &["bob"], &["dave"]),
+        ("named twice", dave(), &["dave", "dave"], &[later, later, "354 *", queued], &[], &["dave"]),
+        (
+            "beside one who is refused",
+            no_ann(dave()),
+            &["ann", "dave"],
+            &["550 5.1.1 no such user", later, "354 *", queued],
+            &[],
+            &["dave"],
+        ),
+        (
+            "beside both",
+            no_ann(dave()),
+            &["ann", "dave", "bob"],
+            &["550 5.1.1 no such user", later, "250 *", "354 *", queued],
+            &["bob"],
+            &["dave"],
+        ),
+        (
+            "and the message is refused now",
+            dave().reply(Moment::Message, "451 4.3.0 later"),
+            &["dave", "bob"],
+            &[later, "250 *", "354 *", queued],
+            &[],
+            &["dave", "bob"],
+        ),
+        (
+            "and the message is refused for good",
+            dave().reply(Moment::Message, "554 5.7.1 spam"),
+            &["dave", "bob"],
+            &[later, "250 *", "354 *", "554 5.7.1 spam*"],
+            &[],
+            &[],
+        ),
+        (
+            "421 at RCPT",
+            Server::new().reply(Moment::RcptOf("dave@example.org".into()), "421 4.3.2 closing"),
+            &["bob", "dave", "carol"],
+            &["250 *", later, later, "354 *", queued],
+            &[],
+            &["bob", "dave", "carol"],
+        ),
+        (
+            "the relay goes away at RCPT",
+            Server::new().at(Moment::RcptOf("dave@example.org".into()), Action::Close),
+            &["bob", "dave"],
+            &["250 *", later, "354 *", queued],
+            &[],
+            &["bob", "dave"],
+        ),
+    ];
+    Host::run(&USERS, |host| {
+        let address = |name: &&str| format!("{name}@example.org");
+        for (what, server, recipients, replies, have, wait) in table {
+            let server = server.start();
+            let _ = fs::remove_dir_all(Path::new(SPOOL).join(SHOP.to_string()));
+            prepare(host, server.port(), "on_relay_failure = \"spool\"");
+            let recipients: Vec<String> = recipients.iter().map(|name| format!("<{}>", address(name))).collect();
+            let (run, heard) = spoken(&recipients.iter().map(String::as_str).collect::<Vec<_>>());
+            let same = heard.len() == replies.len()
+                && replies.iter().zip(&heard).all(|(pattern, line)| testkit::matches(pattern, line));
+            assert!(same, "{what}: {heard:?}\n{}", run.report());
+            let sessions = server.finish();
+            let delivered: Vec<_> = sessions.iter().flat_map(|session| &session.deliveries).collect();
+            let to = |delivery: &&testkit::Delivery| -> Vec<String> {
+                delivery.recipients.iter().map(|recipient| recipient.path.clone()).collect()
+            };
+            let accepted: Vec<String> = delivered.iter().filter(|delivery| delivery.accepted).flat_map(to).collect();
+            assert_eq!(accepted, have.iter().map(address).collect::<Vec<_>>(), "{what}\n{}", run.report());
+            let text: String = entries("queue").iter().map(|entry| fs::read_to_string(entry).unwrap()).collect();
+            let expected: Vec<String> = wait.iter().map(|name| format!("\"{}\"", address(name))).collect();
+            let expected = format!("\"forward_paths\":[{}]", expected.join(","));
+            assert_eq!(text.contains(&expected), !wait.is_empty(), "{what}: {expected} in {text}");
+            assert_eq!(entries("queue").len(), usize::from(!wait.is_empty()), "{what}");
+            let is_fine = replies.last() == Some(&queued) && !replies.iter().any(|reply| reply.starts_with("550"));
+            assert_eq!(run.status == 0, is_fine, "{what}: {}", run.report());
+        }
+        assert_eq!(entries("queue").len(), 1, "of the last case");
+        // Where they cannot be kept the caller hears that, and of nobody that he has it who has not.
+        for (recipients, expected) in [
+            (&["<dave@example.org>"][..], "450-4.2.0 greylisted"),
+            (
+                &["<bob@example.org>", "<dave@example.org>"],
+                "554-5.4.2 accepted for some recipients only, do not send it again to all",
+            ),
+        ] {
+            let server = dave().start();
+            prepare(host, server.port(), "on_relay_failure = \"spool\"\nspool_max = \"1 messages\"");
+            let (run, heard) = spoken(recipients);
+            assert!(heard.len() == recipients.len() + 2 && run.stdout.contains(expected), "{}", run.report());
+            assert_ne!(run.status, 0, "{}", run.report());
+        }
+        // A site that keeps nothing passes the refusal on.
+        let server = dave().start();
+        prepare(host, server.port(), "");
+        let (run, heard) = spoken(&["<dave@example.org>"]);
+        assert_eq!(heard[0], "450 4.2.0 greylisted", "{}", run.report());
+    });
+}
+
+#[test]
+fn a_name_of_which_one_is_refused_for_good_is_not_written_to_later() {
+    Host::run(&USERS, |host| {
+        let server = Server::new()
+            .reply(Moment::RcptOf("dave@example.org".into()), "450 4.2.0 greylisted")
+            .reply(Moment::RcptOf("ann@example.org".into()), "550 5.1.1 no such user")
+            .start();
+        let top = "on_relay_failure = \"spool\"\nlocal_domains = [\"shop.example\"]";
+        prepare(host, server.port(), top);
+        let config = fs::read_to_string(CONFIG).unwrap();
+        host.write(CONFIG, &format!("{config}[alias]\nall = [\"dave@example.org\", \"ann@example.org\"]\n"), 0o644);
+        let (run, heard) = spoken(&["<all@shop.example>", "<bob@example.org>"]);
+        assert!(
+            heard[0].starts_with("550 5.1.1") && heard.last().unwrap().starts_with("250 2.0.0"),
+            "{}",
+            run.report()
+        );
+        assert!(entries("queue").is_empty(), "{}", run.report());
+    });
+}
+
+#[test]
+fn what_was_asked_for_each_recipient_is_kept_and_passed_on() {
+    Host::run(&USERS, |host| {
+        let asked =
+            ["<ann@example.org> NOTIFY=NEVER", "<bob@example.org> NOTIFY=FAILURE ORCPT=rfc822;b+2Bx@old.example"];
+        let expected = [
+            "RCPT TO:<ann@example.org> NOTIFY=NEVER ORCPT=rfc822;ann@example.org",
+            "RCPT TO:<bob@example.org> NOTIFY=FAILURE ORCPT=rfc822;b+2Bx@old.example",
+        ];
+        let nobody = Port::reserve();
+        let busy = Server::new().capabilities(&["DSN"]).reply(Moment::Message, "451 4.3.0 later").start();
+        // No relay took MAIL, or one took the recipients and not the message.
+        for port in [nobody.number(), busy.port()] {
+            prepare(host, port, "on_relay_failure = \"spool\"");
+            let (run, heard) = spoken(&asked);
+            assert!(heard.last().unwrap().starts_with("250 2.0.0 queued"), "{}", run.report());
+            let server = Server::new().capabilities(&["DSN"]).start();
+            prepare(host, server.port(), "on_relay_failure = \"spool\"");
+            let id = entries("queue")[0].file_name().unwrap().to_str().unwrap().to_owned();
+            let run = sender().args(["queue", "flush", &id]).run();
+            run.expect_status(0);
+            let sessions = server.finish();
+            let commands: Vec<_> = sessions.iter().flat_map(|session| &session.commands).collect();
+            let said: Vec<_> = commands.into_iter().filter(|command| command.starts_with("RCPT")).collect();
+            assert_eq!(said, expected, "{}", run.report());
+        }
+    });
+}

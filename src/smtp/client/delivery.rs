@@ -7,7 +7,7 @@ use super::parameters::{self, MailFrom, RcptTo};
 use super::transfer::Transfer;
 use super::{FLIGHT, Recipients, SMALL, Script, Step};
 use crate::attempt::Trace;
-use crate::envelope::{Dsn, Envelope};
+use crate::envelope::{Asked, Dsn, Envelope};
 use crate::failure::Failure;
 use crate::message::repair::Needs;
 use crate::message::{Facts, Message};
@@ -15,7 +15,7 @@ use crate::outcome::{Outcome, Stage};
 use crate::reply::Reply;
 
 /// No wish for notifications, or none that goes along.
-static NOTHING: Dsn = Dsn { notify: None, ret: None, envid: None };
+static NOTHING: Dsn = Dsn { notify: None, ret: None, envid: None, each: Vec::new() };
 
 /// What a message is like on the wire.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,8 +72,10 @@ impl<'a> Delivery<'a> {
         for address in envelope.addresses() {
             parameters::check(address, offered, Stage::MailFrom)?;
         }
-        let Dsn { notify, ret, envid } = &envelope.dsn;
-        let asked = [("NOTIFY", notify), ("RET", ret), ("ENVID", envid)];
+        let Dsn { notify, ret, envid, each } = &envelope.dsn;
+        let any = |of: fn(&Asked) -> &Option<String>| each.iter().map(of).find(|value| value.is_some());
+        let (notify, original) = (any(|one| &one.notify).unwrap_or(notify), any(|one| &one.original).unwrap_or(&None));
+        let asked = [("NOTIFY", notify), ("RET", ret), ("ENVID", envid), ("ORCPT", original)];
         let is_carried = parameters::carried(asked, offered, trace).next().is_some();
         let dsn = if is_carried { &envelope.dsn } else { &NOTHING };
         let Measure { size, facts, holds_commands } = measure;
@@ -122,8 +124,12 @@ impl<'a> Delivery<'a> {
         let is_pipelined = dialogue.capabilities.pipelining;
         for recipient in all.iter().skip(self.asked).take(if is_pipelined { FLIGHT } else { 1 }) {
             self.asked += 1;
-            let original = if self.dsn == &NOTHING { None } else { parameters::original(recipient)? };
-            let rcpt = RcptTo { forward_path: recipient, notify: &self.dsn.notify, original: &original };
+            let original = match self.dsn.original_of(recipient) {
+                None if self.dsn == &NOTHING => None,
+                None => parameters::original(recipient)?,
+                named => named.cloned(),
+            };
+            let rcpt = RcptTo { forward_path: recipient, notify: self.dsn.notify_of(recipient), original: &original };
             dialogue.say(rcpt.command(&dialogue.capabilities, trace)?, Some(Expect::Rcpt), trace)?;
         }
         let is_hopeless = self.recipients.any_refused() && !self.deliver_partially;

@@ -255,6 +255,7 @@ mod tests {
             notify: Some("SUCCESS,DELAY".to_owned()),
             ret: Some("HDRS".to_owned()),
             envid: Some("id=1 x".to_owned()),
+            each: Vec::new(),
         };
         let (mail, rcpt, warnings) = adapt(Facts::default(), 10, &envelope, &everything()).unwrap();
         assert_eq!(mail, "SIZE=10 RET=HDRS ENVID=id+3D1+20x");

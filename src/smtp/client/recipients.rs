@@ -74,6 +74,35 @@ impl<'a> Recipients<'a> {
         self.refused < self.answered
     }
 
+    /// Those who do not get the message: refused, or taken back, and named no other time. Whom the relay will hear of
+    /// `later` is not among them where its refusal was transient.
+    pub fn refused(&self, later: bool) -> Vec<Address> {
+        let is_refused = |fate: &Fate| match fate {
+            Fate::Refused(reply) => !(later && reply.is_transient()),
+            Fate::Withdrawn => true,
+            Fate::Open | Fate::Accepted | Fate::Final(_) => false,
+        };
+        let all = || self.addresses.iter().zip(&self.fates);
+        let stays = |address: &Address| all().any(|(other, fate)| other == address && !is_refused(fate));
+        let refused = all().filter(|(address, fate)| is_refused(fate) && !stays(address));
+        refused.map(|(address, _)| address.clone()).collect()
+    }
+
+    /// Whether RCPT was refused for somebody, but not for good.
+    pub fn any_deferred(&self) -> bool {
+        self.fates.iter().any(|fate| matches!(fate, Fate::Refused(reply) if reply.is_transient()))
+    }
+
+    /// Takes back those deferred from the one at `first` on: they are not to have the message later either.
+    pub fn withdraw_deferred(&mut self, first: usize) {
+        for fate in &mut self.fates[first..] {
+            if matches!(fate, Fate::Refused(reply) if reply.is_transient()) {
+                *fate = Fate::Withdrawn;
+                self.refused -= 1;
+            }
+        }
+    }
+
     /// Takes back those accepted from the one at `first` on: they are not to have the message. Whether there
     /// were any.
     pub fn withdraw(&mut self, first: usize) -> bool {

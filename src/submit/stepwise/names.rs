@@ -7,7 +7,7 @@ use crate::address::Address;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
 use crate::reply::Reply;
-use crate::smtp::server::Rcpt;
+use crate::smtp::server::{Rcpt, Told};
 use crate::smtp::{self, Session};
 use crate::submit::Upstream;
 
@@ -35,20 +35,26 @@ impl Transaction<'_> {
             let first = self.said.len();
             let mut answer = Ok(Reply::own(451, (4, 3, 0), "no address came of it"));
             for (place, address) in name.addresses.iter().enumerate() {
-                let result = results.next().unwrap_or_else(|| Err(self.gone()));
-                if let Ok(reply) = &result {
+                let heard = results.next().unwrap_or_else(|| Err(self.gone()));
+                let deferral = if self.keeps { deferral(&heard) } else { None };
+                if let Some(reply) = deferral.as_ref().or(heard.as_ref().ok()) {
                     self.recipients.add(address.clone(), reply.clone());
                     self.said.push(name.rcpt.clone());
                 }
                 if place == 0 || is_positive(&answer) {
-                    answer = result;
+                    answer = if deferral.is_some() { Ok(accepted(5, "recipient ok, sent later")) } else { heard };
                 }
             }
-            is_withdrawn |= !is_positive(&answer) && self.recipients.withdraw(first);
+            if !is_positive(&answer) {
+                is_withdrawn |= self.recipients.withdraw(first);
+                if self.keeps {
+                    self.recipients.withdraw_deferred(first);
+                }
+            }
             answers.push(answer);
         }
         if is_withdrawn && let Err(failure) = self.begin_again(upstream) {
-            for answer in answers.iter_mut().filter(|answer| is_positive(answer)) {
+            for answer in answers.iter_mut().filter(|answer| !self.keeps && is_positive(answer)) {
                 *answer = Err(failure.clone());
             }
             self.broken = Some(failure);
@@ -59,9 +65,6 @@ impl Transaction<'_> {
     /// Says RCPT for each of `recipients`; nothing for those behind the end of the session.
     fn ask(&mut self, recipients: &[(&Address, &Rcpt)], upstream: &mut Upstream) -> Vec<Result<Reply, Failure>> {
         if !self.is_stepwise() {
-            if let Some((_, rcpt)) = recipients.last() {
-                self.notify.clone_from(&rcpt.notify);
-            }
             return vec![Ok(accepted(5, "recipient ok")); recipients.len()];
         }
         if self.broken.is_some() {
@@ -133,6 +136,17 @@ impl Transaction<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What was said of a recipient whom the relay may take later: `heard`, as a reply.
+fn deferral(heard: &Result<Reply, Failure>) -> Option<Reply> {
+    match heard {
+        Ok(reply) => reply.is_transient().then(|| reply.clone()),
+        Err(failure) => {
+            let passes = matches!(failure.kind, Kind::Unavailable | Kind::NoHost | Kind::Protocol);
+            passes.then(|| Told::from(failure).reply)
+        }
     }
 }
 

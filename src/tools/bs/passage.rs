@@ -1,13 +1,14 @@
 //! Where a message under way goes: to a relay while its caller waits, or to the spool.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::Lasting;
 use crate::address::Address;
 use crate::config::site::Site;
 use crate::envelope::Envelope;
 use crate::message::{MailObject, Message};
-use crate::outcome::Stage;
+use crate::outcome::{Answer, Stage};
 use crate::reply::Reply;
 use crate::smtp::server::{Rcpt, Told};
 use crate::spool::decision::{Fate, decide};
@@ -42,10 +43,10 @@ pub(super) fn is_kept(site: &Site, end: &Finished) -> bool {
 pub(super) fn take(end: &mut Finished, names: &[Name<'_>]) -> Vec<Reply> {
     let ok = || Reply::own(250, (2, 1, 5), "recipient ok, no relay answers now");
     let add = |name: &Name<'_>| {
-        let Rcpt { notify, .. } = name.rcpt;
-        end.envelope.dsn.notify.clone_from(notify);
+        let Rcpt { notify, original, .. } = name.rcpt;
         for address in &name.addresses {
             if !end.envelope.forward_paths.contains(address) {
+                end.envelope.dsn.ask(address, notify, original);
                 end.envelope.forward_paths.push(address.clone());
             }
         }
@@ -64,20 +65,30 @@ pub(super) fn keep(
 ) -> Kept {
     let mut envelope = end.envelope.clone();
     let mut results: Vec<_> = end.submission.results().cloned().collect();
-    for outcome in results.iter_mut().filter_map(|result| result.as_mut().ok()) {
-        let is_late = |stage: Stage| stage != Stage::RcptTo;
-        if outcome.answers.iter().any(|answer| is_late(answer.stage)) {
-            outcome.answers.retain(|answer| is_late(answer.stage));
-        }
-    }
-    envelope.forward_paths.retain(|address| !end.refused.contains(address));
+    let mut known = HashSet::new();
+    envelope.forward_paths.retain(|address| !end.refused.contains(address) && known.insert(address.clone()));
     if envelope.forward_paths.is_empty() {
         return Kept::No;
+    }
+    for outcome in results.iter_mut().filter_map(|result| result.as_mut().ok()) {
+        let is_deferred = |reply: &Reply| reply.is_transient();
+        let is_open = |answer: &Answer| match answer.stage {
+            Stage::RcptTo => !end.refused.contains(&answer.recipient) && answer.reply.as_ref().is_some_and(is_deferred),
+            _ => true,
+        };
+        if outcome.answers.iter().any(is_open) {
+            outcome.answers.retain(is_open);
+        }
     }
     let (course, id, mail) = (lasting.course, lasting.dossier.id(), MailObject { envelope: &envelope, message });
     let (caller, doubt, hand_over) = (course.caller(), end.submission.doubt(), lasting.hand_over);
     let order = Order { caller, site, route: &end.route, mail, id: &id, doubt, diverted_from, hand_over };
-    order.keep(results.iter())
+    match order.keep(results.iter()) {
+        Kept::Queued { is_part, is_relay_trouble, is_in_doubt } => {
+            Kept::Queued { is_part: is_part || !end.refused.is_empty(), is_relay_trouble, is_in_doubt }
+        }
+        kept => kept,
+    }
 }
 
 /// What the caller is told.
