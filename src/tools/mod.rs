@@ -10,5 +10,6 @@ pub(crate) mod queue;
 pub(crate) mod send;
 pub(crate) mod speaker;
 pub mod status;
+mod table;
 pub mod test;
 pub mod verify;

@@ -5,7 +5,6 @@ use std::collections::{BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::row::{self, Fate, Row, shown};
-use super::table::{self, fixed, flexible};
 use super::{FOLDERS, now, say, seconds, size, span};
 use crate::breaker::{Breaker, Health};
 use crate::caller::Caller;
@@ -15,6 +14,7 @@ use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::plan::{Choice, Course};
 use crate::spool::{Folder, Spool};
+use crate::tools::table::{self, fixed, flexible};
 
 /// What one user has, in numbers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -10,7 +10,6 @@ mod mailq;
 mod resend;
 mod row;
 mod show;
-mod table;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
