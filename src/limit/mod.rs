@@ -1,0 +1,3 @@
+//! Who may send how much.
+
+pub mod ban;
