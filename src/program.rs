@@ -15,7 +15,7 @@ use crate::host;
 use crate::keep::Place;
 use crate::process;
 use crate::tools::speaker::{Provision, Stand};
-use crate::tools::{bs, explain, init, lint, login, providers, queue, send, speaker, status, test, verify};
+use crate::tools::{ban, bans, bs, explain, init, lint, login, providers, queue, send, speaker, status, test, verify};
 
 /// Runs one command line, `argv[0]` first, and returns the exit status.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
@@ -77,6 +77,9 @@ fn errand(tool: &Tool, invocation: &Invocation) -> u8 {
 
 fn run_tool(tool: &Tool, invocation: &Invocation) -> anyhow::Result<u8> {
     Ok(match tool {
+        Tool::Ban(of) => ban::set(&invocation.choice, of)?,
+        Tool::Bans(of) => bans::run(&invocation.choice, of)?,
+        Tool::Unban(of) => ban::lift(of)?,
         Tool::Providers(of) => printed(&providers::show(of.id.as_deref())?),
         Tool::Status(of) => printed(&status::explain(&of.number)?),
         Tool::Lint => printed(&lint::page(&send::read_standard_input(true)?)?),

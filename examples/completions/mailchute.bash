@@ -17,7 +17,11 @@ _mailchute() {
             mapfile -t COMPREPLY < <(compgen -u -- "$current")
             return
             ;;
-        --to | --from | --site | --relay) return ;;
+        --user)
+            mapfile -t COMPREPLY < <(compgen -u -- "$current")
+            return
+            ;;
+        --to | --from | --site | --relay | --for | --because) return ;;
     esac
     case ${COMP_WORDS[1]} in
         explain) words="--as --cwd" ;;
@@ -25,11 +29,14 @@ _mailchute() {
         login) words="--status --as --device --browser --paste --site --config --relay" ;;
         queue) words="list show hold release drop resolve --site --relay --json --summary --sent --as --message --arrived --again" ;;
         resend) words="--to --again --as" ;;
+        ban) words="--user --for --because" ;;
+        unban) words="--user" ;;
+        bans) words="--json" ;;
         init) words="--from-env --users" ;;
         lint | providers | status) words="" ;;
         *) words="--site --config --relay --help --version" ;;
     esac
-    [ "$COMP_CWORD" -eq 1 ] && words+=" explain test lint login providers queue resend status init"
+    [ "$COMP_CWORD" -eq 1 ] && words+=" explain test lint login providers queue resend ban unban bans status init"
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
 complete -F _mailchute mailchute

@@ -133,6 +133,9 @@ fn errand(errand: &Errand) -> Option<&'static str> {
         Errand::Help(_) => "help",
         Errand::Version => "version",
         Errand::Misuse(_) => "misuse",
+        Errand::Tool(Tool::Ban(_)) => "ban",
+        Errand::Tool(Tool::Bans(_)) => "bans",
+        Errand::Tool(Tool::Unban(_)) => "unban",
         Errand::Tool(Tool::Explain(_)) => "explain",
         Errand::Tool(Tool::Init(_)) => "init",
         Errand::Tool(Tool::Lint) => "lint",
@@ -162,13 +165,7 @@ fn tool_summary(tool: &Tool) -> Fields {
     let speaker = match tool {
         Tool::Explain(explain) => Some(&explain.speaker),
         Tool::Test(test) => Some(&test.speaker),
-        Tool::Init(_)
-        | Tool::Lint
-        | Tool::Login(_)
-        | Tool::Providers(_)
-        | Tool::Queue(_)
-        | Tool::Resend(_)
-        | Tool::Status(_) => None,
+        _ => None,
     };
     text("as", speaker.and_then(|speaker| speaker.user.clone()));
     text("cwd", speaker.and_then(|speaker| speaker.cwd.as_ref().map(|cwd| cwd.display().to_string())));
@@ -185,6 +182,20 @@ fn tool_summary(tool: &Tool) -> Fields {
             text("as", login.user.clone());
             text("flow", login.flow().map(|flow| format!("{flow:?}").to_lowercase()));
             text("status", login.status.then(yes));
+        }
+        Tool::Ban(ban) => {
+            text("name", ban.whom.site.clone());
+            text("user", ban.whom.user.clone());
+            text("for", ban.span.map(|span| format!("{} s", span.as_secs())));
+            text("because", ban.because.clone());
+        }
+        Tool::Bans(bans) => {
+            text("name", bans.name.clone());
+            text("json", bans.json.then(yes));
+        }
+        Tool::Unban(unban) => {
+            text("name", unban.whom.site.clone());
+            text("user", unban.whom.user.clone());
         }
         Tool::Providers(providers) => text("id", providers.id.clone()),
         Tool::Queue(task) => {

@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::dialect::{self, Mode, OUR_NAME, Sendmail};
 use super::queue::{Queue, Task};
+use crate::config;
 use crate::failure::{Failure, Kind};
 use crate::oauth::login::Flow;
 use crate::plan::Choice;
@@ -18,6 +20,10 @@ use crate::spelling;
 /// they were written.
 #[derive(Clone, Debug)]
 pub enum Tool {
+    /// Let a site or a user send nothing for a while.
+    Ban(SetBan),
+    /// List who is banned.
+    Bans(ListBans),
     /// Show what would be sent, and why.
     Explain(Explain),
     /// Print a configuration file.
@@ -36,6 +42,53 @@ pub enum Tool {
     Status(Status),
     /// Send a message composed here.
     Test(Test),
+    /// Lift a ban.
+    Unban(LiftBan),
+}
+
+/// Whom a ban hits.
+#[derive(Args, Clone, Debug, Default)]
+#[group(required = true, multiple = false)]
+pub struct Whom {
+    /// The site, and its users wherever they would speak instead
+    #[arg(value_name = "SITE")]
+    pub site: Option<String>,
+    /// This user (name or uid), as whatever site
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+}
+
+/// `mailchute ban`.
+#[derive(Args, Clone, Debug)]
+pub struct SetBan {
+    /// Whom it hits.
+    #[command(flatten)]
+    pub whom: Whom,
+    /// How long, such as 30m, 6h, 2d or 1w [default: until it is lifted]
+    #[arg(long = "for", value_name = "TIME", value_parser = span)]
+    pub span: Option<Duration>,
+    /// The reason, which a refused caller is told
+    #[arg(long, value_name = "TEXT")]
+    pub because: Option<String>,
+}
+
+/// `mailchute unban`.
+#[derive(Args, Clone, Debug)]
+pub struct LiftBan {
+    /// Whom it hits.
+    #[command(flatten)]
+    pub whom: Whom,
+}
+
+/// `mailchute bans`.
+#[derive(Args, Clone, Debug)]
+pub struct ListBans {
+    /// Only this site, and what sent the last hundred of its messages
+    #[arg(value_name = "SITE")]
+    pub name: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `mailchute explain`.
@@ -178,6 +231,10 @@ struct Line {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Let a site, or a user, send nothing until a time or until `unban` (root)
+    Ban(SetBan),
+    /// List who is banned, until when and why
+    Bans(ListBans),
     /// Show what would be sent, and why: site, envelope, relays, credentials
     #[command(disable_help_flag = true)]
     Explain(ExplainWords),
@@ -195,6 +252,8 @@ enum Command {
     Resend(Resend),
     /// Explain an exit status or an SMTP reply code
     Status(Status),
+    /// Lift a ban (root)
+    Unban(LiftBan),
     /// Print the environment's configuration as a file, or make directories
     #[command(after_help = INIT)]
     Init(Init),
@@ -284,6 +343,9 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, choice: &mut Choice) -
             choose(std::mem::take(&mut test.options));
             Tool::Test(test)
         }
+        Command::Ban(ban) => Tool::Ban(ban),
+        Command::Bans(bans) => Tool::Bans(bans),
+        Command::Unban(unban) => Tool::Unban(unban),
         Command::Lint => Tool::Lint,
         Command::Login(mut login) => {
             choose(std::mem::take(&mut login.options));
@@ -313,6 +375,10 @@ fn misuse(command: &str, error: &clap::Error) -> Failure {
     let why = why.strip_prefix("error: ").unwrap_or(&why);
     Failure::new(Kind::Usage, command, printable(why.as_bytes(), TEXT_LIMIT))
         .hint(format!("see `mailchute {command} --help`"))
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    config::days(text).ok_or_else(|| "must be a time such as 30m, 6h, 2d or 1w, from a minute to 60 days".to_owned())
 }
 
 fn address(text: &str) -> Result<String, String> {

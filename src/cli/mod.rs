@@ -10,4 +10,6 @@ pub mod options;
 pub mod parse;
 pub mod queue;
 
-pub use commands::{Explain, Init, Login, Providers, Resend, Speaker, Status, Test, Tool};
+pub use commands::{
+    Explain, Init, LiftBan, ListBans, Login, Providers, Resend, SetBan, Speaker, Status, Test, Tool, Whom,
+};

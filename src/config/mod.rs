@@ -35,6 +35,11 @@ pub use variables::in_variables;
 
 use crate::caller::Caller;
 
+/// The span of time that `text` is, such as `30m`, `12h`, `5d` or `1w`: from a minute to 60 days.
+pub fn days(text: &str) -> Option<Duration> {
+    value::days(text)
+}
+
 /// The configuration that applies to one caller.
 #[derive(Clone, Debug)]
 pub struct Config {

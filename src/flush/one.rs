@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::config::relay::Relay;
 use crate::config::site::{Guard, InDoubt, Kinds, Site, Terms};
 use crate::failure::{Failure, Kind};
+use crate::limit::ban;
 use crate::message::MailObject;
 use crate::outcome::Outcome;
 use crate::reply::Reply;
@@ -96,7 +97,12 @@ impl Run<'_> {
         let fate = match self.site(config, &opened.entry.head.site) {
             Ok(site) => {
                 dossier.set_site(config, site);
-                self.attend_for(site, opened)
+                match ban::check(config, site, self.course.caller().uid) {
+                    // Its sender hears of it as of any other, once the ban is over.
+                    Err(_) if is_over(&opened) && !opened.entry.state.is_in_doubt() => self.give_up(site, opened, None),
+                    Err(failure) => self.put_off(opened, &failure),
+                    Ok(()) => self.attend_for(site, opened),
+                }
             }
             Err(failure) => self.put_off(opened, &failure),
         };

@@ -27,6 +27,7 @@ use crate::door;
 use crate::envelope::ReversePath;
 use crate::exit;
 use crate::failure::{Failure, Kind};
+use crate::limit::ban;
 use crate::message::{Header, MailObject, Message};
 use crate::outcome::Stage;
 use crate::plan::{Course, Diversion, Wishes};
@@ -179,6 +180,7 @@ impl Conversation<'_> {
             };
             let site = lasting.course.site(&wishes, &Header::empty())?.site;
             lasting.dossier.set_site(config, site);
+            ban::check(config, site, lasting.course.caller().uid)?;
             let (reverse_path, repairs) = lasting.course.reverse_path(site, said)?;
             let route = lasting.course.route_at_mail(site, reverse_path.as_ref())?;
             let is_open = route.is_none();

@@ -17,6 +17,7 @@ use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::host;
+use crate::limit::ban;
 use crate::message::{MailObject, Message};
 use crate::modes;
 use crate::oauth::not_logged_in;
@@ -53,6 +54,10 @@ fn walk(wanted: &Choice, of: &Sendmail, caller: &Caller, scheme: &mut Scheme, pa
     let site = selection.site;
     *scheme = site.exit_status;
     page.row("site", &format!("{}: {}", site.name, selection.why));
+    let banned = ban::check(config, site, caller.uid);
+    if let Err(failure) = &banned {
+        page.row("ban", &failure.to_string());
+    }
     if let Some(guard) = &site.staging.guard {
         page.row("staging", &format!("{guard}: nobody else gets anything from this site"));
     }
@@ -87,6 +92,7 @@ fn walk(wanted: &Choice, of: &Sendmail, caller: &Caller, scheme: &mut Scheme, pa
     if !of.ignored.is_empty() {
         page.row("ignored", &of.ignored.join(" "));
     }
+    banned?;
     plan?;
     // While one relay is left, a message may still go through it.
     if useless.len() == relays.len() { useless.into_iter().next().map_or(Ok(()), Err) } else { Ok(()) }

@@ -70,6 +70,14 @@ impl Provision<'_> {
     }
 }
 
+/// The uid of `user`, a name or a uid.
+///
+/// # Errors
+/// `Usage`: no such user.
+pub(crate) fn uid(user: &str) -> Result<u32, Failure> {
+    Account::find(user).map(|account| account.uid.as_raw())
+}
+
 /// Who to become.
 struct Account {
     uid: Uid,

@@ -26,7 +26,7 @@ static REPLIES: &[(u16, &str, &str)] = &[
     (538, "the login mechanism needs TLS", "check `tls` of the relay"),
     (
         550,
-        "mailbox unavailable, or refused by policy (site disabled is ours)",
+        "mailbox unavailable, or refused by policy (site disabled or banned is ours)",
         "read the reply's text: address or policy",
     ),
     (551, "the user is not local", "check the address"),

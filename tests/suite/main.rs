@@ -8,6 +8,7 @@ mod aliases;
 mod authlib;
 mod aws;
 mod bad_input;
+mod bans;
 mod bounces;
 mod breaker;
 mod bs;

@@ -80,6 +80,7 @@ impl Ban {
     pub fn refusal(&self) -> Failure {
         let hint = match &self.of {
             Banned::Site(name) => {
+                let name = quoted(name);
                 format!("as root: `mailchute bans {name}` tells more, `mailchute unban {name}` lifts it")
             }
             Banned::User(uid) => format!("as root: mailchute unban --user {uid} lifts it"),
@@ -162,6 +163,16 @@ pub fn names(site: &Site) -> impl Iterator<Item = Cow<'_, str>> {
 /// A reason as it is kept: one printable line, bounded.
 fn reason(text: &str) -> String {
     printable(text.trim().as_bytes(), REASON)
+}
+
+/// `name` as a shell takes it for one word.
+fn quoted(name: &str) -> String {
+    let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-_./".contains(&octet);
+    let name = printable(name.as_bytes(), REASON);
+    match !name.is_empty() && name.bytes().all(is_plain) {
+        true => name,
+        false => format!("'{}'", name.replace('\'', "'\\''")),
+    }
 }
 
 /// Now, in seconds since 1970.

@@ -16,6 +16,7 @@ use tempfile::NamedTempFile;
 use super::{Ban, Banned, now};
 use crate::failure::{Failure, Kind};
 use crate::hex;
+use crate::host;
 
 /// The directory.
 const DIRECTORY: &str = "/var/lib/mailchute/bans";
@@ -100,7 +101,7 @@ impl Register {
     /// # Errors
     /// `CannotCreate` or `Io`: it is not set.
     pub fn set(ban: &Ban) -> Result<(), Failure> {
-        Self::set_at(Path::new(DIRECTORY), ban, group())
+        Self::set_at(Path::new(DIRECTORY), ban, host::binary_group())
     }
 
     fn set_at(directory: &Path, ban: &Ban, group: Option<u32>) -> Result<(), Failure> {
@@ -121,16 +122,12 @@ impl Register {
         let write = || -> io::Result<()> {
             let octets = serde_json::to_vec(ban)?;
             let mut file = NamedTempFile::new_in(directory)?;
-            chown(file.path(), Some(0), Some(group.unwrap_or(0)))?;
-            // Of the group alone, or of everybody.
-            file.as_file().set_permissions(Permissions::from_mode(if group.is_some() { 0o640 } else { 0o644 }))?;
+            open_file(file.path(), group)?;
             file.write_all(&octets)?;
             file.write_all(b"\n")?;
             file.as_file().sync_all()?;
             file.persist(directory.join(file_name(&ban.of))).map_err(|error| error.error)?;
-            // Nobody is let in before the file is there.
-            chown(directory, Some(0), Some(group.unwrap_or(0)))?;
-            fs::set_permissions(directory, Permissions::from_mode(if group.is_some() { 0o2750 } else { 0o711 }))?;
+            open_directory(directory, group)?;
             OpenOptions::new().read(true).custom_flags(O_DIRECTORY).open(directory)?.sync_all()
         };
         write().map_err(|error| failed(Kind::Io, &error))
@@ -168,20 +165,31 @@ impl Register {
     }
 }
 
-/// Every ban of this host that holds, for root.
+/// Every ban of this host that holds, for root, who mends the modes where the binary has got or lost its group since.
 ///
 /// # Errors
 /// As [`Register::open`], or it cannot be listed.
 pub fn all() -> Result<Vec<Ban>, Failure> {
     let Some(register) = Register::open()? else { return Ok(Vec::new()) };
-    let now = now();
-    Ok(register.list()?.into_iter().filter(|ban| ban.holds(now)).collect())
+    let (now, group) = (now(), host::binary_group());
+    let bans = register.list()?;
+    for ban in &bans {
+        let _ = open_file(&register.0.join(file_name(&ban.of)), group);
+    }
+    let _ = open_directory(&register.0, group);
+    Ok(bans.into_iter().filter(|ban| ban.holds(now)).collect())
 }
 
-/// The binary's own group.
-fn group() -> Option<u32> {
-    let binary = fs::metadata("/proc/self/exe").ok()?;
-    (binary.mode() & 0o2010 == 0o2010).then(|| binary.gid())
+/// Lets those who send read a ban: the binary's group alone, or everybody.
+fn open_file(path: &Path, group: Option<u32>) -> io::Result<()> {
+    chown(path, Some(0), Some(group.unwrap_or(0)))?;
+    fs::set_permissions(path, Permissions::from_mode(if group.is_some() { 0o640 } else { 0o644 }))
+}
+
+/// Lets those who send into the directory; nobody but root and the group lists it.
+fn open_directory(path: &Path, group: Option<u32>) -> io::Result<()> {
+    chown(path, Some(0), Some(group.unwrap_or(0)))?;
+    fs::set_permissions(path, Permissions::from_mode(if group.is_some() { 0o2750 } else { 0o711 }))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {

@@ -9,9 +9,12 @@ use super::{FOLDERS, now, say, seconds, size, span};
 use crate::breaker::{Breaker, Health};
 use crate::caller::Caller;
 use crate::cli::queue::List;
+use crate::config::Config;
+use crate::config::site::Site;
 use crate::door;
 use crate::exit;
 use crate::failure::{Failure, Kind};
+use crate::limit::ban;
 use crate::plan::{Choice, Course};
 use crate::spool::{Folder, Spool};
 use crate::tools::table::{self, fixed, flexible};
@@ -48,7 +51,7 @@ pub(super) fn run(choice: &Choice, words: &List, caller: &Caller) -> Result<u8, 
         print_counts(words, &[count(words, caller)?])?;
     } else {
         let mut rows = rows(words, caller)?;
-        note_what_is_down(choice, &mut rows, caller);
+        note_what_keeps(choice, &mut rows, caller);
         print_rows(words, &rows, false)?;
     }
     Ok(exit::OK)
@@ -65,16 +68,20 @@ pub(super) fn rows(words: &List, caller: &Caller) -> Result<Vec<Row>, Failure> {
     }
 }
 
-/// Notes in each of `rows` that waits which of its relays are down. Without a configuration nothing is known of them.
-fn note_what_is_down(choice: &Choice, rows: &mut [Row], caller: &Caller) {
+/// Notes in each of `rows` that waits which of its relays are down, and whether its site is banned. Without a
+/// configuration nothing is known of them.
+fn note_what_keeps(choice: &Choice, rows: &mut [Row], caller: &Caller) {
     if !rows.iter().any(|row| row.state == Fate::Waiting) {
         return;
     }
     let course = Course::begin(caller, choice);
     let Ok(config) = course.config() else { return };
     let mut known: HashMap<(String, String), Option<String>> = HashMap::new();
+    let mut bans: HashMap<String, Option<String>> = HashMap::new();
     for row in rows.iter_mut().filter(|row| row.state == Fate::Waiting) {
         let Some(site) = config.site(&row.site).filter(|site| site.is_open_to(caller.uid)) else { continue };
+        let banned = bans.entry(site.name.clone()).or_insert_with(|| told_ban(config, site, caller.uid));
+        row.ban.clone_from(banned);
         let health = |name: &String| {
             let relay = site.every_relay().into_iter().find(|relay| relay.name == *name)?;
             match Breaker::of(site, caller.uid)?.health(relay) {
@@ -85,6 +92,11 @@ fn note_what_is_down(choice: &Choice, rows: &mut [Row], caller: &Caller) {
         let down = |name| known.entry((site.name.clone(), String::clone(name))).or_insert_with(|| health(name)).clone();
         row.down = row.route.iter().filter_map(down).collect();
     }
+}
+
+/// The ban that keeps what `uid` has sent as `site` from being sent, or why nobody can tell.
+pub(super) fn told_ban(config: &Config, site: &Site, uid: u32) -> Option<String> {
+    ban::check(config, site, uid).err().map(|failure| failure.to_string())
 }
 
 /// How much `caller` has. No entry is opened unless a site or relay is asked for.
@@ -203,7 +215,8 @@ pub(super) fn print_rows(words: &List, rows: &[Row], has_users: bool) -> Result<
         cells
     };
     let mut text = table::text(&columns, &rows.iter().map(line).collect::<Vec<_>>(), door::width());
-    let down: BTreeSet<String> = rows.iter().flat_map(|row| row.down.iter().map(|down| shown(down))).collect();
+    let keeps = rows.iter().flat_map(|row| row.down.iter().chain(&row.ban));
+    let down: BTreeSet<String> = keeps.map(|down| shown(down)).collect();
     if !down.is_empty() {
         text.push('\n');
         down.iter().for_each(|down| text += &format!("{down}\n"));

@@ -68,6 +68,9 @@ pub(super) struct Row {
     /// Those of its relays that are down, and since when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) down: Vec<String>,
+    /// The ban that keeps it from being sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ban: Option<String>,
 }
 
 /// The entries that `words` ask for, read one after the other.
@@ -136,6 +139,7 @@ impl Row {
             route: head.route.clone(),
             why,
             down: Vec::new(),
+            ban: None,
         }
     }
 
@@ -168,6 +172,7 @@ impl Row {
             route,
             why,
             down,
+            ban: None,
         }
     }
 

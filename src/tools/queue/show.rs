@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
+use super::list::told_ban;
 use super::row::shown;
 use super::{find, say, size, unopened};
 use crate::breaker::{Breaker, Health};
@@ -92,9 +93,9 @@ fn text(entry: &Entry, message: &Message, folder: Folder, caller: &Caller) -> St
         line("resent", &format!("as {}", state.resent.join(", ")));
     }
     if folder == Folder::Queue {
-        for told in down(head, caller) {
-            line("down", &told);
-        }
+        let (ban, down) = keeps(head, caller);
+        ban.iter().for_each(|told| line("banned", told));
+        down.iter().for_each(|told| line("down", told));
     }
     out.push('\n');
     for field in message.header().fields() {
@@ -103,21 +104,21 @@ fn text(entry: &Entry, message: &Message, folder: Folder, caller: &Caller) -> St
     out
 }
 
-/// What is remembered of the relays that a message waits for, as far as they are down and the configuration of today
-/// still has them.
-fn down(head: &Head, caller: &Caller) -> Vec<String> {
+/// The ban of its site, and what is remembered of the relays that a message waits for, as far as they are down and the
+/// configuration of today still has them.
+fn keeps(head: &Head, caller: &Caller) -> (Option<String>, Vec<String>) {
     let choice = Choice::default();
     let course = Course::begin(caller, &choice);
-    let site = course.config().ok().and_then(|config| config.site(&head.site));
-    let Some((site, breaker)) = site.and_then(|site| Some((site, Breaker::of(site, caller.uid)?))) else {
-        return Vec::new();
-    };
+    let Ok(config) = course.config() else { return Default::default() };
+    let Some(site) = config.site(&head.site) else { return Default::default() };
+    let ban = told_ban(config, site, caller.uid);
+    let Some(breaker) = Breaker::of(site, caller.uid) else { return (ban, Vec::new()) };
     let relays = site.every_relay().into_iter().filter(|relay| head.route.contains(&relay.name));
     let told = relays.filter_map(|relay| match breaker.health(relay) {
         Health::Up => None,
         Health::Due(down) | Health::Down(down) => Some(format!("{}, {down}", relay.name)),
     });
-    told.collect()
+    (ban, told.collect())
 }
 
 /// A time for people, with this host's offset.

@@ -1,0 +1,70 @@
+//! `mailchute bans`: who is banned, until when and why.
+
+use crate::caller::Caller;
+use crate::cli::ListBans;
+use crate::door;
+use crate::exit;
+use crate::failure::{Failure, Kind};
+use crate::limit::ban::{self, Ban, Banned, Register, clock, names};
+use crate::plan::{Choice, Course};
+use crate::reply::printable;
+use crate::tools::table::{self, fixed, flexible};
+
+/// The longest text of a cell, in octets.
+const TEXT: usize = 400;
+
+/// Prints them: to root all, to anybody else those of the sites that this user may send as.
+///
+/// # Errors
+/// They cannot be read, or standard output not be written.
+pub(crate) fn run(choice: &Choice, words: &ListBans) -> Result<u8, Failure> {
+    let caller = Caller::current();
+    let mut bans = if caller.uid == 0 { ban::all()? } else { own(choice, &caller)? };
+    if let Some(name) = &words.name {
+        bans.retain(|ban| matches!(&ban.of, Banned::Site(site) if site == name));
+    }
+    let text = match (words.json, bans.is_empty(), &words.name) {
+        (true, ..) => json(&bans)?,
+        (_, true, Some(name)) => format!("site {} is not banned\n", printable(name.as_bytes(), TEXT)),
+        (_, true, None) => "nobody is banned\n".to_owned(),
+        _ => rows(&bans),
+    };
+    door::say(&text).map_err(|error| Failure::new(Kind::Io, "standard output", error.to_string()))?;
+    Ok(exit::OK)
+}
+
+/// The bans that hit what `caller` would send.
+fn own(choice: &Choice, caller: &Caller) -> Result<Vec<Ban>, Failure> {
+    let Some(register) = Register::open()? else { return Ok(Vec::new()) };
+    let course = Course::begin(caller, choice);
+    let config = course.config()?;
+    let sites = config.sites.iter().filter(|site| site.is_open_to(caller.uid));
+    let mut whom = vec![Banned::User(caller.uid)];
+    whom.extend(sites.flat_map(names).map(|name| Banned::Site(name.into_owned())));
+    whom.sort();
+    whom.dedup();
+    let now = ban::now();
+    let read = whom.iter().filter_map(|of| register.read(of).transpose());
+    read.filter(|ban| ban.as_ref().map_or(true, |ban| ban.holds(now))).collect()
+}
+
+fn json(bans: &[Ban]) -> Result<String, Failure> {
+    let mut text = String::new();
+    for ban in bans {
+        let line = serde_json::to_string(ban);
+        text += &line.map_err(|error| Failure::new(Kind::Software, "JSON", error.to_string()))?;
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn rows(bans: &[Ban]) -> String {
+    let columns = [fixed("BANNED", false), fixed("SINCE", false), fixed("UNTIL", false), flexible("BECAUSE", 12)];
+    let time = |at: Option<i64>| at.map_or_else(|| "-".to_owned(), clock);
+    let row = |ban: &Ban| {
+        let because = ban.because.as_deref().unwrap_or_default();
+        let since = Some(ban.since).filter(|since| *since > 0);
+        vec![ban.of.to_string(), time(since), time(ban.until), printable(because.as_bytes(), TEXT)]
+    };
+    table::text(&columns, &bans.iter().map(row).collect::<Vec<_>>(), door::width())
+}
