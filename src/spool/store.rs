@@ -281,11 +281,15 @@ impl Spool {
         for file in found {
             let file = file.map_err(|error| failed(&error))?;
             let Some(id) = file.file_name().to_str().filter(|id| is_id(id)).map(str::to_owned) else { continue };
-            // One that is gone meanwhile has been sent.
-            let Ok(of) = file.metadata() else { continue };
-            if of.is_file() {
-                hear(Listed { id, due: of.modified().unwrap_or(SystemTime::UNIX_EPOCH), size: of.len() });
-            }
+            let (due, size) = match file.metadata() {
+                Ok(of) if of.is_file() => (of.modified().unwrap_or(SystemTime::UNIX_EPOCH), of.len()),
+                // One that is gone meanwhile has been sent.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                // Whoever opens it says what is wrong with it.
+                Err(_) => (SystemTime::UNIX_EPOCH, 0),
+                Ok(_) => continue,
+            };
+            hear(Listed { id, due, size });
         }
         Ok(())
     }

@@ -38,6 +38,7 @@ mod moto;
 mod never_lost;
 mod never_lost_flush;
 mod never_lost_power;
+mod never_lost_runs;
 mod never_lost_together;
 mod oauth;
 mod oracles;

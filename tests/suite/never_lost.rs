@@ -245,11 +245,36 @@ pub(crate) fn clear() {
 pub(crate) fn accepted(sessions: &[Session]) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
     for delivery in sessions.iter().flat_map(|session| &session.deliveries).filter(|delivery| delivery.accepted) {
-        let text = delivery.text();
-        let (_, id) = text.split_once("Message-ID: <").unwrap_or_default();
-        *counts.entry(id.split('>').next().unwrap_or_default().to_owned()).or_insert(0) += 1;
+        *counts.entry(message_id(&delivery.text()).to_owned()).or_insert(0) += 1;
     }
     counts
+}
+
+/// The Message-ID of a message.
+pub(crate) fn message_id(text: &str) -> &str {
+    let (_, id) = text.split_once("Message-ID: <").unwrap_or_default();
+    id.split('>').next().unwrap_or_default()
+}
+
+/// How much all sweeps together have tried.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) kills: usize,
+    pub(crate) errors: usize,
+    pub(crate) cuts: usize,
+}
+
+impl Totals {
+    /// Adds this to what the others have tried, and says what it is by now.
+    pub(crate) fn add(self) {
+        static ALL: Mutex<Totals> = Mutex::new(Totals { kills: 0, errors: 0, cuts: 0 });
+        let mut all = ALL.lock().unwrap();
+        all.kills += self.kills;
+        all.errors += self.errors;
+        all.cuts += self.cuts;
+        let Self { kills, errors, cuts } = *all;
+        tell(format!("all sweeps by now: killed {kills} times, {errors} errors, power cut {cuts} times"));
+    }
 }
 
 impl Tally {
@@ -298,6 +323,7 @@ impl Tally {
             doubled.len(),
             false_zeros.len()
         ));
+        Totals { kills: *kills, errors: *errors + *short, cuts: 0 }.add();
         assert!(*kills > 20 && *errors > 100, "{name}: too few points");
         let all: Vec<String> = [("lost", lost), ("doubled", doubled), ("a false zero", false_zeros)]
             .iter()

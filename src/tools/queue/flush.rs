@@ -2,7 +2,7 @@
 
 mod children;
 
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, IsTerminal as _};
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -43,12 +43,12 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
     // What was sent from a directory waits without it.
     let caller = &Caller { cwd: None, ..caller.clone() };
     let wanted = Wanted { ids: of.ids.clone(), site: of.site.clone() };
-    let spool = Spool::of(caller).filter(|spool| spool.directory().is_dir());
-    let Some(spool) = spool else {
+    let mut spools = spools(caller);
+    let Some(spool) = spools.next() else {
         check(&std::iter::empty(), &wanted)?;
         return end(of, Summary::default());
     };
-    let others = spool.others(caller);
+    let others: Vec<Spool> = spools.collect();
     check(&std::iter::once(&spool).chain(&others), &wanted)?;
     let stop = Stop::watch();
     let is_stopped = || stop.is_set();
@@ -88,6 +88,18 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
         return Ok(exit::OK);
     }
     end(of, summary)
+}
+
+/// Where messages of `caller` may wait, the place in which they are kept today first. One that cannot be looked at is
+/// no empty one.
+fn spools(caller: &Caller) -> impl Iterator<Item = Spool> {
+    let spool = Spool::of(caller);
+    let others = spool.as_ref().map(|spool| spool.others(caller)).unwrap_or_default();
+    let is_missing = |spool: &Spool| {
+        let found = spool.directory().symlink_metadata();
+        found.map_or_else(|error| error.kind() == ErrorKind::NotFound, |found| !found.is_dir())
+    };
+    spool.into_iter().chain(others).filter(move |spool| !is_missing(spool))
 }
 
 /// Makes one run after the other until nothing waits, and gives the exit status.

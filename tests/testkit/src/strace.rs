@@ -74,30 +74,66 @@ pub struct Faulty {
     trace: PathBuf,
 }
 
+/// System calls of one name that are not made and return as if they had been.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pretence {
+    /// Their name.
+    pub call: String,
+    /// What they return.
+    pub value: i64,
+    /// The first of them, the last, and the step between them; all of them unless said.
+    pub when: Option<(u32, u32, u32)>,
+}
+
+impl Pretence {
+    /// All of the name `call`.
+    pub fn of(call: &str, value: i64) -> Self {
+        Self { call: call.to_owned(), value, when: None }
+    }
+
+    /// In strace's words.
+    fn inject(&self) -> String {
+        let Self { call, value, when } = self;
+        let when = when.map(|(first, last, step)| format!(":when={first}..{last}+{step}")).unwrap_or_default();
+        format!("inject={call}:retval={value}{when}")
+    }
+}
+
 impl Mailchute {
     /// With `fault` at `point`. Only its first thread is traced: what the call starts is not followed, and not waited
     /// for. `trace` is a file that the call may write.
     pub fn at(self, point: &Point, fault: Fault, trace: &Path) -> Faulty {
-        self.at_pretending(point, fault, None, trace)
+        self.at_pretending(point, fault, &[], trace)
     }
 
-    /// The same where each system call of the name `pretended` does nothing and says it did.
-    pub fn at_pretending(self, point: &Point, fault: Fault, pretended: Option<&str>, trace: &Path) -> Faulty {
+    /// The same with these `pretences`, which are of other names than `point`.
+    pub fn at_pretending(self, point: &Point, fault: Fault, pretences: &[Pretence], trace: &Path) -> Faulty {
         let Point { call, number, .. } = point;
         let what = match fault {
             Fault::Kill => "signal=KILL".to_owned(),
             Fault::Error(name) => format!("error={name}"),
             Fault::Pretend(value) => format!("retval={value}"),
         };
-        let (trace, only) = (trace.to_owned(), format!("trace={call}"));
-        let inject = format!("inject={call}:{what}:when={number}");
+        let mut injections = vec![format!("inject={call}:{what}:when={number}")];
+        injections.extend(pretences.iter().map(Pretence::inject));
+        let calls = std::iter::once(call.as_str()).chain(pretences.iter().map(|of| of.call.as_str()));
+        let only = format!("trace={}", calls.collect::<Vec<_>>().join(","));
         let out = trace.to_string_lossy().into_owned();
-        let pretend = pretended.map(|name| (format!("{only},{name}"), format!("inject={name}:retval=0")));
-        let words = match &pretend {
-            Some((only, pretend)) => vec!["-qq", "-o", &out, "-e", only, "-e", pretend, "-e", &inject],
-            None => vec!["-qq", "-o", &out, "-e", &only, "-e", &inject],
-        };
-        Faulty { call: self.under("strace", &words), trace }
+        let mut words = vec!["-qq", "-o", &out, "-e", &only];
+        words.extend(injections.iter().flat_map(|injection| ["-e", injection.as_str()]));
+        Faulty { call: self.under("strace", &words), trace: trace.to_owned() }
+    }
+
+    /// With these `pretences` alone.
+    pub fn pretending(self, pretences: &[Pretence]) -> Self {
+        if pretences.is_empty() {
+            return self;
+        }
+        let only = format!("trace={}", pretences.iter().map(|of| of.call.as_str()).collect::<Vec<_>>().join(","));
+        let injections: Vec<String> = pretences.iter().map(Pretence::inject).collect();
+        let mut words = vec!["-qq", "-o", "/dev/null", "-e", &only];
+        words.extend(injections.iter().flat_map(|injection| ["-e", injection.as_str()]));
+        self.under("strace", &words)
     }
 }
 
