@@ -27,7 +27,7 @@ const TALLY: &str = "bounces";
 /// The largest such file, in octets.
 const TALLY_LIMIT: usize = 16 << 20;
 /// How long behind its original a bounce is due: after a crash the original is settled before it leaves.
-const BEHIND: Duration = Duration::from_secs(2);
+pub(super) const BEHIND: Duration = Duration::from_secs(2);
 
 /// What becomes of the bounce of an entry.
 enum Told {
@@ -105,7 +105,7 @@ impl Run<'_> {
         let Some(to) = to else { return Ok(Told::Nobody) };
         let id = bounce::id_of(opened.id());
         let mut told = Told::By(id.clone());
-        if !self.is_made(&id) {
+        if !self.is_made(&id)? {
             let mut tally = self.tally()?;
             let now = unix(SystemTime::now());
             let entry = Withheld::new(opened.id(), &to, recipients);
@@ -163,7 +163,7 @@ impl Run<'_> {
             let entry = Withheld::new(&id, to, &refused);
             let is_admitted = tally.admit(&site.name, entry, unix(SystemTime::now()));
             self.save(&tally)?;
-            match is_admitted && !self.is_made(&id) {
+            match is_admitted && !self.is_made(&id)? {
                 true => self.make(&id, site, opened, &refused, (to, &[], 0)),
                 false => Ok(()),
             }
@@ -232,9 +232,29 @@ impl Run<'_> {
     }
 
     /// Whether there is a whole entry of this name.
-    fn is_made(&self, id: &str) -> bool {
-        let is_there = |folder| !matches!(self.flush.spool.look(folder, id), Err(Unopened::Gone | Unopened::Torn(_)));
-        Folder::ALL.into_iter().any(is_there)
+    ///
+    /// # Errors
+    /// Nobody can tell: taken for one, the sender would never be told.
+    fn is_made(&self, id: &str) -> Result<bool, Failure> {
+        for folder in Folder::ALL {
+            match self.flush.spool.look(folder, id) {
+                Err(Unopened::Gone | Unopened::Torn(_)) => {}
+                Err(Unopened::Failed(failure)) => return Err(failure),
+                Ok(_) | Err(Unopened::Busy | Unopened::Newer) => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether `bounce` was made by a run that was ended before its original said so. Sent first, it would be made once
+    /// more.
+    pub(super) fn is_ahead(&self, bounce: &Opened) -> bool {
+        let Some((of, number)) = bounce.id().rsplit_once("-b") else { return false };
+        self.flush.spool.look(Folder::Queue, of).is_ok_and(|original| match number.parse::<u32>() {
+            // It tells of those that this try came to.
+            Ok(number) => original.state.tries < number,
+            Err(_) => !original.state.is_bounced,
+        })
     }
 
     /// Whether the entry `id` is still to be given up.

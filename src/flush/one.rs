@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
-use super::{Fate, Run, relays, unix};
+use super::{Fate, Run, give_up, relays, unix};
 use crate::address::Address;
 use crate::attempt::{IdempotencyKey, Sink};
 use crate::breaker::{Breaker, Health};
@@ -88,6 +88,10 @@ impl Run<'_> {
             // Its sender is told; only its name stayed where it was.
             opened.move_to(Folder::Failed)?;
             return Ok(Fate::Failed);
+        }
+        if opened.entry.head.is_bounce && self.is_ahead(&opened) {
+            opened.retry_at(SystemTime::now() + give_up::BEHIND)?;
+            return Ok(Fate::Waiting);
         }
         dossier.resume(opened.id());
         dossier.set_envelope(&opened.entry.head.envelope);

@@ -216,6 +216,32 @@ fn a_run_that_was_killed_is_taken_up_and_there_is_one_bounce() {
     });
 }
 
+/// The same where the bounce comes first, whatever the order is that a run finds them in.
+#[test]
+fn a_bounce_waits_until_its_original_says_that_there_is_one() {
+    Host::run(&USERS, |host| {
+        let laid = Laid::of(SHOP);
+        let refused = Line::End {
+            t: now(),
+            relay: "main".into(),
+            result: Ended::Refused,
+            code: Some(550),
+            text: "550 5.1.1 no such user".into(),
+            waiting: None,
+            is_of_relays: false,
+        };
+        due(&laid, ID, &[refused], |_| {});
+        laid.entry_with(Folder::Queue, "aaaaaaaaaaaa-b", "shop", &[], |head| head.is_bounce = true);
+        let long_ago = SystemTime::now() - Duration::from_secs(100);
+        laid.spool.open(Folder::Queue, "aaaaaaaaaaaa-b").unwrap().retry_at(long_ago).unwrap();
+        assert_eq!(delivered(host, "").len(), 0);
+        assert_eq!(places(&laid), ["failed/aaaaaaaaaaaa", "queue/aaaaaaaaaaaa-b"]);
+        make_due(&laid, Folder::Queue, "aaaaaaaaaaaa-b");
+        assert_eq!(delivered(host, "").len(), 1);
+        assert_eq!(places(&laid), ["failed/aaaaaaaaaaaa"]);
+    });
+}
+
 #[test]
 fn an_entry_whose_bounce_cannot_be_made_stays() {
     Host::run(&USERS, |host| {
