@@ -1,6 +1,7 @@
 //! Messages one after the other, through one relay, against scripted servers on loopback.
 
 mod model;
+mod reference;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;

@@ -45,6 +45,7 @@ const AGAIN: Scene = Scene {
     },
     server: || Server::new().at_first(Moment::Message, Action::Close),
     call: flush,
+    stays: false,
     begins_at: |point| point.call == "flock",
     ends_at: |_| false,
     behind: || drop(flush().run()),
@@ -100,6 +101,7 @@ const RELEASE: Scene = Scene {
     lay: lay_held,
     server: Server::new,
     call: release,
+    stays: false,
     begins_at: |point| point.call == "flock",
     ends_at: |_| false,
     behind: || {
@@ -194,6 +196,7 @@ const ASKED: Scene = Scene {
     },
     server: || Server::new().login("resend", "re_secret", &["PLAIN"]),
     call: resolve,
+    stays: false,
     begins_at: |point| point.call == "flock",
     ends_at: |_| false,
     behind: || {

@@ -41,6 +41,7 @@ const FLUSH: Scene = Scene {
     lay: spool_all,
     server: Server::new,
     call: flush,
+    stays: false,
     begins_at: |point| point.call == "flock",
     ends_at: |_| false,
     behind: || drop(flush().run()),

@@ -61,6 +61,7 @@ const GIVE_UP: Scene = Scene {
     lay,
     server,
     call: flush,
+    stays: false,
     begins_at: |point| point.call == "flock",
     ends_at: |_| false,
     behind: || drop(flush().run()),

@@ -37,6 +37,8 @@ pub(crate) struct Scene {
     pub(crate) server: fn() -> Server,
     /// The run.
     pub(crate) call: fn() -> Mailchute,
+    /// It does not end while something waits, and is told to when it does nothing any more.
+    pub(crate) stays: bool,
     /// The first call that counts.
     pub(crate) begins_at: fn(&Point) -> bool,
     /// The first one that does not any more.
@@ -235,7 +237,10 @@ impl Scene {
     fn run_with(&self, host: &Host<'_>, case: Option<(&Point, Fault)>, pretences: &[Pretence]) -> Faulted {
         fs::write(LOG, "").unwrap();
         let call = || match case {
-            Some((point, fault)) => (self.call)().at_pretending(point, fault, pretences, Path::new(TRACE)).run(),
+            Some((point, fault)) => {
+                let faulty = (self.call)().at_pretending(point, fault, pretences, Path::new(TRACE));
+                if self.stays { faulty.run_until_idle() } else { faulty.run() }
+            }
             None => ((self.call)().pretending(pretences).run(), true),
         };
         let ((run, is_hit), sessions) = self.with_server(host, call);

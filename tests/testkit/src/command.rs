@@ -88,6 +88,12 @@ impl Mailchute {
         self
     }
 
+    /// One word more in front of all.
+    pub(crate) fn before(mut self, word: &str) -> Self {
+        self.args.insert(0, word.into());
+        self
+    }
+
     /// One environment variable.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));

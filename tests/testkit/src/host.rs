@@ -126,7 +126,7 @@ fn prepare(scratch: &Scratch, users: &[(&str, u32)]) {
     scratch.write("etc/group", group, 0o644);
     scratch.write("etc/hosts", "127.0.0.1 localhost\n", 0o644);
     scratch.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n", 0o644);
-    for name in ["null", "zero", "urandom", "tty"] {
+    for name in ["null", "zero", "full", "random", "urandom", "tty"] {
         let place = scratch.write(&format!("dev/{name}"), "", 0o644);
         lay(&Path::new("/dev").join(name), &place.display().to_string());
     }

@@ -4,6 +4,12 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use nix::libc::SYS_futex;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::command::{Mailchute, Run};
 use crate::peers::need;
@@ -137,7 +143,45 @@ impl Mailchute {
     }
 }
 
+/// Whether it has not ended.
+fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// Whether its first thread waits for another one, or for a time.
+fn is_waiting(pid: u32) -> bool {
+    let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    call.split(' ').next() == Some(&SYS_futex.to_string())
+}
+
+/// How often a process is to be found waiting for nothing but time until it counts as idle.
+const IDLE: u32 = 3;
+
 impl Faulty {
+    /// The same for one that stays: it is told to end (SIGTERM) when it waits for nothing but time.
+    ///
+    /// # Panics
+    /// As [`Mailchute::run`].
+    pub fn run_until_idle(mut self) -> (Run, bool) {
+        let _ = fs::write(&self.trace, "");
+        // The tracer is its grandchild then, and it is ours.
+        self.call = self.call.before("-D");
+        let running = self.call.spawn();
+        let pid = running.id();
+        let mut idle = 0;
+        while is_alive(pid) && idle < IDLE {
+            idle = if is_waiting(pid) { idle + 1 } else { 0 };
+            thread::sleep(Duration::from_millis(5));
+        }
+        if idle == IDLE {
+            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
+        }
+        let run = running.finish();
+        let hit = run.signal == Some(9) || fs::read_to_string(&self.trace).unwrap_or_default().contains("(INJECTED)");
+        (run, hit)
+    }
+
     /// Runs it: what came of it, and whether it came to the point.
     pub fn run(self) -> (Run, bool) {
         // What an earlier run left does not count.
