@@ -6,7 +6,7 @@ umask 022
 
 usage() {
     cat <<'END'
-Usage: ./install.sh [--binary FILE] [--links] [--force]
+Usage: ./install.sh [--binary FILE] [--links] [--force] [--set-group-id | --no-set-group-id]
        ./install.sh --uninstall
 
   --binary FILE  install this binary instead of building one with cargo
@@ -15,6 +15,10 @@ Usage: ./install.sh [--binary FILE] [--links] [--force]
                  NAME.mailchute-saved (by dpkg-divert where dpkg has it, so that an upgrade of the
                  other mail program does not take the name back)
   --force        with --links: where NAME.mailchute-saved exists already, replace NAME all the same
+  --set-group-id make the group mailchute and give it the binary, the secrets and what is kept
+                 below /var, so that no site reads even its own secret; see "Two modes" in README.md
+  --no-set-group-id
+                 undo that; with neither, an upgrade leaves it as it is
   --uninstall    remove what was installed, put back what --links renamed, and leave
                  /etc/mailchute, the records and the messages that wait as they are; with the PREFIX it was
                  installed with
@@ -44,6 +48,7 @@ PREFIX=${PREFIX:-/usr/local}
 binary=
 links=no
 force=no
+mode=keep
 action=install
 
 while [ $# -gt 0 ]; do
@@ -56,6 +61,8 @@ while [ $# -gt 0 ]; do
         --binary=*) binary=${1#--binary=} ;;
         --links) links=yes ;;
         --force) force=yes ;;
+        --set-group-id) mode=on ;;
+        --no-set-group-id) mode=off ;;
         --uninstall) action=uninstall ;;
         --help | -h)
             usage
@@ -73,6 +80,10 @@ if [ -z "$DESTDIR" ] && [ "$(id -u)" -ne 0 ]; then
     die "must run as root, or with DESTDIR"
 fi
 
+# A package has its group made, and the files given to it, where it is installed.
+[ "$mode" = keep ] || [ -z "$DESTDIR" ] ||
+    die "--set-group-id changes the running system and goes with no DESTDIR; what a package does instead is in README.md"
+
 target=$PREFIX/bin/mailchute
 names="/usr/sbin/sendmail /usr/lib/sendmail /usr/bin/mailq /usr/bin/newaliases"
 man=$PREFIX/share/man
@@ -88,26 +99,31 @@ esac
 service=$units/mailchute-flush.service
 timer=$units/mailchute-flush.timer
 cron=/etc/cron.d/mailchute
+# What is kept: the parents of the users' directories.
+places="/var/lib/mailchute/tokens /var/lib/mailchute/state /var/spool/mailchute /var/log/mailchute /run/mailchute"
+# What --set-group-id gave to the group, a line each: MODE GROUP PATH, as it was.
+given=/var/lib/mailchute/set-group-id.before
+group=mailchute
 
-# put FILE PATH MODE: the new file takes the old one's place in one step, so a sender never meets half a binary.
+# put FILE PATH MODE [GROUP]: the new file takes the old one's place in one step, so a sender never meets half a binary.
 # It is made under a name that nobody can have laid a link at.
 put() {
     mkdir -p "$DESTDIR$(dirname "$2")"
     [ ! -d "$DESTDIR$2" ] || die "$2: is a directory"
     new=$(mktemp "$DESTDIR$2.XXXXXX")
-    { cp "$1" "$new" && chmod "$3" "$new" && mv -f "$new" "$DESTDIR$2"; } || {
+    { cp "$1" "$new" && { [ -z "${4:-}" ] || chgrp "$4" "$new"; } && chmod "$3" "$new" && mv -f "$new" "$DESTDIR$2"; } || {
         rm -f "$new"
         die "$2: cannot be written"
     }
 }
 
-# place FILE PATH MODE: as put, but a file that is the same already is left alone.
+# place FILE PATH MODE [GROUP]: as put, but a file that is the same already is left alone.
 place() {
     if [ -f "$DESTDIR$2" ] && [ ! -L "$DESTDIR$2" ] && cmp -s "$1" "$DESTDIR$2" &&
-        [ "$(stat -c %a "$DESTDIR$2")" = "$3" ]; then
+        [ "$(stat -c %a "$DESTDIR$2")" = "$3" ] && { [ -z "${4:-}" ] || [ "$(stat -c %G "$DESTDIR$2")" = "$4" ]; }; then
         return
     fi
-    put "$1" "$2" "$3"
+    put "$1" "$2" "$3" "${4:-}"
 }
 
 # place_for FILE PATH: as place, with the path of the binary that is installed.
@@ -118,11 +134,120 @@ place_for() {
     rm -f "$text"
 }
 
-# directory PATH MODE: one that exists is left as the administrator made it.
+# directory PATH MODE [GROUP]: one that exists is left as the administrator made it.
 directory() {
     [ -d "$DESTDIR$1" ] && return
     mkdir -p "$DESTDIR$1"
+    [ -z "${3:-}" ] || chgrp "$3" "$DESTDIR$1"
     chmod "$2" "$DESTDIR$1"
+}
+
+# Whether the installed binary has a group of its own.
+is_set_group_id() { [ -f "$target" ] && [ -g "$target" ] && [ -z "$DESTDIR" ]; }
+
+has_group() {
+    if command -v getent >/dev/null 2>&1; then getent group "$group" >/dev/null; else grep -q "^$group:" /etc/group; fi
+}
+
+make_group() {
+    if ! has_group; then
+        if command -v groupadd >/dev/null 2>&1; then
+            groupadd --system "$group"
+        else
+            addgroup -S "$group" 2>/dev/null || addgroup --system "$group"
+        fi
+        has_group || die "the group $group could not be made"
+        say "the group $group is made"
+    fi
+    members=$(sed -n "s/^$group:[^:]*:[^:]*://p" /etc/group)
+    [ -z "$members" ] || say "in the group $group, and so able to read every secret: $members"
+}
+
+# The secrets, and what may hold one: what root keeps from others so far. What lies elsewhere is root's to find.
+give_files() {
+    umask 077
+    touch "$given"
+    umask 022
+    find /etc/mailchute -type f -user root \( -perm 600 -o -perm 640 \) ! -group "$group" | while IFS= read -r file; do
+        before=$(stat -c '%a %G' "$file")
+        printf '%s %s\n' "$before" "$file" >>"$given"
+        chgrp "$group" "$file" && chmod 640 "$file"
+        say "$file: was root:${before#* } 0${before%% *}, is root:$group 0640"
+    done
+    find /etc/mailchute -type f ! -user root | while IFS= read -r file; do
+        say "$file: is not root's, so a set-group-id binary refuses it"
+    done
+}
+
+# As far as nobody has changed them since.
+take_files_back() {
+    [ -f "$given" ] || return 0
+    while read -r before owner file; do
+        if [ -f "$file" ] && [ ! -L "$file" ] && [ "$(stat -c '%U %G %a' "$file")" = "root $group 640" ]; then
+            chgrp "$owner" "$file" && chmod "$before" "$file"
+            say "$file: is root:$owner 0$before again"
+        fi
+    done <"$given"
+    rm -f "$given"
+}
+
+# close PLACE: nobody but the group enters. What the users have in it is theirs as before.
+close() {
+    directory "$1" 3770 "$group"
+    case $(stat -c '%u %a' "$1") in
+        "0 1733" | "0 3770") ;;
+        *)
+            say "$1: is neither root:root 1733 nor root:$group 3770, and left so: what is kept there may be out of nobody's reach"
+            return 0
+            ;;
+    esac
+    chgrp "$group" "$1" && chmod 3770 "$1"
+    # Whoever laid something there under this name cannot reach it any more.
+    if is_there "$1/shared" && { [ -L "$1/shared" ] || [ "$(stat -c %u "$1/shared")" != 0 ]; }; then
+        mv "$1/shared" "$(mktemp -u "$1/shared.XXXXXX")"
+    fi
+    mkdir -p "$1/shared"
+    chgrp "$group" "$1/shared" && chmod 2770 "$1/shared"
+}
+
+# open PLACE: as it is without the group.
+open() {
+    if [ -d "$1" ] && [ "$(stat -c '%u %a' "$1")" = "0 3770" ]; then
+        # A number alone leaves that bit of a directory.
+        chgrp 0 "$1" && chmod g-s "$1" && chmod 1733 "$1"
+    fi
+}
+
+# What the installation has beside the binary in one mode and the other. Who starts to send meanwhile may be refused.
+enter_mode() {
+    case $mode in
+        on)
+            give_files
+            for place in $places; do close "$place"; done
+            say "mailchute has the group $group now: no site reads a secret any more, so change those that were readable before"
+            ;;
+        off) leave_mode ;;
+        keep) if is_set_group_id; then for place in $places; do close "$place"; done; fi ;;
+    esac
+}
+
+leave_mode() {
+    [ -z "$DESTDIR" ] || return 0
+    take_files_back
+    for place in $places; do open "$place"; done
+}
+
+# The runtime directories, which are made anew when the host starts.
+place_tmpfiles() {
+    text=$(mktemp)
+    if is_set_group_id; then
+        sed "s|^d \(.*\) 1733 root root -|d \1 3770 root $group -\nd \1/shared 2770 root $group -|" \
+            "$here/examples/units/mailchute.tmpfiles" >"$text"
+    else
+        cp "$here/examples/units/mailchute.tmpfiles" "$text"
+    fi
+    place "$text" "$tmpfiles" 644
+    rm -f "$text"
 }
 
 is_ours() { [ -L "$DESTDIR$1" ] && [ "$(readlink "$DESTDIR$1")" = "$target" ]; }
@@ -256,7 +381,17 @@ install_all() {
     fi
     [ -f "$binary" ] || die "$binary: no such file"
 
-    place "$binary" "$target" 755
+    if [ "$mode" = keep ] && is_set_group_id; then group=$(stat -c %G "$target"); fi
+    case $mode in
+        on)
+            make_group
+            place "$binary" "$target" 2755 "$group"
+            ;;
+        off) place "$binary" "$target" 755 root ;;
+        keep)
+            if is_set_group_id; then place "$binary" "$target" 2755 "$group"; else place "$binary" "$target" 755; fi
+            ;;
+    esac
     place "$here/man/mailchute.8" "$man/man8/mailchute.8" 644
     place "$here/man/mailchute.toml.5" "$man/man5/mailchute.toml.5" 644
     place "$here/examples/completions/mailchute.bash" "$bash_completion" 644
@@ -275,14 +410,12 @@ install_all() {
     directory /etc/mailchute/secrets 711
     # State that the sending users keep: each makes its own directory in there and sees no other.
     directory /var/lib/mailchute 755
-    directory /var/lib/mailchute/tokens 1733
-    directory /var/lib/mailchute/state 1733
-    directory /var/spool/mailchute 1733
-    directory /var/log/mailchute 1733
-    if [ -n "$DESTDIR" ] || [ -d /usr/lib/tmpfiles.d ]; then
-        place "$here/examples/units/mailchute.tmpfiles" "$tmpfiles" 644
-    fi
-    [ -n "$DESTDIR" ] || directory /run/mailchute 1733
+    enter_mode
+    for place in $places; do
+        # What the host makes anew when it starts is no package's.
+        if [ -z "$DESTDIR" ] || [ "$place" != /run/mailchute ]; then directory "$place" 1733; fi
+    done
+    if [ -n "$DESTDIR" ] || [ -d /usr/lib/tmpfiles.d ]; then place_tmpfiles; fi
     make_directories
     install_flusher
 
@@ -302,17 +435,18 @@ uninstall_all() {
     fi
     for name in $names; do give_name_back "$name"; done
     uninstall_flusher
+    if is_set_group_id; then group=$(stat -c %G "$target"); fi
+    leave_mode
     for path in "$target" "$man/man8/mailchute.8" "$man/man5/mailchute.toml.5" \
         "$bash_completion" "$zsh_completion" "$fish_completion"; do
         rm -f "$DESTDIR$path"
     done
     rm -rf "$DESTDIR$doc"
     # What its user keeps something in is not empty.
-    for path in /var/lib/mailchute/tokens /var/lib/mailchute/state /var/spool/mailchute /var/log/mailchute /run/mailchute; do
+    for path in $places; do
         rmdir "$DESTDIR$path"/* 2>/dev/null || :
     done
-    for path in /var/lib/mailchute/tokens /var/lib/mailchute/state /var/lib/mailchute /var/spool/mailchute \
-        /var/log/mailchute /run/mailchute /etc/mailchute/sites.d /etc/mailchute/secrets /etc/mailchute; do
+    for path in $places /var/lib/mailchute /etc/mailchute/sites.d /etc/mailchute/secrets /etc/mailchute; do
         rmdir "$DESTDIR$path" 2>/dev/null || :
     done
     say "mailchute is removed"
@@ -320,6 +454,7 @@ uninstall_all() {
     if [ "$waiting" -gt 0 ]; then
         say "messages that still wait: $waiting; they are sent once mailchute is installed again"
     fi
+    if [ -z "$DESTDIR" ] && has_group; then say "still there, because files may be its own: the group $group"; fi
     for path in /etc/mailchute /var/lib/mailchute /var/spool/mailchute /var/log/mailchute; do
         if is_there "$path"; then say "still there, because it is not empty: $path"; fi
     done

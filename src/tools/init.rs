@@ -12,6 +12,7 @@ use crate::door;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::keep::Place;
+use crate::modes::group_name;
 use crate::plan::Choice;
 
 /// Prints the file, or what was made.
@@ -34,7 +35,8 @@ fn from_environment() -> Result<Zeroizing<String>, Failure> {
     })
 }
 
-/// Makes what is missing of the directories that the users of the sites keep something in: a line each.
+/// Fits the directories to the binary's group, or to its having none, and makes what is missing of those that the users
+/// of the sites keep something in: a line each.
 fn made_directories(choice: &Choice) -> Result<String, Failure> {
     if !getuid().is_root() {
         return Err(Failure::new(Kind::NoPermission, "init --users", "only root can make another user's directories")
@@ -45,6 +47,16 @@ fn made_directories(choice: &Choice) -> Result<String, Failure> {
     users.sort_unstable();
     users.dedup();
     let users = users.into_iter().filter(|uid| *uid != NOBODY);
+    let mut said = String::new();
+    for place in Place::ALL {
+        if place.fit() {
+            said += &match host::binary_group() {
+                Some(group) => format!("closed {} to all but the group {}\n", place.parent(), group_name(group)),
+                None => format!("opened {} to all users\n", place.parent()),
+            };
+        }
+    }
     let made = users.flat_map(|uid| Place::ALL.into_iter().filter_map(move |place| place.prepare(uid)));
-    Ok(made.map(|directory| format!("made {}\n", directory.display())).collect())
+    said.extend(made.map(|directory| format!("made {}\n", directory.display())));
+    Ok(said)
 }

@@ -9,7 +9,7 @@ use mailchute::exit::{self, Scheme};
 use mailchute::failure::Kind;
 use mailchute::keep::Place;
 use mailchute::spool::{Folder, flusher};
-use testkit::{Host, Scratch, need};
+use testkit::{Host, Mailchute, Port, Scratch, Server, need};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -318,6 +318,110 @@ fn those_that_send_have_their_directories_before_anybody_takes_the_names() {
         for place in [Place::Tokens, Place::Spool, Place::Runtime, Place::Log] {
             assert!(!Path::new(place.parent()).exists(), "{}", place.parent());
         }
+    });
+}
+
+/// Who a file belongs to and its mode.
+fn modes(path: &str) -> (u32, u32, u32) {
+    let of = fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    (of.uid(), of.gid(), of.mode() & 0o7777)
+}
+
+#[test]
+fn set_group_id_is_switched_on_and_off_and_nothing_that_waits_is_lost() {
+    const SHOP: u32 = 61042;
+    Host::run(&[("shop", SHOP)], |host| {
+        let scratch = host.scratch();
+        scratch.write("bin/systemctl", SYSTEMCTL, 0o755);
+        fs::create_dir_all(flusher::SYSTEMD).expect("a directory");
+        let install = |words: &[&str]| live(scratch, &[&["--binary", env!("CARGO_BIN_EXE_mailchute")], words].concat());
+        let port = Port::reserve();
+        let config = format!(
+            "on_relay_failure = \"spool\"\n[relay.main]\nhost = \"127.0.0.1\"\nport = {}\nusername = \"a\"\n\
+             password = {{ file = \"secrets/main\" }}\n[site.shop]\nuser = \"shop\"\nfrom = \"a@example.org\"\n",
+            port.number()
+        );
+        host.write("/etc/mailchute/config.toml", &config, 0o644);
+        let secret = "/etc/mailchute/secrets/main";
+        host.write_as(secret, "a secret", 0o640, (0, SHOP));
+        host.write("/etc/mailchute/sites.d/inline.toml", "[relay.x]\nprotocol = \"null\"\n", 0o600);
+        host.write_as("/etc/mailchute/sites.d/own.toml", "[relay.x]\nprotocol = \"null\"\n", 0o600, (SHOP, SHOP));
+        install(&[]);
+        assert!(fs::symlink_metadata(flusher::TIMER).is_ok(), "a sender looks for it");
+        let binary = scratch.join("opt/bin/mailchute");
+        let call = |words: &[&str]| Mailchute::new(&binary).uid(SHOP).args(words.iter().copied());
+        let send = || call(&["-i", "bob@example.net"]).stdin("Subject: x\n\nhello\n").run();
+        let waits = || call(&["queue", "list", "--json"]).run().expect_status(0).stdout.lines().count();
+        send().expect_status(0);
+        assert_eq!(waits(), 1);
+        // A neighbour was faster with a name that means something now.
+        let squatted = Path::new(Place::State.parent()).join("shared");
+        fs::create_dir(&squatted).expect("a directory");
+        std::os::unix::fs::chown(&squatted, Some(SHOP), Some(SHOP)).expect("its owner");
+
+        let said = install(&["--set-group-id"]);
+        let group = modes(&binary.display().to_string()).1;
+        assert_ne!(group, 0, "{said}");
+        assert_eq!(modes(&binary.display().to_string()), (0, group, 0o2755));
+        for line in [
+            format!("{secret}: was root:shop 0640, is root:mailchute 0640\n"),
+            "/etc/mailchute/sites.d/inline.toml: was root:root 0600, is root:mailchute 0640\n".to_owned(),
+            "/etc/mailchute/sites.d/own.toml: is not root's, so a set-group-id binary refuses it\n".to_owned(),
+        ] {
+            assert!(said.contains(&line), "{line}{said}");
+        }
+        assert_eq!(modes("/etc/mailchute/config.toml"), (0, 0, 0o644), "nothing secret is inside");
+        let closed = || {
+            for place in Place::ALL {
+                assert_eq!(modes(place.parent()), (0, group, 0o3770), "{}", place.parent());
+                assert_eq!(modes(&format!("{}/shared", place.parent())), (0, group, 0o2770));
+            }
+        };
+        closed();
+        let run = Mailchute::new("/bin/sh")
+            .uid(SHOP)
+            .args(["-c", "cat /etc/mailchute/secrets/main /var/spool/mailchute/61042/queue/*"])
+            .run();
+        assert!(run.stdout.is_empty() && run.status != 0, "{}", run.report());
+        assert_eq!(waits(), 1, "what waited is still there");
+        send().expect_status(0);
+        assert_eq!(waits(), 2);
+        // An upgrade leaves it, and closes what has come since.
+        fs::remove_dir(Path::new(Place::Log.parent()).join("shared")).expect("it is empty");
+        assert!(!install(&[]).contains(" is root:"), "nothing is changed");
+        assert_eq!(modes(&binary.display().to_string()), (0, group, 0o2755));
+        closed();
+        assert!(install(&["--set-group-id"]).contains("has the group mailchute now"), "a second time");
+        assert_eq!(waits(), 2);
+
+        let said = install(&["--no-set-group-id"]);
+        assert!(said.contains(&format!("{secret}: is root:shop 0640 again\n")), "{said}");
+        assert_eq!(modes(&binary.display().to_string()), (0, 0, 0o755));
+        assert_eq!(modes("/etc/mailchute/sites.d/inline.toml"), (0, 0, 0o600));
+        for place in Place::ALL {
+            assert_eq!(modes(place.parent()), (0, 0, 0o1733), "{}", place.parent());
+        }
+        assert_eq!(waits(), 2);
+        install(&["--set-group-id"]);
+        let said = live(scratch, &["--uninstall"]);
+        assert!(said.contains("messages that still wait: 2;") && said.contains("the group mailchute"), "{said}");
+        assert_eq!((modes(secret), modes(Place::Spool.parent())), ((0, SHOP, 0o640), (0, 0, 0o1733)));
+        assert!(!Path::new(Place::Runtime.parent()).exists());
+
+        // Both arrive in the end.
+        install(&[]);
+        let server = Server::new().login("a", "a secret", &["PLAIN"]).start();
+        let dead = format!("port = {}\n", port.number());
+        let config = config.replace(&dead, &format!("port = {}\n", server.port()));
+        host.write("/etc/mailchute/config.toml", &config, 0o644);
+        let list = call(&["queue", "list", "--json"]).run().stdout;
+        let id = |line: &str| {
+            serde_json::from_str::<serde_json::Value>(line).expect("a row")["id"].as_str().map(str::to_owned)
+        };
+        let ids = list.lines().filter_map(id);
+        call(&["queue", "flush"]).args(ids).run().expect_status(0);
+        assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 2);
+        assert_eq!(waits(), 0);
     });
 }
 

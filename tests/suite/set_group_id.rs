@@ -1,7 +1,7 @@
 //! The binary with a group of its own: it reads what its caller cannot, so its caller decides nothing.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
 
 use testkit::{Answer, Certs, Host, Mailchute, Port, Run, Server, TlsStart, Web, need};
@@ -398,5 +398,45 @@ fn what_callers_share_has_its_modes_whatever_they_say_and_is_out_of_their_reach(
         run.expect_status(0);
         let own = fs::symlink_metadata("/var/lib/mailchute/state/61043/relays").expect("its own");
         assert_eq!((own.uid(), own.mode() & 0o7777), (BLOG, 0o600));
+    });
+}
+
+#[test]
+fn root_fits_the_directories_to_the_binary() {
+    const STATE: &str = "/var/lib/mailchute/state";
+    Host::run(&USERS, |host| {
+        let binary = binary(host);
+        host.write(MAIN, "[relay.main]\nprotocol = \"null\"\n[site.shop]\nuser = \"shop\"\n", 0o644);
+        let modes = |path: &str| {
+            let of = fs::symlink_metadata(path).expect("a directory");
+            (of.uid(), of.gid(), of.mode() & 0o7777)
+        };
+        // As after `dpkg-statoverride`, on a host where a neighbour was faster with a name.
+        fs::remove_dir(format!("{STATE}/shared")).unwrap();
+        fs::set_permissions(STATE, fs::Permissions::from_mode(0o1733)).unwrap();
+        fs::create_dir(format!("{STATE}/shared")).unwrap();
+        chown(format!("{STATE}/shared"), Some(SHOP), Some(SHOP)).unwrap();
+        fs::remove_dir_all("/run/mailchute").unwrap();
+        let init = |binary: &PathBuf| {
+            Mailchute::new(binary).args(["init", "--users"]).under("perl", &["-e", "umask 0777; exec @ARGV"]).run()
+        };
+        let run = init(&binary);
+        run.expect_status(0);
+        assert!(run.stdout.contains(&format!("closed {STATE} to all but the group mailchute\n")), "{}", run.report());
+        assert_eq!(run.stdout.matches("closed").count(), 1, "{}", run.report());
+        for parent in [STATE, "/run/mailchute"] {
+            assert_eq!(modes(parent), (0, GROUP, 0o3770), "{parent}");
+            assert_eq!(modes(&format!("{parent}/shared")), (0, GROUP, 0o2770), "{parent}");
+            let (uid, _, mode) = modes(&format!("{parent}/{SHOP}"));
+            assert_eq!((uid, mode & 0o777), (SHOP, 0o700), "{parent}");
+        }
+        assert_eq!(init(&binary).expect_status(0).stdout, "", "a second time there is nothing to do");
+        // Nor where an administrator has decided something else.
+        fs::set_permissions(STATE, fs::Permissions::from_mode(0o750)).unwrap();
+        assert_eq!(init(&binary).expect_status(0).stdout, "");
+        fs::set_permissions(STATE, fs::Permissions::from_mode(0o3770)).unwrap();
+        let run = init(&PathBuf::from(env!("CARGO_BIN_EXE_mailchute")));
+        assert_eq!(run.expect_status(0).stdout.matches(" to all users\n").count(), 5, "{}", run.report());
+        assert_eq!(modes(STATE), (0, 0, 0o1733));
     });
 }
