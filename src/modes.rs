@@ -13,6 +13,7 @@ use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Kind};
+use crate::host;
 
 /// Owner, group and permission bits of an opened file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,9 +145,15 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let what = path.display().to_string();
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            let hint = match closed_directory(path) {
-                Some(dir) => format!("as root: chmod a+x {}", dir.display()),
-                None => match others_group(path) {
+            let hint = match (closed_directory(path), host::binary_group()) {
+                // To give the file to this user's group would undo what the binary's is for.
+                (_, Some(group)) if group != getegid().as_raw() => format!(
+                    "the binary's group {} was not given to this process: whoever calls may gain no rights (a unit with \
+                     NoNewPrivileges=yes), or the binary is on a file system that is mounted nosuid",
+                    group_name(group)
+                ),
+                (Some(dir), _) => format!("as root: chmod a+x {}", dir.display()),
+                (None, _) => match others_group(path) {
                     // To take it from the last user would only move the trouble to that one.
                     Some(group) => format!(
                         "it is for the group {group}: give this user a file of its own, or as root put all who send into \

@@ -88,7 +88,7 @@ fn run_tool(tool: &Tool, invocation: &Invocation) -> anyhow::Result<u8> {
             exit::OK
         }
         Tool::Explain(of) => {
-            standing_in(&of.speaker, Provision::default(), |caller| explain::run(&invocation.choice, &of.of, caller))?
+            standing_in(&of.speaker, Provision::default(), |caller| explain::run(invocation, &of.of, caller))?
         }
         Tool::Test(of) => standing_in(&of.speaker, Provision::default(), |caller| test::run(invocation, of, caller))?,
         Tool::Queue(task) if task.is_for_all() && task.user().is_none() && Caller::current().uid == 0 => {

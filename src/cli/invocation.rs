@@ -25,6 +25,7 @@ impl Invocation {
     pub fn restrict(&mut self) {
         let verbose = match &mut self.errand {
             Errand::Sendmail(said) => std::mem::take(&mut said.verbose),
+            Errand::Tool(Tool::Explain(explained)) => std::mem::take(&mut explained.of.verbose),
             _ => false,
         };
         let taken = [

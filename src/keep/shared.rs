@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit};
-use nix::unistd::{getegid, getgid, getgroups};
+use nix::unistd::{Gid, getegid, getgid, getgroups};
 
 use super::place::SHARED;
 use super::{Keep, Owner, Place};
@@ -26,11 +26,9 @@ impl Keep {
         if !host::is_privileged() {
             return None;
         }
-        let parent = Path::new(place.parent());
-        let directory = parent.join(SHARED);
-        let found = directory.symlink_metadata().ok().filter(is_closed)?;
-        let above = parent.symlink_metadata().ok().filter(is_closed)?;
-        (above.gid() == found.gid() && is_granted(found.gid())).then_some(Self { directory, owner: Owner::Group })
+        let group = closed_for(place)?;
+        let directory = Path::new(place.parent()).join(SHARED);
+        is_granted(group).then_some(Self { directory, owner: Owner::Group })
     }
 
     /// What is kept for `uid` where limits and bans are counted: with a set-group-id binary it is [`Keep::shared`], else
@@ -48,6 +46,44 @@ impl Keep {
     }
 }
 
+/// What a caller of this program can reach of what it keeps, without this program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// What is the caller's own: the binary has no group.
+    Everything,
+    /// The same: the binary has this group, and this process did not get it.
+    NotGranted(u32),
+    /// The same, and everybody else's: the caller is in the group.
+    Member(u32),
+    /// The names in this place, and its own there.
+    Open(u32, Place),
+    /// Nothing. The binary has this group.
+    Nothing(u32),
+}
+
+impl Reach {
+    /// That of the caller of this process.
+    pub fn of_caller() -> Self {
+        let Some(group) = host::binary_group() else { return Self::Everything };
+        if is_of_caller(group) {
+            return Self::Member(group);
+        }
+        if getegid().as_raw() != group {
+            return Self::NotGranted(group);
+        }
+        let open = Place::ALL.into_iter().find(|place| closed_for(*place) != Some(group));
+        open.map_or(Self::Nothing(group), |place| Self::Open(group, place))
+    }
+}
+
+/// The group that alone enters `place`, and what is shared in it.
+fn closed_for(place: Place) -> Option<u32> {
+    let parent = Path::new(place.parent());
+    let found = parent.join(SHARED).symlink_metadata().ok().filter(is_closed)?;
+    let above = parent.symlink_metadata().ok().filter(is_closed)?;
+    (above.gid() == found.gid()).then(|| found.gid())
+}
+
 /// Whether it is a directory of root's that others can neither enter nor list.
 fn is_closed(found: &Metadata) -> bool {
     found.is_dir() && found.uid() == 0 && found.mode() & 0o007 == 0
@@ -55,8 +91,14 @@ fn is_closed(found: &Metadata) -> bool {
 
 /// Whether the binary gave this process `group`, which its caller is not in.
 fn is_granted(group: u32) -> bool {
-    let is = |gid: nix::unistd::Gid| gid.as_raw() == group;
-    is(getegid()) && !is(getgid()) && getgroups().is_ok_and(|groups| !groups.into_iter().any(is))
+    getegid().as_raw() == group && !is_of_caller(group)
+}
+
+/// Whether the caller has `group` without the binary.
+fn is_of_caller(group: u32) -> bool {
+    let is = |gid: Gid| gid.as_raw() == group;
+    // Where the system does not say, the worse is believed.
+    is(getgid()) || getgroups().map_or(true, |groups| groups.into_iter().any(is))
 }
 
 /// Whether this process may write a file up to `end`, in octets: where it may not, as its caller has said

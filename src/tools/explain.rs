@@ -1,5 +1,7 @@
 //! `mailchute explain`: the path of a message, stopped before a relay is spoken to.
 
+mod isolation;
+
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use crate::attempt::Attempt;
 use crate::breaker::{Breaker, Health};
 use crate::caller::Caller;
 use crate::cli::dialect::Sendmail;
+use crate::cli::invocation::Invocation;
 use crate::config::relay::{Grant, OAuth, Protocol, Relay, TlsMode, Username, Way};
 use crate::config::site::{InDoubt, Site};
 use crate::config::{Config, is_named_for};
@@ -22,17 +25,17 @@ use crate::message::{MailObject, Message};
 use crate::modes;
 use crate::oauth::not_logged_in;
 use crate::oauth::store::Store;
-use crate::plan::{Choice, Course, Plan};
+use crate::plan::{Course, Plan};
 use crate::secret::Source;
 use crate::spool::{Spool, flusher};
 use crate::tools::send;
 
 /// Prints every decision about the message `of` would send, on standard input or none, and returns 0, or the status
-/// the message would end with if no relay was spoken to. `wanted` holds our own options.
-pub fn run(wanted: &Choice, of: &Sendmail, caller: &Caller) -> u8 {
+/// the message would end with if no relay was spoken to.
+pub fn run(invocation: &Invocation, of: &Sendmail, caller: &Caller) -> u8 {
     let mut page = Page::default();
     let mut scheme = Scheme::Reply;
-    let result = walk(wanted, of, caller, &mut scheme, &mut page);
+    let result = walk(invocation, of, caller, &mut scheme, &mut page);
     let _ = door::say(&page.text);
     let Err(failure) = result else { return exit::OK };
     let status = exit::of_kind(&failure.kind, scheme);
@@ -44,8 +47,16 @@ pub fn run(wanted: &Choice, of: &Sendmail, caller: &Caller) -> u8 {
     status
 }
 
-fn walk(wanted: &Choice, of: &Sendmail, caller: &Caller, scheme: &mut Scheme, page: &mut Page) -> Result<(), Failure> {
+fn walk(
+    invocation: &Invocation,
+    of: &Sendmail,
+    caller: &Caller,
+    scheme: &mut Scheme,
+    page: &mut Page,
+) -> Result<(), Failure> {
+    let wanted = &invocation.choice;
     page.row("caller", &caller_line(caller));
+    isolation::rows(&invocation.ignored, caller, page);
     let course = Course::begin(caller, wanted);
     let config = course.config()?;
     source_rows(config, caller, page);

@@ -440,3 +440,52 @@ fn root_fits_the_directories_to_the_binary() {
         assert_eq!(modes(STATE), (0, 0, 0o1733));
     });
 }
+
+#[test]
+fn explain_names_the_mode_and_what_of_its_callers_does_not_count() {
+    Host::run(&USERS, |host| {
+        let (binary, server) = (binary(host), server());
+        host.write_as(MAIN, &relay(&server, &inline()), 0o640, (0, GROUP));
+        host.write_as("/home/shop/.config/mailchute/config.toml", "", 0o644, (SHOP, SHOP));
+        let explain = |binary: &PathBuf| {
+            let call = call(binary).env("MAILCHUTE_URL", "smtps://planted").env("TZ", "UTC").env("PASSWORD", "x");
+            call.args(["--config", "/nowhere", "--relay", "x", "explain", "-v", "-i", "bob@example.net"])
+        };
+        let run = explain(&binary).run();
+        run.expect_status(0);
+        for line in [
+            "mode          set-group-id (mailchute): the caller reads no secret, and reaches nothing that is kept",
+            "              what all sites share lies in /var/lib/mailchute/state/shared",
+            "ignored       --config, --relay, -v, MAILCHUTE_URL, TZ, /home/shop/.config/mailchute/config.toml: a \
+             set-group-id binary takes nothing from its caller",
+        ] {
+            assert!(run.stdout.lines().any(|said| said == line), "{line}\n{}", run.report());
+        }
+        let mode = |call: Mailchute, expected: &str| {
+            let run = call.run();
+            let said = run.stdout.lines().find(|line| line.starts_with("mode ")).unwrap_or_default();
+            assert!(said.contains(expected), "{expected}\n{}", run.report());
+            run
+        };
+        let words = ["explain", "-i", "bob@example.net"];
+        // Where the group is not given, no hint gives the secret away instead.
+        if need("setpriv").is_some() {
+            let poor = || call(&binary).under("setpriv", &["--no-new-privs"]);
+            mode(poor().args(words), "this process did not get the binary's group mailchute").expect_status(77);
+            let run = poor().args(["-i", "bob@example.net"]).run();
+            run.expect_status(77);
+            run.expect_stderr("mailchute: /etc/mailchute/config.toml: permission denied *");
+            let hint = "hint: the binary's group mailchute was not given to this process: *NoNewPrivileges*";
+            assert!(run.stderr.lines().any(|line| testkit::matches(hint, line)), "{}", run.report());
+            for more in [["--regid", "61050", "--clear-groups"], ["--regid", "61043", "--groups=61050"]] {
+                let member = [&["--reuid", "61043"][..], &more].concat();
+                let call = Mailchute::new(&binary).args(words).stdin(MESSAGE).under("setpriv", &member);
+                mode(call, "nothing is kept from this caller: it is in the group mailchute; as root: gpasswd -d ");
+            }
+        }
+        fs::set_permissions("/var/spool/mailchute", fs::Permissions::from_mode(0o1733)).unwrap();
+        mode(call(&binary).args(words), "and others may enter /var/spool/mailchute; as root: mailchute init --users");
+        let run = Mailchute::new(env!("CARGO_BIN_EXE_mailchute")).args(words).stdin(MESSAGE).run();
+        assert!(!run.stdout.contains("mode "), "{}", run.report());
+    });
+}
