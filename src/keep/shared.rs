@@ -37,6 +37,11 @@ impl Keep {
         Self::shared(place).or_else(|| Self::of(place, uid))
     }
 
+    /// Whether it is one that all callers share.
+    pub fn is_shared(&self) -> bool {
+        self.owner == Owner::Group
+    }
+
     /// Opens the file `name` of [`Keep::common`] for reading, if there is one. It costs little where there is none.
     pub fn open_common(place: Place, uid: u32, name: &str) -> Option<std::fs::File> {
         match Self::shared(place) {

@@ -12,6 +12,8 @@ pub mod refusal;
 mod service_account;
 pub mod store;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use self::endpoint::Client;
@@ -23,6 +25,9 @@ use crate::config::relay::{Grant, OAuth, Relay};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::secret::Secret;
+
+/// How long another caller's process is waited for that renews a token which all share.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// An access token.
 struct Access {
@@ -130,9 +135,14 @@ impl Wanted<'_> {
     /// A new one, kept for those who come next.
     fn renewed(&self, attempt: &mut Attempt) -> Result<Access, Failure> {
         let Self { relay, oauth, given, store, .. } = self;
-        let lock = match store.map(|store| store.lock(attempt.deadline)) {
+        // A caller that stops its own process with the lock in its hands holds nobody up where two may renew at once.
+        let needs_no_lock = given.is_none() && store.is_some_and(Store::is_shared);
+        let patience =
+            if needs_no_lock { Deadline::after(PATIENCE.min(attempt.deadline.left())) } else { attempt.deadline };
+        let lock = match store.map(|store| store.lock(patience)) {
             None => None,
             Some(Ok(lock)) => Some(lock),
+            Some(Err(failure)) if needs_no_lock && failure.kind == Kind::Unavailable => None,
             Some(Err(failure))
                 if failure.kind == Kind::CannotCreate || !oauth.needs_person() && !is_passing(&failure) =>
             {
@@ -153,7 +163,9 @@ impl Wanted<'_> {
         let is_rotated = granted.refresh_token.is_some();
         tokens.take(&oauth.scope, granted, given.as_ref(), Timestamp::now());
         let trouble = match (store, lock) {
-            (Some(store), Some(_lock)) => store.save(&tokens).err().map(|failure| failure.to_string()),
+            (Some(store), lock) if lock.is_some() || needs_no_lock => {
+                store.save(&tokens).err().map(|failure| failure.to_string())
+            }
             _ => is_rotated.then(|| "there is no directory for them".to_owned()),
         };
         if let Some(trouble) = trouble {

@@ -143,12 +143,15 @@ impl Store {
     /// `CannotCreate`: there is no place for one.
     pub fn of(oauth: &OAuth, caller: &Caller) -> Result<Self, Failure> {
         let cannot = |why: &str| Failure::new(Kind::CannotCreate, Place::Tokens.parent(), why);
-        if host::is_privileged() && !oauth.needs_person() {
-            // It came from a secret that the caller may not read.
-            return Err(cannot("with a set-group-id binary, only a person's login is kept"));
-        }
         let name = name(oauth);
         let at = |keep: Keep| Self { path: keep.file(&format!("{name}.json")), name: name.clone(), keep };
+        if host::is_privileged() && !oauth.needs_person() {
+            // It comes from a secret that no caller may read, so it is for all of them and in nobody's reach.
+            return Keep::shared(Place::Tokens).map(at).ok_or_else(|| {
+                cannot("callers of a set-group-id binary can enter it, so only a person's login is kept there")
+                    .hint("as root: mailchute init --users")
+            });
+        }
         let own = Keep::of(Place::Tokens, caller.uid).map(at);
         let store = match own {
             Some(own) if own.path.is_file() => own,
@@ -189,7 +192,12 @@ impl Store {
         let Some((text, found)) = self.keep.read(&format!("{}.json", self.name), secret::LIMIT)? else {
             return Ok(None);
         };
-        for warning in found.judge(&self.path, nix::unistd::getuid().as_raw(), true, strict)? {
+        // Whoever made what all share, nobody else reaches it.
+        let judged = match self.keep.is_shared() {
+            true => Vec::new(),
+            false => found.judge(&self.path, nix::unistd::getuid().as_raw(), true, strict)?,
+        };
+        for warning in judged {
             if !warnings.contains(&warning) {
                 warnings.push(warning);
             }
@@ -214,6 +222,11 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// Whether all callers of a set-group-id binary share these.
+    pub fn is_shared(&self) -> bool {
+        self.keep.is_shared()
     }
 
     /// Waits until nobody else renews these tokens. Let go when what is returned is dropped.

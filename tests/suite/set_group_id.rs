@@ -93,11 +93,33 @@ fn what_its_secrets_give_is_not_kept_where_its_caller_reads() {
              client_id = \"app\"\nclient_secret = \"{SECRET}\"\nmailbox = \"alice@example.org\"\ntoken_endpoint = \"{here}/token\"\n"
         );
         host.write_as(MAIN, &relay, 0o640, (0, GROUP));
+        // Where the caller could enter, it is got for each message.
+        let tokens = "/var/lib/mailchute/tokens";
+        fs::set_permissions(tokens, fs::Permissions::from_mode(0o1733)).unwrap();
         send(&binary).expect_status(0);
         send(&binary).expect_status(0);
-        assert_eq!(fs::read_dir("/var/lib/mailchute/tokens").unwrap().count(), 1);
-        assert_eq!(fs::read_dir("/var/lib/mailchute/tokens/shared").unwrap().count(), 0);
-        assert_eq!(web.finish().len(), 4);
+        assert_eq!(fs::read_dir(tokens).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(format!("{tokens}/shared")).unwrap().count(), 0);
+        // Where it cannot, it is kept for all.
+        fs::set_permissions(tokens, fs::Permissions::from_mode(0o3770)).unwrap();
+        let another = || call(&binary).uid(BLOG).args(["-i", "bob@example.net"]).run().expect_status(0).stderr.clone();
+        send(&binary).expect_status(0);
+        assert_eq!(another(), "");
+        let kept: Vec<_> = fs::read_dir(format!("{tokens}/shared")).unwrap().map(|file| file.unwrap().path()).collect();
+        let json = kept.iter().find(|path| path.extension().is_some_and(|end| end == "json")).expect("a token");
+        let of = fs::symlink_metadata(json).unwrap();
+        assert_eq!((of.uid(), of.gid(), of.mode() & 0o7777), (SHOP, GROUP, 0o660));
+        // One that ends its time is renewed though another caller's process was stopped with the lock in its hands.
+        let text =
+            fs::read_to_string(json).unwrap().replace("an-access-token", "old").replace("\"until\": ", "\"until\": -");
+        fs::write(json, text).unwrap();
+        let lock = fs::File::open(json.with_extension("lock")).unwrap();
+        let lock = nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusive).unwrap();
+        assert_eq!(another(), "");
+        assert!(fs::read_to_string(json).unwrap().contains("an-access-token"));
+        drop(lock);
+        // Twice for both, once for two, once for one.
+        assert_eq!(web.finish().len(), 4 + 3 + 2);
     });
 }
 
