@@ -179,6 +179,8 @@ impl Spool {
         options.read(true).write(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW);
         let file = options.open(&path).map_err(|error| failed(Kind::CannotCreate, "made", &error))?;
         let write = || -> io::Result<()> {
+            // Whatever the caller's umask: who may not open it would never send it.
+            file.set_permissions(Permissions::from_mode(0o600))?;
             let mut file = Locked::take(file, FlockArg::LockExclusive)?;
             entry::write(&mut file, head, message)?;
             file.set_modified(due)?;
@@ -214,7 +216,9 @@ impl Spool {
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                         return Err(failed(Kind::CannotCreate, &error));
                     }
-                    _ => {}
+                    Err(_) => {}
+                    // Whatever the caller's umask.
+                    Ok(()) => drop(fs::set_permissions(&path, Permissions::from_mode(0o700 | NEW))),
                 }
                 open()
             }

@@ -182,6 +182,30 @@ fn a_code_that_is_typed_in_elsewhere() {
 }
 
 #[test]
+fn a_login_by_root_serves_a_site_that_cannot_read_it() {
+    const GROUP: u32 = 61050;
+    Host::run(&USERS, |host| {
+        let bench = Bench::new(host, MICROSOFT, 900, vec![json("200 OK", GRANTED)]);
+        let binary = host.set_group_id(env!("CARGO_BIN_EXE_mailchute"), GROUP);
+        let config = "/etc/mailchute/config.toml";
+        host.write_as(config, &fs::read_to_string(config).unwrap(), 0o640, (0, GROUP));
+        let send = || Mailchute::new(&binary).uid(SHOP).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+        send().expect_status(78);
+        let run = Mailchute::new(&binary).args(["login", "main", "--as", "shop"]).run();
+        quiet(&run).expect_status(0);
+        send().expect_status(0);
+        let file = kept(&format!("{PLACE}/{SHOP}"));
+        assert_eq!(owner_and_mode(&file), (SHOP, 0o600));
+        let run = Mailchute::new("/bin/cat").uid(SHOP).arg(&file).run();
+        assert!(run.stdout.is_empty() && run.stderr.contains("ermission denied"), "{}", run.report());
+        // Nor is it another's.
+        let run = Mailchute::new(&binary).uid(OTHER).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+        quiet(&run).expect_status(78);
+        assert_eq!(bench.web.finish().len(), 3);
+    });
+}
+
+#[test]
 fn a_code_for_one_of_two_relays_says_that_the_other_needs_one() {
     Host::run(&USERS, |host| {
         let bench = Bench::new(host, MICROSOFT, 900, vec![json("200 OK", GRANTED)]);

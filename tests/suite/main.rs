@@ -58,6 +58,7 @@ mod resend;
 mod round_trips;
 mod secrets;
 mod set_group_id;
+mod set_group_id_flush;
 mod setup;
 mod signals;
 mod sites;
