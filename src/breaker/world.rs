@@ -1,4 +1,7 @@
-//! What the breaker needs of the world: a clock, chance, and a file of the uid's, or of all where the binary has a group.
+//! What the breaker needs of the world: a clock, chance, and a file of the uid's.
+//!
+//! It is the uid's with a set-group-id binary, too, where limits are shared: a caller can stop its own process in the
+//! middle of a conversation, and could so make every relay look down to all others.
 
 use std::fs;
 use std::io;
@@ -51,7 +54,7 @@ impl World for Disk {
 
     fn page(&self) -> Page {
         let mut page = Page::default();
-        if let Some(file) = Keep::open_common(Place::State, self.uid, FILE) {
+        if let Some(file) = Keep::open(Place::State, self.uid, FILE) {
             read(&file, &mut page);
         }
         page
@@ -91,7 +94,7 @@ impl Disk {
     /// Locks the file. Another thing of that name is in the way, whatever it is, and goes.
     fn lock(&self) -> Locked {
         Place::State.prepare(self.uid);
-        let Some(keep) = Keep::common(Place::State, self.uid) else { return Locked::Nowhere };
+        let Some(keep) = Keep::of(Place::State, self.uid) else { return Locked::Nowhere };
         for _ in 0..2 {
             match keep.lock(FILE, Deadline::after(PATIENCE)) {
                 Ok(lock) if lock.file().is_some() => return Locked::Here(lock),

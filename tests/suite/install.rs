@@ -439,8 +439,9 @@ fn the_units_say_what_was_decided() {
     let service = unit("mailchute-flush.service", BINARY);
     let of_service = |key| values(&service, "Service", key);
     // Nothing is started while nothing waits, and what the condition looks at is what a sender makes.
-    let waits = format!("{}/*/{}/*", Place::Spool.parent(), Folder::Queue.name());
-    assert_eq!(values(&service, "Unit", "ConditionPathExistsGlob"), [waits]);
+    let looks_at = [Folder::Queue, Folder::Failed, Folder::Sent]
+        .map(|folder| format!("|{}/*/{}/*", Place::Spool.parent(), folder.name()));
+    assert_eq!(values(&service, "Unit", "ConditionPathExistsGlob"), looks_at);
     assert_eq!(of_service("ExecStart"), ["/usr/local/bin/mailchute queue flush --all --quiet"]);
     assert_eq!(of_service("Type"), ["oneshot"]);
     assert_eq!(of_service("NoNewPrivileges"), ["yes"]);

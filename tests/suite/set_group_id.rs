@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
 
-use testkit::{Answer, Certs, Host, Mailchute, Port, Run, Server, TlsStart, Web, need};
+use testkit::{Answer, Certs, Host, Mailchute, Run, Server, TlsStart, Web, need};
 
 use crate::setup::MESSAGE;
 
@@ -77,21 +77,35 @@ fn it_reads_that_for_root_too_where_no_rights_can_be_gained() {
     });
 }
 
+/// A relay for which an application gets access tokens, and the server of both.
+fn application() -> (Web, String) {
+    let web = Web::start(None, |asked| match asked.target.as_str() {
+        "/token" => Answer::text(
+            "HTTP/1.1 200 OK\n\n{\"access_token\":\"an-access-token\",\"token_type\":\"Bearer\",\"expires_in\":3600}",
+        ),
+        _ => Answer::text("HTTP/1.1 202 Accepted\nrequest-id: 7b9f0d1e\n"),
+    });
+    let here = format!("http://127.0.0.1:{}", web.port());
+    let relay = format!(
+        "[relay.main]\nprovider = \"outlook\"\nvia = \"api\"\nendpoint = \"{here}\"\ntenant = \"shop.example\"\n\
+         client_id = \"app\"\nclient_secret = \"{SECRET}\"\nmailbox = \"alice@example.org\"\ntoken_endpoint = \"{here}/token\"\n"
+    );
+    (web, relay)
+}
+
+/// The token that all share.
+fn shared_token() -> PathBuf {
+    let mut kept = fs::read_dir("/var/lib/mailchute/tokens/shared").unwrap().map(|file| file.unwrap().path());
+    kept.find(|path| path.extension().is_some_and(|end| end == "json")).expect("a token")
+}
+
+/// Another site's user; [`USERS`] has no name for it.
+const BLOG: u32 = 61043;
+
 #[test]
 fn what_its_secrets_give_is_not_kept_where_its_caller_reads() {
     Host::run(&USERS, |host| {
-        let binary = binary(host);
-        let web = Web::start(None, |asked| match asked.target.as_str() {
-            "/token" => Answer::text(
-                "HTTP/1.1 200 OK\n\n{\"access_token\":\"an-access-token\",\"token_type\":\"Bearer\",\"expires_in\":3600}",
-            ),
-            _ => Answer::text("HTTP/1.1 202 Accepted\nrequest-id: 7b9f0d1e\n"),
-        });
-        let here = format!("http://127.0.0.1:{}", web.port());
-        let relay = format!(
-            "[relay.main]\nprovider = \"outlook\"\nvia = \"api\"\nendpoint = \"{here}\"\ntenant = \"shop.example\"\n\
-             client_id = \"app\"\nclient_secret = \"{SECRET}\"\nmailbox = \"alice@example.org\"\ntoken_endpoint = \"{here}/token\"\n"
-        );
+        let (binary, (web, relay)) = (binary(host), application());
         host.write_as(MAIN, &relay, 0o640, (0, GROUP));
         // Where the caller could enter, it is got for each message.
         let tokens = "/var/lib/mailchute/tokens";
@@ -105,8 +119,7 @@ fn what_its_secrets_give_is_not_kept_where_its_caller_reads() {
         let another = || call(&binary).uid(BLOG).args(["-i", "bob@example.net"]).run().expect_status(0).stderr.clone();
         send(&binary).expect_status(0);
         assert_eq!(another(), "");
-        let kept: Vec<_> = fs::read_dir(format!("{tokens}/shared")).unwrap().map(|file| file.unwrap().path()).collect();
-        let json = kept.iter().find(|path| path.extension().is_some_and(|end| end == "json")).expect("a token");
+        let json = &shared_token();
         let of = fs::symlink_metadata(json).unwrap();
         assert_eq!((of.uid(), of.gid(), of.mode() & 0o7777), (SHOP, GROUP, 0o660));
         // One that ends its time is renewed though another caller's process was stopped with the lock in its hands.
@@ -376,39 +389,22 @@ fn root_is_told_what_its_users_are_not() {
     });
 }
 
-/// Another site's user; [`USERS`] has no name for it.
-const BLOG: u32 = 61043;
-
-/// A relay that nobody listens at, and one behind it.
-fn dead_and(backup: &Server) -> String {
-    let dead = Port::reserve();
-    format!(
-        "[relay.dead]\nhost = \"127.0.0.1\"\nport = {}\n[relay.main]\nhost = \"127.0.0.1\"\nport = {}\n",
-        dead.number(),
-        backup.port()
-    )
-}
-
 #[test]
 fn what_callers_share_has_its_modes_whatever_they_say_and_is_out_of_their_reach() {
     Host::run(&USERS, |host| {
-        let (binary, backup) = (binary(host), Server::new().start());
-        host.write_as(MAIN, &dead_and(&backup), 0o640, (0, GROUP));
-        let send = |uid: u32| {
-            let under = ["-e", "umask 0777; exec @ARGV or die $!"];
-            call(&binary).uid(uid).under("perl", &under).args(["-i", "bob@example.net"]).run().expect_status(0);
-        };
-        send(SHOP);
-        let file = "/var/lib/mailchute/state/shared/relays";
-        let of = fs::symlink_metadata(file).expect("what is remembered");
-        assert_eq!((of.uid(), of.gid(), of.mode() & 0o7777), (SHOP, GROUP, 0o660));
-        let before = fs::read(file).unwrap();
-        send(BLOG);
-        assert_ne!(fs::read(file).unwrap(), before, "another uid could not write");
+        let (binary, (web, relay)) = (binary(host), application());
+        host.write_as(MAIN, &relay, 0o640, (0, GROUP));
+        let under = ["-e", "umask 0777; exec @ARGV or die $!"];
+        call(&binary).under("perl", &under).args(["-i", "bob@example.net"]).run().expect_status(0);
+        let file = shared_token().display().to_string();
+        for file in [&file, &file.replace(".json", ".lock")] {
+            let of = fs::symlink_metadata(file).expect("what is shared");
+            assert_eq!((of.uid(), of.gid(), of.mode() & 0o7777), (SHOP, GROUP, 0o660), "{file}");
+        }
         // It is the caller's own file, and nobody gets there.
         let tries = format!(
-            "cat {file}; chmod 0666 {file}; ln {file} /home/shop/x; mv {file} /home/shop/x; rm -f {file}; ls /var/lib/mailchute/state; \
-             cd /var/lib/mailchute/state; mkdir /var/lib/mailchute/state/1; echo > {file}"
+            "cat {file}; chmod 0666 {file}; ln {file} /home/shop/x; mv {file} /home/shop/x; rm -f {file}; \
+             ls /var/lib/mailchute/tokens; cd /var/lib/mailchute/tokens; mkdir /var/lib/mailchute/tokens/1; echo > {file}"
         );
         let run = Mailchute::new("/bin/sh").uid(SHOP).args(["-c", &tries]).run();
         assert_eq!(run.stderr.lines().count(), 9, "{}", run.report());
@@ -416,10 +412,10 @@ fn what_callers_share_has_its_modes_whatever_they_say_and_is_out_of_their_reach(
         // Somebody who is in the group shares nothing, because nothing would be out of reach.
         let member = ["--reuid", "61043", "--regid", "61043", "--groups", "61050"];
         let words = ["-i", "bob@example.net"];
-        let run = Mailchute::new(&binary).args(words).stdin(MESSAGE).under("setpriv", &member).run();
-        run.expect_status(0);
-        let own = fs::symlink_metadata("/var/lib/mailchute/state/61043/relays").expect("its own");
-        assert_eq!((own.uid(), own.mode() & 0o7777), (BLOG, 0o600));
+        for _ in 0..2 {
+            Mailchute::new(&binary).args(words).stdin(MESSAGE).under("setpriv", &member).run().expect_status(0);
+        }
+        assert_eq!(web.finish().len(), 2 + 4);
     });
 }
 
