@@ -15,7 +15,9 @@ use crate::host;
 use crate::keep::Place;
 use crate::process;
 use crate::tools::speaker::{Provision, Stand};
-use crate::tools::{ban, bans, bs, explain, init, lint, login, providers, queue, send, speaker, status, test, verify};
+use crate::tools::{
+    ban, bans, bs, explain, init, lint, log, login, providers, queue, send, show, speaker, status, test, verify,
+};
 
 /// Runs one command line, `argv[0]` first, and returns the exit status.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
@@ -82,6 +84,8 @@ fn run_tool(tool: &Tool, invocation: &Invocation) -> anyhow::Result<u8> {
         Tool::Unban(of) => ban::lift(of)?,
         Tool::Providers(of) => printed(&providers::show(of.id.as_deref())?),
         Tool::Status(of) => printed(&status::explain(&of.number)?),
+        Tool::Log(words) => log::run(words, &Caller::current()),
+        Tool::Show(words) => show::run(invocation, words, &Caller::current()),
         Tool::Lint => printed(&lint::page(&send::read_standard_input(true)?)?),
         Tool::Init(of) => {
             init::run(of, &invocation.choice)?;

@@ -21,7 +21,15 @@ _mailchute() {
             mapfile -t COMPREPLY < <(compgen -u -- "$current")
             return
             ;;
-        --to | --from | --site | --relay | --for | --because) return ;;
+        --to | --from | --site | --relay | --for | --because | --since | --until | --lines) return ;;
+        --status)
+            mapfile -t COMPREPLY < <(compgen -W "accepted deferred refused in-doubt failed spooled held" -- "$current")
+            return
+            ;;
+        --by)
+            mapfile -t COMPREPLY < <(compgen -W "site relay script user cwd unit job pool parent provider status" -- "$current")
+            return
+            ;;
     esac
     case ${COMP_WORDS[1]} in
         explain) words="--as --cwd" ;;
@@ -32,11 +40,13 @@ _mailchute() {
         ban) words="--user --for --because" ;;
         unban) words="--user" ;;
         bans) words="--json" ;;
+        log) words="--since --until --site --to --from --relay --status --lines --follow --json --csv --summary --by" ;;
+        show) words="--json" ;;
         init) words="--from-env --users" ;;
         lint | providers | status) words="" ;;
         *) words="--site --config --relay --help --version" ;;
     esac
-    [ "$COMP_CWORD" -eq 1 ] && words+=" explain test lint login providers queue resend ban unban bans status init"
+    [ "$COMP_CWORD" -eq 1 ] && words+=" explain test lint login log show providers queue resend ban unban bans status init"
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
 complete -F _mailchute mailchute

@@ -140,6 +140,8 @@ fn errand(errand: &Errand) -> Option<&'static str> {
         Errand::Tool(Tool::Init(_)) => "init",
         Errand::Tool(Tool::Lint) => "lint",
         Errand::Tool(Tool::Login(_)) => "login",
+        Errand::Tool(Tool::Log(_)) => "log",
+        Errand::Tool(Tool::Show(_)) => "show",
         Errand::Tool(Tool::Providers(_)) => "providers",
         Errand::Tool(Tool::Queue(_)) => "queue",
         Errand::Tool(Tool::Resend(_)) => "resend",
@@ -196,6 +198,18 @@ fn tool_summary(tool: &Tool) -> Fields {
         Tool::Unban(unban) => {
             text("name", unban.whom.site.clone());
             text("user", unban.whom.user.clone());
+        }
+        Tool::Log(log) => {
+            log.words.iter().for_each(|word| text("word", Some(word.clone())));
+            let values = [("since", &log.since), ("by", &log.by)];
+            values.into_iter().for_each(|(name, value)| text(name, value.clone()));
+            let flags = [("follow", log.follow), ("json", log.json), ("csv", log.csv), ("summary", log.summary)];
+            flags.into_iter().for_each(|(name, is_given)| text(name, is_given.then(yes)));
+            text("lines", log.lines.map(|lines| lines.to_string()));
+        }
+        Tool::Show(show) => {
+            text("id", Some(show.id.clone()));
+            text("json", show.json.then(yes));
         }
         Tool::Providers(providers) => text("id", providers.id.clone()),
         Tool::Queue(task) => {

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::dialect::{self, Mode, OUR_NAME, Sendmail};
+use super::log::{self, Log, SEARCH, Show};
 use super::queue::{Queue, Task};
 use crate::config;
 use crate::failure::{Failure, Kind};
@@ -32,12 +33,16 @@ pub enum Tool {
     Lint,
     /// Have a person grant what a relay needs to send.
     Login(Login),
+    /// Find messages again.
+    Log(Log),
     /// Print the registry of providers.
     Providers(Providers),
     /// Look after the messages that wait.
     Queue(Task),
     /// Send messages once more that are done with.
     Resend(Resend),
+    /// Tell all that is known of one message.
+    Show(Show),
     /// Say what an exit status stands for.
     Status(Status),
     /// Send a message composed here.
@@ -244,6 +249,11 @@ enum Command {
     Lint,
     /// Log in to Google, Microsoft 365 or others with OAuth, or show stored logins
     Login(Login),
+    /// Find messages again, with figures, and follow them as they come
+    #[command(after_help = SEARCH)]
+    Log(Log),
+    /// Tell all that is known of one message
+    Show(Show),
     /// List the mail providers that are built in
     Providers(Providers),
     /// List the messages that wait, are held or were given up, and look after them
@@ -321,6 +331,7 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, choice: &mut Choice) -
     if !names.iter().any(|(name, _)| *name == command) {
         return Err(unknown(&command, names.iter().map(|(name, _)| name.as_str())));
     }
+    let words = if command == "log" { log::negated(words) } else { words };
     let line = match Line::try_parse_from(std::iter::once(OsString::from(OUR_NAME)).chain(words)) {
         Ok(line) => line,
         Err(error) if error.kind() == ErrorKind::DisplayHelp => return Ok(Read::Help(error.render().to_string())),
@@ -347,6 +358,8 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, choice: &mut Choice) -
         Command::Bans(bans) => Tool::Bans(bans),
         Command::Unban(unban) => Tool::Unban(unban),
         Command::Lint => Tool::Lint,
+        Command::Log(log) => Tool::Log(log.within(choice)),
+        Command::Show(show) => Tool::Show(show),
         Command::Login(mut login) => {
             choose(std::mem::take(&mut login.options));
             Tool::Login(login)

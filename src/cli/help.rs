@@ -24,13 +24,9 @@ usage:
 ";
 
 const REST: &str = "
-files:
-  /etc/mailchute/config.toml with /etc/mailchute/sites.d/*.toml, then the user's own configuration,
-  then the environment (MAILCHUTE_URL); only the first that exists is read. See mailchute.toml(5)
-
-environment:
-  MAILCHUTE_CONFIG, MAILCHUTE_SITE: as --config, --site
-  MAILCHUTE_URL         a relay without a file; its companions: mailchute init --help
+configuration, the first that exists (see mailchute.toml(5)):
+  /etc/mailchute/config.toml with /etc/mailchute/sites.d/*.toml; the user's own file; variables
+  (MAILCHUTE_URL, see mailchute init --help). MAILCHUTE_CONFIG and _SITE are as --config and --site
 ";
 
 /// The whole help text.

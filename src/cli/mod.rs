@@ -6,6 +6,7 @@ mod commands;
 pub mod dialect;
 mod help;
 pub mod invocation;
+pub mod log;
 pub mod options;
 pub mod parse;
 pub mod queue;

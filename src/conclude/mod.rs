@@ -103,7 +103,9 @@ impl Dossier {
     /// The message that waits as `id` is taken up again: its record has the same identifier.
     pub fn resume(&self, id: &str) {
         self.begin();
-        id.clone_into(&mut self.state().record.id);
+        let mut state = self.state();
+        id.clone_into(&mut state.record.id);
+        state.record.retry = true;
     }
 
     /// The message is the one of this identifier once more.

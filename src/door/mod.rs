@@ -5,6 +5,7 @@
 //! failure. Descriptors 0 to 2 that the caller left closed are `/dev/null`, and SIGPIPE is ignored;
 //! std sees to both before `main`.
 
+pub mod page;
 pub mod signals;
 
 use std::io::{self, Write};

@@ -86,6 +86,7 @@ impl Record {
             repairs,
             warnings,
             ignored,
+            retry: _,
             ms: _,
             exit: _,
             dialogue,

@@ -1,5 +1,6 @@
 //! Files that records are appended to: a line a record, each in one write, so that no two are mixed.
 
+use std::ffi::OsStr;
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -7,35 +8,34 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
+use crate::keep::Keep;
 use crate::modes::Modes;
 
 /// Whose a file has to be, and what it may let others do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rights {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rights<'k> {
     /// This user's or root's: the owner writes, the group reads; root may have given it to a group that writes, too.
     User(u32),
-    /// Whoever made it, in a directory that only this group enters.
-    Group(u32),
+    /// Whoever made it, where all callers of a set-group-id binary keep what they share.
+    Shared(&'k Keep),
 }
 
-impl Rights {
-    /// The mode that a new file has, whatever the umask.
-    const fn mode(self) -> u32 {
-        match self {
-            Self::User(_) => 0o640,
-            Self::Group(_) => 0o660,
-        }
-    }
+/// Log files: the owner writes, the group reads.
+const MODE: u32 = 0o640;
+/// What root may have given to a group that shares the file.
+const GIVEN: u32 = 0o660;
 
+impl Rights<'_> {
     /// Whether a file that was found is such a one. Whoever has made it reads what stands in it, and may write
     /// something else there: so it has no other name, and gives no more rights than one that is made here.
     pub(super) fn hold_for(self, found: &Metadata) -> bool {
-        let (is_its, allowed) = match self {
-            Self::User(_) if found.uid() == 0 => (true, 0o660),
-            Self::User(uid) => (found.uid() == uid, self.mode()),
-            Self::Group(gid) => (found.gid() == gid, self.mode()),
+        let is_allowed = match self {
+            Self::User(uid) if found.uid() == uid && uid != 0 => found.mode() & 0o7777 & !MODE == 0,
+            Self::User(_) => found.uid() == 0 && found.mode() & 0o7777 & !GIVEN == 0,
+            // Nobody comes there who may not.
+            Self::Shared(_) => true,
         };
-        found.is_file() && is_its && found.nlink() == 1 && found.mode() & 0o7777 & !allowed == 0
+        is_allowed && found.is_file() && found.nlink() == 1
     }
 }
 
@@ -44,25 +44,27 @@ impl Rights {
 ///
 /// # Errors
 /// The system's; `Other` where the file is not as `rights` say.
-pub(super) fn open(path: &Path, rights: Rights) -> io::Result<(File, Metadata)> {
+pub(super) fn open(path: &Path, rights: Rights<'_>) -> io::Result<(File, Metadata)> {
+    if let Rights::Shared(keep) = rights {
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let file = keep.append(name)?;
+        let found = file.metadata()?;
+        return Ok((file, found));
+    }
     let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
     let mut options = OpenOptions::new();
-    // Neither made nor opened in vain: this is done for every message.
-    let file = options.append(true).create(true).mode(rights.mode()).custom_flags(flags).open(path)?;
+    // Made and opened at once: this is done for every message.
+    let file = options.append(true).create(true).mode(MODE).custom_flags(flags).open(path)?;
     let found = file.metadata()?;
     if !rights.hold_for(&found) {
         let modes = Modes::of(&found);
         return Err(io::Error::other(format!("is not this user's or root's alone ({modes})")));
     }
     // The umask took something away. What an administrator has made stricter has been written to by now.
-    if found.len() == 0 && found.mode() & rights.mode() != rights.mode() && found.uid() == effective_uid() {
-        file.set_permissions(Permissions::from_mode(rights.mode()))?;
+    if found.len() == 0 && found.mode() & MODE != MODE && found.uid() == nix::unistd::geteuid().as_raw() {
+        file.set_permissions(Permissions::from_mode(MODE))?;
     }
     Ok((file, found))
-}
-
-fn effective_uid() -> u32 {
-    nix::unistd::geteuid().as_raw()
 }
 
 /// How much of a line a file took.

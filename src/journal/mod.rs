@@ -4,6 +4,7 @@
 
 mod bounds;
 mod file;
+pub mod read;
 mod record_file;
 mod sink;
 mod status;
@@ -131,6 +132,9 @@ pub struct Record {
     /// Options accepted without effect.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<String>,
+    /// It had waited in the spool, and was tried again.
+    #[serde(skip_serializing_if = "is_false")]
+    pub retry: bool,
     ms: u64,
     exit: u8,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -195,6 +199,7 @@ impl Record {
             repairs: Vec::new(),
             warnings: Vec::new(),
             ignored: Vec::new(),
+            retry: false,
             ms: 0,
             exit: 0,
             dialogue: Vec::new(),
@@ -390,6 +395,11 @@ fn named<'a>(addresses: impl ExactSizeIterator<Item = &'a crate::address::Addres
         names.push(bounds::more(more));
     }
     names
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands on a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn millis(span: std::time::Duration) -> u64 {

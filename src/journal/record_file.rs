@@ -1,7 +1,7 @@
 //! The record files of this host: what `mailchute log` reads.
 //!
 //! Below one directory that the installation makes there is a file for each user, `UID.log`, or in set-group-id mode one
-//! for all, `mailchute.log`. A file that has grown becomes `UID.log.1`, and what was that `UID.log.2`. They are numbered
+//! for all, `shared/mailchute.log`. A file that has grown becomes `UID.log.1`, and what was that `UID.log.2`. They are numbered
 //! because nobody but root can list the directory, and a time in the name would have to be guessed. Every process opens
 //! the file by its name, so none has to be told of that.
 
@@ -15,13 +15,15 @@ use nix::errno::Errno;
 use nix::fcntl::FlockArg;
 
 use super::file::{self, Rights, Took};
-use crate::host;
-use crate::keep::Locked;
+use crate::keep::{Keep, Locked, Place, has_room};
 
 /// Where they are.
-pub(super) const DIRECTORY: &str = "/var/log/mailchute";
+pub(super) const DIRECTORY: &str = Place::Log.parent();
 
-/// The one that all sites write to in set-group-id mode.
+/// The directory in it that no site enters but by a set-group-id binary.
+pub(super) const SHARED_BY_ALL: &str = "shared";
+
+/// The one that all sites write to there.
 pub(super) const SHARED: &str = "mailchute.log";
 
 /// What a file may have, in octets, before it gets a number.
@@ -42,13 +44,13 @@ const PARTS: u32 = 10;
 /// # Errors
 /// There is no such directory; it cannot be written.
 pub(super) fn append(uid: u32, line: &str, keep: Duration) -> io::Result<()> {
-    append_below(Path::new(DIRECTORY), uid, line, keep)
+    match Keep::shared(Place::Log) {
+        Some(shared) => put(&shared.file(SHARED), Rights::Shared(&shared), line, keep),
+        None => append_below(Path::new(DIRECTORY), uid, line, keep),
+    }
 }
 
 fn append_below(directory: &Path, uid: u32, line: &str, keep: Duration) -> io::Result<()> {
-    if let Some(gid) = shared_by(directory) {
-        return put(&directory.join(SHARED), Rights::Group(gid), line, keep);
-    }
     let mut failed = io::ErrorKind::NotFound.into();
     for path in names(directory, uid) {
         match put(&path, Rights::User(uid), line, keep) {
@@ -57,17 +59,6 @@ fn append_below(directory: &Path, uid: u32, line: &str, keep: Duration) -> io::R
         }
     }
     Err(failed)
-}
-
-/// The group that writes the one file for all, where this process has it by the binary's set-group-id bit and
-/// nobody else comes near.
-pub(super) fn shared_by(directory: &Path) -> Option<u32> {
-    if !host::is_privileged() {
-        return None;
-    }
-    let found = fs::symlink_metadata(directory).ok()?;
-    let is_closed = found.is_dir() && found.uid() == 0 && found.mode() & 0o007 == 0;
-    (is_closed && found.gid() == nix::unistd::getegid().as_raw()).then(|| found.gid())
 }
 
 /// The files that may be the user's, in the order in which they are tried.
@@ -88,10 +79,14 @@ fn is_of_another(error: &io::Error, path: &Path) -> bool {
 }
 
 /// Appends `line` to the file at `path`, which gets a number first where it has grown or is old.
-fn put(path: &Path, rights: Rights, line: &str, keep: Duration) -> io::Result<()> {
+fn put(path: &Path, rights: Rights<'_>, line: &str, keep: Duration) -> io::Result<()> {
     let (mut file, mut found) = file::open(path, rights)?;
     if is_full(&found, line, keep) && number(path, &file, rights, keep) {
         (file, found) = file::open(path, rights)?;
+    }
+    // Whoever lets its process write no more would tear the line of a file that is not its own.
+    if matches!(rights, Rights::Shared(_)) && !has_room(found.len() + line.len() as u64 + 1) {
+        return Err(io::ErrorKind::FileTooLarge.into());
     }
     match file::append(&file, line)? {
         Took::All => Ok(()),
@@ -113,7 +108,7 @@ fn is_full(found: &Metadata, line: &str, keep: Duration) -> bool {
 
 /// Gives the file at `path`, which is open as `file`, a number, and removes what is older than `keep`. False: it has
 /// its name still. Nothing is waited for: whoever comes while another does it writes where it is.
-fn number(path: &Path, file: &File, rights: Rights, keep: Duration) -> bool {
+fn number(path: &Path, file: &File, rights: Rights<'_>, keep: Duration) -> bool {
     let Ok(lock) = file.try_clone().map(|file| Locked::take(file, FlockArg::LockExclusiveNonblock)) else {
         return false;
     };
@@ -148,7 +143,7 @@ pub(super) fn numbered(path: &Path) -> impl Iterator<Item = PathBuf> {
     })
 }
 
-fn expire_numbered(path: &Path, rights: Rights, keep: Duration) {
+fn expire_numbered(path: &Path, rights: Rights<'_>, keep: Duration) {
     for name in numbered(path) {
         match name.symlink_metadata() {
             Ok(found) if rights.hold_for(&found) && is_expired(&found, keep) => drop(fs::remove_file(name)),
@@ -169,10 +164,12 @@ fn is_expired(found: &Metadata, keep: Duration) -> bool {
 pub fn expire(uid: u32, keep: Duration) {
     let directory = Path::new(DIRECTORY);
     if uid == 0 {
-        return expire_below(directory, keep);
+        expire_below(directory, keep);
+        return expire_below(&directory.join(SHARED_BY_ALL), keep);
     }
-    let (names, rights): (Vec<PathBuf>, Rights) = match shared_by(directory) {
-        Some(gid) => (vec![directory.join(SHARED)], Rights::Group(gid)),
+    let shared = Keep::shared(Place::Log);
+    let (names, rights): (Vec<PathBuf>, Rights<'_>) = match &shared {
+        Some(shared) => (vec![shared.file(SHARED)], Rights::Shared(shared)),
         None => (names(directory, uid).take_while(|name| name.symlink_metadata().is_ok()).collect(), Rights::User(uid)),
     };
     for name in names {

@@ -1,6 +1,7 @@
 //! A table that fits its terminal.
 
 /// One column.
+#[derive(Clone, Copy)]
 pub(super) struct Column {
     /// Its heading.
     pub(super) name: &'static str,
@@ -23,45 +24,73 @@ pub(super) const fn flexible(name: &'static str, least: usize) -> Column {
 /// Characters between two columns.
 const GAP: usize = 2;
 
+/// The widths of the columns.
+pub(super) struct Layout {
+    columns: Vec<Column>,
+    widths: Vec<usize>,
+    /// Characters between two columns.
+    gap: usize,
+}
+
+impl Layout {
+    /// The widths that `rows` need, no line longer than `width` where that can be; `None`: as wide as they like.
+    pub(super) fn fit(columns: Vec<Column>, rows: &[&[String]], width: Option<usize>, gap: usize) -> Self {
+        let mut widths: Vec<usize> = columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| rows.iter().map(|row| length(&row[at])).max().unwrap_or(0).max(length(column.name)))
+            .collect();
+        if let Some(width) = width {
+            let total: usize = widths.iter().sum::<usize>() + gap * columns.len().saturating_sub(1);
+            let mut excess = total.saturating_sub(width);
+            // The widest gives way first.
+            while excess > 0 {
+                let can = |at: &usize| widths[*at] > columns[*at].least;
+                let Some(at) = (0..columns.len()).filter(can).max_by_key(|&at| widths[at]) else { break };
+                widths[at] -= 1;
+                excess -= 1;
+            }
+        }
+        Self { columns, widths, gap }
+    }
+
+    /// The line of headings.
+    pub(super) fn head(&self) -> String {
+        let names: Vec<String> = self.columns.iter().map(|column| column.name.to_owned()).collect();
+        self.line(&names, |_, text| text.to_owned())
+    }
+
+    /// A line of `cells`, each cut to its width and then put through `paint` with its number.
+    pub(super) fn line(&self, cells: &[String], paint: impl Fn(usize, &str) -> String) -> String {
+        let mut text = String::new();
+        let mut blanks = 0;
+        for (at, ((cell, column), &width)) in cells.iter().zip(&self.columns).zip(&self.widths).enumerate() {
+            let cell = cut(cell, width);
+            let padding = width - length(&cell);
+            let (before, behind) = if column.is_right { (padding, 0) } else { (0, padding) };
+            if !cell.is_empty() {
+                text.push_str(&" ".repeat(blanks + before));
+                text.push_str(&paint(at, &cell));
+                blanks = 0;
+            } else {
+                blanks += before;
+            }
+            blanks += behind + self.gap;
+        }
+        text.push('\n');
+        text
+    }
+}
+
+fn length(text: &str) -> usize {
+    text.chars().count()
+}
+
 /// The table of `rows` under its headings, no line longer than `width` where that can be; `None`: as wide as it likes.
 pub(super) fn text(columns: &[Column], rows: &[Vec<String>], width: Option<usize>) -> String {
-    let length = |text: &str| text.chars().count();
-    let mut widths: Vec<usize> = columns
-        .iter()
-        .enumerate()
-        .map(|(at, column)| rows.iter().map(|row| length(&row[at])).max().unwrap_or(0).max(length(column.name)))
-        .collect();
-    if let Some(width) = width {
-        let total: usize = widths.iter().sum::<usize>() + GAP * columns.len().saturating_sub(1);
-        let mut excess = total.saturating_sub(width);
-        // The widest gives way first.
-        while excess > 0 {
-            let can = |at: &usize| widths[*at] > columns[*at].least;
-            let Some(at) = (0..columns.len()).filter(can).max_by_key(|&at| widths[at]) else { break };
-            widths[at] -= 1;
-            excess -= 1;
-        }
-    }
-    let mut out = String::new();
-    let mut line = |cells: &[&str]| {
-        let mut text = String::new();
-        for ((cell, column), &width) in cells.iter().zip(columns).zip(&widths) {
-            let cell = cut(cell, width);
-            let padding = " ".repeat(width - length(&cell));
-            match column.is_right {
-                true => text.extend([padding.as_str(), &cell]),
-                false => text.extend([cell.as_str(), &padding]),
-            }
-            text.push_str("  ");
-        }
-        out.push_str(text.trim_end());
-        out.push('\n');
-    };
-    line(&columns.iter().map(|column| column.name).collect::<Vec<_>>());
-    for row in rows {
-        line(&row.iter().map(String::as_str).collect::<Vec<_>>());
-    }
-    out
+    let cells: Vec<&[String]> = rows.iter().map(Vec::as_slice).collect();
+    let layout = Layout::fit(columns.to_vec(), &cells, width, GAP);
+    layout.head() + &rows.iter().map(|row| layout.line(row, |_, text| text.to_owned())).collect::<String>()
 }
 
 /// `text` in at most `width` characters.

@@ -18,8 +18,22 @@ use testkit::{Scratch, need_root};
 use crate::setup::{MESSAGE, mailchute};
 
 /// The subcommands of this version.
-const SUBCOMMANDS: [&str; 12] =
-    ["explain", "test", "lint", "login", "providers", "queue", "resend", "ban", "unban", "bans", "status", "init"];
+const SUBCOMMANDS: [&str; 14] = [
+    "explain",
+    "test",
+    "lint",
+    "login",
+    "log",
+    "show",
+    "providers",
+    "queue",
+    "resend",
+    "ban",
+    "unban",
+    "bans",
+    "status",
+    "init",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

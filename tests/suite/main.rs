@@ -30,6 +30,7 @@ mod kit;
 mod laid;
 mod law;
 mod log;
+mod log_command;
 mod log_targets;
 mod login;
 mod manners;

@@ -310,17 +310,29 @@ fn with_a_group_of_its_own_all_write_to_one_file_that_none_comes_near() {
         assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_mailchute")).arg(&binary).status().unwrap().success());
         chown(&binary, Some(0), Some(GROUP)).unwrap();
         fs::set_permissions(&binary, Permissions::from_mode(0o2755)).unwrap();
-        make_place(0o2770, GROUP);
+        make_place(0o3770, GROUP);
+        let shared = file("shared");
+        fs::create_dir(&shared).unwrap();
+        chown(&shared, Some(0), Some(GROUP)).unwrap();
+        fs::set_permissions(&shared, Permissions::from_mode(0o2770)).unwrap();
         let server = Server::new().start();
         configure(host, &server, "");
         for uid in [SHOP, OTHER, 0] {
             let call = Mailchute::new(&binary).args(["-i", "bob@example.net"]).stdin(MESSAGE);
             if uid == 0 { call } else { call.uid(uid) }.run().expect_status(0);
         }
-        let uids: Vec<_> = records("mailchute.log").iter().map(|record| record["uid"].clone()).collect();
+        let uids: Vec<_> = records("shared/mailchute.log").iter().map(|record| record["uid"].clone()).collect();
         assert_eq!(uids, [SHOP, OTHER, 0]);
-        let found = fs::metadata(file("mailchute.log")).unwrap();
+        let found = fs::metadata(file("shared/mailchute.log")).unwrap();
         assert_eq!((found.gid(), found.mode() & 0o7777), (GROUP, 0o660));
         assert_eq!(fs::read_dir(PLACE).unwrap().count(), 1);
+        // Who lets its process write no more than a part of a line writes none.
+        let script = format!("ulimit -f 1; umask 077; exec {} -i bob@example.net", binary.display());
+        for _ in 0..3 {
+            let _ = Mailchute::new("/bin/sh").args(["-c", &script]).uid(SHOP).stdin(MESSAGE).run();
+        }
+        let text = fs::read_to_string(file("shared/mailchute.log")).unwrap();
+        assert!(text.ends_with('\n') && !file("shared/mailchute.log.1").exists(), "{text}");
+        records("shared/mailchute.log");
     });
 }

@@ -110,6 +110,16 @@ fn for_one(choice: &Choice, name: &str, id: &str, options: &[&str]) -> Result<u8
     pass_on(&ask(choice, uid, &words)?)
 }
 
+/// What the process of the owner says of the message `id`; `None`: nobody has it.
+///
+/// # Errors
+/// There is no process to be had.
+pub(super) fn told_of(choice: &Choice, id: &str) -> Result<Option<String>, Failure> {
+    let Some(uid) = owner(id) else { return Ok(None) };
+    let said = ask(choice, uid, &["show", id])?;
+    Ok((said.status == exit::OK).then_some(said.output))
+}
+
 /// Whose the message `id` is.
 fn owner(id: &str) -> Option<u32> {
     // Only whether there is such a name: what it is, the owner's process sees.

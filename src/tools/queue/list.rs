@@ -144,7 +144,7 @@ pub(super) fn print_counts(words: &List, counts: &[Count]) -> Result<(), Failure
     if words.json {
         return print_json(counts);
     }
-    let columns = [
+    let columns = vec![
         fixed("USER", false),
         fixed("WAITING", true),
         fixed("DUE", true),

@@ -69,6 +69,18 @@ pub(crate) fn run_queue(invocation: &Invocation, caller: &Caller) -> u8 {
     done.unwrap_or_else(|failure| told(&failure))
 }
 
+/// What `queue show` says of the message `id` of `caller`, for root of anybody's; `None`: it does not wait, is not held
+/// and was not given up.
+///
+/// # Errors
+/// There is no process to be had.
+pub(super) fn told_of(invocation: &Invocation, id: &str, caller: &Caller) -> Result<Option<String>, Failure> {
+    match caller.uid {
+        0 => everybody::told_of(&invocation.choice, id),
+        _ => Ok(show::told_of(id, caller)),
+    }
+}
+
 /// Tells a failure and returns its status.
 fn told(failure: &Failure) -> u8 {
     door::report(failure);
@@ -143,7 +155,7 @@ fn span(seconds: i64) -> String {
 }
 
 /// `octets` as people say them: `812 B`, `14 KB`, `3 MB`.
-fn size(octets: u64) -> String {
+pub(super) fn size(octets: u64) -> String {
     match octets {
         ..=999 => format!("{octets} B"),
         1000..=999_999 => format!("{} KB", octets.div_ceil(1000)),
