@@ -85,11 +85,21 @@ pub struct Smtp {
     pub chunking: bool,
     /// Whether PIPELINING may be used where it is offered.
     pub pipelining: bool,
+    /// How many messages go over one session.
+    pub session_messages: u32,
 }
 
 impl Default for Smtp {
     fn default() -> Self {
-        Self { protocol: Protocol::Smtp, auth: Vec::new(), login: None, helo: None, chunking: true, pipelining: true }
+        Self {
+            protocol: Protocol::Smtp,
+            auth: Vec::new(),
+            login: None,
+            helo: None,
+            chunking: true,
+            pipelining: true,
+            session_messages: SESSION_MESSAGES,
+        }
     }
 }
 
@@ -107,6 +117,14 @@ pub struct Interface {
     /// Whether the sender stands in To where every recipient is hidden.
     pub undisclosed: bool,
 }
+
+/// How many messages go over one session where nothing is known of the server: some count, and take offence. One that
+/// says 421 is asked for another session, so that a wrong number costs a round trip or two.
+pub(super) const SESSION_MESSAGES: u32 = 100;
+/// The same to a server on this host: nobody but us has a reason to end it.
+pub(super) const SESSION_MESSAGES_HERE: u32 = 10_000;
+/// The largest `session_messages`.
+pub const SESSION_MESSAGES_LIMIT: u32 = 1_000_000;
 
 /// The largest `weight`.
 pub const WEIGHT_LIMIT: u32 = 1000;

@@ -173,13 +173,14 @@ fn credentials_follow_the_provider() {
 fn every_relay_key_is_read() {
     let relay = relay(
         "host = 'MX.example'\nport = 25\ntls = 'none'\nauth = ['scram-sha-256']\nusername = 'u'\npassword = 'p'\nhelo = 'web1.example'\n\
-         chunking = false\npipelining = false\nconnect_timeout = '5s'\nca_file = 'ca.pem'\nfingerprint = '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff'\n\
+         chunking = false\npipelining = false\nsession_messages = 7\nconnect_timeout = '5s'\nca_file = 'ca.pem'\nfingerprint = '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff'\n\
          client_cert = { cert = 'c.pem', key = '/k.pem' }\nsource = '192.0.2.7'\nproxy = 'socks5://u:p%40@proxy.example'",
     );
     let smtp = relay.smtp().unwrap();
     assert_eq!(smtp.auth, [Mechanism::ScramSha256]);
     assert_eq!(smtp.helo.as_deref(), Some("web1.example"));
     assert!(!smtp.chunking && !smtp.pipelining);
+    assert_eq!(smtp.session_messages, 7);
     assert_eq!(relay.connect_timeout, Duration::from_secs(5));
     assert!(relay.ca_file.as_ref().unwrap().ends_with("etc/ca.pem"));
     assert_eq!(relay.fingerprint.unwrap()[15], 0xff);
@@ -190,6 +191,23 @@ fn every_relay_key_is_read() {
     assert_eq!(proxy.login.as_ref().unwrap().0, "u");
     assert_eq!(relay.smtp_login().unwrap().kind, SecretKind::Password);
     assert_eq!(relay.smtp().unwrap().protocol, Protocol::Smtp);
+}
+
+#[test]
+fn a_session_carries_as_many_messages_as_its_server_is_known_to_take() {
+    for (lines, expected) in [
+        ("host = 'mx.example'", 100),
+        ("provider = 'gmail'\nusername = 'u@gmail.com'\npassword = 'p'", 100),
+        ("provider = 'ses'\naccess_key_id = 'A'\npassword = 'p'", 300),
+        ("provider = 'sendgrid'\nvia = 'smtp'\npassword = 'p'", 5000),
+        ("provider = 'sendgrid'\nvia = 'smtp'\npassword = 'p'\nsession_messages = 20", 20),
+        ("host = 'localhost'", 10_000),
+        ("host = '127.0.0.1'", 10_000),
+        ("host = '/run/lmtp'", 10_000),
+        ("host = '127.0.0.1'\nsession_messages = 1", 1),
+    ] {
+        assert_eq!(relay(lines).smtp().unwrap().session_messages, expected, "{lines}");
+    }
 }
 
 #[test]

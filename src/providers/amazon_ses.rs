@@ -36,6 +36,8 @@ pub(super) static PROVIDER: Provider = Provider {
     }),
     api: Some(&ENTRY),
     servers: &[".amazonaws.com"],
+    // It says 421 "Maximum message count per session reached" after some 350.
+    session_messages: Some(300),
     hints: HINTS,
     notes: &[
         "secret_access_key is a long-term IAM key; the SMTP password of the region is derived from it",

@@ -24,6 +24,7 @@ pub(super) static PROVIDER: Provider = Provider {
     keys: &[KeyForm { prefix: "SG.", smtp: true, api: true }],
     notes: &["1000 recipients a message", "10 connections at a time from one host"],
     unverified: &["smtp.eu.sendgrid.net"],
+    session_messages: Some(5000),
     ..Provider::PRESET
 };
 

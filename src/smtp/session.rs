@@ -24,9 +24,6 @@ use crate::wire::Connection;
 /// How long it may take to bring a session to where another message may follow, once the outcome is known.
 const SETTLING: Duration = Duration::from_secs(5);
 
-/// How many messages go over one session: some servers count, and take offence.
-const MOST: usize = 100;
-
 /// How long the last octets (QUIT) may take to leave once the outcome is known.
 const PARTING: Duration = Duration::from_millis(500);
 
@@ -39,8 +36,8 @@ pub struct Session {
     dialogue: Dialogue,
     /// What the message has to be like, after the last MAIL.
     needs: Needs,
-    /// How many messages were submitted over it.
-    count: usize,
+    /// How many messages may still be submitted over it.
+    left: u32,
 }
 
 impl Session {
@@ -60,8 +57,8 @@ impl Session {
             let connection = Connection::open(relay, attempt)?;
             let mut opening = Opening::new(relay, smtp, login, host_name, channel(&connection));
             let dialogue = Dialogue::new(relay, smtp, login);
-            let mut session =
-                Self { relay: Arc::clone(relay), connection, dialogue, needs: Needs::default(), count: 0 };
+            let (relay, left) = (Arc::clone(relay), smtp.session_messages);
+            let mut session = Self { relay, connection, dialogue, needs: Needs::default(), left };
             match session.run(&mut opening, None, attempt) {
                 Ok(()) => Ok(session),
                 Err(end) => {
@@ -93,9 +90,10 @@ impl Session {
         self.dialogue.may_quit
     }
 
-    /// Whether another message may follow: as [`Session::is_open`], no reply is due, and it did not carry too many.
+    /// Whether another message may follow: as [`Session::is_open`], no reply is due, and it did not carry as many as it
+    /// may (`session_messages`).
     pub fn is_reusable(&self) -> bool {
-        self.is_open() && self.dialogue.due().is_none() && self.count < MOST
+        self.is_open() && self.dialogue.due().is_none() && self.left > 0
     }
 
     /// Submits one message, and with `deliver_partially` also where some of its recipients are refused. With `stays`
@@ -111,8 +109,8 @@ impl Session {
         stays: bool,
         attempt: &mut Attempt,
     ) -> Result<Outcome, Failure> {
-        self.count += 1;
-        let stays = stays && self.count < MOST;
+        self.left = self.left.saturating_sub(1);
+        let stays = stays && self.left > 0;
         let result = self.deliver(mail, deliver_partially, stays, attempt);
         if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {
             attempt.hand_over.end();

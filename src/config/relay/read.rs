@@ -7,6 +7,7 @@ use super::credentials::{self, secret_keys, username_keys};
 use super::endpoint::{is_local, is_loopback};
 use super::reached::{name_of, reached};
 use super::{Mechanism, Place, Protocol, Relay, Smtp, TlsMode, Way};
+use super::{SESSION_MESSAGES, SESSION_MESSAGES_HERE, SESSION_MESSAGES_LIMIT};
 use super::{interface, oauth};
 use crate::config::document::{Keys, Section};
 use crate::failure::Failure;
@@ -26,6 +27,7 @@ const KEYS: &[&str] = &[
     "helo",
     "chunking",
     "pipelining",
+    "session_messages",
     "connect_timeout",
     "ca_file",
     "fingerprint",
@@ -74,8 +76,11 @@ pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str])
     let helo = section.string("helo")?.map(|helo| name_of(section, "helo", helo)).transpose()?;
     let chunking = section.boolean("chunking")?.unwrap_or(true);
     let pipelining = section.boolean("pipelining")?.unwrap_or(true);
+    let known = provider.and_then(|provider| provider.session_messages);
+    let usual = if is_local(&place) { SESSION_MESSAGES_HERE } else { known.unwrap_or(SESSION_MESSAGES) };
+    let session_messages = section.number("session_messages", SESSION_MESSAGES_LIMIT)?.unwrap_or(usual);
     let way = match protocol {
-        Some(protocol) => Way::Smtp(Smtp { protocol, auth, login, helo, chunking, pipelining }),
+        Some(protocol) => Way::Smtp(Smtp { protocol, auth, login, helo, chunking, pipelining, session_messages }),
         None => Way::Null("this relay is null://"),
     };
     Ok(Relay { way, oauth, ..reached(name, section, provider, place, tls)? })

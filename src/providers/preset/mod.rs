@@ -44,6 +44,8 @@ pub struct Provider {
     pub api: Option<&'static Entry>,
     /// How it recognises a submission that is made again, where it does by its HTTP API.
     pub idempotency: Option<&'static Idempotency>,
+    /// How many messages it takes over one SMTP session, where that is known.
+    pub session_messages: Option<u32>,
     /// Mechanisms it is known to offer, the vendor's preferred one first; shown, never a restriction.
     pub auth: &'static [&'static str],
     /// How its keys and tokens begin, where they begin alike.
@@ -157,6 +159,7 @@ impl Provider {
         auth: &["PLAIN", "LOGIN"],
         api: None,
         idempotency: None,
+        session_messages: None,
         keys: &[],
         servers: &[],
         marks: &[],
