@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::{find, flush, now, row, say, told, unopened};
+use super::{find, flush, list, now, say, told, unopened};
 use crate::caller::Caller;
 use crate::cli::invocation::Invocation;
 use crate::cli::queue::{Chosen, Flush, List, Resolve};
@@ -50,16 +50,15 @@ impl Change {
 /// # Errors
 /// The spool cannot be read, or standard output not be written.
 pub(super) fn all(change: Change, words: &Chosen, caller: &Caller) -> Result<u8, Failure> {
-    let spool = Spool::find(caller);
-    let ids = match (&words.site, &spool) {
-        (None, _) => words.ids.clone(),
-        (Some(_), None) => Vec::new(),
-        (Some(site), Some(spool)) => of_site(change, site, spool, caller)?,
+    let spools = Spool::every(caller);
+    let ids = match &words.site {
+        None => words.ids.clone(),
+        Some(site) => of_site(change, site, caller)?,
     };
     let mut status = exit::OK;
     let mut lines = String::new();
     for id in &ids {
-        match one(change, spool.as_ref(), id) {
+        match one(change, &spools, id) {
             Ok(()) => lines += &format!("{id}: {}\n", change.done()),
             Err(failure) => {
                 let failed = told(&failure);
@@ -75,15 +74,15 @@ pub(super) fn all(change: Change, words: &Chosen, caller: &Caller) -> Result<u8,
 }
 
 /// The messages that `site` sent and that `change` is for.
-fn of_site(change: Change, site: &str, spool: &Spool, caller: &Caller) -> Result<Vec<String>, Failure> {
+fn of_site(change: Change, site: &str, caller: &Caller) -> Result<Vec<String>, Failure> {
     let words = List { site: Some(site.to_owned()), ..List::default() };
-    let rows = row::read(&words, spool, caller)?;
+    let rows = list::rows(&words, caller)?;
     Ok(rows.into_iter().filter(|row| change.is_for(&row.folder)).map(|row| row.id).collect())
 }
 
 /// Changes one message.
-fn one(change: Change, spool: Option<&Spool>, id: &str) -> Result<(), Failure> {
-    let (spool, folder) = find(spool, id)?;
+fn one(change: Change, spools: &[Spool], id: &str) -> Result<(), Failure> {
+    let (spool, folder) = find(spools, id)?;
     let mut entry = spool.open(folder, id).map_err(|why| unopened(id, why))?;
     match change {
         Change::Hold if folder == Folder::Held => Ok(()),
@@ -123,7 +122,7 @@ fn remove(spool: &Spool, entry: Opened) -> Result<(), Failure> {
 /// `NoInput`: there is none. `Data`: it is not in doubt. `InDoubt`: nobody can be asked.
 pub(super) fn resolve(invocation: &Invocation, words: &Resolve, caller: &Caller) -> Result<u8, Failure> {
     let id = &words.id;
-    let (spool, folder) = find(Spool::find(caller).as_ref(), id)?;
+    let (spool, folder) = find(&Spool::every(caller), id)?;
     let mut entry = spool.open(folder, id).map_err(|why| unopened(id, why))?;
     if !entry.entry.state.is_in_doubt() {
         let next = "`mailchute queue release` sends it, `mailchute queue drop` throws it away";
@@ -158,7 +157,7 @@ pub(super) fn resolve(invocation: &Invocation, words: &Resolve, caller: &Caller)
 fn ask(invocation: &Invocation, spool: &Spool, id: &str, caller: &Caller) -> Result<u8, Failure> {
     let flush = Flush { ids: vec![id.to_owned()], quiet: true, ..Flush::default() };
     flush::run(invocation, &flush, caller)?;
-    let folder = match find(Some(spool), id) {
+    let folder = match find(std::slice::from_ref(spool), id) {
         Ok((_, folder)) => folder,
         Err(_) => {
             say(&format!("{id}: the relay has it, so it is sent and done with\n"))?;

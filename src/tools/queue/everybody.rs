@@ -81,7 +81,7 @@ fn gather<T: DeserializeOwned>(choice: &Choice, words: &List) -> Result<Vec<T>, 
         options.extend(value.iter().flat_map(|value| [name, value]));
     }
     let mut all = Vec::new();
-    for (uid, _) in users() {
+    for uid in users() {
         let said = ask(choice, uid, &options)?;
         all.extend(said.output.lines().filter_map(|line| serde_json::from_str(line).ok()));
     }
@@ -93,7 +93,7 @@ fn chosen(choice: &Choice, name: &str, words: &Chosen) -> Result<u8, Failure> {
     let mut status = exit::OK;
     let mut note = |failed: u8| status = if status == exit::OK { failed } else { status };
     if let Some(site) = &words.site {
-        for (uid, _) in users() {
+        for uid in users() {
             note(pass_on(&ask(choice, uid, &[name, "--site", site])?)?);
         }
     }
@@ -126,7 +126,7 @@ fn owner(id: &str) -> Option<u32> {
     let has_it = |directory: &Path| {
         Folder::ALL.iter().any(|folder| directory.join(folder.name()).join(id).symlink_metadata().is_ok())
     };
-    users().into_iter().find(|(_, directory)| is_id(id) && has_it(directory)).map(|(uid, _)| uid)
+    directories().into_iter().find(|(_, directory)| is_id(id) && has_it(directory)).map(|(uid, _)| uid)
 }
 
 /// Sends messages once more that are done with, whoever's they are.
@@ -148,8 +148,15 @@ pub(super) fn resend(choice: &Choice, words: &Resend) -> Result<u8, Failure> {
     Ok(status)
 }
 
-/// Everybody with a directory in the spool that is theirs, and where it is.
-pub(super) fn users() -> Vec<(u32, PathBuf)> {
+/// Everybody with a directory in the spool that is theirs.
+pub(super) fn users() -> Vec<u32> {
+    let mut users: Vec<u32> = directories().into_iter().map(|(uid, _)| uid).collect();
+    users.dedup();
+    users
+}
+
+/// Every directory in the spool that is its user's, by user: one may have several.
+pub(super) fn directories() -> Vec<(u32, PathBuf)> {
     let Ok(found) = fs::read_dir(Place::Spool.parent()) else { return Vec::new() };
     let owner = |entry: fs::DirEntry| {
         let name = entry.file_name();
@@ -157,10 +164,9 @@ pub(super) fn users() -> Vec<(u32, PathBuf)> {
         let of = entry.path().symlink_metadata().ok()?;
         (of.is_dir() && of.uid() == uid).then(|| (uid, entry.path()))
     };
-    let mut users: Vec<(u32, PathBuf)> = found.filter_map(Result::ok).filter_map(owner).collect();
-    users.sort();
-    users.dedup_by_key(|(uid, _)| *uid);
-    users
+    let mut all: Vec<(u32, PathBuf)> = found.filter_map(Result::ok).filter_map(owner).collect();
+    all.sort();
+    all
 }
 
 /// What a user's process said.

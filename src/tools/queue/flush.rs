@@ -25,6 +25,9 @@ use crate::spool::{Folder, Spool, Unopened};
 
 /// How often a process that stays looks for what has come meanwhile.
 const ROUND: Duration = Duration::from_secs(30);
+/// How long a person waits for another process's run, and how often it is looked at whether that has ended.
+const TURN: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(100);
 /// How often progress is shown.
 const SHOWN: Duration = Duration::from_millis(250);
 
@@ -43,13 +46,9 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
     // What was sent from a directory waits without it.
     let caller = &Caller { cwd: None, ..caller.clone() };
     let wanted = Wanted { ids: of.ids.clone(), site: of.site.clone() };
-    let mut spools = spools(caller);
-    let Some(spool) = spools.next() else {
-        check(&std::iter::empty(), &wanted)?;
-        return end(of, Summary::default());
-    };
-    let others: Vec<Spool> = spools.collect();
-    check(&std::iter::once(&spool).chain(&others), &wanted)?;
+    let spools = spools(caller);
+    check(&spools, &wanted)?;
+    let Some((spool, others)) = spools.split_first() else { return end(of, Summary::default()) };
     let stop = Stop::watch();
     let is_stopped = || stop.is_set();
     let words = Typed { argv: &invocation.argv, ignored: invocation.ignored.clone(), tag: None };
@@ -57,13 +56,19 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
     dossier.rest();
     let progress = Progress::new(!of.quiet);
     let show = |done, all| progress.show(done, all);
-    let flush = Flush::of(&spool, &dossier, &is_stopped, &show);
+    let flush = Flush::of(spool, &dossier, &is_stopped, &show);
+    // A person waits until it is their turn; what is due is sent by whoever has it.
+    let is_asked_for = !(of.ids.is_empty() && of.site.is_none());
+    let take = |spool: &Spool| match is_asked_for {
+        true => await_turn(spool, &stop),
+        false => Turn::take(spool),
+    };
     // What is configured is read anew for each run.
     let course = || Course::begin(caller, &invocation.choice);
     let run = |turn: &Turn| {
         let mut whole = flush.run(&course(), &wanted, turn)?;
-        for other in &others {
-            if let Some(turn) = Turn::take(other)? {
+        for other in others {
+            if let Some(turn) = take(other)? {
                 let of_other = Flush::of(other, &dossier, &is_stopped, &show).run(&course(), &wanted, &turn)?;
                 whole = whole.beside(of_other);
             }
@@ -71,9 +76,13 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
         Ok(whole)
     };
     if of.wait {
-        return stay(&spool, &stop, run);
+        return stay(spool, &stop, run);
     }
-    let Some(turn) = Turn::take(&spool)? else {
+    let Some(turn) = take(spool)? else {
+        if is_asked_for {
+            let why = "another process is sending what waits for this user, and did not end within a minute";
+            return Err(Failure::new(Kind::Unavailable, "queue flush", why).hint("try again in some minutes"));
+        }
         if !of.quiet {
             say("another process is sending what waits for this user\n")?;
         }
@@ -82,7 +91,7 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
     let summary = run(&turn);
     progress.end();
     let summary = summary?;
-    if let (false, Some(due)) = (of.quiet, first_due(&spool)?.filter(|_| summary == Summary::default())) {
+    if let (false, Some(due)) = (of.quiet, first_due(spool)?.filter(|_| summary == Summary::default())) {
         let until = deadline::seconds(due.duration_since(SystemTime::now()).unwrap_or_default());
         say(&format!("nothing is due yet: the next try is in {until}; mailchute queue flush ID tries one at once\n"))?;
         return Ok(exit::OK);
@@ -92,14 +101,14 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
 
 /// Where messages of `caller` may wait, the place in which they are kept today first. One that cannot be looked at is
 /// no empty one.
-fn spools(caller: &Caller) -> impl Iterator<Item = Spool> {
-    let spool = Spool::of(caller);
-    let others = spool.as_ref().map(|spool| spool.others(caller)).unwrap_or_default();
+fn spools(caller: &Caller) -> Vec<Spool> {
+    let mut spools = Spool::every(caller);
     let is_missing = |spool: &Spool| {
         let found = spool.directory().symlink_metadata();
         found.map_or_else(|error| error.kind() == ErrorKind::NotFound, |found| !found.is_dir())
     };
-    spool.into_iter().chain(others).filter(move |spool| !is_missing(spool))
+    spools.retain(|spool| !is_missing(spool));
+    spools
 }
 
 /// Makes one run after the other until nothing waits, and gives the exit status.
@@ -135,10 +144,23 @@ fn stay(spool: &Spool, stop: &Stop, run: impl Fn(&Turn) -> Result<Summary, Failu
     }
 }
 
+/// The turn in `spool`, waited for while another process has it; `None`: it kept it too long, or this one is to end.
+///
+/// # Errors
+/// As [`Turn::take`].
+fn await_turn(spool: &Spool, stop: &Stop) -> Result<Option<Turn>, Failure> {
+    let end = Instant::now() + TURN;
+    loop {
+        match Turn::take(spool)? {
+            None if Instant::now() < end && !stop.is_set() => stop.wait(LOOK),
+            turn => return Ok(turn),
+        };
+    }
+}
+
 /// Refuses the name of what does not wait.
-fn check<'a>(spools: &(impl Iterator<Item = &'a Spool> + Clone), wanted: &Wanted) -> Result<(), Failure> {
-    let is_there =
-        |folder, id: &str| spools.clone().any(|spool| !matches!(spool.look(folder, id), Err(Unopened::Gone)));
+fn check(spools: &[Spool], wanted: &Wanted) -> Result<(), Failure> {
+    let is_there = |folder, id: &str| spools.iter().any(|spool| !matches!(spool.look(folder, id), Err(Unopened::Gone)));
     match wanted.ids.iter().find(|id| !is_there(Folder::Queue, id)) {
         None => Ok(()),
         Some(id) if is_there(Folder::Held, id) => {

@@ -62,10 +62,7 @@ pub(super) fn run(choice: &Choice, words: &List, caller: &Caller) -> Result<u8, 
 /// # Errors
 /// The spool cannot be read.
 pub(super) fn rows(words: &List, caller: &Caller) -> Result<Vec<Row>, Failure> {
-    match Spool::find(caller) {
-        Some(spool) => row::read(words, &spool, caller),
-        None => Ok(Vec::new()),
-    }
+    row::read(words, &Spool::every(caller), caller)
 }
 
 /// Notes in each of `rows` that waits which of its relays are down, and whether its site is banned. Without a
@@ -102,17 +99,16 @@ pub(super) fn told_ban(config: &Config, site: &Site, uid: u32) -> Option<String>
 /// How much `caller` has. No entry is opened unless a site or relay is asked for.
 fn count(words: &List, caller: &Caller) -> Result<Count, Failure> {
     let mut count = Count { uid: caller.uid, user: caller.user.clone(), ..Count::default() };
-    let Some(spool) = Spool::find(caller) else { return Ok(count) };
     let now = now();
     if words.site.is_some() || words.relay.is_some() {
-        for row in row::read(words, &spool, caller)? {
+        for row in rows(words, caller)? {
             count.add(row.folder, row.due, row.size, now);
         }
         return Ok(count);
     }
-    for folder in FOLDERS {
-        for listed in spool.list(folder)? {
-            count.add(folder, seconds(listed.due), listed.size, now);
+    for spool in Spool::every(caller) {
+        for folder in FOLDERS {
+            spool.each(folder, &mut |listed| count.add(folder, seconds(listed.due), listed.size, now))?;
         }
     }
     Ok(count)

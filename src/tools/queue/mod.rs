@@ -100,13 +100,13 @@ fn say(text: &str) -> Result<(), Failure> {
 /// The folders that are listed, in this order.
 const FOLDERS: [Folder; 3] = [Folder::Queue, Folder::Held, Folder::Failed];
 
-/// The folder of `spool` that holds the entry `id`.
+/// Which of `spools` holds the entry `id`, and in which folder.
 ///
 /// # Errors
-/// `NoInput`: there is none.
-fn find(spool: Option<&Spool>, id: &str) -> Result<(Spool, Folder), Failure> {
+/// `NoInput`: none does.
+fn find(spools: &[Spool], id: &str) -> Result<(Spool, Folder), Failure> {
     // Another process may be moving it, so every folder is looked at before it is believed to be gone.
-    let found = spool.and_then(|spool| {
+    let found = spools.iter().find_map(|spool| {
         let folder = Folder::ALL.into_iter().find(|folder| !matches!(spool.look(*folder, id), Err(Unopened::Gone)))?;
         Some((spool.clone(), folder))
     });

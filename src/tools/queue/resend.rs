@@ -51,7 +51,7 @@ impl Again<'_> {
     /// # Errors
     /// There is none that could be sent, or it was accepted already and nobody said that it is to go again.
     fn send(&self, id: &str) -> Result<u8, Failure> {
-        let (spool, folder) = find(Spool::find(self.caller).as_ref(), id)?;
+        let (spool, folder) = find(&Spool::every(self.caller), id)?;
         let mut opened = spool.open(folder, id).map_err(|why| unopened(id, why))?;
         self.check(&opened)?;
         let head = opened.entry.head.clone();

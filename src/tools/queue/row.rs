@@ -73,15 +73,17 @@ pub(super) struct Row {
     pub(super) ban: Option<String>,
 }
 
-/// The entries that `words` ask for, read one after the other.
+/// The entries of `spools` that `words` ask for, read one after the other.
 ///
 /// # Errors
 /// A folder cannot be read.
-pub(super) fn read(words: &List, spool: &Spool, caller: &Caller) -> Result<Vec<Row>, Failure> {
+pub(super) fn read(words: &List, spools: &[Spool], caller: &Caller) -> Result<Vec<Row>, Failure> {
     let mut rows = Vec::new();
     for folder in FOLDERS.into_iter().chain(words.sent.then_some(Folder::Sent)) {
         let mut some = Vec::new();
-        for listed in spool.list(folder)? {
+        let all: Vec<_> = spools.iter().map(|spool| Ok((spool, spool.list(folder)?))).collect::<Result<_, _>>()?;
+        let each = all.into_iter().flat_map(|(spool, list)| list.into_iter().map(move |listed| (spool, listed)));
+        for (spool, listed) in each {
             match spool.look(folder, &listed.id) {
                 Ok(entry) => some.push(Row::of(&entry, &listed, folder, spool, caller)),
                 Err(Unopened::Newer) => {

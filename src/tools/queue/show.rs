@@ -22,7 +22,7 @@ use crate::spool::{Entry, Folder, Head, Spool};
 /// # Errors
 /// `NoInput`: there is none; or it cannot be read.
 pub(super) fn run(words: &Show, caller: &Caller) -> Result<u8, Failure> {
-    let (spool, folder) = find(Spool::find(caller).as_ref(), &words.id)?;
+    let (spool, folder) = find(&Spool::every(caller), &words.id)?;
     let (entry, message) = spool.look_into(folder, &words.id).map_err(|why| unopened(&words.id, why))?;
     if words.message {
         print(&message)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -17,7 +17,9 @@ use crate::door::{self, signals::Stop};
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::process;
+use crate::random;
 use crate::reply::printable;
+use crate::spool::flusher::LOCK;
 use crate::spool::{Folder, is_aging_due};
 use crate::tools::queue::{everybody, say};
 
@@ -74,14 +76,31 @@ fn weight(status: u8) -> u8 {
     }
 }
 
-/// The users who have something waiting. Root looks at names, and opens none.
+/// The users who have something waiting, in the order in which they have their turn. Root looks at names and times, and
+/// opens none.
 fn users() -> Vec<u32> {
     let has = |directory: &Path, folder: Folder| has_names(&directory.join(folder.name()));
     let is_due = |directory: &Path| {
         has(directory, Folder::Queue)
             || is_aging_due(directory) && Folder::DONE.into_iter().any(|folder| has(directory, folder))
     };
-    everybody::users().into_iter().filter(|(_, directory)| is_due(directory)).map(|(uid, _)| uid).collect()
+    let beat = |directory: &Path| directory.join(LOCK).symlink_metadata().and_then(|lock| lock.modified());
+    let due = everybody::directories().into_iter().filter(|(_, directory)| is_due(directory));
+    in_turn(due.map(|(uid, directory)| (uid, beat(&directory).unwrap_or(SystemTime::UNIX_EPOCH))))
+}
+
+/// The users of `beats`, who stand together, by when their last run began, the longest ago first: where time is up before
+/// all have had one, the next flush begins with the others. Where that cannot be seen, chance decides.
+fn in_turn(beats: impl Iterator<Item = (u32, SystemTime)>) -> Vec<u32> {
+    let mut users: Vec<(SystemTime, [u8; 4], u32)> = Vec::new();
+    for (uid, beat) in beats {
+        match users.last_mut() {
+            Some((first, _, last)) if *last == uid => *first = beat.min(*first),
+            _ => users.push((beat, random::octets().unwrap_or_default(), uid)),
+        }
+    }
+    users.sort();
+    users.into_iter().map(|(_, _, uid)| uid).collect()
 }
 
 /// Whether there may be a name in `queue`. A root who has not all of root's rights, as a hardened unit has it, may not
@@ -166,5 +185,23 @@ fn attend(child: &mut Child, stop: &Stop) -> Option<u8> {
             return None;
         }
         thread::sleep(LOOK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn whoever_waited_longest_has_the_first_turn() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let beats = [(1, at(50)), (2, at(20)), (3, at(40)), (3, at(10)), (4, at(30))];
+        assert_eq!(in_turn(beats.into_iter()), [3, 2, 4, 1]);
+        // Nobody is always the last where nothing is known.
+        let unknown = || (1..=5).map(|uid| (uid, SystemTime::UNIX_EPOCH));
+        let last: BTreeSet<u32> = (0..500).filter_map(|_| in_turn(unknown()).pop()).collect();
+        assert_eq!(last, (1..=5).collect());
     }
 }
