@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use super::one::note;
 use super::{Fate, Run, relays, unix};
 use crate::address::Address;
 use crate::config::relay::{Place, Relay};
@@ -92,6 +93,23 @@ impl Run<'_> {
             }
         };
         Ok(Fate::Failed)
+    }
+
+    /// Gives up `opened`, whose time is up and whose site may not send any more, because of `failure`: there is nobody in
+    /// whose name its sender could be told. One in doubt is held, and a person decides.
+    ///
+    /// # Errors
+    /// The spool cannot be written: it stays where it is.
+    pub(super) fn give_up_without_site(&mut self, mut opened: Opened, failure: Failure) -> Result<Fate, Failure> {
+        let (folder, fate, end) = match opened.entry.state.is_in_doubt() {
+            true => (Folder::Held, Fate::Held, "held"),
+            false => (Folder::Failed, Fate::Failed, "given up, and nobody is told"),
+        };
+        note(&mut opened, &failure)?;
+        opened.move_to(folder)?;
+        let why = format!("{}; its time is up: {end}", failure.why);
+        self.flush.dossier.fail(&Failure { why, ..failure });
+        Ok(fate)
     }
 
     /// Has the sender of `opened` told of `recipients`, durably.

@@ -11,6 +11,7 @@ mod relays;
 #[cfg(test)]
 mod tests;
 
+use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -103,7 +104,11 @@ enum Fate {
 }
 
 /// The right to flush a spool, which one process has at a time.
-pub struct Turn(Lock);
+pub struct Turn {
+    lock: Lock,
+    /// When the run before began; `None`: there was none.
+    last: Option<SystemTime>,
+}
 
 /// The right to stay until nothing waits in a spool, which one process has at a time; between its runs it leaves the
 /// turn to others.
@@ -115,7 +120,8 @@ impl Turn {
     /// # Errors
     /// The lock cannot be made.
     pub fn take(spool: &Spool) -> Result<Option<Self>, Failure> {
-        Ok(take(spool, LOCK)?.map(Self))
+        let last = fs::symlink_metadata(spool.keep().file(LOCK)).and_then(|lock| lock.modified()).ok();
+        Ok(take(spool, LOCK)?.map(|lock| Self { lock, last }))
     }
 }
 
@@ -182,7 +188,7 @@ impl<'a> Flush<'a> {
     /// # Errors
     /// The spool cannot be read or written. What was done until then is done.
     pub fn run(&self, course: &Course<'_>, wanted: &Wanted, turn: &Turn) -> Result<Summary, Failure> {
-        turn.0.touch();
+        turn.lock.touch();
         if let Ok(config) = course.config() {
             journal::expire(course.caller().uid, config.log_keep);
         }
@@ -201,6 +207,7 @@ impl<'a> Flush<'a> {
             unsynced: 0,
             has_recovered: false,
             is_asked_for: !wanted.is_due(),
+            last: turn.last,
         };
         let mut result = run.pass(&agenda, wanted);
         // There may not be room for both.
@@ -237,6 +244,8 @@ struct Run<'a> {
     has_recovered: bool,
     /// A person wants it done, whatever is remembered of the relays.
     is_asked_for: bool,
+    /// When the run before began.
+    last: Option<SystemTime>,
 }
 
 impl Run<'_> {

@@ -15,9 +15,7 @@ use crate::config::site::{Guard, InDoubt, Kinds, Site, Terms};
 use crate::failure::{Failure, Kind};
 use crate::limit::ban;
 use crate::message::MailObject;
-use crate::outcome::Outcome;
-use crate::reply::Reply;
-use crate::spool::decision::{self, decide};
+use crate::spool::decision::{self, decide, said};
 use crate::spool::entry::{Entry, Waiting};
 use crate::spool::{Ended, Folder, Kept, Line, Opened, State, Unopened};
 use crate::submit::{self, Manner, Submission, Try};
@@ -68,12 +66,20 @@ impl Run<'_> {
                 spool.put_off(Folder::Queue, id, SystemTime::now() + UNFINISHED);
                 (Fate::Left, Failure::new(Kind::Io, what(), why))
             }
+            // Who else laid it there has been told of by the run that met it first.
+            Unopened::Failed(failure) if failure.kind == Kind::NoPermission && !self.is_new(id) => return Fate::Left,
             Unopened::Failed(failure) => (Fate::Left, failure),
         };
         self.flush.dossier.resume(id);
         self.flush.dossier.fail(&failure);
         self.flush.dossier.rest();
         fate
+    }
+
+    /// Whether the file came, or was given to another, since the run before.
+    fn is_new(&self, id: &str) -> bool {
+        let changed = self.flush.spool.changed(Folder::Queue, id);
+        self.last.is_none_or(|last| changed.is_none_or(|changed| changed >= last))
     }
 
     fn attend(&mut self, mut opened: Opened) -> Result<Fate, Failure> {
@@ -108,6 +114,7 @@ impl Run<'_> {
                     Ok(()) => self.attend_for(site, opened),
                 }
             }
+            Err(failure) if is_over(&opened) => self.give_up_without_site(opened, failure),
             Err(failure) => self.put_off(opened, &failure),
         };
         dossier.rest();
@@ -278,7 +285,7 @@ impl Run<'_> {
 }
 
 /// Writes down why an entry was not given to any relay. A doubt stays one.
-fn note(opened: &mut Opened, failure: &Failure) -> Result<(), Failure> {
+pub(super) fn note(opened: &mut Opened, failure: &Failure) -> Result<(), Failure> {
     if opened.entry.state.is_in_doubt() {
         return Ok(());
     }
@@ -362,14 +369,9 @@ fn write_end(
     result: Ended,
     waiting: Option<Waiting>,
 ) -> Result<(), Failure> {
-    let Try { relay, result: said, .. } = submission.decisive();
-    let reply = said.as_ref().ok().and_then(Outcome::decisive).map(|(_, reply)| reply);
-    let text = match (reply, said) {
-        (Some(reply), _) => reply.to_string(),
-        (None, Err(failure)) => failure.to_string(),
-        (None, Ok(_)) => String::new(),
-    };
-    let (t, relay, code) = (unix(SystemTime::now()), relay.name.clone(), reply.map(Reply::code));
+    let Try { relay, result: came, .. } = submission.decisive();
+    let (code, text) = said(came);
+    let (t, relay) = (unix(SystemTime::now()), relay.name.clone());
     let is_of_relays = relays::is_of_relays(submission);
     opened.append(&Line::End { t, relay, result, code, text, waiting, is_of_relays }, false)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::breaker::{Breaker, Health};
+use crate::breaker::{Breaker, Event, Health, Trouble};
 use crate::config::relay::Relay;
 use crate::failure::{Failure, Kind};
 use crate::outcome::{Outcome, Stage};
@@ -20,7 +20,7 @@ const PROBED: Duration = Duration::from_secs(30);
 /// How often in a row a relay may break off in the middle of a transaction until it counts as down.
 const STRIKES: u8 = 3;
 
-/// What one try says of its relay.
+/// What one try says of its relay to the run that made it: the breaker's [`Event`], and whether the run may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sign {
     /// It answers.
@@ -71,7 +71,7 @@ impl Down {
     /// Notes what `submission` says of its relays; what is down is asked again at `next`.
     pub(super) fn note(&mut self, submission: &Submission, next: SystemTime) {
         for attempt in submission.tries() {
-            let (relay, sign) = (&attempt.relay, sign(&attempt.result));
+            let (relay, sign) = (&attempt.relay, sign(&attempt.relay, &attempt.result));
             let place = self.0.iter().position(|bad| Arc::ptr_eq(&bad.relay, relay));
             match (sign, place) {
                 (Sign::Up, Some(place)) => drop(self.0.swap_remove(place)),
@@ -92,29 +92,28 @@ impl Down {
     }
 }
 
-fn sign(result: &Result<Outcome, Failure>) -> Sign {
-    match result {
-        Ok(outcome) => match outcome.decisive() {
-            Some((answer, reply)) if answer.stage < Stage::MailFrom && !reply.is_positive() => Sign::Down,
-            Some((_, reply)) if reply.is_authentication() => Sign::Down,
-            Some((_, reply)) if reply.code() == 421 => Sign::Doubtful,
-            _ => Sign::Up,
-        },
-        Err(failure) => match failure.kind {
-            Kind::NoHost | Kind::Unavailable | Kind::Protocol | Kind::Configuration | Kind::NoPermission => {
-                let is_before = failure.stage.is_none_or(|stage| stage < Stage::MailFrom);
-                if is_before { Sign::Down } else { Sign::Doubtful }
-            }
-            Kind::Refused(_) if !failure.is_our_refusal() => Sign::Down,
-            Kind::InDoubt => Sign::Doubtful,
-            _ => Sign::Up,
-        },
+fn sign(relay: &Relay, result: &Result<Outcome, Failure>) -> Sign {
+    let stage = match result {
+        Ok(outcome) => outcome.decisive().map(|(answer, _)| answer.stage),
+        Err(failure) => failure.stage,
+    };
+    let is_before = stage.is_none_or(|stage| stage < Stage::MailFrom);
+    let kind = result.as_ref().err().map(|failure| &failure.kind);
+    match (Event::of(relay, result), kind) {
+        (Event::Works, _) => Sign::Up,
+        (Event::Fails(Trouble::Login(_)), _) => Sign::Down,
+        // What is wrong on our side is mended before the next run, not within this one.
+        (Event::Undecided, Some(Kind::Configuration | Kind::NoPermission)) if is_before => Sign::Down,
+        (Event::Undecided, Some(Kind::Configuration | Kind::NoPermission | Kind::Protocol)) => Sign::Doubtful,
+        (Event::Undecided, _) => Sign::Up,
+        (Event::Fails(_), _) if is_before => Sign::Down,
+        (Event::Fails(_), _) => Sign::Doubtful,
     }
 }
 
 /// Whether all that `submission` says is said of its relays, so that the message may go as soon as one of them answers.
 pub(super) fn is_of_relays(submission: &Submission) -> bool {
-    submission.results().all(|result| sign(result) != Sign::Up)
+    submission.tries().iter().all(|attempt| sign(&attempt.relay, &attempt.result) != Sign::Up)
 }
 
 /// Whether an entry waits for its relays alone, and not for something that one of them said of its message.
@@ -147,6 +146,8 @@ pub(super) fn chance() -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::relay::Place;
+    use crate::providers::TlsMode;
     use crate::reply::Reply;
 
     #[test]
@@ -165,6 +166,7 @@ mod tests {
         let person = ["b@example.org".parse().unwrap()];
         let said = |code, stage| Ok(Outcome::same_for_all(&person, &Reply::own(code, (4, 0, 0), "no"), stage));
         let failed = |kind, stage| Err(Failure { stage, ..Failure::new(kind, "mx", "why") });
+        let relay = Relay::new("main", Place::Tcp { host: "mx".to_owned(), port: 465 }, TlsMode::Implicit);
         for (result, expected) in [
             (said(250, Stage::Message), Sign::Up),
             (said(451, Stage::RcptTo), Sign::Up),
@@ -184,7 +186,7 @@ mod tests {
             (failed(Kind::InDoubt, Some(Stage::Message)), Sign::Doubtful),
             (failed(Kind::Data, Some(Stage::MailFrom)), Sign::Up),
         ] {
-            assert_eq!(sign(&result), expected, "{result:?}");
+            assert_eq!(sign(&relay, &result), expected, "{result:?}");
         }
     }
 

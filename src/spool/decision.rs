@@ -82,6 +82,17 @@ impl Word {
     }
 }
 
+/// What `result` says, in one line, and its code where it is a reply.
+pub fn said(result: &Result<Outcome, Failure>) -> (Option<u16>, String) {
+    match result {
+        Ok(outcome) => match outcome.decisive() {
+            Some((_, reply)) => (Some(reply.code()), reply.to_string()),
+            None => (None, String::new()),
+        },
+        Err(failure) => (None, failure.to_string()),
+    }
+}
+
 /// The fate of a message that has come to `results`, one for each relay that was tried, in order.
 ///
 /// It waits where a relay may take it later: nobody has it, and what went wrong is the relay's or ours and may pass

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
-use super::decision::{Fate, decide};
+use super::decision::{Fate, decide, said};
 use super::entry::Head;
 use super::flusher::{self, Flusher};
 use super::room;
@@ -79,7 +79,7 @@ impl Order<'_> {
             return Kept::No;
         }
         let results: Vec<_> = results.collect();
-        let why = || results.last().map(|result| said(result)).unwrap_or_default();
+        let why = || results.last().map(|result| said(result).1).unwrap_or_default();
         match decide(results.iter().copied(), is_spooling, in_doubt) {
             Fate::Told => self.copy(&results, why).unwrap_or(Kept::No),
             Fate::Held => self.hold(why()).map_or_else(Kept::Failed, |()| Kept::Held),
@@ -184,13 +184,5 @@ impl Order<'_> {
             diverted_from: self.diverted_from.to_vec(),
         };
         spool.enqueue(folder, &head, self.mail.message, SystemTime::now() + FIRST)
-    }
-}
-
-/// What was said, in one line.
-fn said(result: &Result<Outcome, Failure>) -> String {
-    match result {
-        Ok(outcome) => outcome.decisive().map_or_else(String::new, |(_, reply)| reply.to_string()),
-        Err(failure) => failure.to_string(),
     }
 }

@@ -136,6 +136,13 @@ impl Spool {
         keeps.into_iter().map(|keep| Self { keep, uid: caller.uid }).collect()
     }
 
+    /// Every one in which something of `caller`'s may be; what is kept now goes to the first.
+    pub fn every(caller: &Caller) -> Vec<Self> {
+        let Some(first) = Self::find(caller) else { return Vec::new() };
+        let others = first.others(caller);
+        std::iter::once(first).chain(others).collect()
+    }
+
     fn home(caller: &Caller) -> Option<Keep> {
         let state = caller.own(directories::BaseDirs::state_dir, ".local/state")?;
         Some(Keep::at(state.join("mailchute/spool"), caller.uid))
@@ -390,6 +397,13 @@ impl Spool {
             }
         }
         Ok(())
+    }
+
+    /// When the file was last changed, moved or given to somebody.
+    pub fn changed(&self, folder: Folder, id: &str) -> Option<SystemTime> {
+        let of = fs::symlink_metadata(self.path(folder, id)).ok()?;
+        let (seconds, nanos) = (u64::try_from(of.ctime()).ok()?, u32::try_from(of.ctime_nsec()).ok()?);
+        Some(SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos))
     }
 
     /// Says when a file is looked at next that is no entry for this program.
