@@ -138,6 +138,24 @@ fn what_waits_goes_over_one_session() {
 }
 
 #[test]
+fn a_session_carries_as_many_messages_as_the_relay_says() {
+    Host::run(&USERS, |host| {
+        for (most, sessions) in
+            [("", vec![5]), ("session_messages = 2\n", vec![2, 2, 1]), ("session_messages = 1\n", vec![1; 5])]
+        {
+            enqueue(host, 5, "");
+            let server = Server::new().start();
+            prepare(host, server.port(), "");
+            let config = fs::read_to_string(CONFIG).unwrap();
+            host.write(CONFIG, &config.replace("tls = \"none\"\n", &format!("tls = \"none\"\n{most}")), 0o644);
+            says(&flush(&[]), 0, "5 sent\n");
+            let carried: Vec<usize> = server.finish().iter().map(|session| session.deliveries.len()).collect();
+            assert_eq!(carried, sessions, "{most}");
+        }
+    });
+}
+
+#[test]
 fn a_relay_that_is_down_costs_one_connection_and_all_go_when_it_answers() {
     for reply in ["421 4.3.2 not now", "554 5.3.2 not today"] {
         Host::run(&USERS, |host| {
@@ -391,6 +409,15 @@ fn what_was_never_finished_is_cleared_away_after_an_hour() {
         }
         let left = [&torn, &recent, &newer, &linked].map(|path| path.exists());
         assert_eq!(left, [false, true, true, true]);
+        // What somebody else laid there is told of once, and again when it has changed.
+        for (change, is_told) in [(false, false), (true, true), (false, false)] {
+            if change {
+                fs::set_permissions(&linked, Permissions::from_mode(0o640)).unwrap();
+            }
+            let run = flush(&[]);
+            says(&run, 69, "1 left to the next flush\n");
+            assert_eq!(run.stderr.contains("cannot be read: Permission denied"), is_told, "{}", run.report());
+        }
         assert_eq!(server.finish()[0].deliveries.len(), 1);
     });
 }
@@ -431,16 +458,36 @@ fn root_sends_for_all_by_a_process_of_each() {
 #[test]
 fn a_unit_that_leaves_root_few_rights_sends_all_the_same() {
     Host::run(&USERS, |host| {
-        enqueue(host, 1, "");
-        let server = Server::new().start();
-        prepare(host, server.port(), "");
-        let run = mailchute()
-            .args(["queue", "flush", "--all"])
-            .under("/usr/bin/setpriv", &["--bounding-set=-all,+setuid,+setgid", "--no-new-privs"])
-            .run();
-        run.expect_status(0);
-        assert_eq!(run.stdout, format!("uid {SHOP}: 1 sent\n"), "{}", run.report());
-        assert_eq!(server.finish()[0].deliveries.len(), 1);
+        let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/units/mailchute-flush.service");
+        let unit = fs::read_to_string(unit).unwrap();
+        let set = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).expect("a bounding set");
+        let of_unit: Vec<String> =
+            set.split(' ').map(|name| format!("+{}", name.trim_start_matches("CAP_").to_lowercase())).collect();
+        // Another user has had something waiting: the rights of the unit tell that nothing does now.
+        let empty = format!("uid {OTHER}: nothing is due\n");
+        for (rights, besides) in [("+setuid,+setgid".to_owned(), empty.as_str()), (of_unit.join(","), "")] {
+            let _ = fs::remove_dir_all(SPOOL);
+            enqueue(host, 1, "");
+            for directory in [format!("{SPOOL}/{OTHER}"), format!("{SPOOL}/{OTHER}/queue")] {
+                fs::create_dir(&directory).unwrap();
+                std::os::unix::fs::chown(&directory, Some(OTHER), Some(OTHER)).unwrap();
+                fs::set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
+            }
+            let server = Server::new().start();
+            prepare(host, server.port(), "");
+            let run = mailchute()
+                .args(["queue", "flush", "--all"])
+                .under("/usr/bin/setpriv", &[&format!("--bounding-set=-all,{rights}"), "--no-new-privs"])
+                .run();
+            run.expect_status(0);
+            let mut lines: Vec<&str> = run.stdout.split_inclusive('\n').collect();
+            lines.sort_unstable();
+            let mut expected = vec![format!("uid {SHOP}: 1 sent\n"), besides.to_owned()];
+            expected.retain(|line| !line.is_empty());
+            expected.sort_unstable();
+            assert_eq!(lines, expected, "{rights}: {}", run.report());
+            assert_eq!(server.finish()[0].deliveries.len(), 1);
+        }
     });
 }
 
@@ -471,11 +518,40 @@ fn what_was_kept_elsewhere_is_sent_too() {
         }
         let server = Server::new().start();
         prepare(host, server.port(), "");
-        says(&flush(&[id(&first)]), 0, "1 sent\n");
-        says(&flush(&[]), 0, "2 sent\n");
+        // Whoever looks after it finds it as well.
+        let queue = |words: &[&str]| sender_of(words).run();
+        let [first_id, second_id] = [&first, &second].map(|entry| id(entry));
+        for words in [&["list"][..], &["list", "--site", "default"]] {
+            let list = queue(words);
+            let is_listed = |entry: &PathBuf| list.stdout.contains(id(entry));
+            assert!([&first, &second, &third].into_iter().all(is_listed), "{}", list.report());
+        }
+        let numbers = queue(&["list", "--summary", "--json"]);
+        assert!(numbers.stdout.contains("\"waiting\":3"), "{}", numbers.report());
+        let mailq = mailchute().uid(SHOP).args(["-bp"]).run();
+        assert!(mailq.stdout.ends_with(" in 3 Requests.\n"), "{}", mailq.report());
+        for elsewhere in [first_id, second_id] {
+            queue(&["show", elsewhere]).expect_status(0);
+            queue(&["hold", elsewhere]).expect_status(0);
+            queue(&["release", elsewhere]).expect_status(0);
+            assert_ne!(queue(&["resolve", elsewhere]).status, 66, "it is there, and not in doubt");
+        }
+        let root = mailchute().args(["queue", "hold", second_id]).run();
+        root.expect_status(0);
+        queue(&["release", "--site", "default"]).expect_status(0);
+        says(&flush(&[first_id]), 0, "1 sent\n");
+        // Root's flush comes to all places of a user's, wherever something waits.
+        fs::rename(&third, format!("{second_name}/queue/{}", id(&third))).unwrap();
+        let run = mailchute().args(["queue", "flush", "--all"]).run();
+        assert_eq!(run.stdout, format!("uid {SHOP}: 2 sent\n"), "{}", run.report());
         assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 3);
         assert!(!third.exists());
     });
+}
+
+/// `mailchute queue` as the user.
+fn sender_of(words: &[&str]) -> Mailchute {
+    mailchute().uid(SHOP).arg("queue").args(words)
 }
 
 /// Makes a directory of the user's own, and those above it.
@@ -508,6 +584,65 @@ fn a_process_that_stays_keeps_nobody_from_sending_now() {
         assert_eq!(server.finish().len(), 1);
         kill(Pid::from_raw(i32::try_from(stays.id()).unwrap()), Signal::SIGTERM).unwrap();
         stays.finish();
+    });
+}
+
+#[test]
+fn a_person_waits_for_the_end_of_another_run() {
+    Host::run(&USERS, |host| {
+        enqueue(host, 1, "");
+        let entry = entries("queue").remove(0);
+        set_due(&entry, SystemTime::now() + Duration::from_secs(3600));
+        let server = Server::new().start();
+        prepare(host, server.port(), "");
+        // Another run is on, and ends as soon as somebody waits for it.
+        let lock = host.write_as(&format!("{SPOOL}/{SHOP}/flush.lock"), "", 0o600, (SHOP, SHOP));
+        let lock = File::open(lock).unwrap();
+        let run = Flock::lock(lock, FlockArg::LockExclusiveNonblock).unwrap();
+        says(&flush(&[]), 0, "another process is sending what waits for this user\n");
+        let asked = flusher(&[id(&entry)]).spawn();
+        let is_reading = || fs::read_dir(format!("/proc/{}/task", asked.id())).is_ok_and(|tasks| tasks.count() > 1);
+        while !is_reading() {
+            std::thread::yield_now();
+        }
+        drop(run);
+        says(&asked.finish(), 0, "1 sent\n");
+        assert_eq!(server.finish()[0].deliveries.len(), 1);
+    });
+}
+
+#[test]
+fn what_has_no_site_any_more_waits_until_its_time_is_up() {
+    Host::run(&USERS, |host| {
+        enqueue(host, 1, "");
+        let entry = entries("queue").remove(0);
+        let id = id(&entry).to_owned();
+        let server = Server::new().start();
+        prepare(host, server.port(), "");
+        let config = fs::read_to_string(CONFIG).unwrap();
+        host.write(CONFIG, &format!("{config}[site.other]\nuser = {OTHER}\n"), 0o644);
+        set_due(&entry, SystemTime::now());
+        let run = flush(&[]);
+        says(&run, 69, "1 not sent yet\n");
+        let why = "is no site of this user any more, so what it sent waits";
+        let list = sender_of(&["list", "--json"]).run();
+        assert!(list.stdout.contains(why), "{}", list.report());
+        // Its time is up: head and checksum are those of an entry whose time was short.
+        let spool = mailchute::spool::Spool::at(Path::new(SPOOL).join(SHOP.to_string()), SHOP);
+        let folder = mailchute::spool::Folder::Queue;
+        let (old, message) = spool.look_into(folder, &id).unwrap();
+        let over = mailchute::spool::Head { id: "0123456789ab".into(), until: old.head.created, ..old.head };
+        spool.enqueue(folder, &over, &message, SystemTime::now()).unwrap();
+        let late = entry.with_file_name("0123456789ab");
+        std::os::unix::fs::chown(&late, Some(SHOP), Some(SHOP)).unwrap();
+        let run = flush(&[]);
+        says(&run, 0, "1 given up\n");
+        assert!(run.stderr.contains(why) && run.stderr.contains("its time is up: given up"), "{}", run.report());
+        assert_eq!(entries("failed").len(), 1);
+        assert!(entry.exists(), "the other has time left");
+        let shown = sender_of(&["show", "0123456789ab"]).run();
+        assert!(shown.stdout.contains("failed") && shown.stdout.contains(why), "{}", shown.report());
+        assert!(server.finish().is_empty());
     });
 }
 
