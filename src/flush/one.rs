@@ -303,7 +303,6 @@ fn is_kept_from<'s>(site: &'s Site, entry: &Entry) -> Option<&'s Guard> {
 /// Everybody has what `opened` holds: it goes, or it goes to the copies where its site keeps them.
 fn done(mut opened: Opened, site: Option<&Site>) -> Result<(), Failure> {
     if site.is_some_and(|site| site.keeping.kinds == Kinds::All) {
-        opened.retry_at(SystemTime::now())?;
         return opened.move_to(Folder::Sent);
     }
     opened.remove()

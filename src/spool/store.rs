@@ -519,6 +519,10 @@ impl Opened {
     /// `CannotCreate` or `Io`: it stays where it was.
     pub fn move_to(&mut self, folder: Folder) -> Result<(), Failure> {
         let to = self.spool.open_folder(folder)?;
+        if Folder::DONE.contains(&folder) {
+            // From then on it is kept, however long ago it was due.
+            self.retry_at(SystemTime::now())?;
+        }
         fs::rename(self.spool.path(self.folder, &self.id), self.spool.path(folder, &self.id))
             .map_err(|error| self.failed("moved", &error))?;
         let from = std::mem::replace(&mut self.folder, folder);

@@ -253,4 +253,11 @@ fn an_entry_moves_between_folders() {
     // The message is whole wherever it is.
     assert!(File::open(dir.path().join("held").join(ID)).is_ok());
     spool.open(Folder::Held, ID).unwrap().message().unwrap();
+    // What is done with is kept from then on, however long ago it was due.
+    let mut opened = spool.open(Folder::Held, ID).unwrap();
+    opened.retry_at(SystemTime::UNIX_EPOCH).unwrap();
+    opened.move_to(Folder::Failed).unwrap();
+    drop(opened);
+    spool.age(&|_| Some(Duration::from_secs(3600))).unwrap();
+    assert_eq!(spool.list(Folder::Failed).unwrap().len(), 1);
 }
