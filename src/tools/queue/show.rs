@@ -34,7 +34,7 @@ pub(super) fn run(words: &Show, caller: &Caller) -> Result<u8, Failure> {
 
 /// What is said of the message `id` of `caller`; `None`: there is none that can be read.
 pub(super) fn told_of(id: &str, caller: &Caller) -> Option<String> {
-    let (spool, folder) = find(Spool::find(caller).as_ref(), id).ok()?;
+    let (spool, folder) = find(&Spool::every(caller), id).ok()?;
     let (entry, message) = spool.look_into(folder, id).ok()?;
     Some(text(&entry, &message, folder, caller))
 }
