@@ -4,6 +4,7 @@
 //! of rules of which the first that fits counts, and so is what a failure says about how the relay is
 //! configured.
 
+pub mod likeness;
 mod login;
 mod rules;
 mod shape;

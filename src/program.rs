@@ -16,7 +16,7 @@ use crate::keep::Place;
 use crate::process;
 use crate::tools::speaker::{Provision, Stand};
 use crate::tools::{
-    ban, bans, bs, explain, init, lint, log, login, providers, queue, send, show, speaker, status, test, verify,
+    ban, bans, bs, explain, init, lint, log, login, providers, queue, secret, send, show, speaker, status, test, verify,
 };
 
 /// Runs one command line, `argv[0]` first, and returns the exit status.
@@ -83,6 +83,7 @@ fn run_tool(tool: &Tool, invocation: &Invocation) -> anyhow::Result<u8> {
         Tool::Bans(of) => bans::run(&invocation.choice, of)?,
         Tool::Unban(of) => ban::lift(of)?,
         Tool::Providers(of) => printed(&providers::show(of.id.as_deref())?),
+        Tool::Secret(task) => secret::run(task)?,
         Tool::Status(of) => printed(&status::explain(&of.number)?),
         Tool::Log(words) => log::run(words, &Caller::current()),
         Tool::Show(words) => show::run(invocation, words, &Caller::current()),

@@ -17,6 +17,9 @@ use crate::modes;
 /// The size of the largest secret, in octets.
 pub const LIMIT: usize = 64 * 1024;
 
+/// Where `mailchute secret put` stores them.
+pub const STORED: &str = "/etc/mailchute/secrets";
+
 /// A password, token or key. Wiped on drop; `Debug` shows nothing of it and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
@@ -198,6 +201,10 @@ fn oddity(text: &str) -> Option<&'static str> {
 /// As there.
 pub fn read_file(path: &Path, strict: bool, warnings: &mut Vec<String>) -> Result<Secret, Failure> {
     let (mut bytes, modes) = modes::read(path, LIMIT).map_err(|e| match modes::unreadable(path, &e) {
+        missing if e.kind() == io::ErrorKind::NotFound && path.parent() == Some(Path::new(STORED)) => {
+            let name = path.file_name().unwrap_or_default().display();
+            missing.hint(format!("as root: mailchute secret put {name}"))
+        }
         missing if e.kind() == io::ErrorKind::NotFound => {
             // A file that only root's test can read would look right and fail for everybody else.
             let group = match nix::unistd::getegid().as_raw() {

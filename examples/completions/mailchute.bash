@@ -43,10 +43,11 @@ _mailchute() {
         log) words="--since --until --site --to --from --relay --status --lines --follow --json --csv --summary --by" ;;
         show) words="--json" ;;
         init) words="--from-env --users" ;;
+        secret) words="put check --group --site --replace --anyway --config" ;;
         lint | providers | status) words="" ;;
         *) words="--site --config --relay --help --version" ;;
     esac
-    [ "$COMP_CWORD" -eq 1 ] && words+=" explain test lint login log show providers queue resend ban unban bans status init"
+    [ "$COMP_CWORD" -eq 1 ] && words+=" explain test lint login log show providers queue resend ban unban bans secret status init"
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
 complete -F _mailchute mailchute

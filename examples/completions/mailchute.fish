@@ -12,6 +12,7 @@ complete -c mailchute -n __fish_use_subcommand -a resend -d 'Send a message once
 complete -c mailchute -n __fish_use_subcommand -a ban -d 'Let a site or a user send nothing'
 complete -c mailchute -n __fish_use_subcommand -a unban -d 'Lift a ban'
 complete -c mailchute -n __fish_use_subcommand -a bans -d 'List who is banned'
+complete -c mailchute -n __fish_use_subcommand -a secret -d 'Store a password, token or key, or look at those that are stored'
 complete -c mailchute -n __fish_use_subcommand -a status -d 'Explain an exit status'
 complete -c mailchute -n __fish_use_subcommand -a init -d 'Print the configuration in the environment as a file'
 complete -c mailchute -n __fish_use_subcommand -l site -x -d 'Speak as this site'
@@ -23,7 +24,7 @@ complete -c mailchute -n '__fish_seen_subcommand_from explain test login queue r
 complete -c mailchute -n '__fish_seen_subcommand_from explain test' -l cwd -x -a '(__fish_complete_directories)' -d 'From this directory'
 complete -c mailchute -n '__fish_seen_subcommand_from test' -l to -x -d Recipient
 complete -c mailchute -n '__fish_seen_subcommand_from test' -l from -x -d Sender
-complete -c mailchute -n '__fish_seen_subcommand_from test login queue' -l site -x -d 'Speak as this site'
+complete -c mailchute -n '__fish_seen_subcommand_from test login queue secret' -l site -x -d 'Speak as this site'
 complete -c mailchute -n '__fish_seen_subcommand_from test login queue' -l relay -x -d 'Use this relay'
 complete -c mailchute -n '__fish_seen_subcommand_from login' -l status -d 'Show how logins stand'
 complete -c mailchute -n '__fish_seen_subcommand_from login' -l device -d 'Confirm a code on another machine'
@@ -58,3 +59,8 @@ complete -c mailchute -n '__fish_seen_subcommand_from log show' -l json -d 'An o
 complete -c mailchute -n '__fish_seen_subcommand_from log' -l csv -d 'Comma-separated values'
 complete -c mailchute -n '__fish_seen_subcommand_from log' -l summary -d Figures
 complete -c mailchute -n '__fish_seen_subcommand_from log' -l by -x -a 'site relay script user cwd unit job pool parent provider status' -d 'Figures by this field'
+complete -c mailchute -n '__fish_seen_subcommand_from secret' -a 'put check'
+complete -c mailchute -n '__fish_seen_subcommand_from secret' -l group -x -a '(__fish_complete_groups)' -d 'The group that reads it'
+complete -c mailchute -n '__fish_seen_subcommand_from secret' -l replace -d 'In the place of the old one'
+complete -c mailchute -n '__fish_seen_subcommand_from secret' -l anyway -d 'Whatever it looks like'
+complete -c mailchute -n '__fish_seen_subcommand_from secret' -l config -r -F -d 'Use this configuration file'

@@ -19,6 +19,7 @@ use super::dialect::{Mode, Sendmail};
 use super::invocation::{Errand, Invocation};
 use super::parse::parse;
 use super::queue::{Chosen, Task};
+use super::secret::SecretTask;
 use crate::envelope::ReversePath;
 use crate::exit::{self, Scheme};
 use crate::failure::Failure;
@@ -145,6 +146,7 @@ fn errand(errand: &Errand) -> Option<&'static str> {
         Errand::Tool(Tool::Providers(_)) => "providers",
         Errand::Tool(Tool::Queue(_)) => "queue",
         Errand::Tool(Tool::Resend(_)) => "resend",
+        Errand::Tool(Tool::Secret(_)) => "secret",
         Errand::Tool(Tool::Status(_)) => "status",
         Errand::Tool(Tool::Test(_)) => "test",
     })
@@ -222,6 +224,14 @@ fn tool_summary(tool: &Tool) -> Fields {
             text("as", resend.user.clone());
             text("again", resend.again.then(yes));
         }
+        Tool::Secret(SecretTask::Put(put)) => {
+            text("name", Some(put.name.clone()));
+            text("group", put.group.clone());
+            text("for-site", put.site.clone());
+            text("replace", put.replace.then(yes));
+            text("anyway", put.anyway.then(yes));
+        }
+        Tool::Secret(SecretTask::Check(check)) => text("name", check.name.clone()),
         Tool::Status(status) => text("number", Some(status.number.clone())),
         Tool::Init(_) | Tool::Lint => {}
     }

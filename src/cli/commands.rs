@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use super::dialect::{self, Mode, OUR_NAME, Sendmail};
 use super::log::{self, Log, SEARCH, Show};
 use super::queue::{Queue, Task};
+use super::secret::SecretTask;
 use crate::config;
 use crate::failure::{Failure, Kind};
 use crate::oauth::login::Flow;
@@ -41,6 +42,8 @@ pub enum Tool {
     Queue(Task),
     /// Send messages once more that are done with.
     Resend(Resend),
+    /// Store secrets, or look at those that are stored.
+    Secret(SecretTask),
     /// Tell all that is known of one message.
     Show(Show),
     /// Say what an exit status stands for.
@@ -260,6 +263,9 @@ enum Command {
     Queue(Queue),
     /// Send a message once more that was given up, or of which a copy is kept
     Resend(Resend),
+    /// Store a password, token or key for those who send, or look at the ones that are stored
+    #[command(subcommand, arg_required_else_help = false, disable_help_subcommand = true)]
+    Secret(SecretTask),
     /// Explain an exit status or an SMTP reply code
     Status(Status),
     /// Lift a ban (root)
@@ -367,6 +373,7 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, choice: &mut Choice) -
         Command::Providers(providers) => Tool::Providers(providers),
         Command::Queue(queue) => Tool::Queue(queue.task(choice)),
         Command::Resend(resend) => Tool::Resend(resend),
+        Command::Secret(task) => Tool::Secret(task.chosen(choice)),
         Command::Status(status) => Tool::Status(status),
         Command::Init(init) => Tool::Init(init),
     }))

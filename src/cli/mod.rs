@@ -10,6 +10,7 @@ pub mod log;
 pub mod options;
 pub mod parse;
 pub mod queue;
+pub mod secret;
 
 pub use commands::{
     Explain, Init, LiftBan, ListBans, Login, Providers, Resend, SetBan, Speaker, Status, Test, Tool, Whom,

@@ -71,6 +71,11 @@ pub fn suggest(hint: &str) {
     let _ = stderr::write(format!("hint: {hint}\n").as_bytes());
 }
 
+/// Asks for what is typed behind it, at the terminal that standard error is, or without being seen.
+pub fn ask(prompt: &str) {
+    let _ = stderr::write(printable(prompt.as_bytes(), LINE).as_bytes());
+}
+
 /// Writes a failure and its hint to standard error.
 pub fn report(failure: &Failure) {
     complain(&failure.to_string());

@@ -23,7 +23,7 @@ pub(super) fn of_secret(relay: &Relay) -> Option<String> {
 }
 
 /// Whether the secret is a key that somebody's machine made up, so without a blank in it.
-fn is_lone_key(relay: &Relay) -> bool {
+pub(super) fn is_lone_key(relay: &Relay) -> bool {
     use crate::providers::UserName::{Secret, Word};
     let of_smtp = || relay.provider.is_some_and(|provider| matches!(provider.username, Word(_) | Secret));
     relay.api().is_some()
@@ -32,7 +32,7 @@ fn is_lone_key(relay: &Relay) -> bool {
 }
 
 /// What is odd about `text`, as the end of a sentence.
-fn look(text: &str, is_key: bool, source: &Source) -> Option<String> {
+pub(super) fn look(text: &str, is_key: bool, source: &Source) -> Option<String> {
     let trimmed = text.trim();
     let quote = |mark: char| trimmed.len() > 1 && trimmed.starts_with(mark) && trimmed.ends_with(mark);
     let path = |text: &str| {
@@ -76,7 +76,7 @@ fn is_assignment(text: &str) -> bool {
 }
 
 /// What to do about a key that is not for this provider, or not for the way it is spoken to.
-fn foreign_key(text: &str, relay: &Relay) -> Option<String> {
+pub(super) fn foreign_key(text: &str, relay: &Relay) -> Option<String> {
     let provider = relay.provider?;
     let mut forms = providers::all().flat_map(|owner| owner.keys.iter().map(move |form| (owner, form)));
     let (owner, form) = forms.find(|(_, form)| text.starts_with(form.prefix))?;
@@ -86,11 +86,12 @@ fn foreign_key(text: &str, relay: &Relay) -> Option<String> {
         return known.then(|| format!("is a key of {}, and this relay is {}", owner.name, provider.name));
     }
     match (relay.api().is_some(), form.smtp, form.api) {
-        (false, false, _) => Some(format!(
+        (false, false, true) => Some(format!(
             "is an API key, and SMTP wants {}: make one at {}, or use the API with api_key or token",
             provider.credentials(),
             provider.name
         )),
+        (_, false, false) => Some("is a public key, which opens nothing: copy the private one".to_owned()),
         (true, _, false) => {
             Some(format!("is for SMTP, and the API wants another: make an API key at {}", provider.name))
         }

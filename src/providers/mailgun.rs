@@ -23,7 +23,11 @@ pub(super) static PROVIDER: Provider = Provider {
     regions: &[at("us", "smtp.mailgun.org"), at("eu", "smtp.eu.mailgun.org")],
     ports: &[starttls(587), implicit(465), starttls(2525), starttls(25)],
     api: Some(&ENTRY),
-    keys: &[KeyForm { prefix: "key-", smtp: false, api: true }],
+    keys: &[
+        KeyForm { prefix: "key-", smtp: false, api: true },
+        // The validation key, which is for browsers.
+        KeyForm { prefix: "pubkey-", smtp: false, api: false },
+    ],
     servers: &[".mailgun.org"],
     hints: &[Hint::refusal(Rule {
         words: &["authorized recipient", "sandbox", "test purposes only"],

@@ -10,6 +10,7 @@ pub(crate) mod log;
 pub mod login;
 pub mod providers;
 pub(crate) mod queue;
+pub(crate) mod secret;
 pub(crate) mod send;
 pub(crate) mod show;
 pub(crate) mod speaker;

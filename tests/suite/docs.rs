@@ -18,7 +18,7 @@ use testkit::{Scratch, need_root};
 use crate::setup::{MESSAGE, mailchute};
 
 /// The subcommands of this version.
-const SUBCOMMANDS: [&str; 14] = [
+const SUBCOMMANDS: [&str; 15] = [
     "explain",
     "test",
     "lint",
@@ -31,6 +31,7 @@ const SUBCOMMANDS: [&str; 14] = [
     "ban",
     "unban",
     "bans",
+    "secret",
     "status",
     "init",
 ];

@@ -57,6 +57,7 @@ mod record_file;
 mod relays;
 mod resend;
 mod round_trips;
+mod secret_put;
 mod secrets;
 mod set_group_id;
 mod set_group_id_flush;

@@ -1,0 +1,230 @@
+//! `mailchute secret check`: whether each secret that the configuration names is there, is read by those who send and by
+//! nobody else, and looks right. Nothing of a value is shown, not even its length: it tells some kinds of keys apart.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::file;
+use super::readers::Reader;
+use super::uses::{self, Use};
+use crate::caller::Caller;
+use crate::cli::secret::CheckSecrets;
+use crate::config::site::NOBODY;
+use crate::config::{Config, Search};
+use crate::failure::{Failure, Kind};
+use crate::hint::likeness;
+use crate::host;
+use crate::modes;
+use crate::secret::{self, STORED, Source};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Grade {
+    Ok,
+    Note,
+    Weak,
+    Broken,
+}
+
+impl Grade {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Weak => "weak",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// A line of what was found, and one to copy.
+struct Finding {
+    grade: Grade,
+    subject: String,
+    sentence: String,
+    next: Option<String>,
+}
+
+impl Finding {
+    fn new(grade: Grade, subject: impl Into<String>, sentence: impl Into<String>) -> Self {
+        Self { grade, subject: subject.into(), sentence: sentence.into(), next: None }
+    }
+
+    fn next(mut self, line: impl Into<String>) -> Self {
+        self.next = Some(line.into());
+        self
+    }
+}
+
+/// What was found, and whether something is broken.
+///
+/// # Errors
+/// The configuration cannot be read, or no secret has the name that was given.
+pub(super) fn run(of: &CheckSecrets) -> Result<(String, bool), Failure> {
+    let only = of.name.as_deref().map(file).transpose()?;
+    let config = Search::new(of.config.clone()).load(&Caller::current())?;
+    let uses: Vec<Use<'_>> = uses::all(&config);
+    let is_meant = |using: &&Use<'_>| only.as_deref().is_none_or(|only| using.is_of(only));
+    let mut found: Vec<Finding> = uses.iter().filter(is_meant).flat_map(|using| look_at(using, &config)).collect();
+    found.extend(stored().into_iter().filter(|path| only.as_ref().is_none_or(|only| only == path)).filter_map(
+        |path| {
+            let is_used = uses.iter().any(|using| using.is_of(&path));
+            (!is_used).then(|| unused(&path))
+        },
+    ));
+    if let Some(only) = only.filter(|_| found.is_empty()) {
+        return Err(Failure::new(
+            Kind::Configuration,
+            only.display().to_string(),
+            "no such secret, and nothing names it",
+        )
+        .hint(format!("ls {STORED}")));
+    }
+    let is_broken = found.iter().any(|finding| finding.grade == Grade::Broken);
+    Ok((page(&found), is_broken))
+}
+
+fn page(found: &[Finding]) -> String {
+    let mut text = String::new();
+    for Finding { grade, subject, sentence, next } in found {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{:<7} {subject}: {sentence}", grade.name());
+        if let Some(next) = next {
+            let _ = writeln!(text, "     -> {next}");
+        }
+    }
+    if found.is_empty() {
+        text.push_str("the configuration names no secret\n");
+    }
+    text
+}
+
+/// The files that are stored.
+fn stored() -> Vec<PathBuf> {
+    let entries = fs::read_dir(STORED).into_iter().flatten().filter_map(Result::ok);
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| !path.is_dir()).collect();
+    paths.sort();
+    paths
+}
+
+fn unused(path: &Path) -> Finding {
+    let sentence = "nothing in the configuration names it";
+    Finding::new(Grade::Note, path.display().to_string(), sentence).next(format!("rm {}", path.display()))
+}
+
+fn look_at(using: &Use<'_>, config: &Config) -> Vec<Finding> {
+    let title = using.title();
+    let path = match using.source {
+        Source::File(path) => path,
+        Source::Inline(value) => {
+            let place = using.sites.first().and_then(|site| site.file.as_ref());
+            let place = place.map_or_else(|| "the environment".to_owned(), |file| file.display().to_string());
+            let mut finding = Finding::new(Grade::Note, &title, format!("stands in {place} itself"));
+            if let Some(wrong) = likeness::wrong(value.expose(), using.wanted, Some(using.relay)) {
+                finding = Finding::new(Grade::Broken, &title, format!("stands in {place} itself, and {wrong}"));
+            }
+            return vec![finding.next(format!("mailchute secret put {}", using.relay.name))];
+        }
+        Source::Env(_) | Source::Credential(_) => {
+            let sentence =
+                format!("{}, which is set where the caller starts and not seen from here", using.source.describe());
+            return vec![Finding::new(Grade::Note, title, sentence)];
+        }
+        Source::Command(_) => {
+            let sentence = format!("{}, which is run when a message is sent", using.source.describe());
+            return vec![Finding::new(Grade::Note, title, sentence)];
+        }
+    };
+    let subject = format!("{} ({title})", path.display());
+    let value = match secret::read_file(path, false, &mut Vec::new()) {
+        Ok(value) => value,
+        Err(failure) => {
+            let finding = Finding::new(Grade::Broken, subject, failure.why);
+            return vec![match (is_stored(path), failure.hint) {
+                (Some(name), _) if !path.exists() => finding.next(format!("mailchute secret put {name}")),
+                (_, Some(hint)) => finding.next(hint),
+                (_, None) => finding,
+            }];
+        }
+    };
+    let mut found = of_readers(using, path, &subject, config);
+    let put = || match is_stored(path) {
+        Some(name) => format!("mailchute secret put {name} --replace"),
+        None => format!("put another value into {}", path.display()),
+    };
+    if value.expose().is_empty() {
+        found.push(Finding::new(Grade::Broken, &subject, "is empty").next(put()));
+    } else if let Some(wrong) = likeness::wrong(value.expose(), using.wanted, Some(using.relay)) {
+        found.push(Finding::new(Grade::Broken, &subject, wrong).next(put()));
+    }
+    if found.is_empty() {
+        let names: Vec<String> = readers(using).into_iter().map(|reader| reader.name).collect();
+        let by = if names.is_empty() { "whoever sends".to_owned() } else { names.join(", ") };
+        found.push(Finding::new(Grade::Ok, subject, format!("read by {by}")));
+    }
+    found
+}
+
+/// The name it is stored under, where it is.
+fn is_stored(path: &Path) -> Option<&str> {
+    path.strip_prefix(STORED).ok()?.to_str().filter(|name| !name.contains('/'))
+}
+
+/// Those who send with it, with the group of a set-group-id binary.
+fn readers(using: &Use<'_>) -> Vec<Reader> {
+    using.users().into_iter().map(|uid| Reader::of(uid, host::binary_group())).collect()
+}
+
+/// Whether those who send can read it, and who else can.
+fn of_readers(using: &Use<'_>, path: &Path, subject: &str, config: &Config) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let Ok(own) = modes::probe(path) else { return found };
+    let shown = path.display();
+    let users = using.users();
+    let whose = match users[..] {
+        [uid] => uid,
+        _ => 0,
+    };
+    for weakness in own.weaknesses(whose, true) {
+        let is_owner = own.uid != 0 && own.uid != whose;
+        let next = if is_owner { format!("chown root {shown}") } else { format!("chmod 0640 {shown}") };
+        let grade = if own.mode & 0o002 != 0 { Grade::Broken } else { Grade::Weak };
+        found.push(Finding::new(grade, subject, format!("is {weakness} ({own})")).next(next));
+    }
+    let group = host::binary_group();
+    for reader in readers(using) {
+        if let Some(obstacle) = reader.obstacle(path) {
+            let sentence = format!("{} sends with it and cannot read it ({own})", reader.name);
+            let finding = Finding::new(Grade::Broken, subject, sentence);
+            found.push(match (obstacle == path, group) {
+                (false, _) => finding.next(format!("chmod a+x {}", obstacle.display())),
+                (true, Some(gid)) => finding.next(regroup(path, &modes::group_name(gid))),
+                (true, None) => finding.next(regroup(path, "GROUP")),
+            });
+        }
+    }
+    let others = config.sites.iter().flat_map(|site| site.users.iter().map(move |uid| (site, *uid)));
+    let mut named = Vec::new();
+    for (site, uid) in others.filter(|(_, uid)| *uid != NOBODY && *uid != 0) {
+        let is_own = users.is_empty() || users.contains(&uid);
+        // A set-group-id binary reads it for them; by themselves they are not to.
+        if (is_own && group.is_none()) || named.contains(&uid) || own.mode & 0o004 != 0 {
+            continue;
+        }
+        named.push(uid);
+        let reader = Reader::of(uid, None);
+        if reader.obstacle(path).is_none() {
+            let why = if is_own { "by itself, though the binary is set-group-id" } else { "and does not send with it" };
+            let sentence = format!("{}, of site {}, can read it {why} ({own})", reader.name, site.name);
+            let to = group.map_or_else(|| "GROUP".to_owned(), modes::group_name);
+            found.push(Finding::new(Grade::Weak, subject, sentence).next(regroup(path, &to)));
+        }
+    }
+    found
+}
+
+fn regroup(path: &Path, group: &str) -> String {
+    let path = path.display();
+    format!("chgrp {group} {path} && chmod 0640 {path}")
+}

@@ -1,0 +1,210 @@
+//! `mailchute secret put`: from standard input into a file that one group reads.
+
+use std::fs::{self, DirBuilder, File, Metadata, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
+use std::path::Path;
+
+use nix::unistd::Group;
+use tempfile::NamedTempFile;
+
+use super::uses::{self, Use};
+use super::{file, typed};
+use crate::caller::Caller;
+use crate::cli::secret::PutSecret;
+use crate::config::{Config, Search};
+use crate::failure::{Failure, Kind};
+use crate::hint::likeness::{self, Wanted};
+use crate::host;
+use crate::modes::{self, Modes};
+use crate::providers::Provider;
+use crate::secret::{STORED, Secret};
+
+/// The owner writes, the group reads.
+const MODE: u32 = 0o640;
+
+/// Stores it, and returns what to say.
+///
+/// # Errors
+/// As [`super::run`].
+pub(super) fn run(of: &PutSecret) -> Result<String, Failure> {
+    if !of.rest.is_empty() {
+        let why = "the value is read from standard input, never from the command line, which every user can see";
+        return Err(Failure::new(Kind::Usage, "secret put", why)
+            .hint("if that was the secret, make a new one: the shell's history has it now"));
+    }
+    let path = file(&of.name)?;
+    if let Some(owner) = likeness::owner(&of.name) {
+        return Err(Failure::new(Kind::Usage, "NAME", format!("begins as a key of {} does", owner.name))
+            .hint("give it a name; the value is read from standard input"));
+    }
+    // Without a configuration there is still a group to be named.
+    let config = Search::new(of.config.clone()).load(&Caller::current());
+    let uses: Vec<Use<'_>> = config.as_ref().map(uses::all).unwrap_or_default();
+    let uses: Vec<Use<'_>> = uses.into_iter().filter(|using| using.is_of(&path)).collect();
+    let before = existing(of, &path)?;
+    let gid = gid(of, &config, &uses, before.as_ref())?;
+    make_directory()?;
+    let read = typed::read(&of.name)?;
+    let (value, left_out) = if of.anyway { (typed::as_it_is(&read)?, None) } else { typed::trimmed(&read)? };
+    drop(read);
+    if !of.anyway {
+        judge(&of.name, &value, &uses)?;
+    }
+    write(&path, &value, gid, of.replace)?;
+    Ok(told(&path, of, &uses, &value, left_out))
+}
+
+/// What is in its place already.
+fn existing(of: &PutSecret, path: &Path) -> Result<Option<Metadata>, Failure> {
+    let refused = |why: &str| Failure::new(Kind::CannotCreate, path.display().to_string(), why);
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(refused(&format!("cannot be examined: {error}"))),
+        Ok(found) if !found.is_file() => Err(refused("is there, and is no regular file")
+            .hint("what it leads to is kept by somebody else: store it there")),
+        Ok(found) if of.replace => Ok(Some(found)),
+        Ok(_) => Err(refused("is there already").hint("--replace puts the new value in its place, in one step")),
+    }
+}
+
+/// The group that is to read it.
+fn gid(
+    of: &PutSecret,
+    config: &Result<Config, Failure>,
+    uses: &[Use<'_>],
+    before: Option<&Metadata>,
+) -> Result<u32, Failure> {
+    if let Some(name) = &of.group {
+        let number = name.parse().ok();
+        let found = Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
+        return found.or(number).ok_or_else(|| Failure::new(Kind::Usage, name, "no such group"));
+    }
+    let named = match (&of.site, config) {
+        (None, _) => None,
+        (Some(_), Err(failure)) => return Err(failure.clone()),
+        (Some(name), Ok(config)) => Some(config.site(name).ok_or_else(|| {
+            let names = config.sites.iter().map(|site| site.name.as_str()).collect::<Vec<_>>().join(", ");
+            Failure::new(Kind::Usage, name, "no such site").hint(format!("there are {names}"))
+        })?),
+    };
+    // The sites cannot read it themselves then.
+    if let Some(gid) = host::binary_group() {
+        return Ok(gid);
+    }
+    if let Some(site) = named {
+        let whose = format!("site {}", site.name);
+        return shared(&site.users).map_err(|why| no_group(&format!("{whose}: {why}")));
+    }
+    if let Some(before) = before {
+        return Ok(before.gid());
+    }
+    let users: Vec<u32> = uses.iter().flat_map(Use::users).collect();
+    shared(&users).map_err(|why| no_group(&why))
+}
+
+/// The one group of these users.
+fn shared(users: &[u32]) -> Result<u32, String> {
+    let mut gids = Vec::new();
+    for uid in users {
+        let entry = nix::unistd::User::from_uid((*uid).into()).ok().flatten();
+        let entry = entry.ok_or_else(|| format!("uid {uid} has no entry in the password database"))?;
+        gids.push(entry.gid.as_raw());
+    }
+    gids.sort_unstable();
+    gids.dedup();
+    match gids[..] {
+        [gid] => Ok(gid),
+        [] => Err("no user is named who is to read it".to_owned()),
+        _ => {
+            let names: Vec<String> = gids.into_iter().map(modes::group_name).collect();
+            Err(format!("its users are of several groups ({})", names.join(", ")))
+        }
+    }
+}
+
+fn no_group(why: &str) -> Failure {
+    Failure::new(Kind::Usage, "secret put", why).hint(
+        "say --site SITE, or --group GROUP: that of the user that sends (PHP: often www-data), or one made for all who send",
+    )
+}
+
+/// Makes the directory where it is missing, and sees that nobody but root can change what is in it.
+fn make_directory() -> Result<(), Failure> {
+    let failed = |path: &Path, error: io::Error| {
+        Failure::new(Kind::CannotCreate, path.display().to_string(), format!("cannot be made: {error}"))
+    };
+    let secrets = Path::new(STORED);
+    for (path, mode) in secrets.parent().map(|above| (above, 0o755)).into_iter().chain([(secrets, 0o711)]) {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) => {
+                fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| failed(path, error))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(path, error)),
+        }
+        let found = path.metadata().map_err(|error| failed(path, error))?;
+        if found.uid() != 0 || found.mode() & 0o022 != 0 {
+            let why = format!("others than root can change what is in it ({})", Modes::of(&found));
+            let path = path.display().to_string();
+            return Err(Failure::new(Kind::NoPermission, path.clone(), why)
+                .hint(format!("chown root {path} && chmod go-w {path}")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the value is what it is to be.
+fn judge(name: &str, value: &Secret, uses: &[Use<'_>]) -> Result<(), Failure> {
+    let wrong = match uses {
+        [] => likeness::wrong(value.expose(), Wanted::Any, None).or_else(|| {
+            // A file is often named after the provider it is for.
+            likeness::foreign(value.expose(), Provider::find(name)?)
+        }),
+        uses => uses.iter().find_map(|using| likeness::wrong(value.expose(), using.wanted, Some(using.relay))),
+    };
+    match wrong {
+        None => Ok(()),
+        Some(wrong) => Err(Failure::new(Kind::Data, "standard input", format!("not stored: the value {wrong}"))
+            .hint("`--anyway` stores it as it is")),
+    }
+}
+
+/// Writes it beside its place, readable for nobody but root until it has its group, and puts it there in one step.
+fn write(path: &Path, value: &Secret, gid: u32, replace: bool) -> Result<(), Failure> {
+    let stored = || -> io::Result<()> {
+        let mut new = NamedTempFile::new_in(STORED)?;
+        fchown(new.as_file(), Some(0), Some(gid))?;
+        new.as_file().set_permissions(Permissions::from_mode(MODE))?;
+        new.write_all(value.expose().as_bytes())?;
+        new.write_all(b"\n")?;
+        new.as_file().sync_all()?;
+        match replace {
+            true => new.persist(path).map_err(|error| error.error)?,
+            false => new.persist_noclobber(path).map_err(|error| error.error)?,
+        };
+        File::open(STORED)?.sync_all()
+    };
+    stored().map_err(|error| Failure::new(Kind::Io, path.display().to_string(), format!("cannot be stored: {error}")))
+}
+
+/// What was done, and the next step.
+fn told(path: &Path, of: &PutSecret, uses: &[Use<'_>], value: &Secret, left_out: Option<&str>) -> String {
+    let modes = path.metadata().map(|found| format!(" ({})", Modes::of(&found))).unwrap_or_default();
+    let mut rows = vec![("stored", format!("{}{modes}", path.display()))];
+    rows.extend(left_out.map(|left_out| ("left out", left_out.to_owned())));
+    rows.extend(uses.iter().map(|using| ("for", using.title())));
+    if uses.is_empty() {
+        let provider = likeness::owner(value.expose()).or_else(|| Provider::find(&of.name));
+        let key = provider.map_or("password", natural_key);
+        rows.push(("to paste", format!("{key} = {{ file = \"{}\" }}", path.display())));
+    }
+    rows.push(("next", format!("mailchute secret check {}", of.name)));
+    rows.into_iter().map(|(label, text)| format!("{label:<9} {text}\n")).collect()
+}
+
+/// The key that a relay of this provider has its secret under.
+fn natural_key(provider: &Provider) -> &'static str {
+    let of_api = || provider.api.and_then(|entry| entry.wanted_keys().first().copied());
+    provider.secrets.first().copied().filter(|key| *key != "password").or_else(of_api).unwrap_or("password")
+}
