@@ -66,6 +66,13 @@ pub struct Answer {
     pub stage: Stage,
 }
 
+impl Answer {
+    /// Whether this recipient has the message.
+    pub fn is_accepted(&self) -> bool {
+        self.reply.as_ref().is_some_and(Reply::is_positive)
+    }
+}
+
 /// The replies of one submission, one per recipient, in recipient order.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -92,12 +99,12 @@ impl Outcome {
 
     /// Whether every recipient was accepted.
     pub fn is_accepted(&self) -> bool {
-        self.answers.iter().all(|answer| answer.reply.as_ref().is_some_and(Reply::is_positive))
+        self.answers.iter().all(Answer::is_accepted)
     }
 
     /// Whether the message was accepted for anybody.
     pub fn is_accepted_for_some(&self) -> bool {
-        self.answers.iter().any(|answer| answer.reply.as_ref().is_some_and(Reply::is_positive))
+        self.answers.iter().any(Answer::is_accepted)
     }
 
     /// Those who have not got it, in recipient order.

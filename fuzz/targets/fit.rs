@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use mailchute::address::{compared_domain, parse_mailbox};
+use mailchute::config::limit::OverLimit;
 use mailchute::config::route::Strategy;
 use mailchute::config::site::{Keeping, OtherSender, SenderPattern, Site, Spooling, Terms};
 use mailchute::envelope::ReversePath;
@@ -77,6 +78,8 @@ fn site(choice: u8) -> Site {
         spooling: Spooling::default(),
         staging: Default::default(),
         keeping: Keeping::default(),
+        limits: None,
+        over_limit: OverLimit::default(),
         exit_status: Scheme::Reply,
     }
 }

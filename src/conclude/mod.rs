@@ -221,6 +221,23 @@ impl Dossier {
         state.close(status)
     }
 
+    /// Ends a message that is over a limit of its site and was to wait until there is room.
+    pub fn wait(&self, failure: &Failure, kept: &Kept) -> u8 {
+        self.state().record.set_kept(kept);
+        let Kept::Failed(why) = kept else {
+            let mut state = self.state();
+            state.record.set_failure(failure);
+            return state.close(exit::OK);
+        };
+        let told = {
+            let mut state = self.state();
+            let report = report::of_unkept(failure, why, state.record.site.as_deref());
+            (state.tell, state.heard(report))
+        };
+        (told.0)(&told.1);
+        self.close(failure)
+    }
+
     fn close(&self, failure: &Failure) -> u8 {
         let mut state = self.state();
         state.record.set_failure(failure);

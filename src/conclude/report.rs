@@ -53,12 +53,21 @@ pub fn with_kept(mut report: Report, submission: &Submission, kept: &Kept, id: &
                 "{looked}: if it arrived, mailchute queue drop {id}; if not, mailchute queue release {id}"
             ));
         }
-        Kept::Failed(failure) => {
-            report.lines.push(format!("not kept for later: {failure}"));
-            report.hint = failure.hint.clone().or(report.hint);
-        }
+        Kept::Failed(failure) => unkept(&mut report, failure),
     }
     report
+}
+
+/// The report of a failure after which the message was to wait, and could not be kept.
+pub fn of_unkept(failure: &Failure, why: &Failure, site: Option<&str>) -> Report {
+    let mut report = of_failure(failure, None, site);
+    unkept(&mut report, why);
+    report
+}
+
+fn unkept(report: &mut Report, why: &Failure) {
+    report.lines.push(format!("not kept for later: {why}"));
+    report.hint = why.hint.clone().or(report.hint.take());
 }
 
 /// The report of a failure; `attempt` is the try it happened in, if it came to one.

@@ -25,6 +25,14 @@ pub(super) enum Text {
 }
 
 impl Text {
+    /// The file; `None`: the environment.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Variables(_) => None,
+        }
+    }
+
     /// `FILE:LINE`, or the variable that says so; `line` from 0.
     fn position(&self, line: usize) -> String {
         match self {

@@ -13,6 +13,7 @@ mod document;
 mod dsn;
 mod environment;
 mod laravel;
+pub mod limit;
 pub mod log;
 pub mod relay;
 pub mod route;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 
+use super::limit::Limits;
 use crate::providers::api::{Api, Entry};
 use crate::providers::{Idempotency, Provider};
 use crate::secret::{Secret, Source};
@@ -57,6 +58,8 @@ pub struct Relay {
     pub source: Option<IpAddr>,
     /// SOCKS5 or HTTP proxy.
     pub proxy: Option<Proxy>,
+    /// How much may go through it.
+    pub limits: Option<Arc<Limits>>,
 }
 
 /// How a relay is spoken to.
@@ -151,6 +154,7 @@ impl Relay {
             strict_modes: false,
             source: None,
             proxy: None,
+            limits: None,
         }
     }
 

@@ -81,7 +81,11 @@ impl Scope {
             relays.push(Arc::new(Relay { strict_modes: are_strict, ..relay }));
         }
         let policy = Policy::read(&root)?;
-        let policy = standing.base.map_or(policy.clone(), |base| policy.over(base));
+        let policy = match (standing.base, standing.owner) {
+            (Some(base), Some(_)) => policy.within(base),
+            (Some(base), None) => policy.over(base),
+            (None, _) => policy,
+        };
         let mut shared = Shared {
             file: standing.file,
             policy,

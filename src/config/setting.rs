@@ -65,7 +65,7 @@ pub(super) fn typed(key: &str, text: String) -> Value {
         }
         ("chunking" | "pipelining" | "bounce" | "discard", "true" | "1") => Value::Bare("true".into()),
         ("chunking" | "pipelining" | "bounce" | "discard", "false" | "0") => Value::Bare("false".into()),
-        ("auth" | "sender" | "local_domains" | "tags" | "divert", list) => self::list(list),
+        ("auth" | "sender" | "local_domains" | "tags" | "divert" | "limit", list) => self::list(list),
         _ => Value::Text(Zeroizing::new(text)),
     }
 }

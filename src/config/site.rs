@@ -18,6 +18,7 @@ pub use self::aliases::Aliases;
 pub use self::keeping::{Keeping, Kinds};
 pub use self::spooling::{SpoolMax, Spooling};
 pub use self::staging::{Guard, Staging};
+use super::limit::{Limits, OverLimit};
 use super::relay::Relay;
 use super::route::{Route, Strategy};
 use crate::address::{Address, Mailbox, compared_domain};
@@ -69,6 +70,10 @@ pub struct Site {
     pub staging: Staging,
     /// What it keeps of what is done with.
     pub keeping: Keeping,
+    /// How much it may send.
+    pub limits: Option<Arc<Limits>>,
+    /// What is done with more.
+    pub over_limit: OverLimit,
     /// The caller's numbers.
     pub exit_status: Scheme,
 }

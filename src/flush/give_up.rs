@@ -238,6 +238,7 @@ impl Run<'_> {
             keyed: None,
             why: format!("tells that {} was given up", head.id),
             in_doubt: false,
+            is_unadmitted: false,
             is_bounce: true,
             diverted_from: diversion.map(|diversion| diversion.forward_paths().to_vec()).unwrap_or_default(),
         };

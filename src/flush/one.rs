@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::config::relay::Relay;
 use crate::config::site::{Guard, InDoubt, Kinds, Site, Terms};
 use crate::failure::{Failure, Kind};
-use crate::limit::ban;
+use crate::limit::{self, ban};
 use crate::message::MailObject;
 use crate::spool::decision::{self, decide, said};
 use crate::spool::entry::{Entry, Waiting};
@@ -168,6 +168,14 @@ impl Run<'_> {
         if state.ended == Some(Ended::Refused) {
             return self.give_up(site, opened, None);
         }
+        if opened.entry.head.is_unadmitted
+            && let Some(fate) = self.admit(site, &mut opened)?
+        {
+            return match fate {
+                Fate::Failed => self.give_up(site, opened, None),
+                fate => Ok(fate),
+            };
+        }
         let breaker = Breaker::of(site, self.course.caller().uid);
         let remembered = breaker.as_ref().filter(|_| !self.is_asked_for);
         let route = match self.down.without(route, remembered) {
@@ -216,6 +224,25 @@ impl Run<'_> {
                 let waiting = undelivered(&submission).map(Waiting);
                 write_end(&mut opened, &submission, Ended::Refused, waiting)?;
                 self.give_up(site, opened, Some(&submission))
+            }
+        }
+    }
+
+    /// Admits an entry that was over a limit of `site` when it was taken; what becomes of it where there is no room, and
+    /// `Failed` where its time is up as well.
+    ///
+    /// # Errors
+    /// It cannot be written that it is counted.
+    fn admit(&self, site: &Site, opened: &mut Opened) -> Result<Option<Fate>, Failure> {
+        let recipients = opened.entry.head.envelope.forward_paths.len();
+        match limit::admit_to(site, recipients, self.course.caller().uid) {
+            // Whoever is killed before the line is durable counts it twice, not never.
+            Ok(_) => opened.append(&Line::Admitted { t: unix(SystemTime::now()) }, false).map(|()| None),
+            Err(_) if is_over(opened) => Ok(Some(Fate::Failed)),
+            Err(refused) => {
+                let later = || relays::next(SystemTime::now(), opened.entry.state.tries + 1, relays::chance());
+                opened.retry_at(refused.next().unwrap_or_else(later))?;
+                Ok(Some(Fate::Waiting))
             }
         }
     }

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use nix::unistd::getuid;
+
 use crate::breaker::{Breaker, Event, Health, Trouble};
 use crate::config::relay::Relay;
 use crate::failure::{Failure, Kind};
+use crate::limit;
 use crate::outcome::{Outcome, Stage};
 use crate::random;
 use crate::spool::{Ended, Entry};
@@ -43,8 +46,8 @@ struct Bad {
 }
 
 impl Down {
-    /// Those of `route` that are not down; where all are, in this run or by what `breaker` remembers, when the first of
-    /// them is asked again.
+    /// Those of `route` that are not down; where all are, in this run or by what `breaker` remembers, or over a limit of
+    /// theirs, when the first of them is asked again.
     pub(super) fn without(
         &self,
         mut route: Vec<Arc<Relay>>,
@@ -54,7 +57,12 @@ impl Down {
             Health::Down(down) => Some(down.until().unwrap_or_else(|| SystemTime::now() + PROBED)),
             Health::Up | Health::Due(_) => None,
         };
-        let until = route.iter().map(|relay| self.until(relay).or_else(|| remembered(relay))).min().flatten();
+        let over = |relay: &Arc<Relay>| {
+            let limits = relay.limits.as_ref()?;
+            limit::look(limits, 1, getuid().as_raw()).err()?.next()
+        };
+        let later = |relay| self.until(relay).or_else(|| remembered(relay)).or_else(|| over(relay));
+        let until = route.iter().map(later).min().flatten();
         match until {
             Some(until) => Err(until),
             None => {
@@ -70,7 +78,8 @@ impl Down {
 
     /// Notes what `submission` says of its relays; what is down is asked again at `next`.
     pub(super) fn note(&mut self, submission: &Submission, next: SystemTime) {
-        for attempt in submission.tries() {
+        // One that was over its limit was not asked.
+        for attempt in submission.tries().iter().filter(|attempt| !is_over_limit(&attempt.result)) {
             let (relay, sign) = (&attempt.relay, sign(&attempt.relay, &attempt.result));
             let place = self.0.iter().position(|bad| Arc::ptr_eq(&bad.relay, relay));
             match (sign, place) {
@@ -90,6 +99,12 @@ impl Down {
             }
         }
     }
+}
+
+/// Whether a relay was passed by because of a limit of its own.
+fn is_over_limit(result: &Result<Outcome, Failure>) -> bool {
+    let is_transient = |failure: &Failure| matches!(&failure.kind, Kind::Refused(reply) if reply.is_transient());
+    result.as_ref().is_err_and(|failure| failure.is_our_refusal() && is_transient(failure))
 }
 
 fn sign(relay: &Relay, result: &Result<Outcome, Failure>) -> Sign {
@@ -113,14 +128,15 @@ fn sign(relay: &Relay, result: &Result<Outcome, Failure>) -> Sign {
 
 /// Whether all that `submission` says is said of its relays, so that the message may go as soon as one of them answers.
 pub(super) fn is_of_relays(submission: &Submission) -> bool {
-    submission.tries().iter().all(|attempt| sign(&attempt.relay, &attempt.result) != Sign::Up)
+    let mut tries = submission.tries().iter();
+    tries.all(|attempt| is_over_limit(&attempt.result) || sign(&attempt.relay, &attempt.result) != Sign::Up)
 }
 
 /// Whether an entry waits for its relays alone, and not for something that one of them said of its message.
 pub(super) fn is_held_back(entry: &Entry) -> bool {
     let Entry { head, state, .. } = entry;
     match state.ended {
-        None => is_why_of_relays(&head.why),
+        None => !head.is_unadmitted && is_why_of_relays(&head.why),
         Some(ended) => ended == Ended::Deferred && state.is_of_relays,
     }
 }

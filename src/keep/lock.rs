@@ -29,10 +29,18 @@ impl Locked {
     ///
     /// # Errors
     /// flock(2)'s.
-    #[expect(deprecated, reason = "its successor panics, see above")]
     pub fn take(file: File, how: FlockArg) -> Result<Self, Errno> {
-        flock(file.as_raw_fd(), how).map(|()| Self(file))
+        lock(&file, how).map(|()| Self(file))
     }
+}
+
+/// Locks `file` until it is closed, for whoever has it alone and spares the system call that unlocks it.
+///
+/// # Errors
+/// flock(2)'s.
+#[expect(deprecated, reason = "its successor panics, see Locked")]
+pub fn lock(file: &File, how: FlockArg) -> Result<(), Errno> {
+    flock(file.as_raw_fd(), how)
 }
 
 impl Drop for Locked {

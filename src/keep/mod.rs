@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-pub use lock::{Lock, Locked};
+pub use lock::{Lock, Locked, lock};
 use nix::errno::Errno;
 use nix::fcntl::FlockArg;
 use nix::libc::{O_DIRECTORY, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
@@ -214,6 +214,31 @@ impl Keep {
             true => Ok(file),
             false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file of its own")),
         }
+    }
+
+    /// Opens the file `name` for reading and writing in place. Whose it is stays to be looked at ([`Keep::has_made`]).
+    ///
+    /// # Errors
+    /// open(2)'s.
+    pub fn change(&self, name: &str) -> io::Result<File> {
+        readable().write(true).open(self.file(name))
+    }
+
+    /// The same, and what is missing is made: the file, the directory.
+    ///
+    /// # Errors
+    /// As [`Keep::make`] and open(2)'s.
+    pub fn change_or_make(&self, name: &str) -> Result<File, Failure> {
+        self.make()?;
+        let path = self.file(name);
+        self.open_or_make(&path, OpenOptions::new().read(true).write(true)).map_err(|error| {
+            Failure::new(Kind::CannotCreate, path.display().to_string(), format!("cannot be made: {error}"))
+        })
+    }
+
+    /// Whether an opened file is one that only those whose directory this is can have laid there.
+    pub fn has_made(&self, found: &Metadata) -> bool {
+        self.owner.made(found)
     }
 
     /// Makes the file `name`, which must not be there, for reading and writing.

@@ -252,6 +252,7 @@ pub(crate) mod tests {
     use std::sync::LazyLock;
 
     use super::*;
+    use crate::config::limit::OverLimit;
     use crate::config::route::Strategy;
     use crate::config::site::{Aliases, Keeping, SenderPattern, Site, Spooling, Terms};
     use crate::exit::Scheme;
@@ -280,6 +281,8 @@ pub(crate) mod tests {
             spooling: Spooling::default(),
             staging: Default::default(),
             keeping: Keeping::default(),
+            limits: None,
+            over_limit: OverLimit::default(),
             exit_status: Scheme::Reply,
         }
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use self::signature::Signer;
 use super::api::response::names;
 use super::api::{Api, Cloud, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size};
-use super::preset::{Derived, Hint, Provider, UserName, implicit, starttls};
+use super::preset::{Allowance, Derived, Hint, Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -45,6 +45,12 @@ pub(super) static PROVIDER: Provider = Provider {
         "50 recipients and 40 MB a message; lines over 1000 octets are refused",
         "a new account sends to verified recipients only, 200 a day",
     ],
+    allowance: Some(&Allowance {
+        rates: &[],
+        recipients: Some(50),
+        octets: Some(40 << 20),
+        source: "the AWS documentation, page \"Service quotas in Amazon SES\"",
+    }),
     unverified: &["which regions offer SMTP"],
     ..Provider::PRESET
 };

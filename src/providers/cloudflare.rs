@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::request::segment;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Sender, Size, cannot};
-use super::preset::{Provider, UserName, implicit};
+use super::preset::{Allowance, Provider, UserName, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -23,6 +23,12 @@ pub(super) static PROVIDER: Provider = Provider {
         "50 recipients and 5 MB a message, 25 MB to verified addresses",
         "a 250 reply without a Message-ID can mean that every recipient is suppressed",
     ],
+    allowance: Some(&Allowance {
+        rates: &[],
+        recipients: Some(50),
+        octets: Some(5 << 20),
+        source: "cloudflare-docs, pages of the Email Service",
+    }),
     ..Provider::PRESET
 };
 

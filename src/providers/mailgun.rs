@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::api::request::segment;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size};
-use super::preset::{Hint, KeyForm, Provider, at, implicit, starttls};
+use super::preset::{Allowance, Hint, KeyForm, Provider, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::hex;
@@ -36,6 +36,12 @@ pub(super) static PROVIDER: Provider = Provider {
         ..ANY
     })],
     notes: &["username is the domain's SMTP login (postmaster@mg.example.com)", "1000 recipients, 25 MB a message"],
+    allowance: Some(&Allowance {
+        rates: &[],
+        recipients: Some(1000),
+        octets: Some(25 << 20),
+        source: "mailgun/documentation",
+    }),
     ..Provider::PRESET
 };
 

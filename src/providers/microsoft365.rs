@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size};
-use super::preset::{AuthorizationServer, Hint, Provider, Scopes, TokenHints, at, starttls};
+use super::preset::{Allowance, AuthorizationServer, Hint, Provider, Scopes, TokenHints, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Outcome;
@@ -31,6 +31,12 @@ pub(super) static PROVIDER: Provider = Provider {
         "by API, To, Cc and Bcc decide who receives: a message that names somebody else is refused",
         "by API, a message is accepted before addresses are checked: refusals come back as mail",
     ],
+    allowance: Some(&Allowance {
+        rates: &["30/minute"],
+        recipients: None,
+        octets: None,
+        source: "Microsoft's documentation of sendMail and of Exchange Online's limits",
+    }),
     unverified: &[
         "how far the switch-off of password logins has come",
         "500 recipients a message",

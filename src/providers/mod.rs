@@ -9,8 +9,8 @@ pub mod api;
 mod preset;
 
 pub use preset::{
-    AuthorizationServer, Derived, Hint, Idempotency, KeyForm, Port, Provider, Region, Scopes, TlsMode, TokenHints,
-    UserName, When,
+    Allowance, AuthorizationServer, Derived, Hint, Idempotency, KeyForm, Port, Provider, Region, Scopes, TlsMode,
+    TokenHints, UserName, When,
 };
 
 /// A line is a module and the provider that its file describes.

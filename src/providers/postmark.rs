@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
 use super::api::response::names;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, Size};
-use super::preset::{Provider, UserName, at, starttls};
+use super::preset::{Allowance, Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -25,6 +25,12 @@ pub(super) static PROVIDER: Provider = Provider {
         "no implicit TLS: port 465 hangs",
         "50 recipients a message",
     ],
+    allowance: Some(&Allowance {
+        rates: &[],
+        recipients: Some(50),
+        octets: None,
+        source: "Postmark's support page of ErrorCode 300",
+    }),
     unverified: &["AUTH mechanisms"],
     ..Provider::PRESET
 };

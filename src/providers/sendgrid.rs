@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size};
-use super::preset::{KeyForm, Provider, UserName, at, implicit, starttls};
+use super::preset::{Allowance, KeyForm, Provider, UserName, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -23,6 +23,7 @@ pub(super) static PROVIDER: Provider = Provider {
     api: Some(&ENTRY),
     keys: &[KeyForm { prefix: "SG.", smtp: true, api: true }],
     notes: &["1000 recipients a message", "10 connections at a time from one host"],
+    allowance: Some(&Allowance { rates: &[], recipients: Some(1000), octets: None, source: "sendgrid/sendgrid-oai" }),
     unverified: &["smtp.eu.sendgrid.net"],
     session_messages: Some(5000),
     ..Provider::PRESET

@@ -48,6 +48,8 @@ impl Word {
                 Kind::NoHost | Kind::Unavailable | Kind::System | Kind::CannotCreate | Kind::Io => Self::Weather,
                 Kind::Protocol => Self::Trouble,
                 Kind::Refused(_) if !failure.is_our_refusal() => Self::Trouble,
+                // A limit of the relay's.
+                Kind::Refused(reply) if reply.is_transient() => Self::Weather,
                 Kind::Data | Kind::NoPermission | Kind::Configuration => Self::Unfit,
                 Kind::Refused(_) | Kind::Usage | Kind::NoInput | Kind::Software => Self::Settled,
                 Kind::InDoubt => Self::Doubt(None),
@@ -231,6 +233,7 @@ mod tests {
             ("no permission", failed(Kind::NoPermission), told()),
             ("configuration", failed(Kind::Configuration), told()),
             ("in doubt", failed(Kind::InDoubt), [Fate::Told, Fate::Held, queued(None, false, true)]),
+            ("over a relay's limit", refused(450, None), waits(false)),
             ("our refusal", refused(550, None), told()),
             ("our refusal of the size", refused(552, Some(Stage::MailFrom)), told()),
             ("the authorization server's refusal", refused(535, Some(Stage::Auth)), waits(true)),
@@ -248,6 +251,7 @@ mod tests {
     fn several_relays_come_to_one_fate() {
         let waits = |trouble| queued(None, trouble, false);
         let away = || failed(Kind::Unavailable);
+        let failed_over = || Err(Failure::refused("relay main", Reply::own(450, (4, 7, 1), "over the limit")));
         let table: Vec<(&str, Vec<Result_>, Fate)> = vec![
             ("both away", vec![away(), away()], waits(false)),
             ("login refused, backup away", vec![to_all(535, Stage::Auth), away()], waits(true)),
@@ -255,6 +259,9 @@ mod tests {
             ("away, the backup refuses the recipient", vec![away(), to_all(550, Stage::RcptTo)], Fate::Told),
             ("away, the backup takes it", vec![away(), to_all(250, Stage::Message)], Fate::Told),
             ("away, the backup has no password", vec![away(), failed(Kind::Configuration)], waits(false)),
+            ("over the limit of one, the backup is away", vec![failed_over(), away()], waits(false)),
+            ("away, over the limit of the backup", vec![away(), failed_over()], waits(false)),
+            ("over the limit of one, the backup refuses", vec![failed_over(), to_all(550, Stage::RcptTo)], Fate::Told),
             ("no password, the backup is away", vec![failed(Kind::NoPermission), away()], waits(false)),
             ("too odd for an API, the backup is away", vec![failed(Kind::Data), away()], waits(false)),
             (

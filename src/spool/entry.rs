@@ -74,6 +74,9 @@ pub struct Head {
     /// It may have been accepted already, and the record said so: only a person or a key decides what becomes of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_doubt: bool,
+    /// It is over a limit of its site, and is counted when there is room.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unadmitted: bool,
     /// It is a bounce, of which there is no bounce.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_bounce: bool,
@@ -139,6 +142,11 @@ pub enum Line {
     },
     /// Its bounce is an entry of its own.
     Bounced {
+        /// When.
+        t: i64,
+    },
+    /// There was room for it, and it is counted.
+    Admitted {
         /// When.
         t: i64,
     },
@@ -403,6 +411,10 @@ fn enter(line: Line, state: &mut State, head: &mut Head) {
         }
         Line::Bounced { t } => {
             state.is_bounced = true;
+            state.last = Some(t);
+        }
+        Line::Admitted { t } => {
+            head.is_unadmitted = false;
             state.last = Some(t);
         }
         Line::Keyed { t, key } => {

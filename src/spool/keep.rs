@@ -70,6 +70,25 @@ pub struct Order<'a> {
     pub hand_over: &'a HandOver,
 }
 
+/// How something waits.
+struct Waits {
+    /// For whom; `None`: for everybody.
+    waiting: Option<Vec<Address>>,
+    why: String,
+    /// When it is tried.
+    due: SystemTime,
+    is_in_doubt: bool,
+    is_unadmitted: bool,
+}
+
+impl Waits {
+    /// For everybody, to be tried in a while.
+    fn of(why: String) -> Self {
+        let due = SystemTime::now() + FIRST;
+        Self { waiting: None, why, due, is_in_doubt: false, is_unadmitted: false }
+    }
+}
+
 impl Order<'_> {
     /// Keeps the message where `results`, of one relay after the other, ask for that. Nothing is touched where they do
     /// not.
@@ -85,7 +104,7 @@ impl Order<'_> {
             Fate::Held => self.hold(why()).map_or_else(Kept::Failed, |()| Kept::Held),
             Fate::Queued { waiting, is_relay_trouble, is_in_doubt } => {
                 let is_part = waiting.is_some();
-                match self.queue(waiting, why(), is_in_doubt) {
+                match self.queue(Waits { waiting, is_in_doubt, ..Waits::of(why()) }) {
                     Ok(()) => Kept::Queued { is_relay_trouble, is_part, is_in_doubt },
                     Err(failure) => Kept::Failed(failure),
                 }
@@ -93,16 +112,25 @@ impl Order<'_> {
         }
     }
 
+    /// Keeps a message that is over a limit of its site, for the reason `why`, to be admitted at `due`.
+    pub fn wait(&self, why: String, due: Option<SystemTime>) -> Kept {
+        let due = due.unwrap_or_else(|| SystemTime::now() + FIRST);
+        match self.queue(Waits { due, is_unadmitted: true, ..Waits::of(why) }) {
+            Ok(()) => Kept::Queued { is_relay_trouble: false, is_part: false, is_in_doubt: false },
+            Err(failure) => Kept::Failed(failure),
+        }
+    }
+
     /// Makes an entry that waits for a person.
     fn hold(&self, why: String) -> Result<(), Failure> {
-        self.put(&self.spool()?, Folder::Held, None, why, true)
+        self.put(&self.spool()?, Folder::Held, Waits { is_in_doubt: true, ..Waits::of(why) })
     }
 
     /// Makes an entry that something is sure to send.
-    fn queue(&self, waiting: Option<Vec<Address>>, why: String, is_in_doubt: bool) -> Result<(), Failure> {
+    fn queue(&self, waits: Waits) -> Result<(), Failure> {
         let spool = self.spool()?;
         let flusher = flusher::of(&spool);
-        self.put(&spool, Folder::Queue, waiting, why, is_in_doubt)?;
+        self.put(&spool, Folder::Queue, waits)?;
         match flusher {
             Flusher::Supervised => Ok(()),
             // The caller hears of the failure, so nobody may send it behind its back.
@@ -121,7 +149,7 @@ impl Order<'_> {
         };
         let is_in_doubt = !is_accepted && results.iter().any(|result| submit::is_in_doubt(result));
         let made = self.spool().and_then(|spool| {
-            self.put(&spool, folder, waiting, why(), is_in_doubt)?;
+            self.put(&spool, folder, Waits { waiting, is_in_doubt, ..Waits::of(why()) })?;
             Ok(spool)
         });
         match made {
@@ -144,21 +172,14 @@ impl Order<'_> {
         })
     }
 
-    fn put(
-        &self,
-        spool: &Spool,
-        folder: Folder,
-        waiting: Option<Vec<Address>>,
-        why: String,
-        is_in_doubt: bool,
-    ) -> Result<(), Failure> {
+    fn put(&self, spool: &Spool, folder: Folder, waits: Waits) -> Result<(), Failure> {
         room::admit(spool, folder, self.site.spooling.max, self.mail.message.size())?;
         // From now on a signal waits: what is durable is told.
         self.hand_over.keep();
         let now = Timestamp::now().as_second();
         let (header, body) = self.mail.message.lengths();
         let envelope = self.mail.envelope;
-        let envelope = match waiting {
+        let envelope = match waits.waiting {
             Some(waiting) => Envelope { forward_paths: waiting, ..envelope.clone() },
             None => envelope.clone(),
         };
@@ -178,11 +199,12 @@ impl Order<'_> {
             length: header + body,
             key: key.map(|key| key.value.clone()),
             keyed: key.map(|key| key.since.as_second()),
-            why,
-            in_doubt: is_in_doubt,
+            why: waits.why,
+            in_doubt: waits.is_in_doubt,
+            is_unadmitted: waits.is_unadmitted,
             is_bounce: false,
             diverted_from: self.diverted_from.to_vec(),
         };
-        spool.enqueue(folder, &head, self.mail.message, SystemTime::now() + FIRST)
+        spool.enqueue(folder, &head, self.mail.message, waits.due)
     }
 }

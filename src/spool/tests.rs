@@ -43,6 +43,7 @@ pub(super) fn head(message: &Message) -> Head {
         keyed: None,
         why: "451 4.3.0 later".to_owned(),
         in_doubt: false,
+        is_unadmitted: false,
         is_bounce: false,
         diverted_from: Vec::new(),
     }

@@ -150,6 +150,7 @@ pub fn resume(mail: MailObject<'_>, manner: Manner<'_>, key: IdempotencyKey, ups
 /// Submits along the rest of a walk, from the relay on that it is at.
 fn along(mail: MailObject<'_>, walk: Walk<'_>, upstream: &mut Upstream) -> Submission {
     each(walk, |relay, walk| {
+        walk.admit(mail)?;
         walk.give_key(mail);
         loop {
             walk.start(walk.share());

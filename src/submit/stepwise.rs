@@ -3,6 +3,7 @@
 
 mod names;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,7 +77,11 @@ impl<'a> Transaction<'a> {
         let mut this = Self::new(Walk::begin(reporting(manner)), reverse_path, mail);
         loop {
             let relay = Arc::clone(this.walk.relay());
-            let result = match this.timed(this.walk.share(), |this| this.open(&relay, upstream)) {
+            let opened = match this.walk.look() {
+                Ok(()) => this.timed(this.walk.share(), |this| this.open(&relay, upstream)),
+                Err(failure) => Err(smtp::Ending::Failed(failure)),
+            };
+            let result = match opened {
                 Ok(reply) if reply.is_positive() => {
                     if this.is_stepwise() {
                         this.walk.tell(Event::Works);
@@ -193,6 +198,13 @@ impl<'a> Transaction<'a> {
         Finished { refused, answer, ..end }
     }
 
+    /// Those who are to have the message, now or later, each once.
+    pub fn asked(&self) -> Vec<Address> {
+        let refused = self.recipients.refused(self.keeps);
+        let mut known: HashSet<&Address> = refused.iter().collect();
+        self.recipients.addresses().iter().filter(|address| known.insert(address)).cloned().collect()
+    }
+
     fn hand_over(mut self, message: &Message, upstream: &mut Upstream) -> Finished {
         let envelope = self.envelope();
         if !self.is_stepwise() {
@@ -205,6 +217,12 @@ impl<'a> Transaction<'a> {
             self.leave(upstream);
             let outcome = self.recipients.outcome(None, true);
             self.walk.settle(Ok(outcome));
+            return self.end();
+        }
+        let asked = Envelope { forward_paths: self.asked(), ..envelope.clone() };
+        if let Err(failure) = self.walk.admit(MailObject { envelope: &asked, message }) {
+            self.leave(upstream);
+            self.walk.settle(Err(failure));
             return self.end();
         }
         self.walk.give_key(MailObject { envelope: &envelope, message });

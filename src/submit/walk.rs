@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::unistd::getuid;
+
 use super::doubt::Doubt;
 use super::{Manner, Submission, Try, is_in_doubt, is_next_relay_due};
 use crate::attempt::Attempt;
@@ -12,6 +14,8 @@ use crate::config::relay::Relay;
 use crate::config::site::InDoubt;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
+use crate::limit::{self, Admitted};
+use crate::message::MailObject;
 use crate::outcome::Outcome;
 
 /// A walk under way. Only the time between [`Walk::start`] and [`Walk::stop`] counts against the deadline.
@@ -34,6 +38,10 @@ pub(super) struct Walk<'a> {
     left: Duration,
     /// What is not known of the relay in use.
     pub(super) doubt: Option<Doubt>,
+    /// What the relay in use counts of this message.
+    admitted: Option<Admitted>,
+    /// It was counted when the run was made that this one goes on with.
+    is_counted: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -48,7 +56,7 @@ impl<'a> Walk<'a> {
     pub(super) fn resume(mut manner: Manner<'a>) -> Self {
         let mut turns = Turns::of(&manner.route, manner.breaker.take());
         let first = turns.first();
-        Self::at(&first, manner, turns)
+        Self { is_counted: true, ..Self::at(&first, manner, turns) }
     }
 
     /// Stands where a walk begins whose route is still to be named ([`Walk::lead`]).
@@ -62,7 +70,20 @@ impl<'a> Walk<'a> {
         let attempt = manner.begin(first, left);
         let (tries, started) = (Vec::with_capacity(1), Instant::now());
         let relay = first.relay;
-        Self { manner, turns, relay, tries, attempt, started, given: left, took: Duration::ZERO, left, doubt: None }
+        Self {
+            manner,
+            turns,
+            relay,
+            tries,
+            attempt,
+            started,
+            given: left,
+            took: Duration::ZERO,
+            left,
+            doubt: None,
+            admitted: None,
+            is_counted: false,
+        }
     }
 
     /// Goes along `route` instead, from its first relay on that is not down; nothing was tried yet.
@@ -94,6 +115,31 @@ impl<'a> Walk<'a> {
         let goes_on = !self.turns.is_last(&self.manner.route)
             && (self.doubt.is_none() || self.manner.terms.in_doubt == InDoubt::Retry);
         if goes_on { self.left / 2 } else { self.left() }
+    }
+
+    /// Whether the relay in use would take another message now, by its limits.
+    ///
+    /// # Errors
+    /// It is over one of them.
+    pub(super) fn look(&self) -> Result<(), Failure> {
+        let Some(limits) = &self.relay().limits else { return Ok(()) };
+        limit::look(limits, 1, getuid().as_raw()).map_err(|refused| refused.failure().clone())
+    }
+
+    /// Counts `mail` for the relay in use, where it has limits.
+    ///
+    /// # Errors
+    /// It is over one of them, or cannot be counted: the relay is not to be asked.
+    pub(super) fn admit(&mut self, mail: MailObject<'_>) -> Result<(), Failure> {
+        let is_counted = std::mem::take(&mut self.is_counted);
+        let Some(limits) = self.relay().limits.clone().filter(|_| !is_counted) else { return Ok(()) };
+        let recipients = mail.envelope.forward_paths.len();
+        limit::fits(&limits, recipients, mail.message.size())?;
+        self.start(self.left);
+        let admitted = limit::admit(&limits, recipients, getuid().as_raw(), self.left);
+        self.stop();
+        self.admitted = Some(admitted.map_err(|refused| refused.failure().clone())?);
+        Ok(())
     }
 
     /// Waits for `span`, which counts against the deadline.
@@ -138,6 +184,9 @@ impl<'a> Walk<'a> {
     /// Ends the try with `result`, whatever it leaves open.
     pub(super) fn settle(&mut self, result: Result<Outcome, Failure>) {
         let relay = Arc::clone(self.relay());
+        if let (Some(admitted), Some(limits)) = (self.admitted.take(), &relay.limits) {
+            admitted.settle(&result, limits, getuid().as_raw());
+        }
         self.tell(Event::of(&relay, &result));
         let trace = std::mem::take(&mut self.attempt.trace);
         let (key, took) = (self.attempt.key.take(), std::mem::take(&mut self.took));

@@ -2,18 +2,20 @@
 //! that asks for to a [`Transaction`], and the replies back.
 
 mod passage;
+mod pipe;
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use nix::poll::{PollFd, PollFlags};
-
-use self::passage::Passage;
+use self::passage::{Passage, Waiting};
+use self::pipe::CallerPipe;
+use super::admission;
 use super::send::show_on_stderr;
+use crate::address::Address;
 use crate::attempt::{HandOver, IdempotencyKey, Sink};
 use crate::breaker::Breaker;
 use crate::caller::Caller;
@@ -22,26 +24,19 @@ use crate::cli::invocation::Invocation;
 use crate::conclude::Dossier;
 use crate::config::relay::Relay;
 use crate::config::site::Site;
-use crate::deadline::Deadline;
 use crate::door;
-use crate::envelope::ReversePath;
+use crate::envelope::{Dsn, Envelope, ReversePath};
 use crate::exit;
 use crate::failure::{Failure, Kind};
-use crate::limit::ban;
+use crate::limit::{self, Refused, ban};
 use crate::message::{Header, MailObject, Message};
 use crate::outcome::Stage;
 use crate::plan::{Course, Diversion, Wishes};
 use crate::reply::Reply;
-use crate::smtp::server::{Content, Mail, Rcpt, Request, Server, Told};
+use crate::smtp::server::{Mail, Rcpt, Request, Server, Told};
 use crate::spool::Kept;
 use crate::submit::stepwise::{self, Name, Transaction};
 use crate::submit::{Manner, Upstream};
-use crate::wire::wait;
-
-/// How much is read at a time, in octets.
-const READ: usize = 64 << 10;
-/// How long one wait for the caller lasts before the next begins.
-const A_WHILE: Duration = Duration::from_secs(3600);
 
 /// Serves one session. The exit status is that of the last message that was not accepted for everybody it
 /// was asked for, 0 where there was none.
@@ -109,6 +104,17 @@ struct UnderWay<'a> {
     /// What we refused ourselves.
     refusal: Option<Failure>,
 }
+
+/// What MAIL comes to.
+enum Begun<'a> {
+    /// A relay is asked; whether its route is still to be named.
+    Goes(&'a Site, Manner<'a>, Option<Address>, bool),
+    /// The site is over a limit.
+    Waits(&'a Site, Waiting),
+}
+
+/// Why a message is taken that waits until its site may send again.
+const OVER: &str = "over the limit, so it waits";
 
 /// One session.
 struct Conversation<'a> {
@@ -182,6 +188,17 @@ impl Conversation<'_> {
             lasting.dossier.set_site(config, site);
             ban::check(config, site, lasting.course.caller().uid)?;
             let (reverse_path, repairs) = lasting.course.reverse_path(site, said)?;
+            if let Some(limits) = &site.limits
+                && let Err(refused) = limit::look(limits, 1, lasting.course.caller().uid)
+            {
+                if !admission::waits(site, &refused) {
+                    return Err(refused.failure().clone());
+                }
+                let dsn = Dsn { ret: mail.ret.clone(), envid: mail.envid.clone(), ..Dsn::default() };
+                let envelope = Envelope { reverse_path, forward_paths: Vec::new(), dsn };
+                lasting.dossier.warn(&repairs);
+                return Ok(Begun::Waits(site, Waiting { envelope, refused }));
+            }
             let route = lasting.course.route_at_mail(site, reverse_path.as_ref())?;
             let is_open = route.is_none();
             let manner = Manner {
@@ -194,10 +211,15 @@ impl Conversation<'_> {
                 hand_over: lasting.hand_over,
             };
             lasting.dossier.warn(&repairs);
-            Ok((site, manner, reverse_path, is_open))
+            Ok(Begun::Goes(site, manner, reverse_path, is_open))
         });
         let (site, manner, reverse_path, is_open) = match begun {
-            Ok(begun) => begun,
+            Ok(Begun::Goes(site, manner, reverse_path, is_open)) => (site, manner, reverse_path, is_open),
+            Ok(Begun::Waits(site, waiting)) => {
+                let passage = Passage::Wait(Box::new(waiting));
+                self.transaction = Some(UnderWay { site, passage, refusal: None });
+                return Reply::own(250, (2, 1, 0), &format!("sender ok, {OVER}")).into();
+            }
             Err(failure) => return self.refuse(&failure),
         };
         let begun = match is_open {
@@ -230,7 +252,10 @@ impl Conversation<'_> {
         }
         let replies = match passage {
             Passage::Relay(transaction) => transaction.rcpt(&names, &mut self.upstream),
-            Passage::Spool(end) => passage::take(end, &names).into_iter().map(Ok).collect(),
+            Passage::Spool(end) => {
+                passage::take(&mut end.envelope, &names, "no relay answers now").into_iter().map(Ok).collect()
+            }
+            Passage::Wait(waiting) => passage::take(&mut waiting.envelope, &names, OVER).into_iter().map(Ok).collect(),
         };
         let mut replies = replies.into_iter();
         let results = failures.into_iter().filter_map(|failure| failure.map(Err).or_else(|| replies.next()));
@@ -285,31 +310,65 @@ impl Conversation<'_> {
         });
         Some(match fitted {
             Ok((message, diversion)) => {
-                let end = match passage {
-                    Passage::Relay(transaction) => transaction.send(&message, &mut self.upstream),
-                    Passage::Spool(end) => *end,
-                };
                 let diverted_from = diversion.as_ref().map_or(&[][..], Diversion::forward_paths);
-                let kept = passage::keep(lasting, site, &end, &message, diverted_from);
-                self.conclude(&end, &kept)
+                self.pass_on(site, passage, MailObject { envelope: &envelope, message: &message }, diverted_from)
             }
             Err(failure) => {
-                if let Passage::Relay(transaction) = passage {
-                    transaction.abandon(&mut self.upstream);
-                }
+                passage.abandon(&mut self.upstream);
                 self.refuse(&failure.at(Stage::Message))
             }
         })
+    }
+
+    /// Admits a message of which nothing is missing any more, and passes it on.
+    fn pass_on(&mut self, site: &Site, passage: Passage<'_>, mail: MailObject<'_>, diverted_from: &[Address]) -> Told {
+        let (lasting, uid) = (self.lasting, self.lasting.course.caller().uid);
+        let asked = passage.asked(mail.envelope);
+        let mail = MailObject { envelope: &asked, ..mail };
+        let admitted = match &passage {
+            // There may be room by now, but its caller was told that it waits.
+            Passage::Wait(_) => Ok(None),
+            _ => limit::admit_to(site, asked.forward_paths.len(), uid),
+        };
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            Err(refused) => {
+                passage.abandon(&mut self.upstream);
+                return self.wait(site, mail, &refused, diverted_from);
+            }
+        };
+        let end = match passage {
+            Passage::Relay(transaction) => transaction.send(mail.message, &mut self.upstream),
+            Passage::Spool(end) => *end,
+            Passage::Wait(waiting) => return self.wait(site, mail, &waiting.refused, diverted_from),
+        };
+        let kept = passage::keep(lasting, site, &end, mail.message, diverted_from);
+        admission::settle(admitted, site, &end.submission, &kept, uid);
+        self.conclude(&end, &kept)
+    }
+
+    /// Ends the message under way, which is over a limit of its site: it waits, or is refused.
+    fn wait(&mut self, site: &Site, mail: MailObject<'_>, refused: &Refused, diverted_from: &[Address]) -> Told {
+        if !admission::waits(site, refused) {
+            return self.refuse(&refused.failure().clone().at(Stage::Message));
+        }
+        match passage::wait(self.lasting, site, mail, refused, diverted_from) {
+            Ok(kept) => {
+                let dossier = self.lasting.dossier;
+                let told = passage::told_of_waiting(refused, &kept, &dossier.id());
+                let status = dossier.wait(refused.failure(), &kept);
+                self.finished(status);
+                told
+            }
+            Err(failure) => self.refuse(&failure.at(Stage::Message)),
+        }
     }
 
     /// The transaction under way is over without a message.
     fn end_transaction(&mut self) {
         let Some(UnderWay { passage, refusal, .. }) = self.transaction.take() else { return };
         self.lasting.dossier.set_envelope(&passage.envelope());
-        let end = match passage {
-            Passage::Relay(transaction) => transaction.abandon(&mut self.upstream),
-            Passage::Spool(end) => Some(*end),
-        };
+        let end = passage.abandon(&mut self.upstream);
         match (end, refusal) {
             (Some(end), _) => {
                 self.conclude(&end, &Kept::No);
@@ -350,78 +409,4 @@ impl Conversation<'_> {
 
 fn unreadable(error: &io::Error) -> Failure {
     Failure::new(Kind::NoInput, "standard input", format!("cannot be read: {error}"))
-}
-
-/// The caller at standard input and output, and the state machine that understands it.
-struct CallerPipe {
-    server: Server,
-    input: File,
-    output: File,
-    /// The caller closed its end.
-    gone: bool,
-}
-
-impl CallerPipe {
-    /// Writes the replies that wait.
-    fn speak(&mut self) -> io::Result<()> {
-        let replies = self.server.take_replies();
-        let mut rest = replies.as_slice();
-        while !rest.is_empty() {
-            match self.output.write(rest) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => rest = &rest[count..],
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let mut polled = [PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
-                    wait(&mut polled, Deadline::after(A_WHILE))?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Hears what the caller says next; false: nothing any more.
-    fn listen(&mut self) -> bool {
-        let mut buffer = vec![0; READ];
-        loop {
-            match self.input.read(&mut buffer) {
-                Ok(count) if count > 0 => {
-                    self.server.receive(&buffer[..count]);
-                    return true;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // The caller's end of a socket pair may have made ours non-blocking.
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.has_input_within(A_WHILE);
-                }
-                _ => {
-                    self.gone = true;
-                    return false;
-                }
-            }
-        }
-    }
-
-    fn has_input_within(&self, patience: Duration) -> bool {
-        let mut polled = [PollFd::new(self.input.as_fd(), PollFlags::POLLIN)];
-        wait(&mut polled, Deadline::after(patience)).unwrap_or(true)
-    }
-}
-
-/// The message, from 354 to the lone dot.
-impl Read for CallerPipe {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.server.content(out) {
-                Content::Octets(count) => return Ok(count),
-                Content::End => return Ok(0),
-                Content::Wait if self.gone || self.speak().is_err() || !self.listen() => {
-                    self.gone = true;
-                    return Err(ErrorKind::UnexpectedEof.into());
-                }
-                Content::Wait => {}
-            }
-        }
-    }
 }

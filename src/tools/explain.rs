@@ -12,6 +12,7 @@ use crate::breaker::{Breaker, Health};
 use crate::caller::Caller;
 use crate::cli::dialect::Sendmail;
 use crate::cli::invocation::Invocation;
+use crate::config::limit::Limits;
 use crate::config::relay::{Grant, OAuth, Protocol, Relay, TlsMode, Username, Way};
 use crate::config::site::{InDoubt, Site};
 use crate::config::{Config, is_named_for};
@@ -20,7 +21,7 @@ use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::host;
-use crate::limit::ban;
+use crate::limit::{self, ban};
 use crate::message::{MailObject, Message};
 use crate::modes;
 use crate::oauth::not_logged_in;
@@ -28,7 +29,7 @@ use crate::oauth::store::Store;
 use crate::plan::{Course, Plan};
 use crate::secret::Source;
 use crate::spool::{Spool, flusher};
-use crate::tools::send;
+use crate::tools::{admission, send};
 
 /// Prints every decision about the message `of` would send, on standard input or none, and returns 0, or the status
 /// the message would end with if no relay was spoken to.
@@ -75,6 +76,12 @@ fn walk(
     if let Some(whom) = &site.staging.elsewhere {
         page.row("staging", &format!("[staging] is for {whom}, and not for this host ({})", host::name()));
     }
+    if let Some(limits) = &site.limits {
+        limit_rows("limit", limits, caller, page);
+        if !host::is_privileged() && caller.uid != 0 {
+            page.row("limit", "counted for this user alone, who can remove the file that counts");
+        }
+    }
     let plan = course.plan(site, &of.wishes, &mut message);
     if let Ok(plan) = &plan {
         plan_rows(plan, &message, page);
@@ -97,6 +104,9 @@ fn walk(
             Some(Health::Down(down) | Health::Due(down)) => page.row("", &down.to_string()),
             Some(Health::Up) | None => {}
         }
+        if let Some(limits) = &relay.limits {
+            limit_rows("", limits, caller, page);
+        }
         useless.extend(page.trouble.take());
     }
     spool_rows(site, caller, page);
@@ -104,7 +114,15 @@ fn walk(
         page.row("ignored", &of.ignored.join(" "));
     }
     banned?;
-    plan?;
+    let plan = plan?;
+    if let Some(limits) = &site.limits
+        && let Err(refused) = limit::look(limits, plan.envelope.forward_paths.len(), caller.uid)
+    {
+        match admission::waits(site, &refused) {
+            true => page.row("limit", "over it, so the message waits in the spool until there is room"),
+            false => return Err(refused.failure().clone()),
+        }
+    }
     // While one relay is left, a message may still go through it.
     if useless.len() == relays.len() { useless.into_iter().next().map_or(Ok(()), Err) } else { Ok(()) }
 }
@@ -168,6 +186,20 @@ fn plan_rows(plan: &Plan, message: &Message, page: &mut Page) {
     }
     for warning in &plan.warnings {
         page.row("warning", warning);
+    }
+}
+
+/// What is left of each limit.
+fn limit_rows(label: &str, limits: &Limits, caller: &Caller, page: &mut Page) {
+    match limit::left(limits, caller.uid) {
+        Ok(all) => all.iter().for_each(|left| page.row(label, &left.to_string())),
+        Err(failure) => page.row(label, &failure.why),
+    }
+    if let Some(most) = limits.recipients {
+        page.row(label, &format!("{most} recipients a message"));
+    }
+    if let Some(most) = limits.octets {
+        page.row(label, &format!("{most} octets a message"));
     }
 }
 

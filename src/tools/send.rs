@@ -13,11 +13,12 @@ use crate::config::relay::Relay;
 use crate::door;
 use crate::failure::Failure;
 use crate::journal::stderr;
-use crate::limit::ban;
+use crate::limit::{self, ban};
 use crate::message::{MailObject, Message, StandardInput};
 use crate::plan::{Course, Diversion, Wishes};
 use crate::spool::Order;
 use crate::submit::{self, Manner};
+use crate::tools::admission;
 
 /// Reads the message on standard input and submits it.
 pub(crate) fn deliver(invocation: &Invocation, said: &Sendmail) -> u8 {
@@ -85,6 +86,18 @@ pub(crate) fn submit(
     if let (Some(diversion), Some(sink)) = (&plan.diversion, show) {
         sink()(&format!("* {diversion}"));
     }
+    let (caller, id) = (course.caller(), dossier.id());
+    let diverted_from = plan.diversion.as_ref().map_or(&[][..], Diversion::forward_paths);
+    let mail = MailObject { envelope: &plan.envelope, message: &message };
+    let order = Order { caller, site, route: &plan.route, mail, id: &id, doubt: None, diverted_from, hand_over };
+    let admitted = match limit::admit_to(site, plan.envelope.forward_paths.len(), caller.uid) {
+        Ok(admitted) => admitted,
+        Err(refused) if admission::waits(site, &refused) => {
+            let failure = refused.failure();
+            return Ok(dossier.wait(failure, &order.wait(failure.to_string(), refused.next())));
+        }
+        Err(refused) => return Err(refused.failure().clone()),
+    };
     let begin = |relay: &Relay| {
         dossier.set_relay(relay);
         show.map(|sink| sink())
@@ -98,13 +111,9 @@ pub(crate) fn submit(
         keyed: &|key| dossier.set_key(key),
         hand_over,
     };
-    let mail = MailObject { envelope: &plan.envelope, message: &message };
     let submission = submit::submit(mail, manner);
-    let id = dossier.id();
-    let (caller, doubt) = (course.caller(), submission.doubt());
-    let diverted_from = plan.diversion.as_ref().map_or(&[][..], Diversion::forward_paths);
-    let order = Order { caller, site, route: &plan.route, mail, id: &id, doubt, diverted_from, hand_over };
-    let kept = order.keep(submission.results());
+    let kept = Order { doubt: submission.doubt(), ..order }.keep(submission.results());
+    admission::settle(admitted, site, &submission, &kept, caller.uid);
     Ok(dossier.finish(&submission, &plan.envelope, &kept))
 }
 

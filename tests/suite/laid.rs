@@ -83,6 +83,7 @@ impl Laid {
             keyed: None,
             why: "smtp.example.net:465: connection refused".to_owned(),
             in_doubt: false,
+            is_unadmitted: false,
             is_bounce: false,
             diverted_from: Vec::new(),
         };

@@ -29,6 +29,7 @@ mod install;
 mod kit;
 mod laid;
 mod law;
+mod limits;
 mod log;
 mod log_command;
 mod log_targets;

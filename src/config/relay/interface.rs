@@ -27,6 +27,7 @@ const KEYS: &[&str] = &[
     "proxy",
     "secret_expires",
     "weight",
+    "limit",
     "undisclosed",
 ];
 

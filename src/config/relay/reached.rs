@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{ClientCert, Place, Proxy, ProxyKind, Relay, TlsMode, WEIGHT_LIMIT};
 use crate::config::document::{Keys, Section};
+use crate::config::limit::Limits;
 use crate::config::url::Url;
 use crate::config::value;
 use crate::failure::Failure;
@@ -29,6 +30,7 @@ pub(super) fn reached(
         proxy: proxy(section)?,
         weight: section.number("weight", WEIGHT_LIMIT)?.unwrap_or(relay.weight),
         secret_expires: section.date("secret_expires")?,
+        limits: Limits::of_relay(name, section, provider)?,
         ..relay
     })
 }

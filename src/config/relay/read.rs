@@ -36,10 +36,8 @@ const KEYS: &[&str] = &[
     "proxy",
     "secret_expires",
     "weight",
+    "limit",
 ];
-
-/// The keys of later versions.
-const LATER: &[&str] = &["limit"];
 
 /// Reads `[relay.NAME]`.
 ///
@@ -55,7 +53,7 @@ pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str])
     keys.extend(oauth::keys(provider, false).iter().filter(|key| !username_keys(provider).contains(key)));
     interface::refuse_keys(section, provider, &keys)?;
     credentials::refuse_foreign(section, provider, &keys)?;
-    section.expect(&Keys { now: &keys, later: LATER, above })?;
+    section.expect(&Keys { now: &keys, later: &[], above })?;
 
     let protocols = [("smtp", Some(Protocol::Smtp)), ("lmtp", Some(Protocol::Lmtp)), ("null", None)];
     let protocol = section.word("protocol", &protocols)?.unwrap_or(Some(Protocol::Smtp));

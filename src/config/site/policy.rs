@@ -9,6 +9,7 @@ use super::staging::{self, Staging};
 use super::{InDoubt, Keeping, OtherSender, SenderPattern, Spooling, Terms};
 use crate::address::Mailbox;
 use crate::config::document::Section;
+use crate::config::limit::{self, Limit, OVER_LIMIT, OverLimit};
 use crate::config::route::Strategy;
 use crate::config::route::read::STRATEGIES;
 use crate::config::value;
@@ -36,6 +37,8 @@ pub(in crate::config) const KEYS: &[&str] = &[
     "strategy",
     "divert",
     "discard",
+    "limit",
+    "over_limit",
 ];
 
 /// What other transient refusals read as under `exit_status = "sysexits"`.
@@ -60,6 +63,8 @@ pub(in crate::config) struct Policy {
     keeping: keeping::Written,
     strategy: Option<Strategy>,
     staging: staging::Written,
+    limits: Option<Vec<Limit>>,
+    over_limit: Option<OverLimit>,
 }
 
 impl Policy {
@@ -91,6 +96,8 @@ impl Policy {
             keeping: keeping::Written::read(section)?,
             strategy: section.word("strategy", STRATEGIES)?,
             staging: staging::Written::read(section)?,
+            limits: limit::read(section)?,
+            over_limit: section.word("over_limit", OVER_LIMIT)?,
         })
     }
 
@@ -111,7 +118,20 @@ impl Policy {
             keeping: self.keeping.over(base.keeping),
             strategy: self.strategy.or(base.strategy),
             staging: self.staging.over(&base.staging),
+            limits: self.limits.or_else(|| base.limits.clone()),
+            over_limit: self.over_limit.or(base.over_limit),
         }
+    }
+
+    /// As [`Policy::over`], for whoever may not lift a limit that `base` sets: every one of both holds.
+    pub(in crate::config) fn within(self, base: &Self) -> Self {
+        let limits = match (&base.limits, &self.limits) {
+            (Some(base), Some(own)) => Some([base.as_slice(), own].concat()),
+            _ => None,
+        };
+        let over_limit = base.over_limit;
+        let this = self.over(base);
+        Self { limits: limits.or(this.limits), over_limit: over_limit.or(this.over_limit), ..this }
     }
 
     pub(super) fn exit_status(&self) -> Scheme {
@@ -131,6 +151,14 @@ impl Policy {
 
     pub(super) fn keeping(&self) -> Keeping {
         self.keeping.keeping()
+    }
+
+    pub(super) fn limits(&self) -> Vec<Limit> {
+        self.limits.clone().unwrap_or_default()
+    }
+
+    pub(super) fn over_limit(&self) -> OverLimit {
+        self.over_limit.unwrap_or_default()
     }
 
     pub(super) fn strategy(&self) -> Strategy {

@@ -1,7 +1,7 @@
 //! The sites of one file, flattened: policy, relays and aliases filled in from the file's top level.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::aliases::{Aliases, Table};
@@ -10,6 +10,7 @@ use super::{NOBODY, OtherSender, Site};
 use crate::address::compared_name;
 use crate::config::accounts::Accounts;
 use crate::config::document::{Keys, Section};
+use crate::config::limit::Limits;
 use crate::config::relay::Relay;
 use crate::config::route::{self, Route};
 use crate::config::value::Name;
@@ -19,7 +20,7 @@ use crate::spelling;
 /// The keys of a site beside its policy.
 const KEYS: &[&str] = &["user", "path", "relay", "route", "disabled", "alias"];
 /// The keys of later versions.
-pub(in crate::config) const LATER: &[&str] = &["limit", "alert"];
+pub(in crate::config) const LATER: &[&str] = &["alert"];
 
 /// What the sites of one file share.
 pub(in crate::config) struct Shared<'a> {
@@ -60,7 +61,8 @@ impl Shared<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<Site, Failure> {
         section.expect(&Keys { now: &[KEYS, policy::KEYS].concat(), later: LATER, above })?;
-        let policy = Policy::read(section)?.over(&self.policy);
+        let policy = Policy::read(section)?;
+        let policy = if self.owner.is_some() { policy.within(&self.policy) } else { policy.over(&self.policy) };
         let alias = Aliases::new(aliases(section)?, &self.alias);
         let (users, unknown_users) = match self.owner {
             Some(_) if section.has("user") => {
@@ -91,6 +93,11 @@ impl Shared<'_> {
         if other_sender == OtherSender::Rewrite && policy.from.is_none() {
             return Err(section.error("other_sender", "other_sender = \"rewrite\" needs \"from\""));
         }
+        // Whoever names the sites of its file gets no more by naming more of them.
+        let counted = match (self.owner, self.file.as_deref().and_then(Path::file_stem)) {
+            (Some(_), Some(stem)) => stem.to_string_lossy(),
+            _ => name.into(),
+        };
         Ok(Site {
             name: name.to_owned(),
             file: self.file.clone(),
@@ -111,6 +118,8 @@ impl Shared<'_> {
             spooling: policy.spooling(),
             staging: policy.staging(),
             keeping: policy.keeping(),
+            limits: Limits::of("site", &counted, self.file.as_deref(), policy.limits()),
+            over_limit: policy.over_limit(),
             exit_status: policy.exit_status(),
         })
     }

@@ -234,7 +234,42 @@ const CASES: &[(&str, &str, &str)] = &[
         ":5: \"mailbox\" is for microsoft365's HTTP API, and this relay uses SMTP",
         "via = \"api\"",
     ),
-    ("[relay.main]\nhost = 'a.example'\nlimit = '1/s'", ":3: \"limit\" in [relay.main] is not in this version", ""),
+    (
+        "[relay.main]\nhost = 'a.example'\nlimit = '1/s'",
+        ":3: \"limit\" in [relay.main] holds \"1/s\", which is not a limit",
+        "20/minute",
+    ),
+    (
+        "limit = ['20/minute', '0/day']\n[relay.main]\nhost = 'a.example'",
+        ":1: \"limit\" holds \"0/day\", which allows nothing",
+        "1000/day",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\n[site.a]\nlimit = ['20/minute', '5 recipients/minute', '1/60 seconds']",
+        ":4: \"limit\" in [site.a] holds \"20/minute\" and \"1/60 seconds\", two limits for one span",
+        "leave one",
+    ),
+    ("limit = 20\n[relay.main]\nhost = 'a.example'", ":1: \"limit\" must be a string or an array of strings", ""),
+    (
+        "limit = 'provider'\n[relay.main]\nprovider = 'postmark'\ntoken = 't'",
+        ":1: \"limit\" says \"provider\", and a site has none",
+        "[relay.NAME]",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\nlimit = 'provider'",
+        ":3: \"limit\" in [relay.main] says \"provider\", and this relay names none",
+        "name the provider",
+    ),
+    (
+        "[relay.main]\nprovider = 'gmx'\nusername = 'u'\npassword = 'p'\nlimit = ['provider', '9/day']",
+        ":5: \"limit\" in [relay.main] says \"provider\", and the limits of gmx are not known here",
+        "look them up",
+    ),
+    (
+        "over_limit = 'wait'\n[relay.main]\nhost = 'a.example'",
+        ":1: \"over_limit\" must be \"refuse\" or \"spool\" or \"ban\", not \"wait\"",
+        "",
+    ),
     ("divert = 'x'", ":1: \"divert\" holds \"x\", which is not an address", "no alias leads on"),
     ("divert = []", ":1: \"divert\" is empty", "discard = true"),
     ("discard = true\ndivert = 'qa@example.org'", ":1: \"discard\" stands beside \"divert\"", "keep one of them"),
@@ -253,7 +288,6 @@ const CASES: &[(&str, &str, &str)] = &[
         ":4: unknown key \"staging\" in [site.a]",
         "belongs at the top",
     ),
-    ("[relay.main]\nhost = 'a.example'\n[site.a]\nlimit = []", ":4: \"limit\" in [site.a] is not in this version", ""),
     ("[relay.main]\nprovider = 'postmark'", ":2: the relay has no credentials", "postmark takes token"),
     (
         "[relay.main]\nhost = 'a.example'\npassword = 'hunter2'",

@@ -58,6 +58,8 @@ pub struct Provider {
     pub hints: &'static [Hint],
     /// What to know before choosing it: limits, peculiar replies.
     pub notes: &'static [&'static str],
+    /// What it takes at most, where its own pages say so.
+    pub allowance: Option<&'static Allowance>,
     /// What no source confirms: configurable, and not to be taken as fact.
     pub unverified: &'static [&'static str],
 }
@@ -72,6 +74,20 @@ pub struct Idempotency {
     /// Whether it remembers the keys of accepted messages only. Then the key is made of the message, and a caller who
     /// sends that again by itself is recognised as well; elsewhere a key whose request was refused is used up.
     pub accepted_only: bool,
+}
+
+/// What a provider takes at most of every account, which `limit = "provider"` holds a relay to. What depends on plan or
+/// account is none of it.
+#[derive(Debug)]
+pub struct Allowance {
+    /// Rates, as `limit` has them.
+    pub rates: &'static [&'static str],
+    /// Recipients of one message; `None`: no number is known.
+    pub recipients: Option<u32>,
+    /// Octets of one message; `None`: no number is known.
+    pub octets: Option<u64>,
+    /// Where it is said.
+    pub source: &'static str,
 }
 
 /// A region, data centre or message kind with a host of its own.
@@ -165,6 +181,7 @@ impl Provider {
         marks: &[],
         hints: &[],
         notes: &[],
+        allowance: None,
         unverified: &[],
     };
 

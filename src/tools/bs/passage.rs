@@ -7,12 +7,15 @@ use super::Lasting;
 use crate::address::Address;
 use crate::config::site::Site;
 use crate::envelope::Envelope;
+use crate::failure::Failure;
+use crate::limit::Refused;
 use crate::message::{MailObject, Message};
 use crate::outcome::{Answer, Stage};
 use crate::reply::Reply;
 use crate::smtp::server::{Rcpt, Told};
 use crate::spool::decision::{Fate, decide};
 use crate::spool::{Kept, Order};
+use crate::submit::Upstream;
 use crate::submit::stepwise::{Finished, Name, Transaction};
 
 /// The message under way.
@@ -21,6 +24,16 @@ pub(super) enum Passage<'a> {
     Relay(Box<Transaction<'a>>),
     /// None took it, and the site keeps its messages: what they said, and whom the message is for.
     Spool(Box<Finished>),
+    /// The site is over a limit, and keeps its messages until there is room: whom the message is for, and why.
+    Wait(Box<Waiting>),
+}
+
+/// A message that is not admitted yet.
+pub(super) struct Waiting {
+    /// Whom it is for.
+    pub(super) envelope: Envelope,
+    /// Why it waits.
+    pub(super) refused: Refused,
 }
 
 impl Passage<'_> {
@@ -29,7 +42,26 @@ impl Passage<'_> {
         match self {
             Self::Relay(transaction) => Cow::Owned(transaction.envelope()),
             Self::Spool(end) => Cow::Borrowed(&end.envelope),
+            Self::Wait(waiting) => Cow::Borrowed(&waiting.envelope),
         }
+    }
+
+    /// Ends without a message: what was refused, if anything was.
+    pub(super) fn abandon(self, upstream: &mut Upstream) -> Option<Finished> {
+        match self {
+            Self::Relay(transaction) => transaction.abandon(upstream),
+            Self::Spool(end) => Some(*end),
+            Self::Wait(_) => None,
+        }
+    }
+
+    /// `envelope` without those whom the caller saw refused.
+    pub(super) fn asked(&self, envelope: &Envelope) -> Envelope {
+        let mut asked = envelope.clone();
+        if let Self::Relay(transaction) = self {
+            asked.forward_paths = transaction.asked();
+        }
+        asked
     }
 }
 
@@ -39,15 +71,15 @@ pub(super) fn is_kept(site: &Site, end: &Finished) -> bool {
     matches!(fate, Fate::Queued { .. })
 }
 
-/// Takes the recipients of a message that is going to wait: one answer for each name.
-pub(super) fn take(end: &mut Finished, names: &[Name<'_>]) -> Vec<Reply> {
-    let ok = || Reply::own(250, (2, 1, 5), "recipient ok, no relay answers now");
+/// Takes the recipients of a message that is going to wait, and `why`: one answer for each name.
+pub(super) fn take(envelope: &mut Envelope, names: &[Name<'_>], why: &str) -> Vec<Reply> {
+    let ok = || Reply::own(250, (2, 1, 5), &format!("recipient ok, {why}"));
     let add = |name: &Name<'_>| {
         let Rcpt { notify, original, .. } = name.rcpt;
         for address in &name.addresses {
-            if !end.envelope.forward_paths.contains(address) {
-                end.envelope.dsn.ask(address, notify, original);
-                end.envelope.forward_paths.push(address.clone());
+            if !envelope.forward_paths.contains(address) {
+                envelope.dsn.ask(address, notify, original);
+                envelope.forward_paths.push(address.clone());
             }
         }
         ok()
@@ -88,6 +120,29 @@ pub(super) fn keep(
             Kept::Queued { is_part: is_part || !end.refused.is_empty(), is_relay_trouble, is_in_doubt }
         }
         kept => kept,
+    }
+}
+
+/// Keeps `message`, which its site may not send now, until it may.
+pub(super) fn wait(
+    lasting: &Lasting<'_>,
+    site: &Site,
+    mail: MailObject<'_>,
+    refused: &Refused,
+    diverted_from: &[Address],
+) -> Result<Kept, Failure> {
+    let (course, id, hand_over) = (lasting.course, lasting.dossier.id(), lasting.hand_over);
+    let route = course.route(site, mail)?;
+    let (caller, doubt) = (course.caller(), None);
+    let order = Order { caller, site, route: &route, mail, id: &id, doubt, diverted_from, hand_over };
+    Ok(order.wait(refused.failure().to_string(), refused.next()))
+}
+
+/// What the caller is told of a message that was to wait because it is `refused`.
+pub(super) fn told_of_waiting(refused: &Refused, kept: &Kept, id: &str) -> Told {
+    match kept {
+        Kept::Failed(why) => Told { hint: why.hint.clone(), ..refused.failure().into() },
+        _ => Reply::own(250, (2, 0, 0), &format!("queued as {id}")).into(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! `mailchute queue list`: as a table, as JSON, or in numbers.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,11 +12,13 @@ use crate::breaker::{Breaker, Health};
 use crate::caller::Caller;
 use crate::cli::queue::List;
 use crate::config::Config;
+use crate::config::limit::Limits;
+use crate::config::relay::Relay;
 use crate::config::site::Site;
 use crate::door;
 use crate::exit;
 use crate::failure::{Failure, Kind};
-use crate::limit::ban;
+use crate::limit::{self, ban};
 use crate::plan::{Choice, Course};
 use crate::spool::{Folder, Spool};
 use crate::tools::table::{self, fixed, flexible};
@@ -40,6 +44,23 @@ pub(super) struct Count {
     pub(super) failed: u64,
     /// Octets of all of them.
     pub(super) size: u64,
+    /// What is left of each limit of its sites and their relays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) limits: Vec<Room>,
+}
+
+/// What is left of a limit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Room {
+    /// What is limited: `site shop`.
+    subject: String,
+    /// The limit, as it is written.
+    limit: String,
+    /// How much may still be sent.
+    left: u32,
+    /// When there is more, in seconds since 1970, where that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next: Option<i64>,
 }
 
 /// Prints what `caller` has.
@@ -48,7 +69,7 @@ pub(super) struct Count {
 /// The spool cannot be read, or standard output not be written.
 pub(super) fn run(choice: &Choice, words: &List, caller: &Caller) -> Result<u8, Failure> {
     if words.summary {
-        print_counts(words, &[count(words, caller)?])?;
+        print_counts(words, &[Count { limits: limits(choice, words, caller), ..count(words, caller)? }])?;
     } else {
         let mut rows = rows(words, caller)?;
         note_what_keeps(choice, &mut rows, caller);
@@ -114,6 +135,49 @@ fn count(words: &List, caller: &Caller) -> Result<Count, Failure> {
     Ok(count)
 }
 
+/// What is left of each limit that `caller` is held to.
+fn limits(choice: &Choice, words: &List, caller: &Caller) -> Vec<Room> {
+    let course = Course::begin(caller, choice);
+    let Ok(config) = course.config() else { return Vec::new() };
+    let mut all: Vec<&Arc<Limits>> = Vec::new();
+    let is_wanted = |site: &&Site| words.site.as_ref().is_none_or(|name| *name == site.name);
+    for site in config.sites.iter().filter(|site| site.is_open_to(caller.uid)).filter(is_wanted) {
+        let is_wanted = |relay: &&&Arc<Relay>| words.relay.as_ref().is_none_or(|name| *name == relay.name);
+        let of_relays = site.every_relay();
+        let of_relays = of_relays.iter().filter(is_wanted).filter_map(|relay| relay.limits.as_ref());
+        // What is counted together is told once.
+        for limits in site.limits.iter().chain(of_relays) {
+            if !all.iter().any(|known| known.file == limits.file) {
+                all.push(limits);
+            }
+        }
+    }
+    let room = |limits: &&Arc<Limits>| {
+        let subject = limits.subject.clone();
+        let left = limit::left(limits, caller.uid).unwrap_or_default().into_iter();
+        left.map(move |left| Room {
+            subject: subject.clone(),
+            limit: left.limit.to_string(),
+            left: left.left,
+            next: left.next.map(seconds),
+        })
+    };
+    all.iter().flat_map(room).collect()
+}
+
+impl Room {
+    /// As a line.
+    fn told(&self) -> String {
+        let Self { subject, limit, left, next } = self;
+        let next = next.and_then(|next| u64::try_from(next).ok()).map(|next| UNIX_EPOCH + Duration::from_secs(next));
+        let told = match next {
+            Some(next) => format!("{subject}: {limit}: none left, next free at {}", limit::clock(next)),
+            None => format!("{subject}: {limit}: {left} left"),
+        };
+        shown(&told)
+    }
+}
+
 impl Count {
     fn add(&mut self, folder: Folder, due: i64, size: u64, now: i64) {
         self.size += size;
@@ -150,9 +214,10 @@ pub(super) fn print_counts(words: &List, counts: &[Count]) -> Result<(), Failure
         fixed("SIZE", true),
     ];
     let now = now();
+    let name = |count: &Count| count.user.as_ref().map_or_else(|| count.uid.to_string(), |user| shown(user));
     let line = |count: &Count| {
         vec![
-            count.user.as_ref().map_or_else(|| count.uid.to_string(), |user| shown(user)),
+            name(count),
             count.waiting.to_string(),
             count.due.to_string(),
             count.next.map_or_else(|| "-".to_owned(), |next| span(next - now)),
@@ -161,7 +226,13 @@ pub(super) fn print_counts(words: &List, counts: &[Count]) -> Result<(), Failure
             size(count.size),
         ]
     };
-    say(&table::text(&columns, &counts.iter().map(line).collect::<Vec<_>>(), door::width()))
+    let mut text = table::text(&columns, &counts.iter().map(line).collect::<Vec<_>>(), door::width());
+    for count in counts.iter().filter(|count| !count.limits.is_empty()) {
+        text.push('\n');
+        let name = if counts.len() > 1 { name(count) + ": " } else { String::new() };
+        count.limits.iter().for_each(|room| text += &format!("{name}{}\n", room.told()));
+    }
+    say(&text)
 }
 
 /// Prints messages, with a column for users where there may be several.

@@ -1,0 +1,26 @@
+//! What becomes of a message that its site may not send now, and of what was counted too much of one that it did.
+
+use crate::config::limit::OverLimit;
+use crate::config::site::Site;
+use crate::limit::{Admitted, Refused};
+use crate::reply::Reply;
+use crate::spool::Kept;
+use crate::submit::Submission;
+
+/// Whether a message of `site` that is `refused` waits until there is room.
+pub(super) fn waits(site: &Site, refused: &Refused) -> bool {
+    site.over_limit == OverLimit::Spool && !matches!(refused, Refused::Never(_))
+}
+
+/// Leaves counted, of what was `admitted` for `site`, whoever was accepted, where others were refused. Who waits is sent
+/// to later and not counted again.
+pub(super) fn settle(admitted: Option<Admitted>, site: &Site, submission: &Submission, kept: &Kept, uid: u32) {
+    let (Some(admitted), Some(limits)) = (admitted, &site.limits) else { return };
+    let Ok(outcome) = &submission.decisive().result else { return };
+    if outcome.is_accepted_for_some() && !outcome.is_accepted() {
+        let is_kept = matches!(kept, Kept::Queued { .. } | Kept::Held);
+        let counts = |reply: &Reply| reply.is_positive() || is_kept && reply.is_transient();
+        let left = outcome.answers.iter().filter(|answer| answer.reply.as_ref().is_some_and(counts)).count();
+        admitted.leave(left, limits, uid);
+    }
+}
