@@ -2,16 +2,11 @@
 //! binary.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::sync::mpsc;
-use std::thread;
+use std::process::Stdio;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use testkit::{Host, Moment, PATIENCE, Port, Scratch, Server, TlsStart, apart, need, need_root};
+use testkit::{Fpm, Host, Moment, Port, Scratch, Server, TlsStart, apart, need, need_root};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mailchute");
 
@@ -103,87 +98,6 @@ fn the_fifth_argument_sets_the_reverse_path_and_nothing_else() {
     assert!(other.finish().is_empty() && !written.exists());
 }
 
-/// A php-fpm of the test's own; it ends on drop.
-struct Fpm {
-    child: Child,
-    client: PathBuf,
-    scratch: Scratch,
-    log: mpsc::Receiver<String>,
-}
-
-impl Fpm {
-    /// Starts the pools, each a name, a uid and a `sendmail_path`; needs root. `None`: not installed.
-    fn start(scratch: Scratch, pools: &[(&str, u32, &str)]) -> Option<Self> {
-        let client = need("cgi-fcgi")?;
-        let program = installed_fpm()?;
-        let mut config = "[global]\nerror_log = /proc/self/fd/2\ndaemonize = no\n".to_owned();
-        for (name, uid, sendmail_path) in pools {
-            let _ = write!(
-                config,
-                "[{name}]\nuser = {uid}\ngroup = {uid}\nlisten = {}\npm = static\npm.max_children = 1\n\
-                 catch_workers_output = yes\nphp_admin_value[sendmail_path] = {sendmail_path}\n",
-                scratch.join(name).display()
-            );
-        }
-        let config = scratch.write("fpm.conf", config, 0o644);
-        let mut child = apart(program)
-            .args(["-n", "-F", "-R", "-y"])
-            .arg(config)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("php-fpm starts");
-        let stderr = BufReader::new(child.stderr.take().expect("piped"));
-        let (sender, log) = mpsc::channel();
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let fpm = Self { child, client, scratch, log };
-        fpm.wait_for("ready to handle connections");
-        Some(fpm)
-    }
-
-    /// The first line of the log that holds `text`.
-    fn wait_for(&self, text: &str) -> String {
-        let mut before = String::new();
-        loop {
-            match self.log.recv_timeout(PATIENCE) {
-                Ok(line) if line.contains(text) => return line,
-                Ok(line) => before = before + &line + "\n",
-                Err(error) => panic!("php-fpm did not say {text:?} ({error}) but:\n{before}"),
-            }
-        }
-    }
-
-    /// The body of the pool's answer to this script.
-    fn request(&self, pool: &str, script: &str) -> String {
-        let file = self.scratch.write("page.php", format!("<?php {script}"), 0o644);
-        let output = apart(&self.client)
-            .args(["-bind", "-connect"])
-            .arg(self.scratch.join(pool))
-            .env("REQUEST_METHOD", "GET")
-            .env("SCRIPT_FILENAME", file)
-            .stdin(Stdio::null())
-            .output()
-            .expect("cgi-fcgi runs");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or(text)
-    }
-}
-
-impl Drop for Fpm {
-    fn drop(&mut self) {
-        // Not SIGKILL, which the workers would survive.
-        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
-        let _ = self.child.wait();
-    }
-}
-
-/// Debian puts the version into the name.
-fn installed_fpm() -> Option<PathBuf> {
-    let programs = std::fs::read_dir("/usr/sbin").ok()?.filter_map(Result::ok).map(|entry| entry.path());
-    let is_fpm = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("php-fpm"));
-    programs.into_iter().find(is_fpm).or_else(|| need("php-fpm"))
-}
-
 #[test]
 fn each_fpm_pool_sends_as_its_own_site() {
     const SHOP: u32 = 61042;
@@ -220,7 +134,7 @@ fn each_fpm_pool_sends_as_its_own_site() {
         config.display()
     );
     assert_eq!(fpm.request("blog", &asked), "77");
-    let secret = format!("var_export(@file_get_contents('{}'));", fpm.scratch.join("secrets/shop").display());
+    let secret = format!("var_export(@file_get_contents('{}'));", fpm.scratch().join("secrets/shop").display());
     assert_eq!(fpm.request("blog", &secret), "false");
     assert_eq!(fpm.request("shop", &secret), "'secret\n'");
 
@@ -254,7 +168,7 @@ fn the_record_names_pool_script_and_directory() {
     let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(log).expect("a log")).expect("JSON");
     assert_eq!((&record["pool"], &record["uid"]), (&"shop".into(), &SHOP.into()), "{record}");
     assert_eq!(record["script"], "0:page.php", "{record}");
-    assert_eq!(record["cwd"].as_str(), fpm.scratch.path().to_str(), "{record}");
+    assert_eq!(record["cwd"].as_str(), fpm.scratch().path().to_str(), "{record}");
     assert!(record["parent"].as_str().is_some_and(|name| name.starts_with("php-fpm")), "{record}");
     assert!(record["parents"].as_array().is_some_and(|names| names.len() >= 2), "{record}");
     // A request's parameters are in no environment of FPM's processes, so there is no web site to name.
