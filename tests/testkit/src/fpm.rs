@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
 use nix::sys::signal::{Signal, kill};
@@ -17,7 +17,7 @@ pub struct Fpm {
     child: Child,
     client: PathBuf,
     scratch: Scratch,
-    log: mpsc::Receiver<String>,
+    log: Mutex<mpsc::Receiver<String>>,
 }
 
 impl Fpm {
@@ -46,7 +46,7 @@ impl Fpm {
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let (sender, log) = mpsc::channel();
         thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let fpm = Self { child, client, scratch, log };
+        let fpm = Self { child, client, scratch, log: Mutex::new(log) };
         fpm.wait_for("ready to handle connections");
         Some(fpm)
     }
@@ -57,8 +57,9 @@ impl Fpm {
     /// It does not come.
     pub fn wait_for(&self, text: &str) -> String {
         let mut before = String::new();
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            match self.log.recv_timeout(PATIENCE) {
+            match log.recv_timeout(PATIENCE) {
                 Ok(line) if line.contains(text) => return line,
                 Ok(line) => before = before + &line + "\n",
                 Err(error) => panic!("php-fpm did not say {text:?} ({error}) but:\n{before}"),
