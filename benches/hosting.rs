@@ -93,8 +93,8 @@ fn measure(fpm: &Fpm, names: &[String], send: &Path, spam: &Path, flag: &Path) {
     for _ in 0..ROUNDS {
         before.extend(round());
         fs::write(flag, "").expect("a flag");
+        let done = AtomicBool::new(false);
         thread::scope(|scope| {
-            let done = AtomicBool::new(false);
             let spamming = scope.spawn(|| {
                 let answer = fpm.answer(spammer, spam);
                 done.store(true, Ordering::SeqCst);

@@ -39,8 +39,8 @@ pub struct Admitted {
 /// Why a message is not admitted.
 #[derive(Clone, Debug)]
 pub enum Refused {
-    /// It is over a limit, which has room again at the time that is named.
-    Over(Box<Failure>, SystemTime),
+    /// It is over this limit, which has room again at the time that is named.
+    Over(Box<Failure>, SystemTime, Limit),
     /// It never will be, as it is.
     Never(Box<Failure>),
     /// It cannot be counted.
@@ -155,14 +155,14 @@ impl Refused {
     /// As a failure: the cause and the next step.
     pub fn failure(&self) -> &Failure {
         match self {
-            Self::Over(failure, _) | Self::Never(failure) | Self::Uncounted(failure) => failure,
+            Self::Over(failure, ..) | Self::Never(failure) | Self::Uncounted(failure) => failure,
         }
     }
 
     /// When the message may be tried again; `None`: nobody can tell.
     pub fn next(&self) -> Option<SystemTime> {
         match self {
-            Self::Over(_, next) => Some(*next),
+            Self::Over(_, next, _) => Some(*next),
             Self::Never(_) | Self::Uncounted(_) => None,
         }
     }
@@ -178,7 +178,7 @@ fn refused(limits: &Limits, denied: Denied) -> Refused {
                 Some("relay") => "add a relay behind it, or let it wait with on_relay_failure = \"spool\"",
                 _ => "find out who sends so much; raise limit, or let it wait with over_limit = \"spool\"",
             };
-            Refused::Over(failure.hint(hint).into(), moment(time))
+            Refused::Over(failure.hint(hint).into(), moment(time), limit)
         }
         Denied::Over(limit, _) => {
             let text = format!("has more recipients than the limit of {limit} ever allows");

@@ -206,7 +206,7 @@ fn one_message_that_asks_for_more_than_all_never_goes() {
     );
     assert_eq!(counter.left().unwrap()[1].1, 3, "nothing was counted");
     counter.admit(3, soon()).unwrap();
-    let Refused::Over(failure, next) = refused(&set, counter.admit(1, soon()).unwrap_err()) else { panic!("never") };
+    let Refused::Over(failure, next, _) = refused(&set, counter.admit(1, soon()).unwrap_err()) else { panic!("never") };
     assert_eq!(next, moment(BEGIN + 86_400 * SECOND));
     let text = failure.to_string();
     assert!(text.starts_with("site default: 450 4.7.1 over the limit of 3 recipients/day, next free at 20"), "{text}");

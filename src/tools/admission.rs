@@ -2,7 +2,8 @@
 
 use crate::config::limit::OverLimit;
 use crate::config::site::Site;
-use crate::limit::{Admitted, Refused};
+use crate::failure::Failure;
+use crate::limit::{Admitted, Refused, ban};
 use crate::reply::Reply;
 use crate::spool::Kept;
 use crate::submit::Submission;
@@ -10,6 +11,18 @@ use crate::submit::Submission;
 /// Whether a message of `site` that is `refused` waits until there is room.
 pub(super) fn waits(site: &Site, refused: &Refused) -> bool {
     site.over_limit == OverLimit::Spool && !matches!(refused, Refused::Never(_))
+}
+
+/// What the caller of a message of `site` hears that is `refused`. Where the site is banned for going over its limit, this
+/// is when it is: by whatever it sends from now on it hears the same.
+pub(super) fn refusal(site: &Site, refused: &Refused, uid: u32) -> Failure {
+    if let (OverLimit::Ban, Refused::Over(_, _, limit)) = (site.over_limit, refused) {
+        // Where no ban can be kept, the limit holds still.
+        if let Ok(ban) = ban::impose(site, uid, &format!("over the limit of {limit}")) {
+            return ban.refusal();
+        }
+    }
+    refused.failure().clone()
 }
 
 /// Leaves counted, of what was `admitted` for `site`, whoever was accepted, where others were refused. Who waits is sent

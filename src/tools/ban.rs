@@ -10,7 +10,7 @@ use crate::door;
 use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::host;
-use crate::limit::ban::{Ban, Banned, Register};
+use crate::limit::ban::{self, Ban, Banned, Register};
 use crate::plan::{Choice, Course};
 use crate::spelling;
 use crate::tools::speaker;
@@ -60,8 +60,7 @@ pub(crate) fn lift(words: &LiftBan) -> Result<u8, Failure> {
         Whom { user: Some(user), .. } => Banned::User(speaker::uid(user)?),
         Whom { site, .. } => Banned::Site(site.clone().unwrap_or_default()),
     };
-    let held = Register::open()?.map_or(Ok(false), |register| register.lift(&of))?;
-    if !held {
+    if !ban::lift(&of)? {
         let failure = Failure::new(Kind::NoInput, of.to_string(), "is not banned");
         return Err(failure.hint("`mailchute bans` lists who is"));
     }

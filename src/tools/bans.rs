@@ -5,7 +5,7 @@ use crate::cli::ListBans;
 use crate::door;
 use crate::exit;
 use crate::failure::{Failure, Kind};
-use crate::limit::ban::{self, Ban, Banned, Register, clock, names};
+use crate::limit::ban::{self, Ban, Banned, By, clock};
 use crate::plan::{Choice, Course};
 use crate::reply::printable;
 use crate::tools::table::{self, fixed, flexible};
@@ -19,7 +19,10 @@ const TEXT: usize = 400;
 /// They cannot be read, or standard output not be written.
 pub(crate) fn run(choice: &Choice, words: &ListBans) -> Result<u8, Failure> {
     let caller = Caller::current();
-    let mut bans = if caller.uid == 0 { ban::all()? } else { own(choice, &caller)? };
+    let mut bans = match caller.uid {
+        0 => ban::all()?,
+        uid => ban::of_user(Course::begin(&caller, choice).config()?, uid)?,
+    };
     if let Some(name) = &words.name {
         bans.retain(|ban| matches!(&ban.of, Banned::Site(site) if site == name));
     }
@@ -33,21 +36,6 @@ pub(crate) fn run(choice: &Choice, words: &ListBans) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-/// The bans that hit what `caller` would send.
-fn own(choice: &Choice, caller: &Caller) -> Result<Vec<Ban>, Failure> {
-    let Some(register) = Register::open()? else { return Ok(Vec::new()) };
-    let course = Course::begin(caller, choice);
-    let config = course.config()?;
-    let sites = config.sites.iter().filter(|site| site.is_open_to(caller.uid));
-    let mut whom = vec![Banned::User(caller.uid)];
-    whom.extend(sites.flat_map(names).map(|name| Banned::Site(name.into_owned())));
-    whom.sort();
-    whom.dedup();
-    let now = ban::now();
-    let read = whom.iter().filter_map(|of| register.read(of).transpose());
-    read.filter(|ban| ban.as_ref().map_or(true, |ban| ban.holds(now))).collect()
-}
-
 fn json(bans: &[Ban]) -> Result<String, Failure> {
     let mut text = String::new();
     for ban in bans {
@@ -59,12 +47,27 @@ fn json(bans: &[Ban]) -> Result<String, Failure> {
 }
 
 fn rows(bans: &[Ban]) -> String {
-    let columns = [fixed("BANNED", false), fixed("SINCE", false), fixed("UNTIL", false), flexible("BECAUSE", 12)];
+    let columns = [
+        fixed("BANNED", false),
+        fixed("SINCE", false),
+        fixed("UNTIL", false),
+        fixed("BY", false),
+        flexible("BECAUSE", 12),
+    ];
     let time = |at: Option<i64>| at.map_or_else(|| "-".to_owned(), clock);
     let row = |ban: &Ban| {
         let because = ban.because.as_deref().unwrap_or_default();
         let since = Some(ban.since).filter(|since| *since > 0);
-        vec![ban.of.to_string(), time(since), time(ban.until), printable(because.as_bytes(), TEXT)]
+        vec![ban.of.to_string(), time(since), time(ban.until), by(ban), printable(because.as_bytes(), TEXT)]
     };
     table::text(&columns, &bans.iter().map(row).collect::<Vec<_>>(), door::width())
+}
+
+/// Who set it.
+fn by(ban: &Ban) -> String {
+    match (ban.by, ban.uid) {
+        (By::Root, _) => "root".to_owned(),
+        (By::OverLimit, None) => "over_limit".to_owned(),
+        (By::OverLimit, Some(uid)) => format!("over_limit, uid {uid}"),
+    }
 }

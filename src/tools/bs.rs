@@ -192,7 +192,7 @@ impl Conversation<'_> {
                 && let Err(refused) = limit::look(limits, 1, lasting.course.caller().uid)
             {
                 if !admission::waits(site, &refused) {
-                    return Err(refused.failure().clone());
+                    return Err(admission::refusal(site, &refused, lasting.course.caller().uid));
                 }
                 let dsn = Dsn { ret: mail.ret.clone(), envid: mail.envid.clone(), ..Dsn::default() };
                 let envelope = Envelope { reverse_path, forward_paths: Vec::new(), dsn };
@@ -350,7 +350,8 @@ impl Conversation<'_> {
     /// Ends the message under way, which is over a limit of its site: it waits, or is refused.
     fn wait(&mut self, site: &Site, mail: MailObject<'_>, refused: &Refused, diverted_from: &[Address]) -> Told {
         if !admission::waits(site, refused) {
-            return self.refuse(&refused.failure().clone().at(Stage::Message));
+            let uid = self.lasting.course.caller().uid;
+            return self.refuse(&admission::refusal(site, refused, uid).at(Stage::Message));
         }
         match passage::wait(self.lasting, site, mail, refused, diverted_from) {
             Ok(kept) => {

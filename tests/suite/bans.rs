@@ -340,3 +340,134 @@ fn where_nobody_is_banned_it_costs_one_system_call() {
         drop(server);
     });
 }
+
+/// A place for state as the installation makes it without a group of the binary's own.
+fn open_state() {
+    fs::create_dir_all("/var/lib/mailchute/state").unwrap();
+    fs::set_permissions("/var/lib/mailchute/state", fs::Permissions::from_mode(0o1733)).unwrap();
+}
+
+const LIMITED: &str = "limit = \"3/hour\"\nover_limit = \"ban\"\n";
+
+#[test]
+fn a_site_over_its_limit_bans_itself_for_a_while() {
+    Host::run(&USERS, |host| {
+        let server = Server::new().start();
+        open_state();
+        configure(host, &server, &format!("{LIMITED}{SITES}"));
+        for _ in 0..3 {
+            send(SHOP, &[]).expect_status(0);
+        }
+        let told =
+            "mailchute: site shop: 550 5.7.1 this site is banned until *: over the limit of 3/hour (mailchute, site *)";
+        is_banned(&send(SHOP, &[]), told);
+        is_banned(&send(SHOP, &[]), told);
+        // Nor does another site help.
+        is_banned(&send(SHOP, &["--site", "open"]), told);
+        send(BLOG, &[]).expect_status(0);
+        let list = ban(&["bans", "--json"]);
+        let ban_of: Value = serde_json::from_str(&list.stdout).unwrap();
+        assert_eq!(
+            (&ban_of["site"], &ban_of["by"], &ban_of["uid"]),
+            (&"shop".into(), &"over_limit".into(), &SHOP.into())
+        );
+        assert_eq!(ban_of["until"].as_i64().unwrap() - ban_of["since"].as_i64().unwrap(), 3600);
+        let own = mailchute().uid(SHOP).arg("bans").run();
+        assert!(
+            own.stdout.contains("site shop") && own.stdout.contains("over the limit of 3/hour"),
+            "{}",
+            own.report()
+        );
+        // What the limit allows again the ban does not, until it is over.
+        configure(host, &server, &format!("{}{SITES}", LIMITED.replace('3', "100")));
+        is_banned(&send(SHOP, &[]), told);
+        let file = format!("/var/lib/mailchute/state/{SHOP}/ban-site-shop");
+        let text = fs::read_to_string(&file).unwrap();
+        let set = |since: i64, until: i64| {
+            let mut other = ban_of.clone();
+            (other["since"], other["until"]) = (since.into(), until.into());
+            fs::write(&file, other.to_string()).unwrap();
+        };
+        set(now() - 3601, now() - 1);
+        send(SHOP, &[]).expect_status(0);
+        // A clock that was set back by a day makes no hour longer.
+        set(now() + 86_400, now() + 90_000);
+        is_banned(&send(SHOP, &[]), told);
+        let mended: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        assert!(mended["until"].as_i64().unwrap() <= now() + 3600, "{mended}");
+        fs::write(&file, text).unwrap();
+        is_banned(&send(SHOP, &[]), told);
+        ban(&["unban", "shop"]).expect_status(0);
+        send(SHOP, &[]).expect_status(0);
+        assert_eq!(ban(&["bans"]).stdout, "nobody is banned\n");
+        assert_eq!(deliveries(server).len(), 6);
+    });
+}
+
+#[test]
+fn under_bs_the_message_that_is_too_much_bans() {
+    Host::run(&USERS, |host| {
+        let server = Server::new().start();
+        open_state();
+        configure(host, &server, &format!("{LIMITED}{SITES}"));
+        let message = "MAIL FROM:<alice@example.org>\r\nRCPT TO:<bob@example.net>\r\nDATA\r\nFrom: alice@example.org\r\n\r\nx\r\n.\r\n";
+        let session = format!("EHLO x\r\n{}QUIT\r\n", message.repeat(5));
+        let run = mailchute().uid(SHOP).directory(Path::new("/")).arg("-bs").stdin(session).run();
+        run.expect_status(150);
+        assert_eq!(run.stdout.matches("this site is banned until").count(), 2, "{}", run.report());
+        assert_eq!(deliveries(server).len(), 3);
+    });
+}
+
+#[test]
+fn with_a_group_of_its_own_the_ban_is_out_of_reach_and_everybodys() {
+    Host::run(&USERS, |host| {
+        let server = Server::new().start();
+        let sites = "[site.both]\nuser = [\"shop\", \"blog\"]\n";
+        configure(host, &server, &format!("{LIMITED}{sites}"));
+        let binary = host.set_group_id(env!("CARGO_BIN_EXE_mailchute"), GROUP);
+        let send = |uid| Mailchute::new(&binary).uid(uid).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+        for uid in [SHOP, BLOG, SHOP] {
+            send(uid).expect_status(0);
+        }
+        for uid in [BLOG, SHOP] {
+            is_banned(
+                &send(uid),
+                "mailchute: site both: 550 5.7.1 this site is banned until *: over the limit of 3/hour (*",
+            );
+        }
+        let list = Mailchute::new(&binary).args(["bans", "both"]).run();
+        assert!(list.stdout.contains("over_limit, uid 61043"), "{}", list.report());
+        Mailchute::new(&binary).args(["unban", "both"]).run().expect_status(0);
+        assert_eq!(Mailchute::new(&binary).arg("bans").run().stdout, "nobody is banned\n");
+        assert_eq!(deliveries(server).len(), 3);
+    });
+}
+
+#[test]
+fn what_a_user_lays_into_its_state_leads_root_nowhere() {
+    Host::run(&USERS, |host| {
+        let server = Server::new().start();
+        open_state();
+        configure(host, &server, &format!("{LIMITED}{SITES}"));
+        let own = format!("/var/lib/mailchute/state/{SHOP}");
+        host.write_as(
+            &format!("{own}/ban-site-blog"),
+            "{\"site\":\"blog\",\"by\":\"root\",\"uid\":0}",
+            0o600,
+            (SHOP, SHOP),
+        );
+        host.write_as(&format!("{own}/ban-site-open"), "no ban", 0o600, (SHOP, SHOP));
+        symlink("/etc/passwd", format!("{own}/ban-site-x")).unwrap();
+        nix::unistd::mkfifo(Path::new(&format!("{own}/ban-site-y")), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        symlink("/etc", format!("/var/lib/mailchute/state/{BLOG}")).unwrap();
+        std::os::unix::fs::chown(&own, Some(SHOP), Some(SHOP)).unwrap();
+        let list = ban(&["bans"]);
+        list.expect_status(0);
+        assert!(list.stdout.contains("over_limit, uid 61042") && list.stdout.lines().count() == 2, "{}", list.report());
+        send(BLOG, &[]).expect_status(0);
+        ban(&["unban", "blog"]).expect_status(0);
+        assert!(!Path::new(&format!("{own}/ban-site-blog")).exists() && Path::new("/etc/passwd").exists());
+        drop(server);
+    });
+}

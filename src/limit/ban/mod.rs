@@ -6,6 +6,7 @@
 //! that a third party owns names its sites after itself, `NAME` or `NAME/ANY`, so a ban of `NAME` hits all of these:
 //! renaming one leads nowhere.
 
+mod own;
 mod register;
 
 use std::borrow::Cow;
@@ -16,7 +17,8 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use self::register::{Register, all};
+pub use self::own::impose;
+pub use self::register::Register;
 use crate::config::Config;
 use crate::config::site::Site;
 use crate::failure::Failure;
@@ -51,6 +53,23 @@ pub struct Ban {
     /// Why, in one line; what a refused caller is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
+    /// Who set it.
+    #[serde(default)]
+    pub by: By,
+    /// The uid that went over the limit, where that did; without a set-group-id binary it is the one that is banned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+}
+
+/// Who sets a ban.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// `mailchute ban`.
+    #[default]
+    Root,
+    /// `over_limit = "ban"`.
+    OverLimit,
 }
 
 impl Ban {
@@ -58,7 +77,8 @@ impl Ban {
     pub fn new(of: Banned, span: Option<Duration>, because: Option<&str>) -> Self {
         let since = now();
         let end = |span: Duration| since.saturating_add(i64::try_from(span.as_secs()).unwrap_or(i64::MAX));
-        Self { of, since, until: span.map(end), because: because.map(reason).filter(|text| !text.is_empty()) }
+        let because = because.map(reason).filter(|text| !text.is_empty());
+        Self { of, since, until: span.map(end), because, by: By::Root, uid: None }
     }
 
     /// What `octets` say of a ban of `of`. Somebody has laid them there to ban it, so octets that are no ban are one
@@ -67,7 +87,7 @@ impl Ban {
         let read: Option<Self> = serde_json::from_slice(octets).ok();
         match read.filter(|ban| ban.of == *of) {
             Some(ban) => Self { because: ban.because.as_deref().map(reason), ..ban },
-            None => Self { of: of.clone(), since: 0, until: None, because: None },
+            None => Self { of: of.clone(), since: 0, until: None, because: None, by: By::Root, uid: None },
         }
     }
 
@@ -129,21 +149,67 @@ pub fn check(config: &Config, site: &Site, uid: u32) -> Result<(), Failure> {
 /// # Errors
 /// One cannot be read.
 pub fn find(config: &Config, site: &Site, uid: u32) -> Result<Option<Ban>, Failure> {
-    let Some(register) = Register::open()? else { return Ok(None) };
-    let now = now();
-    let user = register.read(&Banned::User(uid))?.filter(|ban| ban.holds(now));
-    if user.is_some() {
-        return Ok(user);
-    }
-    for site in sites(config, site, uid) {
-        for name in names(site) {
-            let ban = register.read(&Banned::Site(name.into_owned()))?.filter(|ban| ban.holds(now));
+    if let Some(register) = Register::open()? {
+        let users = std::iter::once(Banned::User(uid));
+        let sites = sites(config, site, uid).flat_map(names).map(|name| Banned::Site(name.into_owned()));
+        let now = now();
+        for of in users.chain(sites) {
+            let ban = register.read(&of)?.filter(|ban| ban.holds(now));
             if ban.is_some() {
                 return Ok(ban);
             }
         }
     }
-    Ok(None)
+    Ok(sites(config, site, uid).find_map(|site| own::find(site, uid)))
+}
+
+/// Every ban of this host that holds, for root, who mends the modes of the register where the binary has got or lost its
+/// group since.
+///
+/// # Errors
+/// As [`Register::open`], or it cannot be listed.
+pub fn all() -> Result<Vec<Ban>, Failure> {
+    let register = Register::open()?;
+    let mut bans = register.as_ref().map_or(Ok(Vec::new()), Register::mend)?;
+    bans.extend(own::all());
+    let now = now();
+    bans.retain(|ban| ban.holds(now));
+    bans.sort_by(|one, other| one.of.cmp(&other.of));
+    if let Some(register) = register {
+        register.tidy();
+    }
+    Ok(bans)
+}
+
+/// The bans that hit `uid`, and the sites that it may send as.
+///
+/// # Errors
+/// One cannot be read.
+pub fn of_user(config: &Config, uid: u32) -> Result<Vec<Ban>, Failure> {
+    let sites = || config.sites.iter().filter(|site| site.is_open_to(uid));
+    let mut bans = Vec::new();
+    if let Some(register) = Register::open()? {
+        let mut whom = vec![Banned::User(uid)];
+        whom.extend(sites().flat_map(names).map(|name| Banned::Site(name.into_owned())));
+        whom.sort();
+        whom.dedup();
+        for of in whom {
+            bans.extend(register.read(&of)?);
+        }
+    }
+    bans.extend(sites().filter_map(|site| own::find(site, uid)));
+    let now = now();
+    bans.retain(|ban| ban.holds(now));
+    Ok(bans)
+}
+
+/// Lifts every ban of `of`, as root. Whether one held.
+///
+/// # Errors
+/// `Io`: one stands.
+pub fn lift(of: &Banned) -> Result<bool, Failure> {
+    let held = Register::open()?.map_or(Ok(false), |register| register.lift(of))?;
+    Ok(own::lift(of)? || held)
 }
 
 /// The sites of which one may not be banned where `uid` is to speak as `site`.

@@ -21,7 +21,7 @@ use crate::host;
 /// The directory.
 const DIRECTORY: &str = "/var/lib/mailchute/bans";
 /// The largest file, in octets.
-const LIMIT: u64 = 8 << 10;
+pub(super) const LIMIT: u64 = 8 << 10;
 /// The longest file name made of a site's; a longer one is its hash.
 const NAME: usize = 200;
 
@@ -96,6 +96,16 @@ impl Register {
         Ok(bans)
     }
 
+    /// As [`Register::list`], and gives every file and the directory the modes of today's binary.
+    pub(super) fn mend(&self) -> Result<Vec<Ban>, Failure> {
+        let (bans, group) = (self.list()?, host::binary_group());
+        for ban in &bans {
+            let _ = open_file(&self.0.join(file_name(&ban.of)), group);
+        }
+        let _ = open_directory(&self.0, group);
+        Ok(bans)
+    }
+
     /// Sets `ban`, in the place of one of the same, durably.
     ///
     /// # Errors
@@ -137,7 +147,7 @@ impl Register {
     ///
     /// # Errors
     /// `Io`: it stands.
-    pub fn lift(&self, of: &Banned) -> Result<bool, Failure> {
+    pub(super) fn lift(&self, of: &Banned) -> Result<bool, Failure> {
         let held = self.read(of)?.is_some_and(|ban| ban.holds(now()));
         self.remove(of)?;
         self.tidy();
@@ -156,28 +166,13 @@ impl Register {
     }
 
     /// Removes what is over, and the directory where nobody is banned any more.
-    pub fn tidy(&self) {
+    pub(super) fn tidy(&self) {
         let now = now();
         for ban in self.list().unwrap_or_default().iter().filter(|ban| !ban.holds(now)) {
             let _ = self.remove(&ban.of);
         }
         let _ = fs::remove_dir(&self.0);
     }
-}
-
-/// Every ban of this host that holds, for root, who mends the modes where the binary has got or lost its group since.
-///
-/// # Errors
-/// As [`Register::open`], or it cannot be listed.
-pub fn all() -> Result<Vec<Ban>, Failure> {
-    let Some(register) = Register::open()? else { return Ok(Vec::new()) };
-    let (now, group) = (now(), host::binary_group());
-    let bans = register.list()?;
-    for ban in &bans {
-        let _ = open_file(&register.0.join(file_name(&ban.of)), group);
-    }
-    let _ = open_directory(&register.0, group);
-    Ok(bans.into_iter().filter(|ban| ban.holds(now)).collect())
 }
 
 /// Lets those who send read a ban: the binary's group alone, or everybody.
@@ -200,7 +195,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 
 /// The name of the file of a ban: any name of a site is data, so what is no plain letter, digit, `-`, `_` or inner dot
 /// is written as its octets.
-fn file_name(of: &Banned) -> String {
+pub(super) fn file_name(of: &Banned) -> String {
     let name = match of {
         Banned::User(uid) => return format!("user-{uid}"),
         Banned::Site(name) => name,
