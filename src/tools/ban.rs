@@ -13,7 +13,7 @@ use crate::host;
 use crate::limit::ban::{self, Ban, Banned, Register};
 use crate::plan::{Choice, Course};
 use crate::spelling;
-use crate::tools::speaker;
+use crate::tools::{culprits, speaker};
 
 /// Sets a ban, and says what it does not reach.
 ///
@@ -40,6 +40,7 @@ pub(crate) fn set(choice: &Choice, words: &SetBan) -> Result<u8, Failure> {
                 &format!("its users may still send as {}: ban these too, or the user with --user\n", others.join(", "));
         }
     }
+    text += &culprits::told(&ban.of, caller.uid);
     say(&text)?;
     if host::binary_group().is_none() {
         door::suggest(

@@ -8,6 +8,7 @@ use crate::failure::{Failure, Kind};
 use crate::limit::ban::{self, Ban, Banned, By, clock};
 use crate::plan::{Choice, Course};
 use crate::reply::printable;
+use crate::tools::culprits;
 use crate::tools::table::{self, fixed, flexible};
 
 /// The longest text of a cell, in octets.
@@ -28,9 +29,13 @@ pub(crate) fn run(choice: &Choice, words: &ListBans) -> Result<u8, Failure> {
     }
     let text = match (words.json, bans.is_empty(), &words.name) {
         (true, ..) => json(&bans)?,
-        (_, true, Some(name)) => format!("site {} is not banned\n", printable(name.as_bytes(), TEXT)),
         (_, true, None) => "nobody is banned\n".to_owned(),
-        _ => rows(&bans),
+        (_, false, None) => rows(&bans),
+        (_, is_free, Some(name)) => {
+            let what = printable(name.as_bytes(), TEXT);
+            let ban = if is_free { format!("site {what} is not banned\n") } else { rows(&bans) };
+            ban + &culprits::told(&Banned::Site(name.clone()), caller.uid)
+        }
     };
     door::say(&text).map_err(|error| Failure::new(Kind::Io, "standard output", error.to_string()))?;
     Ok(exit::OK)

@@ -4,6 +4,7 @@ mod admission;
 pub(crate) mod ban;
 pub(crate) mod bans;
 pub(crate) mod bs;
+mod culprits;
 pub mod explain;
 pub mod init;
 pub mod lint;

@@ -3,11 +3,12 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use mailchute::spool::{Folder, Head};
 use serde_json::Value;
-use testkit::{Delivery, Host, Mailchute, Run, Server, need};
+use testkit::{Delivery, Fpm, Host, Mailchute, Run, Scratch, Server, need};
 
 use crate::laid::{Laid, now};
 use crate::setup::{MESSAGE, mailchute};
@@ -469,5 +470,67 @@ fn what_a_user_lays_into_its_state_leads_root_nowhere() {
         ban(&["unban", "blog"]).expect_status(0);
         assert!(!Path::new(&format!("{own}/ban-site-blog")).exists() && Path::new("/etc/passwd").exists());
         drop(server);
+    });
+}
+
+/// Sends until it was told often enough that it may not; prints what `mail()` said, a letter each.
+const SPAM: &str = "<?php for ($i = 0; $i < 30; $i++) { echo mail('bob@example.net', 'Spam', \"Buy.\\n\", \
+                    'From: shop@example.org') ? 'y' : 'n'; }";
+const SEND: &str =
+    "<?php var_export(mail('bob@example.net', 'Your order', \"Thank you.\\n\", 'From: shop@example.org'));";
+
+#[test]
+fn of_forty_pools_one_spams_is_banned_and_named_and_the_others_send() {
+    const POOLS: u32 = 40;
+    const FIRST: u32 = 61_100;
+    let names: Vec<String> = (0..POOLS).map(|number| format!("pool{number}")).collect();
+    let mut users: Vec<(&str, u32)> = names.iter().map(String::as_str).zip(FIRST..).collect();
+    users.push(("mailchute", GROUP));
+    Host::run(&users, |host| {
+        let server = Server::new().start();
+        let binary = host.set_group_id(env!("CARGO_BIN_EXE_mailchute"), GROUP);
+        let relay = format!("[relay.main]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n", server.port());
+        host.write_as(MAIN, "limit = \"20/hour\"\nover_limit = \"ban\"\n", 0o640, (0, GROUP));
+        for name in &names {
+            let site = format!("{relay}[site.{name}]\nuser = [\"{name}\"]\n");
+            host.write_as(&format!("/etc/mailchute/sites.d/{name}.toml"), &site, 0o640, (0, GROUP));
+        }
+        let scratch = Scratch::new();
+        let (spam, send) = (scratch.write("spam.php", SPAM, 0o644), scratch.write("send.php", SEND, 0o644));
+        let sendmail_path = format!("{} -t -i\nphp_admin_value[mail.add_x_header] = On", binary.display());
+        let pools: Vec<_> =
+            users.iter().take(POOLS as usize).map(|&(name, uid)| (name, uid, sendmail_path.as_str())).collect();
+        let Some(fpm) = Fpm::start(scratch, &pools) else { return };
+        let (spammer, others) = names.split_first().unwrap();
+        thread::scope(|scope| {
+            let spamming = scope.spawn(|| fpm.answer(spammer, &spam));
+            for name in others {
+                assert_eq!(fpm.answer(name, &send), "true", "{name}");
+            }
+            assert_eq!(spamming.join().unwrap(), "y".repeat(20) + &"n".repeat(10));
+        });
+        let call = || Mailchute::new(&binary);
+        let told = "mailchute: site pool0: 550 5.7.1 this site is banned until *: over the limit of 20/hour (*";
+        is_banned(&call().uid(FIRST).args(["-i", "bob@example.net"]).stdin(MESSAGE).run(), told);
+        let bans = call().args(["bans", "pool0"]).run();
+        bans.expect_status(0);
+        assert!(
+            bans.stdout.contains("site pool0") && bans.stdout.contains("over_limit, uid 61100"),
+            "{}",
+            bans.report()
+        );
+        assert!(bans.stdout.contains("its last 31 messages, the newest "), "{}", bans.report());
+        let named =
+            |line: &str| line.trim_start().starts_with("30 ") && line.contains("spam.php") && line.contains("php-fpm");
+        assert!(bans.stdout.lines().any(named), "{}", bans.report());
+        let all = call().arg("bans").run();
+        assert_eq!(all.stdout.lines().count(), 2, "{}", all.report());
+        // Root's word names the same.
+        let ban = call().args(["ban", "pool0", "--because", "spam"]).run();
+        assert!(ban.stdout.contains("spam.php"), "{}", ban.report());
+        // What others sent is nobody's but theirs.
+        let own = call().uid(FIRST + 1).args(["bans", "pool0"]).run();
+        assert_eq!(own.stdout, "site pool0 is not banned\n");
+        assert_eq!(deliveries(server).len(), 20 + 39);
     });
 }
