@@ -1,5 +1,9 @@
 //! What becomes of a message that its site may not send now, and of what was counted too much of one that it did.
 
+use std::thread;
+use std::time::Duration;
+
+use crate::config::Config;
 use crate::config::limit::OverLimit;
 use crate::config::site::Site;
 use crate::failure::Failure;
@@ -7,6 +11,17 @@ use crate::limit::{Admitted, Refused, ban};
 use crate::reply::Reply;
 use crate::spool::Kept;
 use crate::submit::Submission;
+
+/// How long a banned caller waits for its refusal. One that goes on in a loop then leaves the processors to the others.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Refuses what `uid` would send as `site` while one of them is banned, after a pause.
+///
+/// # Errors
+/// As [`ban::check`].
+pub(super) fn check_ban(config: &Config, site: &Site, uid: u32) -> Result<(), Failure> {
+    ban::check(config, site, uid).inspect_err(|_| thread::sleep(PAUSE))
+}
 
 /// Whether a message of `site` that is `refused` waits until there is room.
 pub(super) fn waits(site: &Site, refused: &Refused) -> bool {

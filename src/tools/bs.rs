@@ -28,7 +28,7 @@ use crate::door;
 use crate::envelope::{Dsn, Envelope, ReversePath};
 use crate::exit;
 use crate::failure::{Failure, Kind};
-use crate::limit::{self, Refused, ban};
+use crate::limit::{self, Refused};
 use crate::message::{Header, MailObject, Message};
 use crate::outcome::Stage;
 use crate::plan::{Course, Diversion, Wishes};
@@ -186,7 +186,7 @@ impl Conversation<'_> {
             };
             let site = lasting.course.site(&wishes, &Header::empty())?.site;
             lasting.dossier.set_site(config, site);
-            ban::check(config, site, lasting.course.caller().uid)?;
+            admission::check_ban(config, site, lasting.course.caller().uid)?;
             let (reverse_path, repairs) = lasting.course.reverse_path(site, said)?;
             if let Some(limits) = &site.limits
                 && let Err(refused) = limit::look(limits, 1, lasting.course.caller().uid)

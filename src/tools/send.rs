@@ -13,7 +13,7 @@ use crate::config::relay::Relay;
 use crate::door;
 use crate::failure::Failure;
 use crate::journal::stderr;
-use crate::limit::{self, ban};
+use crate::limit;
 use crate::message::{MailObject, Message, StandardInput};
 use crate::plan::{Course, Diversion, Wishes};
 use crate::spool::Order;
@@ -78,7 +78,7 @@ pub(crate) fn submit(
     dossier.set_config(config);
     let site = course.site(wishes, message.header())?.site;
     dossier.set_site(config, site);
-    ban::check(config, site, course.caller().uid)?;
+    admission::check_ban(config, site, course.caller().uid)?;
     let plan = course.plan(site, wishes, &mut message);
     dossier.set_message(&message);
     let plan = plan?;
