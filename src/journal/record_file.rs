@@ -165,7 +165,10 @@ pub fn expire(uid: u32, keep: Duration) {
     let directory = Path::new(DIRECTORY);
     if uid == 0 {
         expire_below(directory, keep);
-        return expire_below(&directory.join(SHARED_BY_ALL), keep);
+        if let Some(shared) = shared_below(directory) {
+            expire_below(&shared, keep);
+        }
+        return;
     }
     let shared = Keep::shared(Place::Log);
     let (names, rights): (Vec<PathBuf>, Rights<'_>) = match &shared {
@@ -178,6 +181,16 @@ pub fn expire(uid: u32, keep: Duration) {
             let _ = fs::remove_file(name);
         }
     }
+}
+
+/// Where all callers of a set-group-id binary write, as root sees it: a directory of that name that others can make or
+/// enter is nobody's but theirs.
+pub(super) fn shared_below(directory: &Path) -> Option<PathBuf> {
+    let is_closed = |path: &Path| {
+        path.symlink_metadata().is_ok_and(|found| found.is_dir() && found.uid() == 0 && found.mode() & 0o007 == 0)
+    };
+    let shared = directory.join(SHARED_BY_ALL);
+    (is_closed(directory) && is_closed(&shared)).then_some(shared)
 }
 
 fn expire_below(directory: &Path, keep: Duration) {

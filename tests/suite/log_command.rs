@@ -85,6 +85,31 @@ fn everybody_finds_their_own_and_root_all_by_time() {
 }
 
 #[test]
+fn nobody_forges_a_record_for_root_nor_has_root_remove_a_file() {
+    Host::run(&USERS, |host| {
+        make_place(0o1733, 0);
+        host.write(CONFIG, "[relay.main]\nhost = \"127.0.0.1\"\n[log]\nkeep = \"1h\"\n", 0o644);
+        // Where everybody may make files: one that looks like all sites', root's and another's, and a directory.
+        for name in ["mailchute.log", "0.log", "61042.log"] {
+            lay(host, OTHER, name, &record(1, SHOP, ""));
+        }
+        let victim = host.write("/home/victim/61043.log", "x\n", 0o644);
+        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(100_000);
+        OpenOptions::new().append(true).open(&victim).unwrap().set_modified(old).unwrap();
+        std::os::unix::fs::symlink("/home/victim", format!("{PLACE}/shared")).unwrap();
+        let run = log(0, &["--json"]);
+        run.expect_status(1);
+        assert!(run.stdout.is_empty() && run.stderr.contains("2 record files could not be read"), "{}", run.report());
+        mailchute().args(["queue", "flush", "--all"]).run().expect_status(0);
+        assert!(victim.exists(), "a link leads nowhere");
+        fs::remove_file(format!("{PLACE}/shared")).unwrap();
+        make(&format!("{PLACE}/shared"), 0o755, OTHER, OTHER);
+        lay(host, OTHER, "shared/mailchute.log", &record(2, SHOP, ""));
+        log(0, &["--json"]).expect_status(1);
+    });
+}
+
+#[test]
 fn words_and_options_choose_and_the_status_tells_whether_there_was_any() {
     Host::run(&USERS, |host| {
         make_place(0o1733, 0);

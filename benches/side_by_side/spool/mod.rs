@@ -8,6 +8,7 @@ mod enqueue;
 mod equipped;
 mod flush;
 mod listing;
+mod log;
 mod rivals;
 
 use std::fmt::Write as _;
@@ -35,6 +36,7 @@ pub(crate) const TABLES: &[Table] = &[
     Table { name: "enqueue", fill: enqueue::fill },
     Table { name: "flush", fill: flush::fill },
     Table { name: "listing", fill: listing::fill },
+    Table { name: "log", fill: log::fill },
 ];
 
 /// Where the programs run.

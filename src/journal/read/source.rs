@@ -10,7 +10,7 @@ use memchr::{memchr, memmem};
 use nix::fcntl::OFlag;
 
 use super::{Strange, moment};
-use crate::journal::record_file::{self, DIRECTORY, SHARED, SHARED_BY_ALL};
+use crate::journal::record_file::{self, DIRECTORY, SHARED};
 use crate::keep::{Keep, Place};
 
 /// How far from its place in time a record may stand, in milliseconds: the time is taken before the line is written.
@@ -18,6 +18,9 @@ const DISORDER: i64 = 60_000;
 
 /// How near a moment is looked for, in octets.
 const NEAR: u64 = 32 << 10;
+
+/// The most that is searched of one file, its end, in octets: sixteen times what a file has before it gets a number.
+const MOST: u64 = 1 << 30;
 
 /// How much is read to find the time of one record, in octets.
 const PEEK: usize = 4 << 10;
@@ -80,8 +83,17 @@ pub(super) fn below(directory: &Path, uid: u32, since: Option<i64>, strange: &St
         });
     };
     if uid == 0 {
-        for (path, owner) in [listed(directory), listed(&directory.join(SHARED_BY_ALL))].concat() {
-            add(&path, owner.map_or(Whose::Everybodys, Whose::Users));
+        // Anybody may lay a file of any name into a directory that is open, so only its owner counts there.
+        for (path, owner) in listed(directory) {
+            if let Some(owner) = owner {
+                add(&path, Whose::Users(owner));
+            }
+        }
+        let shared = record_file::shared_below(directory).map(|shared| listed(&shared)).unwrap_or_default();
+        for (path, owner) in shared {
+            if owner.is_none() {
+                add(&path, Whose::Everybodys);
+            }
         }
     } else {
         if let Some(shared) = Keep::shared(Place::Log) {
@@ -128,7 +140,7 @@ impl Source {
         let (is_its, uid, is_own) = match whose {
             Whose::Users(uid) => ([uid, 0].contains(&found.uid()) && found.nlink() == 1, Some(uid), true),
             Whose::Shared(uid) => (true, Some(uid), false),
-            Whose::Everybodys => (found.mode() & 0o002 == 0, None, false),
+            Whose::Everybodys => (true, None, false),
         };
         if !found.is_file() || !is_its {
             return Err(io::Error::other("is somebody else's"));
@@ -158,7 +170,9 @@ impl Source {
 
     /// The part in which the records between two moments are.
     pub(super) fn between(&self, since: Option<i64>, until: Option<i64>) -> std::ops::Range<u64> {
-        let start = since.map_or(0, |since| self.place_of(since - DISORDER).0);
+        // A hole of a terabyte costs whoever makes it nothing, and would cost the reader an hour.
+        let first = self.length.saturating_sub(MOST);
+        let start = since.map_or(first, |since| self.place_of(since - DISORDER).0.max(first));
         let end = until.map_or(self.length, |until| self.place_of(until + DISORDER).1);
         start..end.max(start)
     }

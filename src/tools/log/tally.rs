@@ -114,7 +114,7 @@ impl Tally {
         }
         match status {
             StatusWord::Spooled | StatusWord::Held => {
-                let id = line.text(Field::Id).unwrap_or_default().into_owned().into_bytes();
+                let id = id(line);
                 let time = line.time().unwrap_or(0);
                 let known = self.waiting.entry(id).or_insert((time, key.clone()));
                 if known.0 < time {
@@ -128,7 +128,7 @@ impl Tally {
                     group.times.add(ms);
                 }
                 if line.is_again() {
-                    self.ended.insert(line.text(Field::Id).unwrap_or_default().into_owned().into_bytes());
+                    self.ended.insert(id(line));
                 }
             }
         }
@@ -254,6 +254,12 @@ impl Groups {
             list.len() - 1
         })
     }
+}
+
+/// The message's ID, bounded.
+fn id(line: &Line<'_>) -> Vec<u8> {
+    let id = line.text(Field::Id).unwrap_or_default();
+    id.as_bytes()[..id.len().min(NAME)].to_vec()
 }
 
 /// Writes the name of the group that `line` is in.
