@@ -94,6 +94,20 @@ fields! {
 /// How many fields there are.
 const COUNT: usize = Field::ALL.len();
 
+/// Their names, in the same order.
+const NAMES: [&[u8]; COUNT] = {
+    let mut names: [&[u8]; COUNT] = [b""; COUNT];
+    let mut number = 0;
+    while number < COUNT {
+        names[number] = Field::ALL[number].name().as_bytes();
+        number += 1;
+    }
+    names
+};
+
+/// How many fields in a row are likely to be missing, and one.
+const AHEAD: usize = 6;
+
 /// How every line begins.
 const BEGIN: &[u8] = b"{\"v\":";
 
@@ -132,19 +146,12 @@ impl<'a> Line<'a> {
         // The order is nearly always that of the list.
         let mut expected = 0;
         loop {
-            let name = at.name()?;
+            let found = match at.name_among(expected) {
+                Some(number) => Some(number),
+                None => Field::of(at.name()?).map(|field| field as usize),
+            };
             at.take(b':')?;
             let value = at.value()?;
-            let found = match Field::ALL
-                .get(expected..)
-                .unwrap_or_default()
-                .iter()
-                .take(3)
-                .position(|field| field.name().as_bytes() == name)
-            {
-                Some(ahead) => Some(expected + ahead),
-                None => Field::of(name).map(|field| field as usize),
-            };
             if let Some(number) = found {
                 values[number] = value;
                 expected = number + 1;
@@ -282,6 +289,16 @@ impl<'a> Cursor<'a> {
 
     fn take(&mut self, expected: u8) -> Option<()> {
         (self.next()? == expected).then_some(())
+    }
+
+    /// One of the names that come next in the list, from `expected` on: goes behind it where it is one.
+    fn name_among(&mut self, expected: usize) -> Option<usize> {
+        let rest = self.octets.get(self.at..)?.strip_prefix(b"\"")?;
+        let names = NAMES.get(expected..)?.iter().take(AHEAD);
+        let is_it = |name: &&[u8]| rest.starts_with(name) && rest.get(name.len()) == Some(&b'"');
+        let ahead = names.copied().position(|name| is_it(&name))?;
+        self.at += NAMES[expected + ahead].len() + 2;
+        Some(expected + ahead)
     }
 
     /// A name with its quotation marks, which are not part of what is returned.

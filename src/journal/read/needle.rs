@@ -11,7 +11,16 @@ const FREQUENT: &[u8] = b"e\",ait:n0rosl2mc1-ph.d3u4@5697x8g_<>b/ \\k[]fywv{}z=T
 pub(super) enum Needle {
     /// As it stands.
     Exact(Box<Finder<'static>>),
-    /// In any case. Found by its rarest octet.
+    /// In any case, found by a part that has none: digits and signs.
+    Around {
+        /// In small letters.
+        text: Vec<u8>,
+        /// Where the part stands in it.
+        at: usize,
+        /// The part.
+        part: Box<Finder<'static>>,
+    },
+    /// In any case, found by its rarest octet.
     Folded {
         /// In small letters.
         text: Vec<u8>,
@@ -29,6 +38,10 @@ impl Needle {
         if text.iter().any(u8::is_ascii_uppercase) || !text.iter().any(u8::is_ascii_lowercase) {
             return Self::exact(&text);
         }
+        if let Some((at, part)) = without_case(&text) {
+            let part = Box::new(Finder::new(part).into_owned());
+            return Self::Around { text, at, part };
+        }
         let rank = |octet: &u8| FREQUENT.iter().position(|frequent| frequent == octet).unwrap_or(FREQUENT.len());
         let at = (0..text.len()).max_by_key(|at| rank(&text[*at])).unwrap_or(0);
         let rarest = (text[at], text[at].to_ascii_uppercase());
@@ -44,6 +57,17 @@ impl Needle {
     pub(super) fn find(&self, hay: &[u8]) -> Option<usize> {
         match self {
             Self::Exact(finder) => finder.find(hay),
+            Self::Around { text, at, part } => {
+                let mut from = *at;
+                loop {
+                    let found = part.find(hay.get(from..)?)?;
+                    let start = from + found - at;
+                    if hay.get(start..start + text.len())?.eq_ignore_ascii_case(text) {
+                        return Some(start);
+                    }
+                    from += found + 1;
+                }
+            }
             Self::Folded { text, at, rarest: (lower, upper) } => {
                 let mut from = *at;
                 loop {
@@ -69,9 +93,22 @@ impl Needle {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Exact(finder) => finder.needle().len(),
-            Self::Folded { text, .. } => text.len(),
+            Self::Around { text, .. } | Self::Folded { text, .. } => text.len(),
         }
     }
+}
+
+/// The longest part of `text` without a letter, where there is one of some length, and where it stands.
+fn without_case(text: &[u8]) -> Option<(usize, &[u8])> {
+    let mut at = 0;
+    let mut best: Option<(usize, &[u8])> = None;
+    for part in text.split(u8::is_ascii_alphabetic) {
+        if part.len() > best.map_or(1, |(_, known)| known.len()) {
+            best = Some((at, part));
+        }
+        at += part.len() + 1;
+    }
+    best
 }
 
 /// `text` as JSON has it inside a string.
@@ -97,6 +134,10 @@ mod tests {
             ("needle", "needl", None),
             ("a", "", None),
             ("aab", "aaaab", Some(2)),
+            ("ann77@x.example", "AnN77@X.example", Some(0)),
+            ("b77@a", "c77@a B77@A", Some(6)),
+            ("a512", "a51", None),
+            ("512.x", "51512.X", Some(2)),
         ] {
             assert_eq!(Needle::of(word).find(hay.as_bytes()), expected, "{word} in {hay}");
         }

@@ -39,6 +39,8 @@ pub(in crate::tools) struct Tally {
     ended: HashSet<Vec<u8>>,
     /// The name of the group of the line that is counted.
     key: Vec<u8>,
+    /// The part of the time that is counted.
+    current: (i64, Slot),
 }
 
 /// One group: of messages with the same site and relay, the same script, ...
@@ -104,18 +106,25 @@ impl Tally {
         let status = line.status();
         let mut key = std::mem::take(&mut self.key);
         name_group(&mut key, line, by);
-        if let Some(time) = line.time() {
+        let time = line.time();
+        if let Some(time) = time {
             let (first, last) = self.span.unwrap_or((time, time));
             self.span = Some((first.min(time), last.max(time)));
             let is_again = line.is_again();
-            let slot = self.slots.entry(time.div_euclid(SLOT)).or_default();
+            let at = time.div_euclid(SLOT);
+            // Most come in order.
+            if self.current.0 != at {
+                self.settle();
+                self.current.0 = at;
+            }
+            let slot = &mut self.current.1;
             slot.all += u64::from(!is_again);
             slot.bad += u64::from(!matches!(status, StatusWord::Accepted | StatusWord::Spooled | StatusWord::Held));
         }
         match status {
             StatusWord::Spooled | StatusWord::Held => {
                 let id = id(line);
-                let time = line.time().unwrap_or(0);
+                let time = time.unwrap_or(0);
                 let known = self.waiting.entry(id).or_insert((time, key.clone()));
                 if known.0 < time {
                     *known = (time, key.clone());
@@ -135,6 +144,16 @@ impl Tally {
         self.key = key;
         if status != StatusWord::Accepted {
             self.note_reason(line);
+        }
+    }
+
+    /// Enters what was counted of the current part of the time.
+    fn settle(&mut self) {
+        let (at, Slot { all, bad }) = std::mem::take(&mut self.current);
+        if all + bad > 0 {
+            let slot = self.slots.entry(at).or_default();
+            slot.all += all;
+            slot.bad += bad;
         }
     }
 
@@ -164,7 +183,8 @@ impl Tally {
     /// The figures of all of `tallies`.
     pub(in crate::tools) fn all(tallies: Vec<Self>) -> Self {
         let mut all = Self::default();
-        for tally in tallies {
+        for mut tally in tallies {
+            tally.settle();
             for (key, group) in tally.groups.list {
                 all.groups.get(&key).merge(&group);
             }
