@@ -33,6 +33,11 @@ impl Answers {
         self.is_final
     }
 
+    /// Whether all that has come was handed out.
+    pub(super) fn is_spent(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// Waits for at least one octet of the final answer.
     ///
     /// # Errors

@@ -2,7 +2,8 @@
 //! response it reads.
 //!
 //! ureq speaks HTTP/1.1; the connection below it is that of `wire`, so that names, proxies, trust
-//! and the deadline are the same for every relay. One connection, one request, no redirects, no retry.
+//! and the deadline are the same for every relay. One request at a time, no redirects, no retry. Whoever has several
+//! messages for one relay may keep the connection in between ([`Line`]).
 
 mod answers;
 mod body;
@@ -11,11 +12,14 @@ mod proxy;
 mod transport;
 
 use std::io::Read;
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use ureq::http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue, USER_AGENT};
-use ureq::http::{Request as HttpRequest, Response as HttpResponse};
+use ureq::http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, USER_AGENT,
+};
+use ureq::http::{Request as HttpRequest, Response as HttpResponse, Version};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 use ureq::{Agent, SendBody};
@@ -49,6 +53,31 @@ const ROUNDS: usize = 8;
 /// How much of a refusal the trace shows, in octets.
 const SHOWN: usize = 400;
 
+/// The connection with an API between two requests.
+#[derive(Default)]
+pub struct Line {
+    connection: Option<Connection>,
+    /// Whether it is kept at all.
+    stays: bool,
+}
+
+impl Line {
+    /// One that is kept, and none yet.
+    pub fn kept() -> Self {
+        Self { connection: None, stays: true }
+    }
+
+    /// Whether there is one to be kept.
+    pub fn is_open(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// The connection, as far as it may still be used.
+    fn take(&mut self) -> Option<Connection> {
+        self.connection.take().and_then(|mut connection| connection.is_idle().then_some(connection))
+    }
+}
+
 /// Everything one submission needs.
 pub struct ByApi<'a> {
     /// The relay to submit through.
@@ -61,12 +90,12 @@ pub struct ByApi<'a> {
     pub mail: MailObject<'a>,
 }
 
-/// Submits one message under one deadline.
+/// Submits one message under one deadline, over the connection of `line` where there is one.
 ///
 /// # Errors
 /// No reply was had, or the message cannot go through this API; the kind is `InDoubt` from the moment the
 /// last octet of the request was handed over.
-pub fn submit(job: &ByApi<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure> {
+pub fn submit(job: &ByApi<'_>, attempt: &mut Attempt, line: &mut Line) -> Result<Outcome, Failure> {
     check(job)?;
     // Fields are UTF-8 in any case; a finished message travels on as mail does.
     let entry = job.interface.entry;
@@ -77,7 +106,7 @@ pub fn submit(job: &ByApi<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure
         .trace
         .repairs
         .extend_from_slice(message.repairs().get(job.mail.message.repairs().len()..).unwrap_or_default());
-    let result = walk(job, message, attempt);
+    let result = walk(job, message, attempt, line);
     if !matches!(&result, Err(failure) if failure.kind == Kind::InDoubt) {
         attempt.hand_over.end();
     }
@@ -88,7 +117,7 @@ pub fn submit(job: &ByApi<'_>, attempt: &mut Attempt) -> Result<Outcome, Failure
 }
 
 /// Makes the requests of one submission: those that come before it, and the one that submits `message`.
-fn walk(job: &ByApi<'_>, message: &Message, attempt: &mut Attempt) -> Result<Outcome, Failure> {
+fn walk(job: &ByApi<'_>, message: &Message, attempt: &mut Attempt, line: &mut Line) -> Result<Outcome, Failure> {
     let ByApi { relay, interface, keys, mail: MailObject { envelope, .. } } = job;
     let (api, endpoint) = (&interface.api, interface.endpoint.as_str());
     let (now, key) = (jiff::Timestamp::now(), attempt.key.clone());
@@ -101,14 +130,14 @@ fn walk(job: &ByApi<'_>, message: &Message, attempt: &mut Attempt) -> Result<Out
                 let request = api.request(&mail, keys)?;
                 check_size(job, message, &request)?;
                 attempt.trace.warnings.extend_from_slice(&request.warnings);
-                let mut response = exchange(relay, endpoint, &request, Some(message), keys, attempt)?;
+                let mut response = exchange(relay, endpoint, &request, Some(message), keys, attempt, line)?;
                 response.is_repeat = key.is_some_and(|key| key.is_repeated);
                 return api.outcome(envelope, &response);
             }
             Before::Refused(outcome) => return Ok(outcome),
             Before::Ask(requests) => {
                 for request in requests {
-                    let response = exchange(relay, endpoint, &request, None, keys, attempt)?;
+                    let response = exchange(relay, endpoint, &request, None, keys, attempt, line)?;
                     let is_success = response.is_success();
                     answers.push(response);
                     if !is_success {
@@ -165,7 +194,8 @@ pub fn ask(
         client_cert: None,
         ..relay.clone()
     };
-    let answer = exchange(&server, &endpoint.url, request, None, keys, &mut Attempt::new(deadline));
+    let answer =
+        exchange(&server, &endpoint.url, request, None, keys, &mut Attempt::new(deadline), &mut Line::default());
     // No hint about how the relay is configured fits what happens here.
     answer.map_err(|failure| Failure { stage: None, ..failure })
 }
@@ -184,10 +214,37 @@ fn exchange(
     submitted: Option<&Message>,
     keys: &Credentials,
     attempt: &mut Attempt,
+    line: &mut Line,
 ) -> Result<Response, Failure> {
     let proxied = proxy::from_environment(relay)?;
     let relay = proxied.as_ref().unwrap_or(relay);
+    if let Some(connection) = line.take() {
+        connection.describe(&mut attempt.trace);
+        attempt.trace.note("kept connection");
+        let result = over(connection, relay, endpoint, request, submitted, keys, attempt, line);
+        // It came to its end before the request was out, so that nobody has anything.
+        let is_stale = matches!(&result, Err(failure) if failure.kind == Kind::Unavailable);
+        if !is_stale || attempt.deadline.is_over() {
+            return result;
+        }
+        attempt.hand_over.again();
+    }
     let connection = attempt.within(relay.connect_timeout, |attempt| Connection::open(relay, attempt))?;
+    over(connection, relay, endpoint, request, submitted, keys, attempt, line)
+}
+
+/// Makes the request over `connection`, and leaves that to `line` where another may follow.
+#[expect(clippy::too_many_arguments, reason = "what an exchange needs, and the connection")]
+fn over(
+    connection: Connection,
+    relay: &Relay,
+    endpoint: &str,
+    request: &Request,
+    submitted: Option<&Message>,
+    keys: &Credentials,
+    attempt: &mut Attempt,
+    line: &mut Line,
+) -> Result<Response, Failure> {
     let Attempt { deadline, trace, hand_over, .. } = attempt;
     let submits = |message| Submitted { message, relay: &relay.name, hand_over };
     let mut outgoing = Outgoing::new(&request.body, submitted.map(submits));
@@ -195,7 +252,8 @@ fn exchange(
     trace.sent(&format!("{} {endpoint}{} ({size} octets)", request.method, shown_path(&request.path)));
 
     let progress = Progress::until(*deadline);
-    let agent = agent(Handed::new(connection, progress.clone()));
+    let lent = Arc::new(Mutex::new(connection));
+    let agent = agent(Handed::new(Arc::clone(&lent), progress.clone()));
     let result = head(endpoint, request, size).and_then(|head| {
         let answer = match size {
             0 => agent.run(head),
@@ -211,7 +269,12 @@ fn exchange(
     let is_handed_over = is_submission && outgoing.is_done() && !progress.is_cut();
     match result {
         Ok(response) => {
+            let may_stay = line.stays && outgoing.is_done() && !progress.is_cut() && may_stay(&response);
             let mut response = read(response);
+            drop(agent);
+            if may_stay && response.is_whole && !progress.has_surplus() {
+                line.connection = Arc::into_inner(lent).and_then(|lent| lent.into_inner().ok());
+            }
             // An answer to a question may well give what was sent: a refresh token that stays as it is.
             if is_submission || !response.is_success() {
                 hide(&mut response, request, keys);
@@ -277,6 +340,14 @@ fn head(endpoint: &str, request: &Request, size: u64) -> Result<HttpRequest<()>,
 /// The path without its query, which may hold anything.
 fn shown_path(path: &str) -> &str {
     path.split('?').next().unwrap_or_default()
+}
+
+/// Whether the server lets another request follow, and says where the answer ends.
+fn may_stay<B>(response: &HttpResponse<B>) -> bool {
+    let field = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let is_closing = field(CONNECTION).is_some_and(|value| value.to_ascii_lowercase().contains("close"));
+    let is_delimited = field(CONTENT_LENGTH).is_some() || field(TRANSFER_ENCODING).is_some();
+    response.version() == Version::HTTP_11 && response.status().as_u16() >= 200 && !is_closing && is_delimited
 }
 
 fn agent(connection: Handed) -> Agent {

@@ -15,14 +15,17 @@ use crate::wire::{Connection, WireError};
 const INPUT: usize = 64 << 10;
 const OUTPUT: usize = 64 << 10;
 
+/// A connection that is ureq's for one exchange, and then its owner's again.
+pub(super) type Lent = Arc<Mutex<Connection>>;
+
 /// Hands out one open connection, once: a request is never sent a second time.
 pub(super) struct Handed {
-    connection: Mutex<Option<Connection>>,
+    connection: Mutex<Option<Lent>>,
     progress: Progress,
 }
 
 impl Handed {
-    pub(super) fn new(connection: Connection, progress: Progress) -> Self {
+    pub(super) fn new(connection: Lent, progress: Progress) -> Self {
         Self { connection: Mutex::new(Some(connection)), progress }
     }
 }
@@ -52,6 +55,8 @@ pub(super) struct Progress(Arc<Mutex<State>>);
 struct State {
     deadline: Deadline,
     is_cut: bool,
+    /// Something has come that is no part of the answer.
+    has_surplus: bool,
     loss: Option<Loss>,
 }
 
@@ -67,7 +72,7 @@ pub(super) struct Loss {
 impl Progress {
     /// That of an exchange until `deadline`.
     pub(super) fn until(deadline: Deadline) -> Self {
-        Self(Arc::new(Mutex::new(State { deadline, is_cut: false, loss: None })))
+        Self(Arc::new(Mutex::new(State { deadline, is_cut: false, has_surplus: false, loss: None })))
     }
 
     /// The end of every wait, which a large request makes later.
@@ -78,6 +83,11 @@ impl Progress {
     /// Whether the server stopped taking the request before its end.
     pub(super) fn is_cut(&self) -> bool {
         self.state().is_cut
+    }
+
+    /// Whether something had come behind the answer when the connection was given back.
+    pub(super) fn has_surplus(&self) -> bool {
+        self.state().has_surplus
     }
 
     /// The first trouble.
@@ -99,7 +109,7 @@ impl Progress {
 
 /// One connection.
 pub(super) struct Wire {
-    connection: Connection,
+    connection: Lent,
     answers: Answers,
     pace: Pace,
     progress: Progress,
@@ -115,7 +125,8 @@ impl fmt::Debug for Wire {
 impl Wire {
     /// Whether the server has given its final answer before the end of the request.
     fn is_cut(&mut self) -> bool {
-        let is_cut = self.progress.is_cut() || self.answers.has_final(&mut self.connection, self.progress.deadline());
+        let is_cut =
+            self.progress.is_cut() || self.answers.has_final(&mut lock(&self.connection), self.progress.deadline());
         self.progress.state().is_cut = is_cut;
         is_cut
     }
@@ -131,9 +142,10 @@ impl Transport for Wire {
         if self.is_cut() {
             return Ok(());
         }
-        self.connection.queue(&self.buffers.output()[..amount]);
+        lock(&self.connection).queue(&self.buffers.output()[..amount]);
         loop {
-            match self.connection.flush_or_hear(self.progress.deadline()) {
+            let flushed = lock(&self.connection).flush_or_hear(self.progress.deadline());
+            match flushed {
                 Ok(true) => {
                     self.pace.went_out(amount as u64, &mut self.progress.state().deadline);
                     return Ok(());
@@ -153,7 +165,8 @@ impl Transport for Wire {
             return Ok(false);
         }
         self.pace.end(&mut self.progress.state().deadline);
-        match self.answers.read(&mut self.connection, buffer, self.progress.deadline()) {
+        let read = self.answers.read(&mut lock(&self.connection), buffer, self.progress.deadline());
+        match read {
             Ok(count) => {
                 self.buffers.input_appended(count);
                 Ok(count > 0)
@@ -171,6 +184,16 @@ impl Transport for Wire {
     }
 
     fn is_tls(&self) -> bool {
-        self.connection.is_tls()
+        lock(&self.connection).is_tls()
     }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.progress.state().has_surplus = !self.answers.is_spent() || !self.buffers.input().is_empty();
+    }
+}
+
+fn lock(connection: &Lent) -> MutexGuard<'_, Connection> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
 }

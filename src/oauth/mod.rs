@@ -45,7 +45,7 @@ struct Access {
 pub fn with_access<T>(
     relay: &Relay,
     attempt: &mut Attempt,
-    work: impl Fn(Option<&Secret>, &mut Attempt) -> T,
+    mut work: impl FnMut(Option<&Secret>, &mut Attempt) -> T,
     is_refused: impl Fn(&T) -> bool,
 ) -> Result<T, Failure> {
     let Some(access) = access(relay, None, attempt)? else { return Ok(work(None, attempt)) };

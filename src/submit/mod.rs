@@ -223,7 +223,7 @@ fn through(
                 let (login, terms, host_name) = (login.as_ref(), &manner.terms, manner.host_name);
                 smtp::submit(&smtp::BySmtp { relay, smtp, login, mail, terms, host_name, stays }, attempt)
             }
-            Way::Api(interface) => (through_api(relay, interface, mail, token, attempt), None),
+            Way::Api(interface) => (through_api(relay, interface, mail, token, upstream, attempt), None),
             Way::Null(why) => {
                 let reply = Reply::own(250, (2, 0, 0), &format!("discarded: {why}"));
                 (Ok(Outcome::same_for_all(&mail.envelope.forward_paths, &reply, Stage::Message)), None)
@@ -238,10 +238,11 @@ fn through(
 }
 
 fn through_api(
-    relay: &Relay,
+    relay: &Arc<Relay>,
     interface: &Interface,
     mail: MailObject<'_>,
     token: Option<&Secret>,
+    upstream: &mut Upstream,
     attempt: &mut Attempt,
 ) -> Result<Outcome, Failure> {
     let mut keys = interface.keys(relay.strict_modes, attempt)?;
@@ -249,7 +250,10 @@ fn through_api(
         keys.insert("token", token.clone());
     }
     http::cloud::complete(relay, interface, &mut keys, attempt)?;
-    http::submit(&http::ByApi { relay, interface, keys: &keys, mail }, attempt)
+    let mut line = upstream.take_line(relay);
+    let result = http::submit(&http::ByApi { relay, interface, keys: &keys, mail }, attempt, &mut line);
+    upstream.keep_line(relay, line);
+    result
 }
 
 /// Whether the login was refused, and for good.

@@ -1,18 +1,24 @@
-//! The sessions with relays that are kept from one message to the next.
+//! The sessions with relays, and the connections with APIs, that are kept from one message to the next.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::attempt::Trace;
 use crate::config::relay::Relay;
+use crate::http::Line;
 use crate::smtp::Session;
 
 /// How long a session is kept after it was last used.
 const IDLE: Duration = Duration::from_secs(20);
+/// The same of a connection with an API. HTTP has no goodbye: what goes out while the server closes an idle connection is
+/// in doubt.
+const IDLE_LINE: Duration = Duration::from_secs(2);
 
 /// The sessions that are kept from one message to the next, each with the time it was last used; the oldest first.
 pub struct Upstream {
     sessions: Vec<(Session, Instant)>,
+    /// The connections with APIs in the same way, with their relays.
+    lines: Vec<(Arc<Relay>, Line, Instant)>,
     most: usize,
 }
 
@@ -26,7 +32,7 @@ impl Default for Upstream {
 impl Upstream {
     /// Keeps up to `most` sessions.
     pub fn of(most: usize) -> Self {
-        Self { sessions: Vec::new(), most }
+        Self { sessions: Vec::new(), lines: Vec::new(), most }
     }
 
     /// Whether a session is kept at all.
@@ -64,6 +70,26 @@ impl Upstream {
         if self.keeps() && session.is_open() {
             self.make_room();
             self.sessions.push((session, Instant::now()));
+        }
+    }
+
+    /// The connection with the API of `relay`, which is kept where any is.
+    pub(super) fn take_line(&mut self, relay: &Arc<Relay>) -> Line {
+        if !self.keeps() {
+            return Line::default();
+        }
+        self.lines.retain(|(_, _, used)| used.elapsed() < IDLE_LINE);
+        let place = self.lines.iter().position(|(other, ..)| Arc::ptr_eq(other, relay));
+        place.map_or_else(Line::kept, |place| self.lines.remove(place).1)
+    }
+
+    /// Keeps what there is of `line` for the next message through `relay`.
+    pub(super) fn keep_line(&mut self, relay: &Arc<Relay>, line: Line) {
+        if self.keeps() && line.is_open() {
+            if self.lines.len() >= self.most {
+                self.lines.remove(0);
+            }
+            self.lines.push((Arc::clone(relay), line, Instant::now()));
         }
     }
 

@@ -187,6 +187,12 @@ impl Connection {
         !self.input.is_empty()
     }
 
+    /// Whether something more may be said over it: nothing is left to be read or written, and the other end is still
+    /// there as far as has arrived.
+    pub fn is_idle(&mut self) -> bool {
+        self.hear().is_ok() && !self.has_input() && self.ended.is_none() && self.output.is_empty() && !self.is_broken
+    }
+
     /// Tells the trace of a later attempt what this connection is.
     pub fn describe(&self, trace: &mut Trace) {
         trace.peer = Some(self.peer.clone());
@@ -383,6 +389,27 @@ pub(crate) mod tests {
         assert!(matches!(connection.hear(), Err(WireError::Closed)));
         assert!(connection.flush(patience()).is_err());
         assert!(connection.is_flight_unsent());
+    }
+
+    #[test]
+    fn nothing_more_goes_over_a_connection_that_has_ended_or_has_something_to_say() {
+        type Peer = fn(TcpStream) -> Option<TcpStream>;
+        let says: Peer = |mut stream| {
+            stream.write_all(b"x").unwrap();
+            Some(stream)
+        };
+        for (what, peer, is_idle) in
+            [("waits", Some as Peer, true), ("is gone", |_| None, false), ("says", says, false)]
+        {
+            let listener = listener();
+            let relay = relay_of(&listener, TlsMode::None);
+            let server = serve(listener, peer);
+            let mut connection = open(&relay);
+            let kept = server.join().unwrap();
+            assert_eq!(connection.is_idle(), is_idle, "{what}");
+            assert_eq!(connection.is_idle(), is_idle, "{what}, asked again");
+            drop(kept);
+        }
     }
 
     #[test]

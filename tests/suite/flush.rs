@@ -156,6 +156,40 @@ fn a_session_carries_as_many_messages_as_the_relay_says() {
 }
 
 #[test]
+fn an_api_is_asked_over_one_connection_while_it_lets_another_request_follow() {
+    let accepted = "HTTP/1.1 200 OK\nContent-Type: application/json\n\n{\"id\":\"x\"}";
+    let octets = |text: &str| match testkit::Answer::text(text) {
+        testkit::Answer::Octets(octets) => octets,
+        _ => unreachable!(),
+    };
+    let stay = |text: &str| testkit::Answer::Stay(octets(text));
+    let surplus = testkit::Answer::Stay([octets(accepted), b"HTTP/1.1 200 OK\r\n".to_vec()].concat());
+    let endless = testkit::Answer::Octets(b"HTTP/1.1 200 OK\r\n\r\n{\"id\":\"x\"}".to_vec());
+    Host::run(&USERS, |host| {
+        for (what, answer, connections) in [
+            ("it stays", stay(accepted), [1, 1, 1]),
+            ("an answer of an older kind", stay(&accepted.replace("1.1", "1.0")), [1, 2, 3]),
+            ("it says that it goes", stay(&accepted.replacen('\n', "\nConnection: Close\n", 1)), [1, 2, 3]),
+            ("the answer ends with it", endless, [1, 2, 3]),
+            ("it says more than was asked", surplus, [1, 2, 3]),
+        ] {
+            enqueue(host, 3, "");
+            let web = testkit::Web::start(None, move |_| answer.clone());
+            let relay = format!(
+                "[relay.main]\nprovider = \"resend\"\nvia = \"api\"\nendpoint = \"http://127.0.0.1:{}\"\napi_key = \"re_x\"\n",
+                web.port()
+            );
+            host.write(CONFIG, &format!("{relay}[log]\nto = [\"{LOGS}\"]\n"), 0o644);
+            let run = flush(&[]);
+            says(&run, 0, "3 sent\n");
+            let asked = web.finish();
+            let over: Vec<usize> = asked.iter().map(|asked| asked.connection).collect();
+            assert_eq!(over, connections, "{what}: {}", run.report());
+        }
+    });
+}
+
+#[test]
 fn a_relay_that_is_down_costs_one_connection_and_all_go_when_it_answers() {
     for reply in ["421 4.3.2 not now", "554 5.3.2 not today"] {
         Host::run(&USERS, |host| {

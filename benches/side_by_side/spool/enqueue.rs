@@ -1,4 +1,8 @@
 //! Keeping a message: how many a second, and how often the disk is made to write.
+//!
+//! The others keep what they are given; mailchute asks its relay first, in vain, and keeps what that does not take. So two
+//! things are compared with them: the whole call, and what keeping adds to a call that fails in the same way and keeps
+//! nothing.
 
 use std::path::PathBuf;
 
@@ -87,6 +91,15 @@ pub(super) fn fill(ground: &Ground<'_>) -> Result<String> {
     for keeper in keepers.iter().skip(1).filter(|keeper| !keeper.is_told) {
         let rate = median(keeper.rates.clone());
         text += &judged(&format!("at least as many as {}", keeper.name), Some(own >= rate));
+    }
+    let without = keepers.iter().find(|keeper| keeper.is_told).map(|keeper| median(keeper.rates.clone()));
+    let alone = without.map(|without| 1.0 / (1.0 / own - 1.0 / without)).filter(|alone| *alone > 0.0);
+    if let Some(alone) = alone {
+        text += &format!("  keeping alone, without the call that fails: {alone:.0} a second\n");
+        for keeper in keepers.iter().skip(1).filter(|keeper| !keeper.is_told) {
+            let rate = median(keeper.rates.clone());
+            text += &judged(&format!("keeping alone, at least as many as {}", keeper.name), Some(alone >= rate));
+        }
     }
     let more = calls[0].saturating_sub(*calls.last().unwrap_or(&0));
     text += &format!("  system calls that keeping adds: {more}\n");

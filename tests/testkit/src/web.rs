@@ -18,6 +18,8 @@ pub struct Asked {
     pub headers: Vec<(String, String)>,
     /// The body, as far as it came.
     pub body: Vec<u8>,
+    /// The number of the connection it came over, from 1 on.
+    pub connection: usize,
 }
 
 impl Asked {
@@ -32,6 +34,8 @@ impl Asked {
 pub enum Answer {
     /// Says these octets and closes the connection.
     Octets(Vec<u8>),
+    /// Says these octets and takes another request over the same connection.
+    Stay(Vec<u8>),
     /// Closes the connection without a word.
     Close,
     /// Says nothing until the client is gone.
@@ -62,17 +66,18 @@ pub struct Web {
 
 impl Web {
     /// Listens on 127.0.0.1, with TLS if `identity` is given, and answers each request with what `answer`
-    /// says. A connection carries one request.
+    /// says. A connection carries one request, unless that says otherwise.
     ///
     /// # Panics
     /// It cannot listen.
     pub fn start(identity: Option<Identity>, mut answer: impl FnMut(&Asked) -> Answer + Send + 'static) -> Self {
         let (door, key, address) = Door::tcp();
         let worker = thread::spawn(move || {
-            let mut heard = Vec::new();
+            let (mut heard, mut connections) = (Vec::new(), 0);
             while let Some(client) = door.next() {
+                connections += 1;
                 // A client that breaks off, during the handshake perhaps, is the test's business.
-                let _ = serve(client, identity, &mut answer, &mut heard);
+                let _ = serve(client, connections, identity, &mut answer, &mut heard);
             }
             heard
         });
@@ -102,6 +107,7 @@ impl Web {
 
 fn serve(
     client: Socket,
+    connection: usize,
     identity: Option<Identity>,
     answer: &mut impl FnMut(&Asked) -> Answer,
     heard: &mut Vec<Asked>,
@@ -110,13 +116,20 @@ fn serve(
     if let Some(identity) = identity {
         channel.start_tls(Certs::shared().config(identity), true)?;
     }
-    let Some(asked) = request(&mut channel)? else { return Ok(()) };
-    let answer = answer(&asked);
-    heard.push(asked);
-    match answer {
-        Answer::Octets(octets) => channel.say(&octets),
-        Answer::Close => {}
-        Answer::Hang => drop(channel.wait_for_close()),
+    while let Some(asked) = request(&mut channel)? {
+        let answer = answer(&asked);
+        heard.push(Asked { connection, ..asked });
+        match answer {
+            Answer::Stay(octets) => {
+                channel.say(&octets);
+                channel.flush()?;
+                continue;
+            }
+            Answer::Octets(octets) => channel.say(&octets),
+            Answer::Close => {}
+            Answer::Hang => drop(channel.wait_for_close()),
+        }
+        break;
     }
     channel.flush()
 }
