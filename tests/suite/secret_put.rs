@@ -449,6 +449,38 @@ fn each_secret_is_looked_at() {
 }
 
 #[test]
+fn no_command_is_offered_where_a_user_decides_what_it_does() {
+    Host::run(&USERS, |host| {
+        let places = [
+            "/home/shop/link",
+            "/home/shop/missing",
+            "/home/shop/own",
+            "secrets/x;reboot",
+            "secrets/\\u001b[2J",
+            "x y",
+        ];
+        let relay = |(at, path): (usize, &&str)| {
+            format!("[relay.e{at}]\nhost = \"m.example\"\nusername = \"a\"\npassword = {{ file = \"{path}\" }}\n")
+        };
+        let relays: String = places.iter().enumerate().map(relay).collect();
+        host.write(MAIN, &(relays + "[site.shop]\nuser = \"shop\"\n"), 0o644);
+        // A user's own file speaks for that user, and is not read for root: it chooses no group.
+        let own = relay((0, &"/etc/mailchute/secrets/postmark"));
+        host.write_as("/etc/mailchute/sites.d/shop.toml", &own, 0o644, (SHOP, SHOP));
+        host.write("/etc/shadow", "root:hash", 0o600);
+        symlink("/etc/shadow", "/home/shop/link").unwrap();
+        host.write_as("/home/shop/own", VALUE, 0o644, (SHOP, SHOP));
+        put(&["postmark"], VALUE).expect_status(64);
+        let run = check(&[]);
+        run.expect_status(78);
+        assert!(run.stdout.contains("broken  /home/shop/link (relay e0, password)"), "{}", run.report());
+        assert!(run.stdout.contains("/etc/mailchute/sites.d/shop.toml: is not looked at: "), "{}", run.report());
+        assert!(!run.stdout.contains('\u{1b}') && !run.stdout.contains("root:hash"), "{}", run.report());
+        assert!(!run.stdout.contains("-> "), "{}", run.report());
+    });
+}
+
+#[test]
 fn what_is_no_file_is_told_as_what_it_is() {
     Host::run(&USERS, |host| {
         let relay = |name: &str, password: &str| {

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::file;
@@ -16,6 +17,7 @@ use crate::failure::{Failure, Kind};
 use crate::hint::likeness;
 use crate::host;
 use crate::modes;
+use crate::reply::{TEXT_LIMIT, printable};
 use crate::secret::{self, STORED, Source};
 
 /// How bad it is.
@@ -55,6 +57,29 @@ impl Finding {
         self.next = Some(line.into());
         self
     }
+
+    /// With a command that names `path`, where it is safe for root to run it there.
+    fn next_on(self, path: &Path, line: impl FnOnce(std::path::Display<'_>) -> String) -> Self {
+        if is_safe(path) { self.next(line(path.display())) } else { self }
+    }
+}
+
+/// Whether nobody but root decides what this path leads to, and a shell takes it as it is: in a directory of a user's own
+/// it may be a link to a file of root's by the time the command runs.
+fn is_safe(path: &Path) -> bool {
+    let is_usual = |c: char| c.is_ascii_alphanumeric() || "/._+@-".contains(c);
+    let is_roots = |above: &Path| {
+        above.symlink_metadata().is_ok_and(|found| found.is_dir() && found.uid() == 0 && found.mode() & 0o022 == 0)
+    };
+    path.is_absolute()
+        && path.to_str().is_some_and(|text| text.chars().all(is_usual))
+        && !path.is_symlink()
+        && path.ancestors().skip(1).all(is_roots)
+}
+
+/// A path as a reader may see it.
+fn shown(path: &Path) -> String {
+    printable(path.as_os_str().as_encoded_bytes(), TEXT_LIMIT)
 }
 
 /// What was found, and whether something is broken.
@@ -73,6 +98,12 @@ pub(super) fn run(of: &CheckSecrets) -> Result<(String, bool), Failure> {
             (!is_used).then(|| unused(&path))
         },
     ));
+    if only.is_none() {
+        found.extend(config.skipped.iter().map(|skipped| {
+            let why = printable(skipped.why.as_bytes(), TEXT_LIMIT);
+            Finding::new(Grade::Note, shown(&skipped.file), format!("is not looked at: {why}"))
+        }));
+    }
     if let Some(only) = only.filter(|_| found.is_empty()) {
         return Err(Failure::new(
             Kind::Configuration,
@@ -110,7 +141,7 @@ fn stored() -> Vec<PathBuf> {
 
 fn unused(path: &Path) -> Finding {
     let sentence = "nothing in the configuration names it";
-    Finding::new(Grade::Note, path.display().to_string(), sentence).next(format!("rm {}", path.display()))
+    Finding::new(Grade::Note, shown(path), sentence).next_on(path, |path| format!("rm {path}"))
 }
 
 fn look_at(using: &Use<'_>, config: &Config) -> Vec<Finding> {
@@ -124,7 +155,11 @@ fn look_at(using: &Use<'_>, config: &Config) -> Vec<Finding> {
             if let Some(wrong) = likeness::wrong(value.expose(), using.wanted, Some(using.relay)) {
                 finding = Finding::new(Grade::Broken, &title, format!("stands in {place} itself, and {wrong}"));
             }
-            return vec![finding.next(format!("mailchute secret put {}", using.relay.name))];
+            let name = using.relay.name.as_str();
+            return vec![match file(name) {
+                Ok(_) => finding.next(format!("mailchute secret put {name}")),
+                Err(_) => finding,
+            }];
         }
         Source::Env(_) | Source::Credential(_) => {
             let sentence =
@@ -136,27 +171,29 @@ fn look_at(using: &Use<'_>, config: &Config) -> Vec<Finding> {
             return vec![Finding::new(Grade::Note, title, sentence)];
         }
     };
-    let subject = format!("{} ({title})", path.display());
+    let subject = format!("{} ({title})", shown(path));
     let value = match secret::read_file(path, false, &mut Vec::new()) {
         Ok(value) => value,
         Err(failure) => {
             let finding = Finding::new(Grade::Broken, subject, failure.why);
-            return vec![match (is_stored(path), failure.hint) {
-                (Some(name), _) if !path.exists() => finding.next(format!("mailchute secret put {name}")),
-                (_, Some(hint)) => finding.next(hint),
-                (_, None) => finding,
+            return vec![match stored_name(path) {
+                Some(name) if !path.exists() => finding.next(format!("mailchute secret put {name}")),
+                _ => match failure.hint.filter(|_| is_safe(path)) {
+                    Some(hint) => finding.next(hint),
+                    None => finding,
+                },
             }];
         }
     };
     let mut found = of_readers(using, path, &subject, config);
-    let put = || match is_stored(path) {
-        Some(name) => format!("mailchute secret put {name} --replace"),
-        None => format!("put another value into {}", path.display()),
-    };
-    if value.expose().is_empty() {
-        found.push(Finding::new(Grade::Broken, &subject, "is empty").next(put()));
-    } else if let Some(wrong) = likeness::wrong(value.expose(), using.wanted, Some(using.relay)) {
-        found.push(Finding::new(Grade::Broken, &subject, wrong).next(put()));
+    let is_empty = value.expose().is_empty().then(|| "is empty".to_owned());
+    let wrong = is_empty.or_else(|| likeness::wrong(value.expose(), using.wanted, Some(using.relay)));
+    if let Some(wrong) = wrong {
+        let finding = Finding::new(Grade::Broken, &subject, wrong);
+        found.push(match stored_name(path) {
+            Some(name) => finding.next(format!("mailchute secret put {name} --replace")),
+            None => finding,
+        });
     }
     if found.is_empty() {
         let names: Vec<String> = readers(using).into_iter().map(|reader| reader.name).collect();
@@ -167,8 +204,8 @@ fn look_at(using: &Use<'_>, config: &Config) -> Vec<Finding> {
 }
 
 /// The name it is stored under, where it is.
-fn is_stored(path: &Path) -> Option<&str> {
-    path.strip_prefix(STORED).ok()?.to_str().filter(|name| !name.contains('/'))
+fn stored_name(path: &Path) -> Option<&str> {
+    path.strip_prefix(STORED).ok()?.to_str().filter(|name| file(name).is_ok())
 }
 
 /// Those who send with it, with the group of a set-group-id binary.
@@ -180,7 +217,6 @@ fn readers(using: &Use<'_>) -> Vec<Reader> {
 fn of_readers(using: &Use<'_>, path: &Path, subject: &str, config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
     let Ok(own) = modes::probe(path) else { return found };
-    let shown = path.display();
     let users = using.users();
     let whose = match users[..] {
         [uid] => uid,
@@ -188,19 +224,22 @@ fn of_readers(using: &Use<'_>, path: &Path, subject: &str, config: &Config) -> V
     };
     for weakness in own.weaknesses(whose, true) {
         let is_owner = own.uid != 0 && own.uid != whose;
-        let next = if is_owner { format!("chown root {shown}") } else { format!("chmod 0640 {shown}") };
+        let command = if is_owner { "chown root" } else { "chmod 0640" };
         let grade = if own.mode & 0o002 != 0 { Grade::Broken } else { Grade::Weak };
-        found.push(Finding::new(grade, subject, format!("is {weakness} ({own})")).next(next));
+        found.push(
+            Finding::new(grade, subject, format!("is {weakness} ({own})"))
+                .next_on(path, |path| format!("{command} {path}")),
+        );
     }
     let group = host::binary_group();
     for reader in readers(using) {
         if let Some(obstacle) = reader.obstacle(path) {
             let sentence = format!("{} sends with it and cannot read it ({own})", reader.name);
             let finding = Finding::new(Grade::Broken, subject, sentence);
-            found.push(match (obstacle == path, group) {
-                (false, _) => finding.next(format!("chmod a+x {}", obstacle.display())),
-                (true, Some(gid)) => finding.next(regroup(path, &modes::group_name(gid))),
-                (true, None) => finding.next(regroup(path, "GROUP")),
+            let to = group.map_or_else(|| "GROUP".to_owned(), modes::group_name);
+            found.push(match obstacle == path {
+                false => finding.next_on(&obstacle, |above| format!("chmod a+x {above}")),
+                true => regrouped(finding, path, &to),
             });
         }
     }
@@ -218,13 +257,13 @@ fn of_readers(using: &Use<'_>, path: &Path, subject: &str, config: &Config) -> V
             let why = if is_own { "by itself, though the binary is set-group-id" } else { "and does not send with it" };
             let sentence = format!("{}, of site {}, can read it {why} ({own})", reader.name, site.name);
             let to = group.map_or_else(|| "GROUP".to_owned(), modes::group_name);
-            found.push(Finding::new(Grade::Weak, subject, sentence).next(regroup(path, &to)));
+            found.push(regrouped(Finding::new(Grade::Weak, subject, sentence), path, &to));
         }
     }
     found
 }
 
-fn regroup(path: &Path, group: &str) -> String {
-    let path = path.display();
-    format!("chgrp {group} {path} && chmod 0640 {path}")
+/// With the command that gives the file to this group alone.
+fn regrouped(finding: Finding, path: &Path, group: &str) -> Finding {
+    finding.next_on(path, |path| format!("chgrp {group} {path} && chmod 0640 {path}"))
 }

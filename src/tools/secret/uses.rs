@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::config::relay::{Grant, Relay, Username};
 use crate::config::site::{NOBODY, Site};
 use crate::hint::likeness::Wanted;
+use crate::reply::{TEXT_LIMIT, printable};
 use crate::secret::Source;
 
 /// A secret that a relay reads, with the sites that may send through it.
@@ -22,7 +23,7 @@ pub(super) struct Use<'c> {
 impl Use<'_> {
     /// `relay main, password`.
     pub(super) fn title(&self) -> String {
-        format!("relay {}, {}", self.relay.name, self.key)
+        printable(format!("relay {}, {}", self.relay.name, self.key).as_bytes(), TEXT_LIMIT)
     }
 
     /// The users of its sites, each once; empty where every user may send.
