@@ -12,6 +12,9 @@ const PIECE: usize = 4096;
 /// The longest command name that is shown, in octets; the system keeps 15.
 const NAME: usize = 64;
 
+/// How many processes are looked at.
+const DEEPEST: usize = 8;
+
 /// One process.
 #[derive(Clone, Debug)]
 pub(super) struct Process {
@@ -37,12 +40,21 @@ impl Process {
     }
 }
 
-/// At most `most` of the processes above this one, nearest first; the first of all processes only where `to_the_first`,
-/// or where it runs us itself.
-pub(super) fn above(most: usize, to_the_first: bool) -> Vec<Process> {
-    let mut chain: Vec<Process> = Vec::with_capacity(most);
+/// Shells that `popen` and `system` put between a program and us.
+const SHELLS: [&str; 4] = ["sh", "dash", "bash", "busybox"];
+
+impl Process {
+    pub(super) fn is_shell(&self) -> bool {
+        SHELLS.contains(&self.name.as_str())
+    }
+}
+
+/// The processes above this one, nearest first, until `is_enough` of them, [`DEEPEST`] at most; the first of all
+/// processes only where `to_the_first`, or where it runs us itself.
+pub(super) fn above(to_the_first: bool, is_enough: impl Fn(&[Process]) -> bool) -> Vec<Process> {
+    let mut chain: Vec<Process> = Vec::with_capacity(DEEPEST);
     let mut pid = nix::unistd::getppid().as_raw();
-    while chain.len() < most && (pid > 1 || (pid == 1 && (to_the_first || chain.is_empty()))) {
+    while chain.len() < DEEPEST && (pid > 1 || (pid == 1 && (to_the_first || chain.is_empty()))) && !is_enough(&chain) {
         let Some(process) = Process::of(pid) else { break };
         pid = process.parent;
         chain.push(process);
@@ -96,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_processes_above_this_one() {
-        let chain = above(8, true);
+        let chain = above(true, |_| false);
         assert_eq!(chain[0].pid, nix::unistd::getppid().as_raw());
         assert!(chain.windows(2).all(|pair| pair[0].parent == pair[1].pid), "{chain:?}");
         assert!(!chain[0].words()[0].is_empty());

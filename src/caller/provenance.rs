@@ -2,8 +2,8 @@
 //! job, the PHP-FPM pool, the script.
 //!
 //! It is read with every message, because spam that was sent well is what one looks for later, and so it is cheap: one
-//! read a file, three processes at most, a command line only of a program that says something by it. A cron job's is
-//! looked for further up.
+//! read a file, three processes beside the shells between them, a command line only of a program that says something by
+//! it. Where the unit is cron's, its job is looked for further up.
 //!
 //! Only the uid and the unit are the system's word. Everything else a process says of itself.
 
@@ -14,17 +14,11 @@ use super::processes::{Process, above, read};
 use crate::host;
 use crate::reply::printable;
 
-/// How many processes above this one are named.
+/// How many programs above this one are named, the shells between them not counted.
 const NAMED: usize = 3;
-
-/// How far up cron is looked for, where the unit is cron's.
-const DEEPEST: usize = 8;
 
 /// The longest text, in octets.
 const TEXT: usize = 256;
-
-/// Shells that `popen` and `system` put between a program and us.
-const SHELLS: [&str; 4] = ["sh", "dash", "bash", "busybox"];
 
 /// Programs that start jobs by the clock.
 const CRONS: [&str; 6] = ["cron", "crond", "anacron", "atd", "fcron", "supercronic"];
@@ -37,7 +31,8 @@ const INTERPRETERS: [&str; 6] = ["php", "php-cgi", "python", "perl", "ruby", "no
 pub struct Provenance {
     /// The command name of the process that runs us, seen through the shells in between.
     pub parent: Option<String>,
-    /// The command names of the nearest three, nearest first, shells among them; empty where `parent` is the only one.
+    /// The command names of the nearest three, nearest first, and of the shells between them; empty where `parent` is the
+    /// only one.
     pub parents: Vec<String>,
     /// The systemd unit: `php8.4-fpm.service`, `session-5.scope`; a user's own behind the one of its manager,
     /// `user@1000.service/backup.service`.
@@ -58,10 +53,10 @@ impl Provenance {
         let unit = read("/proc/self/cgroup").and_then(|text| unit(&text));
         let is_cron = unit.as_deref().is_some_and(|unit| is_cron(unit.trim_end_matches(".service")));
         // Where there are units the first process is their manager, which starts everything and says nothing.
-        let chain = above(if is_cron { DEEPEST } else { NAMED }, unit.is_none());
-        let named = &chain[..chain.len().min(NAMED)];
-        let parent = nearest(named);
-        let mut parents: Vec<String> = named.iter().map(|process| process.name.clone()).collect();
+        let is_enough = |chain: &[Process]| if is_cron { job_process(chain).is_some() } else { has_enough(chain) };
+        let chain = above(unit.is_none(), is_enough);
+        let parent = nearest(&chain);
+        let mut parents: Vec<String> = chain.iter().map(|process| process.name.clone()).collect();
         if parents.len() == 1 {
             parents.clear();
         }
@@ -81,12 +76,17 @@ impl Provenance {
 
 /// The command name of the process that runs us, seen through the shells in between; `None` where procfs does not tell.
 pub fn parent() -> Option<String> {
-    nearest(&above(NAMED, true)).map(|process| process.name.clone())
+    nearest(&above(true, has_enough)).map(|process| process.name.clone())
+}
+
+/// Whether three of them are no shells.
+fn has_enough(chain: &[Process]) -> bool {
+    chain.iter().filter(|process| !process.is_shell()).count() >= NAMED
 }
 
 /// The nearest that is no shell; the furthest where all are.
 fn nearest(chain: &[Process]) -> Option<&Process> {
-    chain.iter().find(|process| !SHELLS.contains(&process.name.as_str())).or(chain.last())
+    chain.iter().find(|process| !process.is_shell()).or(chain.last())
 }
 
 fn text(value: &OsStr) -> Option<String> {

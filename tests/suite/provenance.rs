@@ -39,7 +39,7 @@ fn the_processes_above_are_named_and_shells_among_them() {
         let words = ["-c", "/bin/sh -c '\"$0\" \"$@\"; exit $?' \"$0\" \"$@\"; exit $?"];
         let record = record(&setup, call(&setup).under(program.to_str().unwrap(), &words));
         assert_eq!(record["parent"], seen, "{record}");
-        assert_eq!(record["parents"].as_array().map(Vec::len), Some(3), "{record}");
+        assert!(record["parents"].as_array().is_some_and(|names| (3..=8).contains(&names.len())), "{record}");
         assert_eq!((&record["parents"][0], &record["parents"][1]), (&json!("sh"), &json!(seen)), "{record}");
         for field in ["job", "pool", "script", "web_host"] {
             assert_eq!(record[field], Value::Null, "{field}: {record}");
