@@ -41,7 +41,8 @@ pub(super) fn text(tally: &Tally, by: By, now: &Zoned, width: Option<usize>) -> 
     }
     if reasons.len() > REASONS {
         let others: u64 = reasons[REASONS..].iter().map(|reason| reason.count).sum();
-        out += &format!("{:>8}  for {} other reasons\n", thousands(others), reasons.len() - REASONS);
+        let (count, s) = (reasons.len() - REASONS, if reasons.len() - REASONS == 1 { "" } else { "s" });
+        out += &format!("{:>8}  for {count} other reason{s}\n", thousands(others));
     }
     out + &pictures(tally, now, width)
 }
