@@ -154,6 +154,9 @@ fn head(line: &Line<'_>, last: &Line<'_>) -> String {
     for recipient in line.list(Field::To) {
         fact("to", &recipient);
     }
+    for recipient in line.list(Field::DivertedFrom) {
+        fact("away from", &recipient);
+    }
     fact("message-id", &text(Field::MessageId));
     fact("size", &line.number(Field::Size).map(queue::size).unwrap_or_default());
     out

@@ -174,6 +174,21 @@ fn a_container_has_the_guard_in_its_url() {
     }
 }
 
+#[test]
+fn show_tells_whom_it_was_written_to() {
+    Host::run(&USERS, |host| {
+        std::fs::create_dir_all("/var/log/mailchute").unwrap();
+        std::fs::set_permissions("/var/log/mailchute", std::os::unix::fs::PermissionsExt::from_mode(0o1733)).unwrap();
+        let relay = "[relay.main]\nprotocol = \"null\"\n";
+        host.write("/etc/mailchute/config.toml", &format!("{DIVERT}\n{relay}"), 0o644);
+        mailchute().uid(SHOP).args(["-i", "bob@example.net"]).stdin(MESSAGE).run().expect_status(0);
+        let log = std::fs::read_to_string(format!("/var/log/mailchute/{SHOP}.log")).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&log).unwrap();
+        let show = mailchute().uid(SHOP).args(["show", record["id"].as_str().unwrap()]).run();
+        assert!(show.stdout.contains("to:         dev@qa.example\naway from:  bob@example.net\n"), "{}", show.report());
+    });
+}
+
 /// A site `shop` that spools, whose relay is at `port`.
 fn configure(host: &Host<'_>, port: u16, guard: &str) {
     host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);

@@ -69,6 +69,7 @@ fields! {
     Provider "provider"
     From "from"
     To "to"
+    DivertedFrom "diverted_from"
     MessageId "message_id"
     Size "size"
     Code "code"
