@@ -98,6 +98,7 @@ case $PREFIX in
 esac
 service=$units/mailchute-flush.service
 timer=$units/mailchute-flush.timer
+report=$units/mailchute-report@
 cron=/etc/cron.d/mailchute
 # What is kept: the parents of the users' directories.
 places="/var/lib/mailchute/tokens /var/lib/mailchute/state /var/spool/mailchute /var/log/mailchute /run/mailchute"
@@ -278,6 +279,9 @@ install_flusher() {
     if has_systemd || [ -n "$DESTDIR" ]; then
         place_for "$here/examples/units/mailchute-flush.service" "$service"
         place_for "$here/examples/units/mailchute-flush.timer" "$timer"
+        # Enabled by whoever wants one, with the address that it goes to.
+        place_for "$here/examples/units/mailchute-report@.service" "${report}.service"
+        place_for "$here/examples/units/mailchute-report@.timer" "${report}.timer"
     fi
     if has_systemd; then
         [ -z "$DESTDIR" ] || return 0
@@ -306,8 +310,12 @@ uninstall_flusher() {
     if is_there "$timer" && has_systemd && [ -z "$DESTDIR" ]; then
         systemctl disable --now mailchute-flush.timer || :
     fi
+    # Whoever enabled reports did so by a link for each address.
+    for link in "$DESTDIR"/etc/systemd/system/timers.target.wants/mailchute-report@*.timer; do
+        if [ "$(readlink "$link")" = "$report.timer" ]; then rm -f "$link"; fi
+    done
     if [ "$(readlink "$DESTDIR$enabled")" = "$timer" ]; then rm -f "$DESTDIR$enabled"; fi
-    rm -f "$DESTDIR$service" "$DESTDIR$timer" "$DESTDIR$tmpfiles"
+    rm -f "$DESTDIR$service" "$DESTDIR$timer" "$DESTDIR$tmpfiles" "$DESTDIR$report.service" "$DESTDIR$report.timer"
     if has_systemd && [ -z "$DESTDIR" ]; then systemctl daemon-reload || :; fi
     # Whatever else somebody wrote there is theirs.
     if [ -f "$DESTDIR$cron" ]; then

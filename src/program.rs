@@ -16,7 +16,8 @@ use crate::keep::Place;
 use crate::process;
 use crate::tools::speaker::{Provision, Stand};
 use crate::tools::{
-    ban, bans, bs, explain, init, lint, log, login, providers, queue, secret, send, show, speaker, status, test, verify,
+    ban, bans, bs, explain, init, lint, log, login, providers, queue, report, secret, send, show, speaker, status,
+    test, verify,
 };
 
 /// Runs one command line, `argv[0]` first, and returns the exit status.
@@ -86,6 +87,7 @@ fn run_tool(tool: &Tool, invocation: &Invocation) -> anyhow::Result<u8> {
         Tool::Secret(task) => secret::run(task)?,
         Tool::Status(of) => printed(&status::explain(&of.number)?),
         Tool::Log(words) => log::run(words, &Caller::current()),
+        Tool::Report(words) => report::run(invocation, words, &Caller::current()),
         Tool::Show(words) => show::run(invocation, words, &Caller::current()),
         Tool::Lint => printed(&lint::page(&send::read_standard_input(true)?)?),
         Tool::Init(of) => {

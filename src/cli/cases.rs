@@ -145,6 +145,7 @@ fn errand(errand: &Errand) -> Option<&'static str> {
         Errand::Tool(Tool::Show(_)) => "show",
         Errand::Tool(Tool::Providers(_)) => "providers",
         Errand::Tool(Tool::Queue(_)) => "queue",
+        Errand::Tool(Tool::Report(_)) => "report",
         Errand::Tool(Tool::Resend(_)) => "resend",
         Errand::Tool(Tool::Secret(_)) => "secret",
         Errand::Tool(Tool::Status(_)) => "status",
@@ -217,6 +218,12 @@ fn tool_summary(tool: &Tool) -> Fields {
         Tool::Queue(task) => {
             text("as", task.user().cloned());
             text("task", Some(task_summary(task)));
+        }
+        Tool::Report(report) => {
+            text("since", Some(report.since.clone()));
+            text("until", report.until.clone());
+            report.to.iter().for_each(|address| text("to", Some(address.clone())));
+            text("output", report.output.as_ref().map(|file| file.display().to_string()));
         }
         Tool::Resend(resend) => {
             resend.ids.iter().for_each(|id| text("id", Some(id.clone())));

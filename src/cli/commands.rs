@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::dialect::{self, Mode, OUR_NAME, Sendmail};
-use super::log::{self, Log, SEARCH, Show};
+use super::log::{self, Log, Report, SEARCH, Show};
 use super::queue::{Queue, Task};
 use super::secret::SecretTask;
 use crate::config;
@@ -40,6 +40,8 @@ pub enum Tool {
     Providers(Providers),
     /// Look after the messages that wait.
     Queue(Task),
+    /// The figures of a week.
+    Report(Report),
     /// Send messages once more that are done with.
     Resend(Resend),
     /// Store secrets, or look at those that are stored.
@@ -261,6 +263,8 @@ enum Command {
     Providers(Providers),
     /// List the messages that wait, are held or were given up, and look after them
     Queue(Queue),
+    /// Tell how mail fared: figures, reasons and charts, as text, as a page or by mail
+    Report(Report),
     /// Send a message once more that was given up, or of which a copy is kept
     Resend(Resend),
     /// Store a password, token or key for those who send, or look at the ones that are stored
@@ -372,6 +376,7 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, choice: &mut Choice) -
         }
         Command::Providers(providers) => Tool::Providers(providers),
         Command::Queue(queue) => Tool::Queue(queue.task(choice)),
+        Command::Report(report) => Tool::Report(report.within(choice)),
         Command::Resend(resend) => Tool::Resend(resend),
         Command::Secret(task) => Tool::Secret(task.chosen(choice)),
         Command::Status(status) => Tool::Status(status),
@@ -401,6 +406,6 @@ fn span(text: &str) -> Result<Duration, String> {
     config::days(text).ok_or_else(|| "must be a time such as 30m, 6h, 2d or 1w, from a minute to 60 days".to_owned())
 }
 
-fn address(text: &str) -> Result<String, String> {
+pub(super) fn address(text: &str) -> Result<String, String> {
     dialect::address("address", text.as_ref()).map_err(|failure| failure.why)
 }

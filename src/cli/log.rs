@@ -1,6 +1,7 @@
 //! The words of `mailchute log` and `mailchute show`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -71,6 +72,26 @@ pub struct Log {
     pub by: Option<String>,
 }
 
+/// `mailchute report`.
+#[derive(Args, Clone, Debug)]
+pub struct Report {
+    /// Not older than this: 7d, yesterday, 2026-11-20
+    #[arg(long, value_name = "TIME", default_value = "7d")]
+    pub since: String,
+    /// Older than this
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Only what this site sent; a report by mail is sent as this site
+    #[arg(long, value_name = "SITE")]
+    pub site: Option<String>,
+    /// Send it to this address instead, as text and HTML; may be repeated
+    #[arg(long, value_name = "ADDRESS", value_parser = super::commands::address)]
+    pub to: Vec<String>,
+    /// Write it to this file instead, as a page for a browser; - is standard output
+    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    pub output: Option<PathBuf>,
+}
+
 /// The words with `-WORD`, what must not hold, as `!WORD`: the dash makes options of them otherwise.
 pub(super) fn negated(words: Vec<OsString>) -> Vec<OsString> {
     let is_option = |text: &str| {
@@ -87,6 +108,14 @@ pub(super) fn negated(words: Vec<OsString>) -> Vec<OsString> {
 
 fn is_number(text: Option<&str>) -> bool {
     text.is_some_and(|text| !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit()))
+}
+
+impl Report {
+    /// With what stands before the subcommand.
+    pub(super) fn within(mut self, choice: &Choice) -> Self {
+        self.site = self.site.take().or_else(|| choice.site.clone());
+        self
+    }
 }
 
 impl Log {

@@ -12,6 +12,7 @@ pub(crate) mod log;
 pub mod login;
 pub mod providers;
 pub(crate) mod queue;
+pub(crate) mod report;
 pub(crate) mod secret;
 pub(crate) mod send;
 pub(crate) mod show;

@@ -138,7 +138,8 @@ fn a_second_installation_writes_nothing_and_the_last_leaves_what_is_not_its_own(
     let binary = scratch.write("binary", "the binary", 0o755).display().to_string();
     scratch.write("root/etc/cron.d/other", "its own", 0o644);
     install(&destination, &["--binary", &binary]);
-    for name in ["etc/systemd/system/mailchute-flush.service", "etc/systemd/system/mailchute-flush.timer"] {
+    for name in ["mailchute-flush.service", "mailchute-flush.timer", "mailchute-report@.service"] {
+        let name = format!("etc/systemd/system/{name}");
         let file = name.rsplit_once('/').expect("a name").1;
         assert_eq!(scratch.read(&format!("root/{name}")), unit(file, "/opt/mailchute/bin/mailchute"));
     }
@@ -471,7 +472,8 @@ fn the_units_say_what_was_decided() {
 fn systemd_takes_the_units_as_they_are() {
     let Some(analyze) = need("systemd-analyze") else { return };
     let scratch = Scratch::new();
-    let names = ["mailchute-flush.service", "mailchute-flush.timer"];
+    let names =
+        ["mailchute-flush.service", "mailchute-flush.timer", "mailchute-report@.service", "mailchute-report@.timer"];
     for name in names {
         scratch.write(name, unit(name, env!("CARGO_BIN_EXE_mailchute")), 0o644);
     }

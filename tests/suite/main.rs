@@ -56,6 +56,7 @@ mod providers;
 mod queue;
 mod record_file;
 mod relays;
+mod report;
 mod resend;
 mod round_trips;
 mod secret_put;

@@ -1,10 +1,10 @@
 //! `mailchute log`: finds messages again.
 
 pub(in crate::tools) mod row;
-mod summary;
+pub(in crate::tools) mod summary;
 pub(in crate::tools) mod tally;
 mod when;
-mod words;
+pub(in crate::tools) mod words;
 
 use std::io;
 use std::ops::ControlFlow;

@@ -13,18 +13,18 @@ use crate::journal::StatusWord;
 use crate::tools::table::{Column, Layout, fixed, flexible};
 
 /// How many groups a table has.
-const ROWS: usize = 40;
+pub(in crate::tools) const ROWS: usize = 40;
 /// How many reasons are told.
-const REASONS: usize = 5;
+pub(in crate::tools) const REASONS: usize = 5;
 /// How many days are drawn.
-const DAYS: usize = 31;
+pub(in crate::tools) const DAYS: usize = 31;
 /// Where a terminal has room for wide gaps.
 const ROOMY: usize = 90;
 /// How wide a picture is where there is no terminal, and at most.
 const WIDTH: usize = 80;
 
 /// The figures as a page.
-pub(super) fn text(tally: &Tally, by: By, now: &Zoned, width: Option<usize>) -> String {
+pub(in crate::tools) fn text(tally: &Tally, by: By, now: &Zoned, width: Option<usize>) -> String {
     let total = tally.total();
     let mut out = format!("{}\n\n{}", span(tally, &total, now), groups(tally, by, &total, width));
     let reasons = tally.reasons();
@@ -61,7 +61,7 @@ fn zoned(time: i64, now: &Zoned) -> Zoned {
 }
 
 /// From when to when, and how many.
-fn span(tally: &Tally, total: &Group, now: &Zoned) -> String {
+pub(in crate::tools) fn span(tally: &Tally, total: &Group, now: &Zoned) -> String {
     let count = total.all();
     let messages = format!("{} message{}", thousands(count), if count == 1 { "" } else { "s" });
     let Some((first, last)) = tally.span else { return messages };
@@ -73,7 +73,7 @@ fn span(tally: &Tally, total: &Group, now: &Zoned) -> String {
 }
 
 /// The statuses that have a column.
-const STATUSES: [(StatusWord, &str); 5] = [
+pub(in crate::tools) const STATUSES: [(StatusWord, &str); 5] = [
     (StatusWord::Accepted, "ACCEPTED"),
     (StatusWord::Deferred, "DEFERRED"),
     (StatusWord::Refused, "REFUSED"),
@@ -136,7 +136,7 @@ fn heading(name: &'static str) -> &'static str {
 }
 
 /// `1,234,567`.
-fn thousands(number: u64) -> String {
+pub(in crate::tools) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -149,7 +149,7 @@ fn thousands(number: u64) -> String {
 }
 
 /// A time that something took.
-fn took(ms: u64) -> String {
+pub(in crate::tools) fn took(ms: u64) -> String {
     match ms {
         0..=999 => format!("{ms} ms"),
         1000..=59_999 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
@@ -157,8 +157,8 @@ fn took(ms: u64) -> String {
     }
 }
 
-/// The hours of the day and the days, drawn.
-fn pictures(tally: &Tally, now: &Zoned, width: Option<usize>) -> String {
+/// Messages by hour of the day, and by day, where `now` is.
+pub(in crate::tools) fn hours_and_days(tally: &Tally, now: &Zoned) -> ([u64; 24], BTreeMap<Date, Slot>) {
     let (mut hours, mut days) = ([0_u64; 24], BTreeMap::<Date, Slot>::new());
     for (at, slot) in &tally.slots {
         let at = zoned(at * SLOT, now);
@@ -167,6 +167,12 @@ fn pictures(tally: &Tally, now: &Zoned, width: Option<usize>) -> String {
         day.all += slot.all;
         day.bad += slot.bad;
     }
+    (hours, days)
+}
+
+/// The hours of the day and the days, drawn.
+fn pictures(tally: &Tally, now: &Zoned, width: Option<usize>) -> String {
+    let (hours, days) = hours_and_days(tally, now);
     let most = hours.iter().copied().max().unwrap_or(0);
     if most == 0 {
         return String::new();

@@ -30,7 +30,7 @@ const NAMES: [&str; 11] = [
 ///
 /// # Errors
 /// `Usage`: a word cannot be understood; the hint says what would be.
-pub(super) fn query(words: &Log, now: &Zoned) -> Result<Query, Failure> {
+pub(in crate::tools) fn query(words: &Log, now: &Zoned) -> Result<Query, Failure> {
     let mut query = Query::default();
     for (name, value, slot) in
         [("--since", &words.since, &mut query.since), ("--until", &words.until, &mut query.until)]
