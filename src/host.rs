@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 use nix::libc::{O_NOCTTY, O_NONBLOCK};
-use nix::unistd::{getegid, geteuid, getgid, getuid};
+use nix::unistd::{getresgid, getresuid};
 
 /// The zone every program of this host uses unless `TZ` says otherwise.
 const LOCAL_TIME: &str = "/etc/localtime";
@@ -40,7 +40,10 @@ pub fn ehlo_argument(name: &str) -> &str {
 ///
 /// Asked of the process wherever it matters and kept in no value, so that no argument can change it.
 pub fn is_privileged() -> bool {
-    geteuid() != getuid() || getegid() != getgid()
+    // A system call for each: this is asked all along the way of a message.
+    let is_its_own = getresuid().is_ok_and(|user| user.effective == user.real)
+        && getresgid().is_ok_and(|group| group.effective == group.real);
+    !is_its_own
 }
 
 /// The group that whoever runs this binary gets (set-group-id), whether this process got it or not: one that may gain
