@@ -4,6 +4,7 @@
 //! the user's file; the environment. The files of `sites.d/` beside a file are scopes of their own that
 //! belong to it. Errors name file, line and key, never the value of anything that could be a secret.
 
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,6 +36,7 @@ use site::Site;
 pub use variables::in_variables;
 
 use crate::caller::Caller;
+use crate::modes;
 
 /// The span of time that `text` is, such as `30m`, `12h`, `5d` or `1w`: from a minute to 60 days.
 pub fn days(text: &str) -> Option<Duration> {
@@ -91,8 +93,8 @@ pub struct Skipped {
     pub file: PathBuf,
     /// Why; with the line where there is a mistake in it.
     pub why: String,
-    /// The next step, where one is known.
-    pub hint: Option<String>,
+    /// The next step, where it is known without looking for it ([`Skipped::next_step`]).
+    hint: Option<String>,
     /// There is a mistake in it; otherwise it is merely somebody else's.
     pub is_mistake: bool,
 }
@@ -124,6 +126,14 @@ impl Skipped {
     pub fn told(&self) -> String {
         let file = self.file.display().to_string();
         if self.why.starts_with(&file) { self.why.clone() } else { format!("{file}: {}", self.why) }
+    }
+
+    /// The next step, where there is one.
+    pub fn next_step(&self) -> Option<String> {
+        match (&self.hint, self.is_mistake) {
+            (None, false) => modes::unreadable(&self.file, &io::ErrorKind::PermissionDenied.into()).hint,
+            (hint, _) => hint.clone(),
+        }
     }
 }
 

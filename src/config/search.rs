@@ -205,7 +205,15 @@ impl Gathered {
 
     /// Adds a file of `sites.d`, or the reason why it is left out: one site cannot stop the others.
     fn add(&mut self, file: PathBuf, accounts: &Accounts<'_>) {
-        match read_site(&file, accounts.caller) {
+        let read = modes::read(&file, LIMIT);
+        if read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            // As every other site's file of a shared host: whoever asks for the next step has it looked for.
+            self.hidden = true;
+            let why = "permission denied".to_owned();
+            self.config.skipped.push(Skipped { file, why, hint: None, is_mistake: false });
+            return;
+        }
+        match read_site(&file, read, accounts.caller) {
             Ok((source, modes)) => {
                 if let Err(failure) = self.try_add(&file, &source, &modes, accounts) {
                     self.skip(file, &failure, true);
@@ -343,7 +351,12 @@ fn read_scope(file: &Path, source: &str, standing: Standing<'_>, warnings: &mut 
 }
 
 fn read_text(file: &Path) -> Result<(Zeroizing<String>, Modes), Failure> {
-    let (mut bytes, modes) = modes::read(file, LIMIT).map_err(|e| modes::unreadable(file, &e))?;
+    text(file, modes::read(file, LIMIT))
+}
+
+/// What was `read` of `file`, as text.
+fn text(file: &Path, read: io::Result<(Zeroizing<Vec<u8>>, Modes)>) -> Result<(Zeroizing<String>, Modes), Failure> {
+    let (mut bytes, modes) = read.map_err(|e| modes::unreadable(file, &e))?;
     match String::from_utf8(std::mem::take(&mut *bytes)) {
         Ok(text) => Ok((Zeroizing::new(text), modes)),
         Err(e) => {
@@ -353,12 +366,16 @@ fn read_text(file: &Path) -> Result<(Zeroizing<String>, Modes), Failure> {
     }
 }
 
-/// Reads a file of `sites.d` that is root's or the caller's.
+/// What was `read` of a file of `sites.d` that is root's or the caller's.
 ///
 /// What the caller wrote is not read with a group that the caller has not: it could name another site's
 /// secret, and a server of its own to tell it to.
-fn read_site(file: &Path, caller: &Caller) -> Result<(Zeroizing<String>, Modes), Failure> {
-    let (source, modes) = read_text(file)?;
+fn read_site(
+    file: &Path,
+    read: io::Result<(Zeroizing<Vec<u8>>, Modes)>,
+    caller: &Caller,
+) -> Result<(Zeroizing<String>, Modes), Failure> {
+    let (source, modes) = text(file, read)?;
     let why = match modes.uid {
         0 => return Ok((source, modes)),
         uid if uid != caller.uid => format!("is owned by uid {uid}, neither root nor the caller"),

@@ -53,7 +53,7 @@ pub(super) fn refused(config: &Config, caller: &Caller, why: &str) -> Failure {
 /// What is wrong with the file or site that looks like the caller's own, and the next step.
 fn own_trouble(config: &Config, caller: &Caller) -> Option<(String, Option<String>)> {
     if let Some(own) = config.skipped.iter().find(|skipped| is_named_for(&skipped.file, caller)) {
-        return Some((own.told(), own.hint.clone()));
+        return Some((own.told(), own.next_step()));
     }
     let user = caller.user.as_deref()?;
     let is_own = |site: &Site| {
