@@ -22,6 +22,7 @@ mod environment;
 mod flush;
 mod hints;
 mod hostile;
+mod hostile_site;
 mod http;
 mod inherited;
 mod injection;
