@@ -225,6 +225,8 @@ enter_mode() {
         on)
             give_files
             for place in $places; do close "$place"; done
+            # Who is banned has to be read by the group, and is by nobody else: to list the bans mends that.
+            [ ! -d /var/lib/mailchute/bans ] || "$target" bans >/dev/null || :
             say "mailchute has the group $group now: no site reads a secret any more, so change those that were readable before"
             ;;
         off) leave_mode ;;
@@ -236,6 +238,11 @@ leave_mode() {
     [ -z "$DESTDIR" ] || return 0
     take_files_back
     for place in $places; do open "$place"; done
+    # Where a ban cannot be read, nothing is sent.
+    if [ -d /var/lib/mailchute/bans ]; then
+        chgrp -R 0 /var/lib/mailchute/bans && chmod g-s /var/lib/mailchute/bans && chmod 711 /var/lib/mailchute/bans
+        find /var/lib/mailchute/bans -type f -exec chmod 644 {} +
+    fi
 }
 
 # The runtime directories, which are made anew when the host starts.

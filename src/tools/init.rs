@@ -12,6 +12,7 @@ use crate::door;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::keep::Place;
+use crate::limit::ban;
 use crate::modes::group_name;
 use crate::plan::Choice;
 
@@ -56,6 +57,8 @@ fn made_directories(choice: &Choice) -> Result<String, Failure> {
             };
         }
     }
+    // Bans are read with the binary's group, too; to list them mends their modes.
+    ban::all()?;
     let made = users.flat_map(|uid| Place::ALL.into_iter().filter_map(move |place| place.prepare(uid)));
     said.extend(made.map(|directory| format!("made {}\n", directory.display())));
     Ok(said)

@@ -353,6 +353,7 @@ fn set_group_id_is_switched_on_and_off_and_nothing_that_waits_is_lost() {
         let call = |words: &[&str]| Mailchute::new(&binary).uid(SHOP).args(words.iter().copied());
         let send = || call(&["-i", "bob@example.net"]).stdin("Subject: x\n\nhello\n").run();
         let waits = || call(&["queue", "list", "--json"]).run().expect_status(0).stdout.lines().count();
+        Mailchute::new(&binary).args(["ban", "--user", "61099"]).run().expect_status(0);
         send().expect_status(0);
         assert_eq!(waits(), 1);
         // A neighbour was faster with a name that means something now.
@@ -379,6 +380,9 @@ fn set_group_id_is_switched_on_and_off_and_nothing_that_waits_is_lost() {
             }
         };
         closed();
+        let bans = "/var/lib/mailchute/bans";
+        assert_eq!(modes(bans), (0, group, 0o2750));
+        assert_eq!(modes(&format!("{bans}/user-61099")), (0, group, 0o640));
         let run = Mailchute::new("/bin/sh")
             .uid(SHOP)
             .args(["-c", "cat /etc/mailchute/secrets/main /var/spool/mailchute/61042/queue/*"])
@@ -388,7 +392,7 @@ fn set_group_id_is_switched_on_and_off_and_nothing_that_waits_is_lost() {
         send().expect_status(0);
         assert_eq!(waits(), 2);
         // An upgrade leaves it, and closes what has come since.
-        fs::remove_dir(Path::new(Place::Log.parent()).join("shared")).expect("it is empty");
+        fs::remove_dir(Path::new(Place::Tokens.parent()).join("shared")).expect("it is empty");
         assert!(!install(&[]).contains(" is root:"), "nothing is changed");
         assert_eq!(modes(&binary.display().to_string()), (0, group, 0o2755));
         closed();
@@ -402,14 +406,16 @@ fn set_group_id_is_switched_on_and_off_and_nothing_that_waits_is_lost() {
         for place in Place::ALL {
             assert_eq!(modes(place.parent()), (0, 0, 0o1733), "{}", place.parent());
         }
-        assert_eq!(waits(), 2);
+        assert_eq!((modes(bans), modes(&format!("{bans}/user-61099"))), ((0, 0, 0o711), (0, 0, 0o644)));
+        send().expect_status(0);
+        assert_eq!(waits(), 3);
         install(&["--set-group-id"]);
         let said = live(scratch, &["--uninstall"]);
-        assert!(said.contains("messages that still wait: 2;") && said.contains("the group mailchute"), "{said}");
+        assert!(said.contains("messages that still wait: 3;") && said.contains("the group mailchute"), "{said}");
         assert_eq!((modes(secret), modes(Place::Spool.parent())), ((0, SHOP, 0o640), (0, 0, 0o1733)));
         assert!(!Path::new(Place::Runtime.parent()).exists());
 
-        // Both arrive in the end.
+        // All arrive in the end.
         install(&[]);
         let server = Server::new().login("a", "a secret", &["PLAIN"]).start();
         let dead = format!("port = {}\n", port.number());
@@ -421,7 +427,7 @@ fn set_group_id_is_switched_on_and_off_and_nothing_that_waits_is_lost() {
         };
         let ids = list.lines().filter_map(id);
         call(&["queue", "flush"]).args(ids).run().expect_status(0);
-        assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 2);
+        assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 3);
         assert_eq!(waits(), 0);
     });
 }
