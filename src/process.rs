@@ -95,7 +95,6 @@ pub fn again() -> io::Result<Command> {
 /// # Errors
 /// As [`Command::spawn`].
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
-    close_inherited();
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     if host::is_privileged() && command.get_program() != SELF {
         command.gid(getgid().as_raw());
@@ -103,8 +102,11 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
     let ours = SigSet::thread_get_mask()?;
     SigSet::empty().thread_set_mask()?;
     // std waits for a child that could not become the program, and insists on a status that nobody keeps where the
-    // caller has SIGCHLD ignored.
-    let child = panic::catch_unwind(AssertUnwindSafe(|| command.spawn()));
+    // caller has SIGCHLD ignored; and on directories that close.
+    let child = panic::catch_unwind(AssertUnwindSafe(|| {
+        close_inherited();
+        command.spawn()
+    }));
     ours.thread_set_mask()?;
     child.unwrap_or_else(|_| Err(io::Error::other("it did not start")))
 }

@@ -46,9 +46,11 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
     // What was sent from a directory waits without it.
     let caller = &Caller { cwd: None, ..caller.clone() };
     let wanted = Wanted { ids: of.ids.clone(), site: of.site.clone() };
-    let spools = spools(caller);
-    check(&spools, &wanted)?;
-    let Some((spool, others)) = spools.split_first() else { return end(of, Summary::default()) };
+    // A message may come to wait elsewhere while this process stays.
+    let places = || spools(caller);
+    let all = places();
+    check(&all, &wanted)?;
+    let Some(spool) = all.first() else { return end(of, Summary::default()) };
     let stop = Stop::watch();
     let is_stopped = || stop.is_set();
     let words = Typed { argv: &invocation.argv, ignored: invocation.ignored.clone(), tag: None };
@@ -67,7 +69,7 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
     let course = || Course::begin(caller, &invocation.choice);
     let run = |turn: &Turn| {
         let mut whole = flush.run(&course(), &wanted, turn)?;
-        for other in others {
+        for other in places().iter().filter(|other| other.directory() != spool.directory()) {
             if let Some(turn) = take(other)? {
                 let of_other = Flush::of(other, &dossier, &is_stopped, &show).run(&course(), &wanted, &turn)?;
                 whole = whole.beside(of_other);
@@ -76,7 +78,7 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
         Ok(whole)
     };
     if of.wait {
-        return stay(spool, &stop, run);
+        return stay(spool, &stop, run, || first_due(&places()));
     }
     let Some(turn) = take(spool)? else {
         if is_asked_for {
@@ -91,7 +93,7 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
     let summary = run(&turn);
     progress.end();
     let summary = summary?;
-    if let (false, Some(due)) = (of.quiet, first_due(spool)?.filter(|_| summary == Summary::default())) {
+    if let (false, Some(due)) = (of.quiet, first_due(&all)?.filter(|_| summary == Summary::default())) {
         let until = deadline::seconds(due.duration_since(SystemTime::now()).unwrap_or_default());
         say(&format!("nothing is due yet: the next try is in {until}; mailchute queue flush ID tries one at once\n"))?;
         return Ok(exit::OK);
@@ -116,7 +118,12 @@ fn spools(caller: &Caller) -> Vec<Spool> {
 /// # Errors
 /// The spool cannot be read. What goes wrong in a run is left to the next one: whoever stays is there for the next
 /// message, too.
-fn stay(spool: &Spool, stop: &Stop, run: impl Fn(&Turn) -> Result<Summary, Failure>) -> Result<u8, Failure> {
+fn stay(
+    spool: &Spool,
+    stop: &Stop,
+    run: impl Fn(&Turn) -> Result<Summary, Failure>,
+    first_due: impl Fn() -> Result<Option<SystemTime>, Failure>,
+) -> Result<u8, Failure> {
     let mut whole = Summary::default();
     loop {
         // The other one sees what comes.
@@ -131,14 +138,14 @@ fn stay(spool: &Spool, stop: &Stop, run: impl Fn(&Turn) -> Result<Summary, Failu
                 }
                 None => whole.left = 1,
             }
-            let Some(due) = first_due(spool)? else { break };
+            let Some(due) = first_due()? else { break };
             let until_due = due.duration_since(SystemTime::now()).unwrap_or_default();
             // What was left although it is due will hardly go a moment later.
             stop.wait(if whole.left > 0 { ROUND } else { until_due.clamp(Duration::from_secs(1), ROUND) });
         }
         drop(right);
         // A message that came between the last look and the end of our stay found us here and started nobody.
-        if stop.is_set() || first_due(spool)?.is_none() {
+        if stop.is_set() || first_due()?.is_none() {
             return Ok(status(whole));
         }
     }
@@ -172,11 +179,13 @@ fn check(spools: &[Spool], wanted: &Wanted) -> Result<(), Failure> {
 }
 
 /// When the first of what waits is due.
-fn first_due(spool: &Spool) -> Result<Option<SystemTime>, Failure> {
+fn first_due(spools: &[Spool]) -> Result<Option<SystemTime>, Failure> {
     let mut first = None;
-    spool.each(Folder::Queue, &mut |listed| {
-        first = Some(first.map_or(listed.due, |before: SystemTime| before.min(listed.due)));
-    })?;
+    for spool in spools {
+        spool.each(Folder::Queue, &mut |listed| {
+            first = Some(first.map_or(listed.due, |before: SystemTime| before.min(listed.due)));
+        })?;
+    }
     Ok(first)
 }
 
