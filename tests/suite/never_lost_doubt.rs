@@ -9,7 +9,7 @@ use testkit::{Action, FileSystem, Mailchute, Moment, Pretence, Server};
 
 use crate::laid::{Laid, SHOP, now};
 use crate::never_lost::{SPOOLING, message_id};
-use crate::never_lost_runs::{Scene, Seen, Wrong, on_disks};
+use crate::never_lost_runs::{Errors, Scene, Seen, Wrong, on_disks};
 use crate::setup::mailchute;
 
 const FIRST: &str = "aaaaaaaaaaa1";
@@ -72,12 +72,12 @@ const AGAIN: Scene = Scene {
 
 #[test]
 fn a_doubt_that_is_sent_again_is_killed_and_loses_its_power_at_every_call() {
-    AGAIN.survives_on(&FileSystem::ALL, 50);
+    AGAIN.survives(50);
 }
 
 #[test]
 fn each_call_fails_that_sends_a_doubt_again() {
-    if let Some(counts) = AGAIN.fail_everywhere(false) {
+    if let Some(counts) = AGAIN.fail_everywhere(Errors::All) {
         counts.expect_nothing("doubt, sent again, errors", 500);
     }
 }
@@ -124,12 +124,12 @@ const RELEASE: Scene = Scene {
 
 #[test]
 fn a_release_is_killed_and_loses_its_power_at_every_call() {
-    RELEASE.survives_on(&FileSystem::ALL, 30);
+    RELEASE.survives(30);
 }
 
 #[test]
 fn each_call_of_a_release_fails() {
-    if let Some(counts) = RELEASE.fail_everywhere(false) {
+    if let Some(counts) = RELEASE.fail_everywhere(Errors::All) {
         counts.expect_nothing("doubt, released, errors", 150);
     }
 }
@@ -174,8 +174,8 @@ const ARRIVED: Scene = Scene {
 
 #[test]
 fn what_arrived_is_thrown_away_for_good() {
-    ARRIVED.survives_on(&FileSystem::ALL, 10);
-    if let Some(counts) = ARRIVED.fail_everywhere(false) {
+    ARRIVED.survives_on(&FileSystem::ALL, 1, 10);
+    if let Some(counts) = ARRIVED.fail_everywhere(Errors::All) {
         counts.expect_nothing("doubt, arrived, errors", 50);
     }
 }
@@ -227,8 +227,8 @@ const ASKED: Scene = Scene {
 
 #[test]
 fn a_relay_that_is_asked_makes_one_message_wherever_the_run_ends() {
-    ASKED.survives_on(&[FileSystem::Ext4], 30);
-    if let Some(counts) = ASKED.fail_everywhere(false) {
+    ASKED.survives_on(&[FileSystem::Ext4], 2, 30);
+    if let Some(counts) = ASKED.fail_everywhere(Errors::InTurn) {
         counts.expect_nothing("doubt, the relay is asked, errors", 150);
     }
 }

@@ -7,7 +7,7 @@
 use testkit::{FileSystem, Mailchute, Point, Pretence, Server};
 
 use crate::never_lost::{SHOP, SPOOLING, send};
-use crate::never_lost_runs::{Scene, Seen, Wrong, make_due, on_disks};
+use crate::never_lost_runs::{Errors, Scene, Seen, Wrong, make_due, on_disks};
 use crate::setup::mailchute;
 
 /// The messages that wait.
@@ -50,7 +50,7 @@ const FLUSH: Scene = Scene {
 
 #[test]
 fn a_flush_is_killed_and_loses_its_power_at_every_call() {
-    FLUSH.survives_on(&FileSystem::ALL, 50);
+    FLUSH.survives_on(&FileSystem::ALL, 1, 50);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_flush_that_does_not_say_what_it_begins_is_caught() {
 
 #[test]
 fn each_call_of_a_flush_fails() {
-    if let Some(counts) = FLUSH.fail_everywhere(false) {
+    if let Some(counts) = FLUSH.fail_everywhere(Errors::All) {
         counts.expect_nothing("flush of three, errors", 1000);
     }
 }
@@ -96,7 +96,7 @@ fn each_call_of_a_flush_fails() {
 #[test]
 fn each_call_of_the_start_of_a_flush_fails() {
     let start = Scene { begins_at: |_| true, ends_at: |point| point.call == "flock", ..FLUSH };
-    if let Some(counts) = start.fail_everywhere(true) {
-        counts.expect_nothing("start of a flush of three, killed and errors", 500);
+    if let Some(counts) = start.fail_everywhere(Errors::InTurnAndKill) {
+        counts.expect_nothing("start of a flush of three, killed and errors", 150);
     }
 }

@@ -1,10 +1,10 @@
 //! A run that gives messages up is killed at every one of its system calls, hears of errors there, and loses its power:
 //! what is given up is kept, and its sender is told once.
 
-use testkit::{FileSystem, Mailchute, Moment, Server};
+use testkit::{Mailchute, Moment, Server};
 
 use crate::laid::{Laid, SHOP, address, now};
-use crate::never_lost_runs::{Scene, Seen, Wrong};
+use crate::never_lost_runs::{Errors, Scene, Seen, Wrong};
 use crate::setup::mailchute;
 use mailchute::spool::Folder;
 
@@ -70,12 +70,12 @@ const GIVE_UP: Scene = Scene {
 
 #[test]
 fn a_run_that_gives_up_is_killed_and_loses_its_power_at_every_call() {
-    GIVE_UP.survives_on(&FileSystem::ALL, 50);
+    GIVE_UP.survives(50);
 }
 
 #[test]
 fn each_call_of_a_run_that_gives_up_fails() {
-    if let Some(counts) = GIVE_UP.fail_everywhere(false) {
+    if let Some(counts) = GIVE_UP.fail_everywhere(Errors::All) {
         counts.expect_nothing("two given up, errors", 500);
     }
 }

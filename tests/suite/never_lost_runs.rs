@@ -48,6 +48,41 @@ pub(crate) struct Scene {
     pub(crate) judge: fn(&Seen<'_>) -> Vec<(Wrong, String)>,
 }
 
+/// What goes wrong in a run.
+#[derive(Clone, Debug)]
+enum Trial {
+    At(Point, Fault),
+    /// No file may be longer, in octets: what is written is cut short.
+    Limit(usize),
+    /// Nothing.
+    End,
+}
+
+impl Trial {
+    fn describe(&self) -> String {
+        match self {
+            Self::At(Point { call, number, line }, fault) => format!("{fault:?} at {call} {number}: {line}"),
+            Self::Limit(size) => format!("no file longer than {size}"),
+            Self::End => "behind the end".to_owned(),
+        }
+    }
+
+    fn is_kill(&self) -> bool {
+        matches!(self, Self::At(_, Fault::Kill))
+    }
+}
+
+/// Which errors a sweep tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Errors {
+    /// Each at each point, a write that writes nothing, and files that are cut short.
+    All,
+    /// One at each point, another one at the next.
+    InTurn,
+    /// The same, and a kill.
+    InTurnAndKill,
+}
+
 /// What must not be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
@@ -234,14 +269,15 @@ impl Scene {
         nobody
     }
 
-    fn run_with(&self, host: &Host<'_>, case: Option<(&Point, Fault)>, pretences: &[Pretence]) -> Faulted {
+    fn run_with(&self, host: &Host<'_>, trial: &Trial, pretences: &[Pretence]) -> Faulted {
         fs::write(LOG, "").unwrap();
-        let call = || match case {
-            Some((point, fault)) => {
-                let faulty = (self.call)().at_pretending(point, fault, pretences, Path::new(TRACE));
+        let call = || match trial {
+            Trial::At(point, fault) => {
+                let faulty = (self.call)().at_pretending(point, *fault, pretences, Path::new(TRACE));
                 if self.stays { faulty.run_until_idle() } else { faulty.run() }
             }
-            None => ((self.call)().pretending(pretences).run(), true),
+            Trial::Limit(size) => ((self.call)().under("prlimit", &[&format!("--fsize={size}")]).run(), true),
+            Trial::End => ((self.call)().pretending(pretences).run(), true),
         };
         let ((run, is_hit), sessions) = self.with_server(host, call);
         Faulted { run, is_hit, sessions, before: Stock::take(), log: take_log() }
@@ -258,23 +294,39 @@ impl Scene {
         counts.missed += usize::from(!faulted.is_hit);
     }
 
-    /// Lets the run hear of each error at each of its points, in hosts of their own; with `is_killed`, kills it there,
-    /// too.
-    pub(crate) fn fail_everywhere(&self, is_killed: bool) -> Option<Counts> {
+    /// What is tried with a run that has these points and finds these entries.
+    fn trials(&self, points: &[Point], entries: &HashMap<PathBuf, Vec<u8>>, errors: Errors) -> Vec<Trial> {
+        let mut trials = Vec::new();
+        for (at, point) in points.iter().enumerate() {
+            let faults = match (point.call.as_str(), errors) {
+                // It does not return.
+                ("exit_group", _) => Vec::new(),
+                (_, Errors::InTurn | Errors::InTurnAndKill) => vec![Fault::Error(ERRORS[at % ERRORS.len()])],
+                ("write" | "sendto", _) => ERRORS.map(Fault::Error).into_iter().chain([Fault::Pretend(0)]).collect(),
+                _ => ERRORS.map(Fault::Error).to_vec(),
+            };
+            let kill = (errors == Errors::InTurnAndKill).then_some(Fault::Kill);
+            trials.extend(faults.into_iter().chain(kill).map(|fault| Trial::At(point.clone(), fault)));
+        }
+        if errors == Errors::All {
+            let sizes = || entries.values().map(Vec::len);
+            let (least, most) = (sizes().min().unwrap_or(0), sizes().max().unwrap_or(0));
+            trials.extend((least..most + 200).step_by(19).map(Trial::Limit));
+        }
+        trials
+    }
+
+    /// Lets the run hear of errors at each of its points, in hosts of their own.
+    pub(crate) fn fail_everywhere(&self, errors: Errors) -> Option<Counts> {
         if !need_strace() {
             return None;
         }
-        let (mut cases, mut entries) = (Vec::new(), HashMap::new());
+        let (mut trials, mut entries) = (Vec::new(), HashMap::new());
         Host::run(&USERS, |host| {
             let _nobody = self.prepare(host);
             (self.lay)();
             entries = laid_away();
-            let points = self.points(host);
-            for point in points {
-                let faults = ERRORS.iter().filter(|_| point.call != "exit_group").map(|name| Fault::Error(name));
-                let kill = is_killed.then_some(Fault::Kill);
-                cases.extend(faults.chain(kill).map(|fault| (point.clone(), fault)));
-            }
+            trials = self.trials(&self.points(host), &entries, errors);
         });
         let (next, whole) = (AtomicUsize::new(0), Mutex::new(Counts::default()));
         let work = || {
@@ -283,29 +335,22 @@ impl Scene {
                 // What the first run makes is there in all others.
                 (self.lay)();
                 let mut counts = Counts::default();
-                while let Some((point, fault)) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    let what = format!("{fault:?} at {} {}: {}", point.call, point.number, point.line);
+                while let Some(trial) = trials.get(next.fetch_add(1, Ordering::SeqCst)) {
                     lay_back(&entries);
-                    let faulted = self.run_with(host, Some((point, *fault)), &[]);
-                    self.judge(host, &what, &faulted, &faulted.before, &mut counts);
+                    let faulted = self.run_with(host, trial, &[]);
+                    self.judge(host, &trial.describe(), &faulted, &faulted.before, &mut counts);
                 }
                 whole.lock().unwrap().add(counts);
             });
         };
         thread::scope(|scope| (0..HOSTS).for_each(|_| drop(scope.spawn(work))));
-        let kills = cases.iter().filter(|(_, fault)| *fault == Fault::Kill).count();
-        Totals { kills, errors: cases.len() - kills, cuts: 0 }.add();
+        let kills = trials.iter().filter(|trial| trial.is_kill()).count();
+        Totals { kills, errors: trials.len() - kills, cuts: 0 }.add();
         Some(whole.into_inner().unwrap())
     }
 
-    /// Kills the run at each of its points and behind its end, and cuts the power there; goes on with the host that lives,
-    /// and with the one that comes up again.
-    fn cut_everywhere(&self, host: &Host<'_>, system: FileSystem) -> [Counts; 2] {
-        self.cut(host, system, 1, |_| Vec::new())
-    }
-
-    /// The same at every fourth point with a program that is another one: what `pretences` name does nothing and says
-    /// it did.
+    /// [`Scene::cut`] at every fourth point with a program that is another one: what `pretences` name does nothing and
+    /// says it did.
     pub(crate) fn cut_pretending(
         &self,
         host: &Host<'_>,
@@ -315,6 +360,8 @@ impl Scene {
         self.cut(host, system, 4, pretences)
     }
 
+    /// Kills the run at each of its points, or every `step`th of them, and behind its end, and cuts the power there; goes
+    /// on with the host that lives, and with the one that comes up again.
     fn cut(
         &self,
         host: &Host<'_>,
@@ -337,14 +384,12 @@ impl Scene {
         let mut counts = [Counts::default(), Counts::default()];
         // One system call cannot be two things.
         let is_free = |point: &&Point| pretences.iter().all(|of| of.call != point.call);
-        for point in points.iter().filter(is_free).step_by(step).map(Some).chain([None]) {
-            let what = match point {
-                Some(Point { call, number, line }) => format!("{}, before {call} {number}: {line}", system.name()),
-                None => format!("{}, behind the end", system.name()),
-            };
+        let kills = points.iter().filter(is_free).step_by(step).map(|point| Trial::At(point.clone(), Fault::Kill));
+        for trial in kills.chain([Trial::End]) {
+            let what = format!("{}, {}", system.name(), trial.describe());
             let live = begin.cut(room.join("live"));
             live.mount(spool);
-            let faulted = self.run_with(host, point.map(|point| (point, Fault::Kill)), &pretences);
+            let faulted = self.run_with(host, &trial, &pretences);
             let left = live.cut(room.join("cut"));
             let [alive, cut] = &mut counts;
             self.judge(host, &what, &faulted, &faulted.before, alive);
@@ -354,18 +399,24 @@ impl Scene {
             unmount(spool);
         }
         if pretences.is_empty() {
-            Totals { kills: points.len(), errors: 0, cuts: points.len() }.add();
+            Totals { kills: counts[0].points, errors: 0, cuts: counts[1].points }.add();
         }
         counts
     }
 
-    /// The same on each of `systems`, with nothing pretended and nothing to be wrong.
-    pub(crate) fn survives_on(self, systems: &[FileSystem], least: usize) {
+    /// The same on each of `systems` with every `step`th point, with nothing pretended and nothing to be wrong.
+    pub(crate) fn survives_on(self, systems: &[FileSystem], step: usize, least: usize) {
         on_disks(systems, self, |host, system| {
-            let [alive, cut] = self.cut_everywhere(host, system);
+            let [alive, cut] = self.cut(host, system, step, |_| Vec::new());
             alive.expect_nothing(&format!("{}, killed, {}", self.name, system.name()), least);
             cut.expect_nothing(&format!("{}, power cut, {}", self.name, system.name()), least);
         });
+    }
+
+    /// The same on all: at every point on ext4, at every third one on the others.
+    pub(crate) fn survives(self, least: usize) {
+        self.survives_on(&[FileSystem::Ext4], 1, least);
+        self.survives_on(&[FileSystem::Xfs, FileSystem::Btrfs], 3, least / 3);
     }
 }
 

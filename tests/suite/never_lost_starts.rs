@@ -5,7 +5,7 @@ use testkit::{FileSystem, Mailchute, Server};
 
 use crate::laid::{Laid, SHOP};
 use crate::never_lost::SPOOLING;
-use crate::never_lost_runs::Scene;
+use crate::never_lost_runs::{Errors, Scene};
 use crate::setup::mailchute;
 
 const IDS: [&str; 2] = ["aaaaaaaaaaa1", "aaaaaaaaaaa2"];
@@ -35,12 +35,12 @@ const FLUSHER: Scene = Scene {
 
 #[test]
 fn a_flusher_that_was_started_is_killed_and_loses_its_power_at_every_call() {
-    FLUSHER.survives_on(&[FileSystem::Ext4], 100);
+    FLUSHER.survives_on(&[FileSystem::Ext4], 2, 100);
 }
 
 #[test]
 fn each_call_of_a_flusher_that_was_started_fails() {
-    if let Some(counts) = FLUSHER.fail_everywhere(false) {
-        counts.expect_nothing("flusher that was started, errors", 500);
+    if let Some(counts) = FLUSHER.fail_everywhere(Errors::InTurn) {
+        counts.expect_nothing("flusher that was started, errors", 150);
     }
 }
