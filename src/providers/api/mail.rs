@@ -72,7 +72,7 @@ impl Mail<'_> {
     /// The whole message in memory.
     ///
     /// # Errors
-    /// As [`Mail::check_size`]; `Io` when it cannot be read back.
+    /// As `Mail::check_size`; `Io` when it cannot be read back.
     pub fn octets(&self) -> Result<Vec<u8>, Failure> {
         self.check_size()?;
         let mut octets = Vec::with_capacity(usize::try_from(self.message.size()).unwrap_or_default());
