@@ -452,7 +452,7 @@ fn calls(bench: &Bench<'_>) -> Vec<String> {
     let run = mailchute().args(["-i", "bob@example.net"]).stdin(MESSAGE).under("/usr/bin/strace", &words).run();
     run.expect_status(0);
     let trace = fs::read_to_string(trace).unwrap();
-    let own = trace.lines().filter(|line| line.contains("/var/lib/mailchute"));
+    let own = trace.lines().filter(|line| line.contains("/var/lib/mailchute/state"));
     let names = own.filter_map(|line| line.split_whitespace().nth(1)?.split('(').next());
     // The standard library of a debug build looks at what it closes.
     names.filter(|name| *name != "fcntl").map(str::to_owned).collect()
