@@ -324,7 +324,7 @@ impl Record {
     pub fn finish(&mut self, exit: u8, took: std::time::Duration) {
         self.time = format!("{:.3}", jiff::Timestamp::now());
         self.exit = exit;
-        self.status = match self.is_in_doubt && self.spool.is_none() {
+        self.status = match self.is_in_doubt && StatusWord::of_place(self.spool).is_none() {
             // Whatever number the caller knows it by.
             true => StatusWord::InDoubt,
             false => StatusWord::of(self.code, exit, self.spool),

@@ -70,12 +70,16 @@ fn copies_are_kept_of_what_the_site_asks_for() {
     ] {
         Host::run(&USERS, |host| {
             let (good, bad) = (Server::new().start(), Server::new().reply(Moment::Mail, "550 5.7.1 no").start());
-            for (server, expected, status) in [(&good, accepted, 0), (&bad, refused, 150)] {
+            let silent = Server::new().at(Moment::Message, Action::Close).start();
+            for (server, expected, status, word) in
+                [(&good, accepted, 0, "accepted"), (&bad, refused, 150, "refused"), (&silent, refused, 79, "in-doubt")]
+            {
                 configure(host, server, keys);
                 send("one").run().expect_status(status);
                 let states: Vec<String> = rows().into_iter().map(|(_, state)| state).collect();
                 assert_eq!(states.last().map(String::as_str), expected, "{keys}: {}", last_record("shop"));
-                assert_eq!(last_record("shop")["spool"].as_str(), expected, "{keys}");
+                let record = last_record("shop");
+                assert_eq!((record["spool"].as_str(), record["status"].as_str()), (expected, Some(word)), "{keys}");
                 for (id, _) in rows() {
                     words(&format!("queue drop {id}")).run().expect_status(0);
                 }
