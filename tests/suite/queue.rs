@@ -206,14 +206,23 @@ fn a_person_decides() {
 fn a_provider_that_takes_a_key_is_asked() {
     Host::run(&USERS, |host| {
         let shop = Laid::of(SHOP);
-        for (answer, status, says, place) in [
+        for (keep, answer, status, says, place) in [
             (
+                "none",
                 "HTTP/1.1 200 OK\n\n{\"id\":\"x\"}",
                 0,
                 "aaaaaaaaaaaa: the relay has it, so it is sent and done with\n",
                 None,
             ),
             (
+                "all",
+                "HTTP/1.1 200 OK\n\n{\"id\":\"x\"}",
+                0,
+                "aaaaaaaaaaaa: the relay has it, so it is sent and done with\n",
+                Some("sent"),
+            ),
+            (
+                "none",
                 "HTTP/1.1 503 Service Unavailable\n",
                 79,
                 "mailchute: aaaaaaaaaaaa: relay main was asked, and did not tell whether it arrived\nhint: look for Message-ID ",
@@ -230,7 +239,7 @@ fn a_provider_that_takes_a_key_is_asked() {
             );
             host.write(
                 "/etc/mailchute/config.toml",
-                &format!("deadline = \"2s\"\n{relay}[site.shop]\n[log]\nto = [\"/home/shop/log\"]\n"),
+                &format!("deadline = \"2s\"\nkeep_messages = \"{keep}\"\n{relay}[site.shop]\n[log]\nto = [\"/home/shop/log\"]\n"),
                 0o644,
             );
             let run = queue("resolve aaaaaaaaaaaa").uid(SHOP).run();
@@ -240,6 +249,7 @@ fn a_provider_that_takes_a_key_is_asked() {
             let asked = web.finish();
             assert_eq!(asked[0].header("idempotency-key"), Some("a-key"));
             assert_eq!(shop.places().first().map(|(_, folder)| *folder), place);
+            let _ = fs::remove_file(shop.path(Folder::Sent, "aaaaaaaaaaaa"));
         }
         // What can no longer be asked is not asked.
         shop.entry_with(Folder::Held, "bbbbbbbbbbbb", "shop", &[begun()], |head| {

@@ -157,19 +157,20 @@ pub(super) fn resolve(invocation: &Invocation, words: &Resolve, caller: &Caller)
 fn ask(invocation: &Invocation, spool: &Spool, id: &str, caller: &Caller) -> Result<u8, Failure> {
     let flush = Flush { ids: vec![id.to_owned()], quiet: true, ..Flush::default() };
     flush::run(invocation, &flush, caller)?;
-    let folder = match find(std::slice::from_ref(spool), id) {
-        Ok((_, folder)) => folder,
-        Err(_) => {
+    match find(std::slice::from_ref(spool), id).map(|(_, folder)| folder) {
+        Err(_) | Ok(Folder::Sent) => {
             say(&format!("{id}: the relay has it, so it is sent and done with\n"))?;
-            return Ok(exit::OK);
+            Ok(exit::OK)
         }
-    };
-    let entry = spool.open(folder, id).map_err(|why| unopened(id, why))?;
-    match folder {
-        Folder::Held => Err(unknown_fate(&entry, true)?),
-        Folder::Failed => Err(Failure::new(Kind::Data, id, "the relay was asked and has refused it: it was given up")
-            .hint(format!("`mailchute queue show {id}` tells why"))),
-        Folder::Queue | Folder::Sent => {
+        Ok(Folder::Held) => {
+            let entry = spool.open(Folder::Held, id).map_err(|why| unopened(id, why))?;
+            Err(unknown_fate(&entry, true)?)
+        }
+        Ok(Folder::Failed) => {
+            Err(Failure::new(Kind::Data, id, "the relay was asked and has refused it: it was given up")
+                .hint(format!("`mailchute queue show {id}` tells why")))
+        }
+        Ok(Folder::Queue) => {
             let why = "the relay could not tell what became of it yet";
             Err(Failure::new(Kind::Unavailable, id, why).hint("the next flush asks again"))
         }
