@@ -141,12 +141,6 @@ fn told(error: anyhow::Error) -> u8 {
     exit::of_kind(&failure.kind, Scheme::Reply)
 }
 
-/// A reader that went away (`mailchute --help | head`) has read what it wanted: that is no failure.
 fn printed(text: &str) -> u8 {
-    match door::say(text) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            told(anyhow::Error::new(error).context("standard output"))
-        }
-        _ => exit::OK,
-    }
+    door::print(text).map_or_else(|failure| told(failure.into()), |()| exit::OK)
 }

@@ -33,6 +33,27 @@ pub fn say(text: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Writes `text` to standard output for whoever reads it there.
+///
+/// # Errors
+/// `Io`, as [`heard`].
+pub fn print(text: &str) -> Result<(), Failure> {
+    heard(say(text))
+}
+
+/// What came of writing to standard output. A reader that went away (`mailchute --help | head`) has read what it wanted.
+///
+/// # Errors
+/// `Io`: it cannot be written for another reason.
+pub fn heard(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Kind::Io, "standard output", error.to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes a piece of something that is no text to standard output.
 ///
 /// # Errors

@@ -41,7 +41,7 @@ pub(crate) fn set(choice: &Choice, words: &SetBan) -> Result<u8, Failure> {
         }
     }
     text += &culprits::told(&ban.of, caller.uid);
-    say(&text)?;
+    door::print(&text)?;
     if host::binary_group().is_none() {
         door::suggest(
             "a hostile site can still read its own secret and send without this program: change it at the provider, or \
@@ -65,7 +65,7 @@ pub(crate) fn lift(words: &LiftBan) -> Result<u8, Failure> {
         let failure = Failure::new(Kind::NoInput, of.to_string(), "is not banned");
         return Err(failure.hint("`mailchute bans` lists who is"));
     }
-    say(&format!("{of}: may send again\n"))?;
+    door::print(&format!("{of}: may send again\n"))?;
     Ok(exit::OK)
 }
 
@@ -107,8 +107,4 @@ fn stem(file: &Path) -> Option<String> {
 fn others<'c>(config: &'c Config, site: &Site) -> Vec<&'c str> {
     let shares = |other: &&Site| other.name != site.name && other.users.iter().any(|uid| site.users.contains(uid));
     config.sites.iter().filter(shares).map(|other| other.name.as_str()).collect()
-}
-
-fn say(text: &str) -> Result<(), Failure> {
-    door::say(text).map_err(|error| Failure::new(Kind::Io, "standard output", error.to_string()))
 }

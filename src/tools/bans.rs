@@ -37,7 +37,7 @@ pub(crate) fn run(choice: &Choice, words: &ListBans) -> Result<u8, Failure> {
             ban + &culprits::told(&Banned::Site(name.clone()), caller.uid)
         }
     };
-    door::say(&text).map_err(|error| Failure::new(Kind::Io, "standard output", error.to_string()))?;
+    door::print(&text)?;
     Ok(exit::OK)
 }
 

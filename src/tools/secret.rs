@@ -32,7 +32,7 @@ pub(crate) fn run(task: &SecretTask) -> Result<u8, Failure> {
         SecretTask::Put(of) => (put::run(of)?, false),
         SecretTask::Check(of) => check::run(of)?,
     };
-    door::say(&text).map_err(|error| Failure::new(Kind::Io, "standard output", error.to_string()))?;
+    door::print(&text)?;
     Ok(if is_broken { exit::of_kind(&Kind::Configuration, Scheme::Reply) } else { exit::OK })
 }
 

@@ -69,12 +69,8 @@ fn show(invocation: &Invocation, words: &Show, caller: &Caller) -> Result<u8, Fa
     let mut page = Page::open(!words.json);
     let done = page.write(text.as_bytes());
     page.close();
-    match done {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Kind::Io, "standard output", error.to_string()))
-        }
-        _ => Ok(exit::OK),
-    }
+    door::heard(done)?;
+    Ok(exit::OK)
 }
 
 fn gather(records: &Records, test: Test) -> Result<Vec<Vec<u8>>, Failure> {

@@ -55,6 +55,7 @@ mod postfix;
 mod provenance;
 mod providers;
 mod queue;
+mod readers;
 mod record_file;
 mod relays;
 mod report;

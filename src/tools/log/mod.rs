@@ -125,7 +125,7 @@ fn summarize(words: &Log, query: &Query, caller: &Caller, now: &Zoned) -> Result
         false if is_empty => String::new(),
         false => summary::text(&tally, by, now, door::width()),
     };
-    written(page.write(text.as_bytes()))?;
+    door::heard(page.write(text.as_bytes()))?;
     page.close();
     tell(records.strange());
     if is_empty && !words.json {
@@ -152,16 +152,6 @@ fn field(name: &str) -> Result<Field, Failure> {
             |near| format!("did you mean {near}?"),
         ))
     })
-}
-
-fn written(done: io::Result<()>) -> Result<(), Failure> {
-    match done {
-        // A reader that went away has read what it wanted.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Kind::Io, "standard output", error.to_string()))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Records on their way to a reader.
@@ -246,6 +236,6 @@ impl<'a> Out<'a> {
             let _ = self.flush();
         }
         self.page.close();
-        written(self.failed.map_or(Ok(()), Err))
+        door::heard(self.failed.map_or(Ok(()), Err))
     }
 }

@@ -3,10 +3,11 @@
 
 use jiff::Timestamp;
 
-use super::{Candidate, candidates, choice, named, say, title};
+use super::{Candidate, candidates, choice, named, title};
 use crate::caller::Caller;
 use crate::cli::Login;
 use crate::config::relay::{Grant, OAuth};
+use crate::door;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::modes;
@@ -43,7 +44,7 @@ pub(super) fn show(chosen: &Choice, login: &Login, caller: &Caller) -> Result<()
         page += &format!("{}, site {sites}\n{}\n", title(&candidate.relay, oauth), rows.0);
         helpless.extend(verdict.err());
     }
-    say(&page)?;
+    door::print(&page)?;
     match (helpless.len(), helpless.into_iter().next()) {
         (_, None) => Ok(()),
         (1, Some(failure)) => Err(failure),

@@ -2,10 +2,11 @@
 
 use std::time::SystemTime;
 
-use super::{find, flush, list, now, say, told, unopened};
+use super::{find, flush, list, now, told, unopened};
 use crate::caller::Caller;
 use crate::cli::invocation::Invocation;
 use crate::cli::queue::{Chosen, Flush, List, Resolve};
+use crate::door;
 use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::flush::can_be_asked;
@@ -69,7 +70,7 @@ pub(super) fn all(change: Change, words: &Chosen, caller: &Caller) -> Result<u8,
     if words.site.is_some() && ids.is_empty() {
         lines += "nothing of this site is there to be changed\n";
     }
-    say(&lines)?;
+    door::print(&lines)?;
     Ok(status)
 }
 
@@ -130,12 +131,12 @@ pub(super) fn resolve(invocation: &Invocation, words: &Resolve, caller: &Caller)
     }
     if words.arrived {
         remove(&spool, entry)?;
-        say(&format!("{id}: {}, because it arrived\n", Change::Drop.done()))?;
+        door::print(&format!("{id}: {}, because it arrived\n", Change::Drop.done()))?;
         return Ok(exit::OK);
     }
     if words.again {
         release(&mut entry)?;
-        say(&format!("{id}: {}\n", Change::Release.done()))?;
+        door::print(&format!("{id}: {}\n", Change::Release.done()))?;
         return Ok(exit::OK);
     }
     // Whoever is asked is the relay of today.
@@ -159,7 +160,7 @@ fn ask(invocation: &Invocation, spool: &Spool, id: &str, caller: &Caller) -> Res
     flush::run(invocation, &flush, caller)?;
     match find(std::slice::from_ref(spool), id).map(|(_, folder)| folder) {
         Err(_) | Ok(Folder::Sent) => {
-            say(&format!("{id}: the relay has it, so it is sent and done with\n"))?;
+            door::print(&format!("{id}: the relay has it, so it is sent and done with\n"))?;
             Ok(exit::OK)
         }
         Ok(Folder::Held) => {

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::flush;
 use super::list::{self, Count};
 use super::row::Row;
-use super::{say, unknown};
+use super::unknown;
 use crate::caller::Caller;
 use crate::cli::Resend;
 use crate::cli::queue::{Chosen, List, Resolve, Show, Task};
@@ -211,7 +211,7 @@ fn ask_for(choice: &Choice, uid: u32, errand: &[&str], words: &[&str]) -> Result
 
 /// Says what a user's process said, and returns its status.
 fn pass_on(said: &Said) -> Result<u8, Failure> {
-    say(&said.output)?;
+    door::print(&said.output)?;
     for line in said.complaint.lines() {
         door::pass_on(line);
     }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub(super) use children::run as run_for_all;
 
-use super::say;
 use crate::caller::Caller;
 use crate::cli::invocation::Invocation;
 use crate::cli::queue;
@@ -86,7 +85,7 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
             return Err(Failure::new(Kind::Unavailable, "queue flush", why).hint("try again in some minutes"));
         }
         if !of.quiet {
-            say("another process is sending what waits for this user\n")?;
+            door::print("another process is sending what waits for this user\n")?;
         }
         return Ok(exit::OK);
     };
@@ -95,7 +94,9 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
     let summary = summary?;
     if let (false, Some(due)) = (of.quiet, first_due(&all)?.filter(|_| summary == Summary::default())) {
         let until = deadline::seconds(due.duration_since(SystemTime::now()).unwrap_or_default());
-        say(&format!("nothing is due yet: the next try is in {until}; mailchute queue flush ID tries one at once\n"))?;
+        door::print(&format!(
+            "nothing is due yet: the next try is in {until}; mailchute queue flush ID tries one at once\n"
+        ))?;
         return Ok(exit::OK);
     }
     end(of, summary)
@@ -192,7 +193,7 @@ fn first_due(spools: &[Spool]) -> Result<Option<SystemTime>, Failure> {
 /// Says what a run came to, and gives its exit status.
 fn end(of: &queue::Flush, summary: Summary) -> Result<u8, Failure> {
     if !of.quiet {
-        say(&in_words(summary))?;
+        door::print(&in_words(summary))?;
     }
     Ok(status(summary))
 }

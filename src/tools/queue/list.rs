@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::row::{self, Fate, Row, shown};
-use super::{FOLDERS, now, say, seconds, size, span};
+use super::{FOLDERS, now, seconds, size, span};
 use crate::breaker::{Breaker, Health};
 use crate::caller::Caller;
 use crate::cli::queue::List;
@@ -232,7 +232,7 @@ pub(super) fn print_counts(words: &List, counts: &[Count]) -> Result<(), Failure
         let name = if counts.len() > 1 { name(count) + ": " } else { String::new() };
         count.limits.iter().for_each(|room| text += &format!("{name}{}\n", room.told()));
     }
-    say(&text)
+    door::print(&text)
 }
 
 /// Prints messages, with a column for users where there may be several.
@@ -244,7 +244,7 @@ pub(super) fn print_rows(words: &List, rows: &[Row], has_users: bool) -> Result<
         return print_json(rows);
     }
     if rows.is_empty() {
-        return say("nothing waits, is held or was given up\n");
+        return door::print("nothing waits, is held or was given up\n");
     }
     let mut columns = vec![
         fixed("ID", false),
@@ -288,7 +288,7 @@ pub(super) fn print_rows(words: &List, rows: &[Row], has_users: bool) -> Result<
         text.push('\n');
         down.iter().for_each(|down| text += &format!("{down}\n"));
     }
-    say(&text)
+    door::print(&text)
 }
 
 /// What happens to it next, and when.
@@ -311,5 +311,5 @@ fn print_json<T: Serialize>(values: &[T]) -> Result<(), Failure> {
         text += &line.map_err(|error| Failure::new(Kind::Software, "JSON", error.to_string()))?;
         text.push('\n');
     }
-    say(&text)
+    door::print(&text)
 }

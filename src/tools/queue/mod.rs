@@ -57,7 +57,7 @@ pub(crate) fn mailq(invocation: &Invocation, caller: &Caller) -> u8 {
         0 => everybody::rows(&invocation.choice, &words),
         _ => list::rows(&words, caller),
     };
-    let printed = rows.and_then(|rows| say(&mailq::text(&rows)));
+    let printed = rows.and_then(|rows| door::print(&mailq::text(&rows)));
     printed.map_or_else(|failure| told(&failure), |()| exit::OK)
 }
 
@@ -85,16 +85,6 @@ pub(super) fn told_of(invocation: &Invocation, id: &str, caller: &Caller) -> Res
 fn told(failure: &Failure) -> u8 {
     door::report(failure);
     exit::of_kind(&failure.kind, Scheme::Reply)
-}
-
-/// Prints `text`. A reader that went away has read what it wanted.
-fn say(text: &str) -> Result<(), Failure> {
-    match door::say(text) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Kind::Io, "standard output", error.to_string()))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The folders that are listed, in this order.

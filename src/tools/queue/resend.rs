@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{find, now, say, told, unopened};
+use super::{find, now, told, unopened};
 use crate::attempt::HandOver;
 use crate::caller::Caller;
 use crate::cli::Resend;
@@ -74,7 +74,7 @@ impl Again<'_> {
             let new = self.dossier.id();
             let waits = !matches!(spool.look(Folder::Queue, &new), Err(Unopened::Gone));
             let said = if waits { "waits in the spool" } else { "was accepted" };
-            say(&format!("{id}: {said} as {new}\n"))?;
+            door::print(&format!("{id}: {said} as {new}\n"))?;
             self.settle(&spool, &mut opened, new)?;
         }
         Ok(status)

@@ -5,7 +5,7 @@ use jiff::fmt::rfc2822;
 
 use super::list::told_ban;
 use super::row::shown;
-use super::{find, say, size, unopened};
+use super::{find, size, unopened};
 use crate::breaker::{Breaker, Health};
 use crate::caller::Caller;
 use crate::cli::queue::Show;
@@ -27,7 +27,7 @@ pub(super) fn run(words: &Show, caller: &Caller) -> Result<u8, Failure> {
     if words.message {
         print(&message)?;
     } else {
-        say(&text(&entry, &message, folder, caller))?;
+        door::print(&text(&entry, &message, folder, caller))?;
     }
     Ok(exit::OK)
 }
@@ -45,9 +45,8 @@ fn print(message: &Message) -> Result<(), Failure> {
     while let Some(chunk) =
         chunks.advance().map_err(|error| Failure::new(Kind::Io, "message", format!("cannot be read: {error}")))?
     {
-        match door::say_octets(chunk) {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-            said => said.map_err(|error| Failure::new(Kind::Io, "standard output", error.to_string()))?,
+        if let Err(error) = door::say_octets(chunk) {
+            return door::heard(Err(error));
         }
     }
     Ok(())

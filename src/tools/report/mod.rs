@@ -66,13 +66,8 @@ fn print(tally: &Tally, now: &Zoned) -> Result<u8, Failure> {
     let text = text(tally, now, door::width());
     let written = page.write(text.as_bytes());
     page.close();
-    match written {
-        // A reader that went away has read what it wanted.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Kind::Io, "standard output", error.to_string()))
-        }
-        _ => Ok(exit::OK),
-    }
+    door::heard(written)?;
+    Ok(exit::OK)
 }
 
 fn text(tally: &Tally, now: &Zoned, width: Option<usize>) -> String {
@@ -88,10 +83,8 @@ fn write(page: &str, file: &Path) -> Result<u8, Failure> {
         Failure::new(Kind::CannotCreate, file.display().to_string(), format!("cannot be written: {error}"))
     };
     if file == Path::new("-") {
-        return match door::say(page) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(failed(error)),
-            _ => Ok(exit::OK),
-        };
+        door::print(page)?;
+        return Ok(exit::OK);
     }
     if host::is_privileged() {
         // This process may write where its caller may not.

@@ -21,7 +21,7 @@ use crate::random;
 use crate::reply::printable;
 use crate::spool::flusher::LOCK;
 use crate::spool::{Folder, is_aging_due};
-use crate::tools::queue::{everybody, say};
+use crate::tools::queue::everybody;
 
 /// How many users' processes run at once.
 const AT_ONCE: usize = 4;
@@ -42,7 +42,7 @@ pub(in crate::tools::queue) fn run(of: &queue::Flush) -> Result<u8, Failure> {
     let stop = Stop::watch();
     let users = users();
     if users.is_empty() && !of.quiet {
-        say("nothing waits\n")?;
+        door::print("nothing waits\n")?;
     }
     let waiting = Mutex::new(users.into_iter());
     let ends = Mutex::new(Vec::new());
