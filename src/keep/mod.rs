@@ -229,6 +229,9 @@ impl Keep {
     /// # Errors
     /// As [`Keep::make`] and open(2)'s.
     pub fn change_or_make(&self, name: &str) -> Result<File, Failure> {
+        if let Ok(file) = self.change(name) {
+            return Ok(file);
+        }
         self.make()?;
         let path = self.file(name);
         self.open_or_make(&path, OpenOptions::new().read(true).write(true)).map_err(|error| {

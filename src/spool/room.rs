@@ -6,14 +6,13 @@
 //! nothing tells the file of what comes another way (a bounce, a person who releases or holds), so a spool may exceed
 //! `spool_max` by what is being written at that moment, and by what came so within a minute.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::FlockArg;
-use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
 use super::store::{Folder, Spool};
 use crate::config::site::SpoolMax;
@@ -110,12 +109,10 @@ pub(super) fn admit(spool: &Spool, folder: Folder, max: SpoolMax, size: u64) -> 
 
 /// The file with the count of `folder`, locked; `None`: it cannot be had, or others have held the lock too long.
 fn open(spool: &Spool, folder: Folder) -> Option<Locked> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).read(true).write(true).mode(0o600).custom_flags(O_NOFOLLOW | O_NONBLOCK);
-    let path = spool.keep().file(&format!("{}.count", folder.name()));
+    let (keep, name) = (spool.keep(), format!("{}.count", folder.name()));
     for _ in 0..TRIES {
-        let file = options.open(&path).ok()?;
-        if !file.metadata().ok()?.is_file() {
+        let file = keep.change_or_make(&name).ok()?;
+        if !keep.has_made(&file.metadata().ok()?) {
             return None;
         }
         match Locked::take(file, FlockArg::LockExclusiveNonblock) {

@@ -55,9 +55,7 @@ impl Folder {
             Self::Sent => "sent",
         }
     }
-}
 
-impl Folder {
     /// Whether somebody relies on what is in it: a copy of what was sent may be lost with the power.
     const fn is_durable(self) -> bool {
         !matches!(self, Self::Sent)
@@ -377,10 +375,8 @@ impl Spool {
         if !is_aging_due(self.directory()) {
             return Ok(());
         }
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(O_NOFOLLOW | O_NONBLOCK);
         // Where nothing can be noted, it is looked for each time.
-        let _ = options.open(self.keep.file(AGED)).and_then(|file| file.set_modified(SystemTime::now()));
+        let _ = self.keep.change_or_make(AGED).map(|file| file.set_modified(SystemTime::now()));
         let age = |since: SystemTime| since.elapsed().unwrap_or_default();
         for folder in Folder::DONE {
             for Listed { id, due, .. } in self.list(folder)? {

@@ -1,10 +1,10 @@
 //! What no relay takes is kept: when, for whom, and what is said where it cannot be.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use testkit::{Action, Host, Mailchute, Moment, Port, Run, Server, need_strace};
 
@@ -466,5 +466,34 @@ fn what_was_asked_for_each_recipient_is_kept_and_passed_on() {
             let said: Vec<_> = commands.into_iter().filter(|command| command.starts_with("RCPT")).collect();
             assert_eq!(said, expected, "{}", run.report());
         }
+    });
+}
+
+/// What is noted beside the messages is opened again by the next process of the same user, whatever umask the first had.
+#[test]
+fn what_is_noted_beside_messages_is_open_to_their_user_whatever_the_umask() {
+    Host::run(&USERS, |host| {
+        let nobody = Port::reserve();
+        prepare(host, nobody.number(), "on_relay_failure = \"spool\"\nbounce = false\nkeep_messages = \"all\"");
+        let under = |call: Mailchute| call.uid(SHOP).under("/bin/sh", &["-c", "umask 0777; exec \"$@\"", "sh"]);
+        under(mailchute().args(["-t", "-i"]).stdin(MESSAGE)).run().expect_status(0);
+        let server = Server::new().start();
+        prepare(host, server.port(), "on_relay_failure = \"spool\"\nkeep_messages = \"all\"");
+        let due = File::options().write(true).open(&entries("queue")[0]).unwrap();
+        due.set_modified(SystemTime::now() - Duration::from_secs(1)).unwrap();
+        under(mailchute().line("queue flush")).run().expect_status(0);
+        under(mailchute().args(["-t", "-i"]).stdin(MESSAGE)).run().expect_status(0);
+        assert_eq!((entries("queue").len(), entries("sent").len()), (0, 2));
+        let mut notes = Vec::new();
+        for entry in fs::read_dir(Path::new(SPOOL).join(SHOP.to_string())).unwrap() {
+            let (name, found) = entry.map(|entry| (entry.file_name(), entry.metadata().unwrap())).unwrap();
+            let expected = if found.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(found.mode() & 0o7777, expected, "{name:?}");
+            notes.push(name.into_string().unwrap());
+        }
+        for name in ["queue.count", "sent.count", "aged", "flush.lock"] {
+            assert!(notes.iter().any(|note| note == name), "{name}: {notes:?}");
+        }
+        drop(server);
     });
 }
