@@ -61,6 +61,24 @@ pub(crate) fn read_standard_input(lone_dot_ends: bool) -> Result<Message, Failur
     Message::read(&mut input, lone_dot_ends)
 }
 
+/// Sends what `compose` makes, given the identifier of the record, as any message of the caller goes, to those whom its
+/// header section names, and returns the exit status.
+pub(crate) fn composed(
+    invocation: &Invocation,
+    course: &Course<'_>,
+    wishes: Wishes,
+    compose: impl FnOnce(&str) -> Result<Vec<u8>, Failure>,
+    show: Option<fn() -> Sink>,
+) -> u8 {
+    let hand_over = Arc::default();
+    let dossier = door::open(invocation, course.caller(), &hand_over);
+    let wishes = Wishes { from_header: true, ..wishes };
+    let sent = compose(&dossier.id())
+        .and_then(|octets| Message::read(&mut octets.as_slice(), false))
+        .and_then(|message| submit(course, &wishes, &dossier, &hand_over, message, show));
+    sent.unwrap_or_else(|failure| dossier.fail(&failure))
+}
+
 /// Takes `message` from its site to the exit status. `show` makes a place for each dialogue.
 ///
 /// # Errors

@@ -1,7 +1,5 @@
 //! `mailchute test`: a message composed here, submitted as a caller's would be.
 
-use std::sync::Arc;
-
 use mail_builder::MessageBuilder;
 use mail_builder::headers::address::{Address, EmailAddress};
 use mail_builder::headers::raw::Raw;
@@ -15,7 +13,6 @@ use crate::envelope::ReversePath;
 use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::host;
-use crate::message::Message;
 use crate::plan::{Course, Wishes};
 use crate::tools::send;
 use crate::tools::status;
@@ -23,17 +20,11 @@ use crate::tools::status;
 /// Sends the test message as `caller`, prints the masked dialogue and the status a caller would get, and
 /// returns that status.
 pub fn run(invocation: &Invocation, test: &Test, caller: &Caller) -> u8 {
-    let hand_over = Arc::default();
-    let dossier = door::open(invocation, caller, &hand_over);
     let reverse_path = test.from.clone().map(ReversePath::Typed);
-    let wishes = Wishes { from_header: true, reverse_path, ..Wishes::default() };
+    let wishes = Wishes { reverse_path, ..Wishes::default() };
     let show = (!host::is_privileged()).then_some(show_on_stdout as fn() -> Sink);
-    let message = compose(test, &dossier.id())
-        .and_then(|octets| Message::read(&mut octets.as_slice(), false))
-        .and_then(|message| {
-            send::submit(&Course::begin(caller, &invocation.choice), &wishes, &dossier, &hand_over, message, show)
-        });
-    let status = message.unwrap_or_else(|failure| dossier.fail(&failure));
+    let course = Course::begin(caller, &invocation.choice);
+    let status = send::composed(invocation, &course, wishes, |id| compose(test, id), show);
     let _ = door::say(&status::after_test(status));
     if caller.uid == 0 && test.speaker.user.is_none() {
         let say = if status == exit::OK { door::suggest } else { door::complain };
