@@ -7,7 +7,7 @@ use jiff::{Timestamp, Zoned};
 use serde::Serialize;
 
 use super::row::{offset, shown};
-use super::tally::{By, Group, SLOT, Slot, Tally};
+use super::tally::{By, Group, Reason, SLOT, Slot, Tally};
 use crate::failure::{Failure, Kind};
 use crate::journal::StatusWord;
 use crate::tools::table::{Column, Layout, fixed, flexible};
@@ -32,19 +32,29 @@ pub(in crate::tools) fn text(tally: &Tally, by: By, now: &Zoned, width: Option<u
         out += "\nWhy messages were not accepted\n";
     }
     for reason in reasons.iter().take(REASONS) {
-        let who = if reason.relay.is_empty() { String::new() } else { format!(" ({})", shown(&reason.relay)) };
-        let said = format!("{} {}", reason.code, shown(&reason.text));
-        out += &cut(&format!("{:>8}  {}{who}", thousands(reason.count), said.trim()), width);
+        out += &cut(&format!("{:>8}  {}", thousands(reason.count), told(reason)), width);
         if !reason.hint.is_empty() {
             out += &cut(&format!("          -> {}", shown(&reason.hint)), None);
         }
     }
-    if reasons.len() > REASONS {
-        let others: u64 = reasons[REASONS..].iter().map(|reason| reason.count).sum();
-        let (count, s) = (reasons.len() - REASONS, if reasons.len() - REASONS == 1 { "" } else { "s" });
-        out += &format!("{:>8}  for {count} other reason{s}\n", thousands(others));
+    if let Some((count, others)) = others(&reasons) {
+        out += &format!("{:>8}  {others}\n", thousands(count));
     }
     out + &pictures(tally, now, width)
+}
+
+/// What was said, and by which relay.
+pub(in crate::tools) fn told(reason: &Reason) -> String {
+    let said = format!("{} {}", reason.code, shown(&reason.text));
+    let who = if reason.relay.is_empty() { String::new() } else { format!(" ({})", shown(&reason.relay)) };
+    said.trim().to_owned() + &who
+}
+
+/// How many messages were not accepted for another reason than the first ones, and what is said of them; `None`: none.
+pub(in crate::tools) fn others(reasons: &[&Reason]) -> Option<(u64, String)> {
+    let others = reasons.get(REASONS..).filter(|others| !others.is_empty())?;
+    let s = if others.len() == 1 { "" } else { "s" };
+    Some((others.iter().map(|reason| reason.count).sum(), format!("for {} other reason{s}", others.len())))
 }
 
 fn cut(line: &str, width: Option<usize>) -> String {
@@ -73,7 +83,7 @@ pub(in crate::tools) fn span(tally: &Tally, total: &Group, now: &Zoned) -> Strin
 }
 
 /// The statuses that have a column.
-pub(in crate::tools) const STATUSES: [(StatusWord, &str); 5] = [
+const STATUSES: [(StatusWord, &str); 5] = [
     (StatusWord::Accepted, "ACCEPTED"),
     (StatusWord::Deferred, "DEFERRED"),
     (StatusWord::Refused, "REFUSED"),
@@ -81,23 +91,27 @@ pub(in crate::tools) const STATUSES: [(StatusWord, &str); 5] = [
     (StatusWord::Failed, "FAILED"),
 ];
 
+/// What each of [`figures`] is.
+pub(in crate::tools) fn headings() -> impl Iterator<Item = &'static str> {
+    ["ALL"].into_iter().chain(STATUSES.map(|(_, name)| name)).chain(["WAITING", "MEDIAN", "95%"])
+}
+
+/// The figures of a group, for people.
+pub(in crate::tools) fn figures(group: &Group) -> impl Iterator<Item = String> {
+    let time = |part| group.quantile(part).map_or_else(|| "-".to_owned(), took);
+    let last = [thousands(group.waiting), time(0.5), time(0.95)];
+    let statuses = STATUSES.iter().map(|(status, _)| thousands(group.count(*status)));
+    [thousands(group.all())].into_iter().chain(statuses).chain(last)
+}
+
 fn groups(tally: &Tally, by: By, total: &Group, width: Option<usize>) -> String {
     let mut columns: Vec<Column> = match by {
         By::SiteAndRelay => vec![flexible("SITE", 6), flexible("RELAY", 6)],
         By::Field(field) => vec![flexible(heading(field.name()), 12)],
     };
-    columns.push(fixed("ALL", true));
-    columns.extend(STATUSES.map(|(_, name)| fixed(name, true)));
-    columns.extend(["WAITING", "MEDIAN", "95%"].map(|name| fixed(name, true)));
+    columns.extend(headings().map(|name| fixed(name, true)));
     let cells = |names: &[String], group: &Group| -> Vec<String> {
-        let time = |part| group.quantile(part).map_or_else(|| "-".to_owned(), took);
-        let statuses = STATUSES.iter().map(|(status, _)| thousands(group.count(*status)));
-        let names = names.iter().map(|name| shown(name));
-        names
-            .chain([thousands(group.all())])
-            .chain(statuses)
-            .chain([thousands(group.waiting), time(0.5), time(0.95)])
-            .collect()
+        names.iter().map(|name| shown(name)).chain(figures(group)).collect()
     };
     let every = tally.groups();
     let mut rows: Vec<Vec<String>> =

@@ -83,6 +83,11 @@ impl Group {
         self.counts[status as usize]
     }
 
+    /// Those that were not accepted and do not wait.
+    pub(in crate::tools) fn not_accepted(&self) -> u64 {
+        self.counts.iter().sum::<u64>() - self.count(StatusWord::Accepted)
+    }
+
     /// All messages.
     pub(in crate::tools) fn all(&self) -> u64 {
         self.counts.iter().sum::<u64>() + self.waiting

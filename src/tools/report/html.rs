@@ -1,14 +1,18 @@
 //! The report as a page: one file, no script, nothing loaded from anywhere. Every mail reader shows tables with colours,
 //! so the charts are such, and each number that a bar stands for is written beside it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::Zoned;
+use jiff::civil::Date;
 
 use crate::journal::StatusWord;
 use crate::tools::log::row::shown;
-use crate::tools::log::summary::{DAYS, REASONS, ROWS, STATUSES, hours_and_days, span, thousands, took};
-use crate::tools::log::tally::{Group, Tally};
+use crate::tools::log::summary::{
+    DAYS, REASONS, ROWS, figures, headings, hours_and_days, others, span, thousands, told, took,
+};
+use crate::tools::log::tally::{Group, Slot, Tally};
 
 const GOOD: &str = "#2f7d5b";
 const BAD: &str = "#c8501e";
@@ -48,9 +52,10 @@ pub(super) fn page(tally: &Tally, now: &Zoned, host: &str) -> String {
     if total.all() == 0 {
         out += "<p>No message was recorded in this time.</p>\n";
     } else {
-        out += &figures(&total);
-        out += &days(tally, now);
-        out += &hours(tally, now);
+        out += &numbers(&total);
+        let (by_hour, by_day) = hours_and_days(tally, now);
+        out += &days(&by_day);
+        out += &hours(&by_hour);
         out += &groups(tally, &total);
         out += &reasons(tally);
     }
@@ -69,12 +74,11 @@ fn heading(text: &str) -> String {
 }
 
 /// The four numbers that most are after.
-fn figures(total: &Group) -> String {
-    let accepted = total.count(StatusWord::Accepted);
-    let bad = total.all() - accepted - total.waiting;
+fn numbers(total: &Group) -> String {
+    let bad = total.not_accepted();
     let median = total.quantile(0.5).map_or_else(|| "-".to_owned(), took);
     let cells = [
-        (thousands(accepted), "accepted", GOOD),
+        (thousands(total.count(StatusWord::Accepted)), "accepted", GOOD),
         (thousands(bad), "not accepted", if bad > 0 { BAD } else { FAINT }),
         (thousands(total.waiting), "waiting", FAINT),
         (median, "typical time", FAINT),
@@ -95,8 +99,7 @@ fn part(count: u64, most: u64) -> u64 {
 }
 
 /// A bar for each day: what went well, and what did not.
-fn days(tally: &Tally, now: &Zoned) -> String {
-    let (_, days) = hours_and_days(tally, now);
+fn days(days: &BTreeMap<Date, Slot>) -> String {
     let skipped = days.len().saturating_sub(DAYS);
     let most = days.values().skip(skipped).map(|slot| slot.all.max(slot.bad)).max().unwrap_or(1).max(1);
     let mut out = heading("Days");
@@ -138,8 +141,7 @@ fn days(tally: &Tally, now: &Zoned) -> String {
 }
 
 /// A column for each hour of the day.
-fn hours(tally: &Tally, now: &Zoned) -> String {
-    let (hours, _) = hours_and_days(tally, now);
+fn hours(hours: &[u64; 24]) -> String {
     let most = hours.iter().copied().max().unwrap_or(0).max(1);
     let column = |count: &u64| {
         let height = if *count == 0 { 1 } else { (count * TALL / most).max(2) };
@@ -173,21 +175,14 @@ fn hours(tally: &Tally, now: &Zoned) -> String {
 
 /// The numbers of each site and relay.
 fn groups(tally: &Tally, total: &Group) -> String {
-    let head = ["Site", "Relay", "All"]
-        .into_iter()
-        .map(str::to_owned)
-        .chain(STATUSES.iter().map(|(_, name)| capital(name)))
-        .chain(["Waiting", "Median", "95%"].map(str::to_owned));
+    let head = ["SITE", "RELAY"].into_iter().chain(headings()).map(capital);
     let border = "border-bottom:1px solid #dfe2e6;padding:5px 10px 5px 0;white-space:nowrap";
     let cell = |kind: &str, at: usize, text: &str| {
         let align = if at < 2 { "left" } else { "right" };
         format!("<{kind} align=\"{align}\" style=\"{border}\">{}</{kind}>", escaped(text))
     };
     let row = |names: [String; 2], group: &Group| {
-        let time = |part| group.quantile(part).map_or_else(|| "-".to_owned(), took);
-        let counts = STATUSES.iter().map(|(status, _)| thousands(group.count(*status)));
-        let cells = names.into_iter().chain([thousands(group.all())]).chain(counts);
-        let cells = cells.chain([thousands(group.waiting), time(0.5), time(0.95)]);
+        let cells = names.into_iter().chain(figures(group));
         format!("<tr>{}</tr>\n", cells.enumerate().map(|(at, text)| cell("td", at, &text)).collect::<String>())
     };
     let mut out = heading("Sites and relays")
@@ -218,8 +213,6 @@ fn reasons(tally: &Tally) -> String {
     }
     let mut out = heading("Why messages were not accepted") + "<table cellpadding=\"0\" cellspacing=\"0\">\n";
     for reason in reasons.iter().take(REASONS) {
-        let who = if reason.relay.is_empty() { String::new() } else { format!(" ({})", shown(&reason.relay)) };
-        let said = format!("{} {}{who}", reason.code, shown(&reason.text));
         let hint = match reason.hint.as_str() {
             "" => String::new(),
             hint => {
@@ -231,17 +224,15 @@ fn reasons(tally: &Tally) -> String {
             "<tr><td align=\"right\" valign=\"top\" style=\"padding:3px 12px 3px 0;font-weight:600\">{}</td>\
              <td style=\"padding:3px 0;overflow-wrap:anywhere\">{}{hint}</td></tr>",
             thousands(reason.count),
-            escaped(said.trim()),
+            escaped(&told(reason)),
         );
     }
-    if reasons.len() > REASONS {
-        let others: u64 = reasons[REASONS..].iter().map(|reason| reason.count).sum();
+    if let Some((count, others)) = others(&reasons) {
         let _ = writeln!(
             out,
             "<tr><td align=\"right\" style=\"padding:3px 12px 3px 0\">{}</td><td class=\"faint\" style=\"color:{FAINT}\">\
-             for {} other reasons</td></tr>",
-            thousands(others),
-            reasons.len() - REASONS
+             {others}</td></tr>",
+            thousands(count),
         );
     }
     out + "</table>\n"
@@ -324,6 +315,12 @@ mod tests {
             assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag}");
         }
         assert!(page_of(&[]).contains("No message was recorded in this time."));
+        let reasons: Vec<_> = (550..558).map(|code| ("refused", code, "no", "shop", 27, 10)).collect();
+        for (count, told) in [(5, ""), (6, "for 1 other reason<"), (8, "for 3 other reasons<")] {
+            let page = page_of(&reasons[..count]);
+            assert_eq!(page.contains(" other reason"), !told.is_empty(), "{count}");
+            assert!(page.contains(told), "{count}: {page}");
+        }
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::fs::{Metadata, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use jiff::Zoned;
 use mail_builder::MessageBuilder;
@@ -24,7 +23,6 @@ use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::journal::StatusWord;
 use crate::journal::read::Records;
-use crate::message::Message;
 use crate::plan::{Choice, Course, Wishes};
 use crate::tools::log::summary::{self, thousands};
 use crate::tools::log::tally::{By, Tally};
@@ -103,15 +101,9 @@ fn write(page: &str, file: &Path) -> Result<u8, Failure> {
 
 /// Sends the report as any message of `caller` goes.
 fn send(invocation: &Invocation, words: &Report, caller: &Caller, tally: &Tally, now: &Zoned) -> u8 {
-    let hand_over = Arc::default();
-    let dossier = door::open(invocation, caller, &hand_over);
     let choice = Choice { site: words.site.clone(), ..invocation.choice.clone() };
     let course = Course::begin(caller, &choice);
-    let wishes = Wishes { from_header: true, ..Wishes::default() };
-    let sent = compose(words, tally, now, &dossier.id())
-        .and_then(|octets| Message::read(&mut octets.as_slice(), false))
-        .and_then(|message| send::submit(&course, &wishes, &dossier, &hand_over, message, None));
-    sent.unwrap_or_else(|failure| dossier.fail(&failure))
+    send::composed(invocation, &course, Wishes::default(), |id| compose(words, tally, now, id), None)
 }
 
 /// The report as a message: text for whoever reads text, and the page.
@@ -131,10 +123,8 @@ fn compose(words: &Report, tally: &Tally, now: &Zoned, id: &str) -> Result<Vec<u
 /// What a person sees in a list of messages: `mail from web1: 1,234 accepted, 12 not, 3 wait`.
 fn subject(tally: &Tally, host: &str) -> String {
     let total = tally.total();
-    let accepted = total.count(StatusWord::Accepted);
-    let bad = total.all() - accepted - total.waiting;
-    let parts = [(bad, "not"), (total.waiting, "waiting")];
+    let parts = [(total.not_accepted(), "not"), (total.waiting, "waiting")];
     let others = parts.iter().filter(|(count, _)| *count > 0);
     let others = others.map(|(count, what)| format!(", {} {what}", thousands(*count))).collect::<String>();
-    format!("mail from {host}: {} accepted{others}", thousands(accepted))
+    format!("mail from {host}: {} accepted{others}", thousands(total.count(StatusWord::Accepted)))
 }
