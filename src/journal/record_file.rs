@@ -15,15 +15,12 @@ use nix::errno::Errno;
 use nix::fcntl::FlockArg;
 
 use super::file::{self, Rights, Took};
-use crate::keep::{Keep, Locked, Place, has_room};
+use crate::keep::{Keep, Locked, Place, has_room, shared_below};
 
 /// Where they are.
 pub(super) const DIRECTORY: &str = Place::Log.parent();
 
-/// The directory in it that no site enters but by a set-group-id binary.
-pub(super) const SHARED_BY_ALL: &str = "shared";
-
-/// The one that all sites write to there.
+/// The one that all sites write to, in the directory in it that no site enters but by a set-group-id binary.
 pub(super) const SHARED: &str = "mailchute.log";
 
 /// What a file may have, in octets, before it gets a number.
@@ -165,7 +162,7 @@ pub fn expire(uid: u32, keep: Duration) {
     let directory = Path::new(DIRECTORY);
     if uid == 0 {
         expire_below(directory, keep);
-        if let Some(shared) = shared_below(directory) {
+        if let Some((shared, _)) = shared_below(directory) {
             expire_below(&shared, keep);
         }
         return;
@@ -181,16 +178,6 @@ pub fn expire(uid: u32, keep: Duration) {
             let _ = fs::remove_file(name);
         }
     }
-}
-
-/// Where all callers of a set-group-id binary write, as root sees it: a directory of that name that others can make or
-/// enter is nobody's but theirs.
-pub(super) fn shared_below(directory: &Path) -> Option<PathBuf> {
-    let is_closed = |path: &Path| {
-        path.symlink_metadata().is_ok_and(|found| found.is_dir() && found.uid() == 0 && found.mode() & 0o007 == 0)
-    };
-    let shared = directory.join(SHARED_BY_ALL);
-    (is_closed(directory) && is_closed(&shared)).then_some(shared)
 }
 
 fn expire_below(directory: &Path, keep: Duration) {

@@ -10,7 +10,7 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{Gid, getegid, getgid, getgroups};
@@ -26,8 +26,7 @@ impl Keep {
         if !host::is_privileged() {
             return None;
         }
-        let group = closed_for(place)?;
-        let directory = Path::new(place.parent()).join(SHARED);
+        let (directory, group) = shared_below(Path::new(place.parent()))?;
         is_granted(group).then_some(Self { directory, owner: Owner::Group })
     }
 
@@ -82,17 +81,19 @@ impl Reach {
         if getegid().as_raw() != group {
             return Self::NotGranted(group);
         }
-        let open = Place::ALL.into_iter().find(|place| closed_for(*place) != Some(group));
+        let is_closed = |place: &Place| shared_below(Path::new(place.parent())).is_some_and(|(_, of)| of == group);
+        let open = Place::ALL.into_iter().find(|place| !is_closed(place));
         open.map_or(Self::Nothing(group), |place| Self::Open(group, place))
     }
 }
 
-/// The group that alone enters `place`, and what is shared in it.
-fn closed_for(place: Place) -> Option<u32> {
-    let parent = Path::new(place.parent());
-    let found = parent.join(SHARED).symlink_metadata().ok().filter(is_closed)?;
+/// Where all callers of a set-group-id binary share something below `parent`, and the group that alone enters both. A
+/// directory of that name that others can make or enter is nobody's but theirs.
+pub fn shared_below(parent: &Path) -> Option<(PathBuf, u32)> {
+    let directory = parent.join(SHARED);
+    let found = directory.symlink_metadata().ok().filter(is_closed)?;
     let above = parent.symlink_metadata().ok().filter(is_closed)?;
-    (above.gid() == found.gid()).then(|| found.gid())
+    (above.gid() == found.gid()).then(|| (directory, found.gid()))
 }
 
 /// Whether it is a directory of root's that others can neither enter nor list.
