@@ -211,19 +211,28 @@ fn moment(time: Time) -> SystemTime {
 
 /// A time as this host's clock shows it, with the day where that is another one.
 pub fn clock(time: SystemTime) -> String {
+    Timestamp::try_from(time).map_or_else(|_| "some time".to_owned(), |time| shown(time, "%H:%M:%S"))
+}
+
+/// `time` in the form of strftime(3), where this host is, behind the day where that is not today.
+fn shown(time: Timestamp, form: &str) -> String {
     let now = host::now();
-    let Ok(time) = Timestamp::try_from(time) else { return "some time".to_owned() };
     let time = time.to_zoned(now.time_zone().clone());
-    let form = if time.date() == now.date() { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
-    time.strftime(form).to_string()
+    let day = if time.date() == now.date() { "" } else { "%Y-%m-%d " };
+    time.strftime(&format!("{day}{form}")).to_string()
+}
+
+/// `3 left`, `none left, next free at 14:05:10`: what is left of a limit, and when there is more.
+pub fn left_in_words(left: u32, next: Option<SystemTime>) -> String {
+    match (left, next) {
+        (0, Some(next)) => format!("none left, next free at {}", clock(next)),
+        (left, _) => format!("{left} left"),
+    }
 }
 
 /// `20/minute: 3 left`, `20/minute: none left, next free at 14:05:10`.
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.left, self.next) {
-            (0, Some(next)) => write!(f, "{}: none left, next free at {}", self.limit, clock(next)),
-            (left, _) => write!(f, "{}: {left} left", self.limit),
-        }
+        write!(f, "{}: {}", self.limit, left_in_words(self.left, self.next))
     }
 }

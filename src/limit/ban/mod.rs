@@ -22,7 +22,6 @@ pub use self::register::Register;
 use crate::config::Config;
 use crate::config::site::Site;
 use crate::failure::Failure;
-use crate::host;
 use crate::reply::{Reply, printable};
 
 /// The longest reason, in octets.
@@ -249,10 +248,7 @@ pub fn now() -> i64 {
 
 /// A time as this host's clock shows it, with the day where that is another one.
 pub fn clock(at: i64) -> String {
-    let now = host::now();
-    let at = Timestamp::from_second(at).unwrap_or_default().to_zoned(now.time_zone().clone());
-    let form = if at.date() == now.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
-    at.strftime(form).to_string()
+    super::shown(Timestamp::from_second(at).unwrap_or_default(), "%H:%M")
 }
 
 #[cfg(test)]

@@ -170,11 +170,7 @@ impl Room {
     fn told(&self) -> String {
         let Self { subject, limit, left, next } = self;
         let next = next.and_then(|next| u64::try_from(next).ok()).map(|next| UNIX_EPOCH + Duration::from_secs(next));
-        let told = match next {
-            Some(next) => format!("{subject}: {limit}: none left, next free at {}", limit::clock(next)),
-            None => format!("{subject}: {limit}: {left} left"),
-        };
-        shown(&told)
+        shown(&format!("{subject}: {limit}: {}", limit::left_in_words(*left, next)))
     }
 }
 
