@@ -220,27 +220,12 @@ impl Run<'_> {
         let (mut envelope, mut message) = bounce::compose(&given_up, to)?;
         // Who sent it may be as much a stranger to a staging host as whom it was written to.
         let diversion = site.staging.guard.as_ref().map(|guard| divert::apply(guard, &mut envelope, &mut message));
-        let created = now.timestamp().as_second();
-        let span = i64::try_from(site.spooling.give_up_after.as_secs()).unwrap_or(i64::MAX);
-        let (header, body) = message.lengths();
+        let why = format!("tells that {} was given up", head.id);
         let bounce = Head {
-            id: id.to_owned(),
-            site: head.site.clone(),
-            created,
-            until: created.saturating_add(span),
-            envelope,
             route: head.route.clone(),
-            facts: message.facts(),
-            repairs: message.repairs().to_vec(),
-            header,
-            length: header + body,
-            key: None,
-            keyed: None,
-            why: format!("tells that {} was given up", head.id),
-            in_doubt: false,
-            is_unadmitted: false,
             is_bounce: true,
             diverted_from: diversion.map(|diversion| diversion.forward_paths().to_vec()).unwrap_or_default(),
+            ..Head::new(id.to_owned(), site, envelope, &message, why)
         };
         let spool = self.flush.spool;
         if matches!(spool.look(Folder::Queue, id), Err(Unopened::Torn(_))) {

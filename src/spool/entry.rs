@@ -17,10 +17,12 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Wri
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
+use crate::config::site::Site;
 use crate::envelope::{self, Envelope};
 use crate::hex;
 use crate::message::{Extent, Facts, Message};
@@ -88,6 +90,34 @@ pub struct Head {
         deserialize_with = "envelope::read_some_paths"
     )]
     pub diverted_from: Vec<Address>,
+}
+
+impl Head {
+    /// That of `message`, which `site` sends, as it is taken now: nothing is known of it yet but why it waits.
+    pub fn new(id: String, site: &Site, envelope: Envelope, message: &Message, why: String) -> Self {
+        let created = Timestamp::now().as_second();
+        let span = i64::try_from(site.spooling.give_up_after.as_secs()).unwrap_or(i64::MAX);
+        let (header, body) = message.lengths();
+        Self {
+            id,
+            site: site.name.clone(),
+            created,
+            until: created.saturating_add(span),
+            envelope,
+            route: Vec::new(),
+            facts: message.facts(),
+            repairs: message.repairs().to_vec(),
+            header,
+            length: header + body,
+            key: None,
+            keyed: None,
+            why,
+            in_doubt: false,
+            is_unadmitted: false,
+            is_bounce: false,
+            diverted_from: Vec::new(),
+        }
+    }
 }
 
 /// How a try ended.

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
-
 use super::decision::{Fate, decide, said};
 use super::entry::Head;
 use super::flusher::{self, Flusher};
@@ -176,8 +174,6 @@ impl Order<'_> {
         room::admit(spool, folder, self.site.spooling.max, self.mail.message.size())?;
         // From now on a signal waits: what is durable is told.
         self.hand_over.keep();
-        let now = Timestamp::now().as_second();
-        let (header, body) = self.mail.message.lengths();
         let envelope = self.mail.envelope;
         let envelope = match waits.waiting {
             Some(waiting) => Envelope { forward_paths: waiting, ..envelope.clone() },
@@ -186,25 +182,16 @@ impl Order<'_> {
         // Whoever opens the entry takes the key for one of the first relay, before a line names another.
         let is_first = |relay: &Relay| self.route.first().is_some_and(|first| first.name == relay.name);
         let key = self.doubt.filter(|(relay, _)| is_first(relay)).map(|(_, key)| key);
+        let message = self.mail.message;
         let head = Head {
-            id: self.id.to_owned(),
-            site: self.site.name.clone(),
-            created: now,
-            until: now.saturating_add(i64::try_from(self.site.spooling.give_up_after.as_secs()).unwrap_or(i64::MAX)),
-            envelope,
             route: self.route.iter().map(|relay| relay.name.clone()).collect(),
-            facts: self.mail.message.facts(),
-            repairs: self.mail.message.repairs().to_vec(),
-            header,
-            length: header + body,
             key: key.map(|key| key.value.clone()),
             keyed: key.map(|key| key.since.as_second()),
-            why: waits.why,
             in_doubt: waits.is_in_doubt,
             is_unadmitted: waits.is_unadmitted,
-            is_bounce: false,
             diverted_from: self.diverted_from.to_vec(),
+            ..Head::new(self.id.to_owned(), self.site, envelope, message, waits.why)
         };
-        spool.enqueue(folder, &head, self.mail.message, waits.due)
+        spool.enqueue(folder, &head, message, waits.due)
     }
 }
