@@ -3,8 +3,6 @@
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::PathBuf;
-use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -19,8 +17,8 @@ const USERS: [(&str, u32); 3] = [("shop", SHOP), ("other", OTHER), ("mailchute",
 const PLACE: &str = "/var/log/mailchute";
 const CONFIG: &str = "/etc/mailchute/config.toml";
 
-fn make_place(mode: u32, gid: u32) {
-    make(PLACE, mode, 0, gid);
+fn make_place() {
+    make(PLACE, 0o1733, 0, 0);
 }
 
 fn make(path: &str, mode: u32, uid: u32, gid: u32) {
@@ -61,7 +59,7 @@ fn ids(run: &Run) -> Vec<String> {
 #[test]
 fn everybody_finds_their_own_and_root_all_by_time() {
     Host::run(&USERS, |host| {
-        make_place(0o1733, 0);
+        make_place();
         lay(host, SHOP, "61042.log.1", &(record(1, SHOP, "") + &record(3, SHOP, "")));
         lay(host, SHOP, "61042.log", &(record(5, SHOP, "") + &record(6, OTHER, "") + &record(7, SHOP, "")));
         lay(host, OTHER, "61043.log", &(record(2, OTHER, "") + &record(4, OTHER, "") + "{\"v\":1,\"torn"));
@@ -87,7 +85,7 @@ fn everybody_finds_their_own_and_root_all_by_time() {
 #[test]
 fn nobody_forges_a_record_for_root_nor_has_root_remove_a_file() {
     Host::run(&USERS, |host| {
-        make_place(0o1733, 0);
+        make_place();
         host.write(CONFIG, "[relay.main]\nhost = \"127.0.0.1\"\n[log]\nkeep = \"1h\"\n", 0o644);
         // Where everybody may make files: one that looks like all sites', root's and another's, and a directory.
         for name in ["mailchute.log", "0.log", "61042.log"] {
@@ -112,7 +110,7 @@ fn nobody_forges_a_record_for_root_nor_has_root_remove_a_file() {
 #[test]
 fn words_and_options_choose_and_the_status_tells_whether_there_was_any() {
     Host::run(&USERS, |host| {
-        make_place(0o1733, 0);
+        make_place();
         let deferred =
             record(1, SHOP, "\"status\":\"deferred\",\"relay\":\"main\",\"to\":[\"Ann@example.org\"],\"code\":451,");
         let refused =
@@ -166,7 +164,7 @@ fn words_and_options_choose_and_the_status_tells_whether_there_was_any() {
 #[test]
 fn a_table_tells_each_in_a_line_and_comma_separated_values_hold_no_formula() {
     Host::run(&USERS, |host| {
-        make_place(0o1733, 0);
+        make_place();
         let hostile = "\"from\":\"=cmd|' /C calc'!A0\",\"to\":[\"\\u202egnp@x\",\"b@x\"],\"status\":\"refused\",\"code\":550,\"text\":\"\u{1b}[2J\u{9b}31mno, \\\"user\\\"\",";
         lay(host, SHOP, "61042.log", &record(1, SHOP, hostile));
         let run = log(SHOP, &[]);
@@ -194,21 +192,10 @@ fn a_table_tells_each_in_a_line_and_comma_separated_values_hold_no_formula() {
     });
 }
 
-/// The binary with a group of its own, and the directory that all sites share.
-fn with_a_group(host: &Host<'_>) -> PathBuf {
-    let binary = host.scratch().join("mailchute");
-    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_mailchute")).arg(&binary).status().unwrap().success());
-    chown(&binary, Some(0), Some(GROUP)).unwrap();
-    fs::set_permissions(&binary, Permissions::from_mode(0o2755)).unwrap();
-    make_place(0o3770, GROUP);
-    make(&format!("{PLACE}/shared"), 0o2770, 0, GROUP);
-    binary
-}
-
 #[test]
 fn a_site_sees_nothing_of_the_others_in_the_file_they_share() {
     Host::run(&USERS, |host| {
-        let binary = with_a_group(host);
+        let binary = host.set_group_id(env!("CARGO_BIN_EXE_mailchute"), GROUP);
         let server = Server::new().start();
         host.write(CONFIG, &format!("[relay.main]\nhost = \"127.0.0.1\"\nport = {}\n", server.port()), 0o644);
         for uid in [SHOP, OTHER, OTHER] {
@@ -268,7 +255,7 @@ fn where_there_are_no_files_and_no_journal_it_says_what_to_do() {
 #[test]
 fn what_comes_is_followed_through_rotation() {
     Host::run(&USERS, |host| {
-        make_place(0o1733, 0);
+        make_place();
         lay(host, SHOP, "61042.log", &record(1, SHOP, ""));
         let mut running = mailchute().args(["log", "--follow", "--json", "-site:blog"]).uid(SHOP).spawn();
         let at = |text: &str, id: &str| text.contains(&format!("5cc24c00aa{id}")).then_some(());
@@ -300,7 +287,7 @@ fn what_comes_is_followed_through_rotation() {
 #[test]
 fn a_reader_that_goes_away_ends_it_quietly() {
     Host::run(&USERS, |host| {
-        make_place(0o1733, 0);
+        make_place();
         let text: String = (0..20_000).map(|number| record(number % 100, SHOP, "")).collect();
         lay(host, SHOP, "61042.log", &text);
         for form in ["", "--csv", "--json"] {
@@ -316,7 +303,7 @@ fn a_reader_that_goes_away_ends_it_quietly() {
 fn on_a_terminal_a_pager_shows_it_in_colours_and_a_dumb_one_gets_neither() {
     let Some(script) = need("script") else { return };
     Host::run(&USERS, |host| {
-        make_place(0o1733, 0);
+        make_place();
         lay(host, SHOP, "61042.log", &record(1, SHOP, "\"status\":\"refused\",\"code\":550,"));
         let pager = host.write("/home/pager/less", "#!/bin/sh\necho PAGED\nexec cat\n", 0o755).display().to_string();
         let shown = |variables: &[(&str, &str)]| {
@@ -346,7 +333,7 @@ fn on_a_terminal_a_pager_shows_it_in_colours_and_a_dumb_one_gets_neither() {
 #[test]
 fn show_tells_the_whole_life_of_a_message() {
     Host::run(&USERS, |host| {
-        make_place(0o1733, 0);
+        make_place();
         for place in ["/var/spool/mailchute", "/var/lib/mailchute/state"] {
             make(place, 0o1733, 0, 0);
         }

@@ -3,7 +3,6 @@
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use nix::mount::{MsFlags, mount};
@@ -22,10 +21,9 @@ const CONFIG: &str = "/etc/mailchute/config.toml";
 const MOST: u64 = 64 << 20;
 
 /// The directory that the installation makes.
-fn make_place(mode: u32, gid: u32) {
+fn make_place() {
     fs::create_dir_all(PLACE).unwrap();
-    chown(PLACE, Some(0), Some(gid)).unwrap();
-    fs::set_permissions(PLACE, Permissions::from_mode(mode)).unwrap();
+    fs::set_permissions(PLACE, Permissions::from_mode(0o1733)).unwrap();
 }
 
 fn configure(host: &Host<'_>, server: &Server, more: &str) {
@@ -55,7 +53,7 @@ fn records(name: &str) -> Vec<Value> {
 #[test]
 fn every_outcome_is_in_its_users_file_and_the_journal_finds_it_by_field() {
     Host::run(&USERS, |host| {
-        make_place(0o1733, 0);
+        make_place();
         let journal = host.datagrams("/run/systemd/journal/socket");
         for (server, status, word) in [
             (Server::new(), 0, "accepted"),
@@ -93,7 +91,7 @@ fn every_outcome_is_in_its_users_file_and_the_journal_finds_it_by_field() {
 #[test]
 fn a_doubt_is_one_whatever_number_the_caller_knows() {
     Host::run(&USERS, |host| {
-        make_place(0o1733, 0);
+        make_place();
         for (scheme, status) in [("reply", 79), ("sysexits", 74)] {
             let server = Server::new().at(Moment::Message, testkit::Action::Close).start();
             configure(host, &server, &format!("[site.shop]\nexit_status = \"{scheme}\"\n"));
@@ -111,7 +109,7 @@ fn a_file_is_made_with_its_mode_and_only_where_nothing_else_is_named() {
         configure(host, &server, "");
         call().run().expect_status(0);
         assert!(!Path::new(PLACE).exists(), "the directory is the installation's to make");
-        make_place(0o1733, 0);
+        make_place();
         for (umask, uid) in [("000", SHOP), ("077", OTHER)] {
             let script = format!("umask {umask}; exec {} -i bob@example.net", env!("CARGO_BIN_EXE_mailchute"));
             let run = Mailchute::new("/bin/sh").args(["-c", &script]).uid(uid).stdin(MESSAGE).run();
@@ -134,7 +132,7 @@ fn a_file_is_made_with_its_mode_and_only_where_nothing_else_is_named() {
 #[test]
 fn a_neighbour_who_takes_the_name_gets_no_record() {
     Host::run(&USERS, |host| {
-        make_place(0o1733, 0);
+        make_place();
         let server = Server::new().start();
         configure(host, &server, "");
         host.write_as("/var/log/mailchute/61042.log", "", 0o666, (OTHER, OTHER));
@@ -164,7 +162,7 @@ fn tags(records: &[Value]) -> Vec<usize> {
 #[test]
 fn two_hundred_writers_tear_no_line_and_lose_none_when_the_file_gets_a_number() {
     Host::run(&USERS, |host| {
-        make_place(0o1733, 0);
+        make_place();
         host.write_as("/var/log/mailchute/61042.log", "", 0o640, (SHOP, SHOP));
         at_once(200);
         assert_eq!(tags(&records("61042.log")), (0..200).collect::<Vec<_>>());
@@ -191,7 +189,7 @@ fn on_a_full_disk_the_next_record_begins_a_line() {
         fs::create_dir_all(PLACE).unwrap();
         let (fs_type, options) = (Some("tmpfs"), Some("size=64k"));
         mount(fs_type, PLACE, fs_type, MsFlags::empty(), options).unwrap();
-        make_place(0o1733, 0);
+        make_place();
         host.write(CONFIG, "[relay.main]\nhost = \"127.0.0.1\"\nport = 1\n", 0o644);
         fs::write(file("ballast"), [b'x'; 40 << 10]).unwrap();
         let mut runs = 0;
@@ -248,7 +246,7 @@ fn it_costs_four_system_calls() {
             found
         };
         assert_eq!(touching(&calls()), ["openat"], "where there is no directory");
-        make_place(0o1733, 0);
+        make_place();
         root().run().expect_status(0);
         let found = touching(&calls());
         assert!(
@@ -262,7 +260,7 @@ fn it_costs_four_system_calls() {
 #[test]
 fn the_flush_removes_what_is_older_than_keep() {
     Host::run(&USERS, |host| {
-        make_place(0o1733, 0);
+        make_place();
         for parent in ["/var/spool/mailchute", "/var/lib/mailchute/state"] {
             fs::create_dir_all(parent).unwrap();
             fs::set_permissions(parent, Permissions::from_mode(0o1733)).unwrap();
@@ -306,15 +304,7 @@ fn the_flush_removes_what_is_older_than_keep() {
 #[test]
 fn with_a_group_of_its_own_all_write_to_one_file_that_none_comes_near() {
     Host::run(&USERS, |host| {
-        let binary = host.scratch().join("mailchute");
-        assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_mailchute")).arg(&binary).status().unwrap().success());
-        chown(&binary, Some(0), Some(GROUP)).unwrap();
-        fs::set_permissions(&binary, Permissions::from_mode(0o2755)).unwrap();
-        make_place(0o3770, GROUP);
-        let shared = file("shared");
-        fs::create_dir(&shared).unwrap();
-        chown(&shared, Some(0), Some(GROUP)).unwrap();
-        fs::set_permissions(&shared, Permissions::from_mode(0o2770)).unwrap();
+        let binary = host.set_group_id(env!("CARGO_BIN_EXE_mailchute"), GROUP);
         let server = Server::new().start();
         configure(host, &server, "");
         for uid in [SHOP, OTHER, 0] {

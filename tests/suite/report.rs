@@ -2,7 +2,6 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
-use std::process::Command;
 
 use testkit::{Host, Mailchute, Run, Server};
 
@@ -103,10 +102,7 @@ fn with_a_group_of_its_own_it_writes_no_file_for_its_caller() {
     Host::run(&USERS, |host| {
         let server = Server::new().start();
         prepare(host, &server);
-        let binary = host.scratch().join("mailchute");
-        assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_mailchute")).arg(&binary).status().unwrap().success());
-        chown(&binary, Some(0), Some(GROUP)).unwrap();
-        fs::set_permissions(&binary, Permissions::from_mode(0o2755)).unwrap();
+        let binary = host.set_group_id(env!("CARGO_BIN_EXE_mailchute"), GROUP);
         fs::create_dir_all("/var/lib/pages").unwrap();
         chown("/var/lib/pages", Some(0), Some(GROUP)).unwrap();
         fs::set_permissions("/var/lib/pages", Permissions::from_mode(0o2775)).unwrap();
