@@ -142,14 +142,18 @@ pub(super) fn wait(
 pub(super) fn told_of_waiting(refused: &Refused, kept: &Kept, id: &str) -> Told {
     match kept {
         Kept::Failed(why) => Told { hint: why.hint.clone(), ..refused.failure().into() },
-        _ => Reply::own(250, (2, 0, 0), &format!("queued as {id}")).into(),
+        _ => queued(id),
     }
+}
+
+fn queued(id: &str) -> Told {
+    Reply::own(250, (2, 0, 0), &format!("queued as {id}")).into()
 }
 
 /// What the caller is told.
 pub(super) fn told(end: &Finished, kept: &Kept, id: &str) -> Told {
     match kept {
-        Kept::Queued { .. } => Reply::own(250, (2, 0, 0), &format!("queued as {id}")).into(),
+        Kept::Queued { .. } => queued(id),
         Kept::Failed(failure) => Told { hint: failure.hint.clone().or(end.answer.hint.clone()), ..end.answer.clone() },
         Kept::No | Kept::Held | Kept::Copied(_) | Kept::Uncopied(_) => end.answer.clone(),
     }
