@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use jiff::{Timestamp, Zoned};
+use jiff::Zoned;
 
-use super::log::row::{json, offset, shown, status_text, user};
+use super::log::row::{self, json, status_text, user};
 use super::queue;
+use super::table::shown;
 use crate::caller::Caller;
 use crate::cli::invocation::Invocation;
 use crate::cli::log::Show;
@@ -159,9 +160,7 @@ fn head(line: &Line<'_>, last: &Line<'_>) -> String {
 }
 
 fn moment(line: &Line<'_>, now: &Zoned) -> String {
-    let at = line.time().and_then(|time| Timestamp::from_millisecond(time).ok()).unwrap_or_default();
-    let at = at.to_zoned(now.time_zone().clone());
-    format!("{}{}", at.strftime("%Y-%m-%d %H:%M:%S"), offset(&at))
+    row::moment(line.time().unwrap_or_default(), now.time_zone(), "%Y-%m-%d %H:%M:%S")
 }
 
 /// One record: what was tried and what was said.

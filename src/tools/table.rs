@@ -1,5 +1,15 @@
 //! A table that fits its terminal.
 
+use crate::reply::printable;
+
+/// The longest text of a cell, in octets.
+pub(super) const TEXT: usize = 1024;
+
+/// A text that somebody else wrote, for a terminal.
+pub(super) fn shown(text: &str) -> String {
+    printable(text.as_bytes(), TEXT)
+}
+
 /// One column.
 #[derive(Clone, Copy)]
 pub(super) struct Column {
@@ -94,7 +104,7 @@ pub(super) fn text(columns: &[Column], rows: &[Vec<String>], width: Option<usize
 }
 
 /// `text` in at most `width` characters.
-fn cut(text: &str, width: usize) -> String {
+pub(super) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }

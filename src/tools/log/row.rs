@@ -7,10 +7,7 @@ use crate::door::page::Colour;
 use crate::journal::StatusWord;
 use crate::journal::read::{Field, Line};
 use crate::reply::{is_hidden, printable};
-use crate::tools::table::{Column, Layout, fixed, flexible};
-
-/// The longest text of a cell, in octets.
-const TEXT: usize = 1024;
+use crate::tools::table::{Column, Layout, TEXT, fixed, flexible, shown};
 
 /// Where a terminal has room for all of a time.
 const WIDE: usize = 110;
@@ -105,15 +102,19 @@ impl Rows {
 
     /// A time of this host, with its offset.
     fn moment(&self, time: Option<i64>) -> String {
-        let Some(at) = time.and_then(|time| Timestamp::from_millisecond(time).ok()) else { return "-".to_owned() };
-        let at = at.to_zoned(self.zone.clone());
         let form = if self.is_narrow() { "%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
-        format!("{}{}", at.strftime(form), offset(&at))
+        time.map_or_else(|| "-".to_owned(), |time| moment(time, &self.zone, form))
     }
 }
 
+/// A time in milliseconds since 1970 in the form of strftime(3), with the offset of the zone.
+pub(in crate::tools) fn moment(time: i64, zone: &TimeZone, form: &str) -> String {
+    let at = Timestamp::from_millisecond(time).unwrap_or_default().to_zoned(zone.clone());
+    format!("{}{}", at.strftime(form), offset(&at))
+}
+
 /// `+01`, `+0530`: an offset as short as it can be.
-pub(in crate::tools) fn offset(at: &Zoned) -> String {
+fn offset(at: &Zoned) -> String {
     let minutes = at.offset().seconds() / 60;
     let (sign, minutes) = (if minutes < 0 { '-' } else { '+' }, minutes.abs());
     match minutes % 60 {
@@ -165,11 +166,6 @@ fn happened(line: &Line<'_>) -> String {
 
 fn or_dash(text: String) -> String {
     if text.is_empty() { "-".to_owned() } else { text }
-}
-
-/// A text that somebody else wrote, for a terminal.
-pub(in crate::tools) fn shown(text: &str) -> String {
-    printable(text.as_bytes(), TEXT)
 }
 
 /// The columns of comma-separated values.

@@ -6,11 +6,11 @@ use jiff::civil::Date;
 use jiff::{Timestamp, Zoned};
 use serde::Serialize;
 
-use super::row::{offset, shown};
+use super::row::moment;
 use super::tally::{By, Group, Reason, SLOT, Slot, Tally};
 use crate::failure::{Failure, Kind};
 use crate::journal::StatusWord;
-use crate::tools::table::{Column, Layout, fixed, flexible};
+use crate::tools::table::{self, Column, Layout, fixed, flexible, shown};
 
 /// How many groups a table has.
 pub(in crate::tools) const ROWS: usize = 40;
@@ -58,12 +58,7 @@ pub(in crate::tools) fn others(reasons: &[&Reason]) -> Option<(u64, String)> {
 }
 
 fn cut(line: &str, width: Option<usize>) -> String {
-    match width {
-        Some(width) if line.chars().count() > width => {
-            line.chars().take(width.saturating_sub(1)).chain(['\u{2026}', '\n']).collect()
-        }
-        _ => format!("{line}\n"),
-    }
+    width.map_or_else(|| line.to_owned(), |width| table::cut(line, width)) + "\n"
 }
 
 fn zoned(time: i64, now: &Zoned) -> Zoned {
@@ -75,10 +70,7 @@ pub(in crate::tools) fn span(tally: &Tally, total: &Group, now: &Zoned) -> Strin
     let count = total.all();
     let messages = format!("{} message{}", thousands(count), if count == 1 { "" } else { "s" });
     let Some((first, last)) = tally.span else { return messages };
-    let told = |time| {
-        let at = zoned(time, now);
-        format!("{}{}", at.strftime("%Y-%m-%d %H:%M"), offset(&at))
-    };
+    let told = |time| moment(time, now.time_zone(), "%Y-%m-%d %H:%M");
     format!("{messages}, {} to {}", told(first), told(last))
 }
 

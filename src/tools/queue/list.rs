@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::row::{self, Fate, Row, shown};
+use super::row::{self, Fate, Row};
 use super::{FOLDERS, now, seconds, size, span};
 use crate::breaker::{Breaker, Health};
 use crate::caller::Caller;
@@ -21,7 +21,7 @@ use crate::failure::{Failure, Kind};
 use crate::limit::{self, ban};
 use crate::plan::{Choice, Course};
 use crate::spool::{Folder, Spool};
-use crate::tools::table::{self, fixed, flexible};
+use crate::tools::table::{self, fixed, flexible, shown};
 
 /// What one user has, in numbers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::row::{Fate, Row, shown};
+use super::row::{Fate, Row};
 use crate::host;
+use crate::tools::table::shown;
 
 /// What waits and what is held. What was given up is in no queue.
 pub(super) fn text(rows: &[Row]) -> String {

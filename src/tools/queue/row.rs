@@ -6,11 +6,8 @@ use super::{FOLDERS, seconds};
 use crate::caller::Caller;
 use crate::cli::queue::List;
 use crate::failure::Failure;
-use crate::reply::printable;
 use crate::spool::{Entry, Folder, Listed, Spool, Unopened};
-
-/// The longest text of a row, in octets.
-const TEXT: usize = 1024;
+use crate::tools::table::shown;
 
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,9 +184,4 @@ impl Row {
 /// What a row is taken for that another process wrote: only its state is looked at.
 fn queue() -> Folder {
     Folder::Queue
-}
-
-/// A text that somebody else wrote, for a terminal.
-pub(super) fn shown(text: &str) -> String {
-    printable(text.as_bytes(), TEXT)
 }

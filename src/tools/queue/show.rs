@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
 use super::list::told_ban;
-use super::row::shown;
 use super::{find, size, unopened};
 use crate::breaker::{Breaker, Health};
 use crate::caller::Caller;
@@ -16,6 +15,7 @@ use crate::host;
 use crate::message::Message;
 use crate::plan::{Choice, Course};
 use crate::spool::{Entry, Folder, Head, Spool};
+use crate::tools::table::shown;
 
 /// Prints the message of `caller` that `words` name.
 ///

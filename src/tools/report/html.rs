@@ -8,11 +8,11 @@ use jiff::Zoned;
 use jiff::civil::Date;
 
 use crate::journal::StatusWord;
-use crate::tools::log::row::shown;
 use crate::tools::log::summary::{
     DAYS, REASONS, ROWS, figures, headings, hours_and_days, others, span, thousands, told, took,
 };
 use crate::tools::log::tally::{Group, Slot, Tally};
+use crate::tools::table::shown;
 
 const GOOD: &str = "#2f7d5b";
 const BAD: &str = "#c8501e";
