@@ -1,6 +1,7 @@
 //! `keep_messages`, `keep_for` and `mailchute resend`: copies of what is done with, and what becomes of them.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
 use mailchute::spool::{Ended, Folder, Line};
@@ -227,5 +228,27 @@ fn a_copy_that_cannot_be_made_changes_nothing_else() {
         let warnings = last_record("shop")["warnings"].to_string();
         assert!(warnings.contains("no copy is kept: ") && warnings.contains("spool_max"), "{warnings}");
         assert_eq!(deliveries(&server.finish()).len(), 2);
+    });
+}
+
+/// It goes through the door as any message does.
+#[test]
+fn a_resending_is_held_to_the_limits_and_bans_of_its_site() {
+    Host::run(&USERS, |host| {
+        let server = refusing_once();
+        configure(host, &server, "keep_messages = \"failed\"\nlimit = \"1/hour\"");
+        fs::create_dir_all("/var/lib/mailchute/state").unwrap();
+        fs::set_permissions("/var/lib/mailchute/state", Permissions::from_mode(0o1733)).unwrap();
+        send("one").run().expect_status(150);
+        let (id, _) = only();
+        let resend = || words(&format!("resend {id}")).run();
+        resend().expect_status(50).expect_stderr("mailchute: site default: 450 4.7.1 over the limit of 1/hour, *");
+        configure(host, &server, "keep_messages = \"failed\"");
+        mailchute().line("ban default --because spam").run().expect_status(0);
+        resend().expect_status(150).expect_stderr("mailchute: site default: 550 5.7.1 this site is banned: spam *");
+        assert_eq!(only().0, id, "it is kept still");
+        mailchute().line("unban default").run().expect_status(0);
+        resend().expect_status(0);
+        assert_eq!(deliveries(&server.finish()).len(), 1);
     });
 }
