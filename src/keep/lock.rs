@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::AsRawFd as _;
-use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::fcntl::FlockArg;
 #[expect(deprecated, reason = "its successor panics, see Locked")]
 use nix::fcntl::flock;
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 
 use super::Owner;
 
@@ -66,9 +66,11 @@ impl DerefMut for Locked {
 }
 
 impl Lock {
-    /// Sets the time of the lock's file to now, by which others see that its holder is alive.
+    /// Sets the time of the lock's file to now, by which others see that its holder is alive. The file system says what
+    /// "now" is, whose clock moves in steps of some milliseconds: what it sees change afterwards is never the older one.
     pub fn touch(&self) {
-        let _ = self.locked.set_modified(SystemTime::now());
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let _ = futimens(&*self.locked, &Timestamps { last_access: now, last_modification: now });
     }
 
     /// What is locked, for reading and writing in place, if it is a file that only those whose directory it is in can

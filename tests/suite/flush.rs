@@ -1,8 +1,8 @@
 //! `mailchute queue flush`: what waits is sent, once, and what cannot be waits on, is held or given up.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -420,6 +420,17 @@ fn what_is_accepted_is_not_sent_again_and_what_is_refused_is_given_up() {
     });
 }
 
+/// Waits for the next step of the file system's clock behind the last change of `path`: what changes in the step in which
+/// a run begins is told of by the next run, too.
+fn pass_the_step_of(path: &Path) {
+    let changed = |metadata: Metadata| (metadata.ctime(), metadata.ctime_nsec());
+    let file = tempfile::tempfile().unwrap();
+    while changed(file.metadata().unwrap()) <= changed(fs::symlink_metadata(path).unwrap()) {
+        file.set_permissions(Permissions::from_mode(0o600)).unwrap();
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn what_was_never_finished_is_cleared_away_after_an_hour() {
     Host::run(&USERS, |host| {
@@ -436,6 +447,7 @@ fn what_was_never_finished_is_cleared_away_after_an_hour() {
         fs::write(&linked, &whole).unwrap();
         let server = Server::new().start();
         prepare(host, server.port(), "");
+        pass_the_step_of(&linked);
         let run = flush(&[]);
         says(&run, 69, "1 sent, 2 left to the next flush\n");
         for told in ["was never finished", "a newer version", "cannot be read: Permission denied"] {
@@ -447,6 +459,7 @@ fn what_was_never_finished_is_cleared_away_after_an_hour() {
         for (change, is_told) in [(false, false), (true, true), (false, false)] {
             if change {
                 fs::set_permissions(&linked, Permissions::from_mode(0o640)).unwrap();
+                pass_the_step_of(&linked);
             }
             let run = flush(&[]);
             says(&run, 69, "1 left to the next flush\n");

@@ -153,10 +153,24 @@ fn opened(points: &[Point], words: &[&str]) -> Option<(usize, String)> {
     Some((at, descriptor.to_owned()))
 }
 
+/// The last `call` on `descriptor`, which is opened at `made`, before its number is another file's.
+fn last_of(points: &[Point], made: usize, descriptor: &str, call: &str) -> Option<usize> {
+    let starts = |point: &Point, start: &str| point.line.starts_with(start);
+    let closed = points[made..].iter().position(|point| starts(point, &format!("close({descriptor})")));
+    let end = closed.map_or(points.len(), |closed| made + closed);
+    let is_it = |point: &Point| point.call == call && starts(point, &format!("{call}({descriptor}"));
+    points[..end].iter().rposition(is_it)
+}
+
+/// The descriptor of the entry that is made, and where; the breaker's page is made under another name and moved.
+fn entry_made(points: &[Point]) -> Option<(usize, String)> {
+    opened(points, &["O_CREAT", "O_EXCL", "O_NOFOLLOW"])
+}
+
 /// Whether a send makes an entry durable before it answers 0: all of it is written, the file is synced, and then the
 /// directory that has its name.
 fn is_durable_first(points: &[Point]) -> Result<(), &'static str> {
-    let (made, file) = opened(points, &["O_CREAT", "O_EXCL"]).ok_or("no file is made")?;
+    let (made, file) = entry_made(points).ok_or("no file is made")?;
     let directory =
         points[..made].iter().rposition(|point| point.line.contains("O_DIRECTORY")).ok_or("no directory")?;
     let (_, directory) = opened(&points[directory..], &["O_DIRECTORY"]).ok_or("no directory")?;
@@ -164,7 +178,7 @@ fn is_durable_first(points: &[Point]) -> Result<(), &'static str> {
         let is_it = |point: &Point| point.call == call && point.line.starts_with(&start);
         points[from..].iter().position(is_it).map(|at| from + at)
     };
-    let written = points.iter().rposition(|point| point.line.starts_with(&format!("write({file}, "))).unwrap_or(0);
+    let written = last_of(points, made, &file, "write").unwrap_or(0);
     let whole = find(made, "fsync", format!("fsync({file})")).ok_or("the file is not synced")?;
     if whole < written {
         return Err("it is written to when it was synced");
@@ -187,9 +201,10 @@ fn what_is_told_as_kept_is_synced_by_its_name_too() {
             let (run, points) = testkit::points(send(id), Path::new(TRACE));
             run.expect_status(0);
             assert_eq!(is_durable_first(&points), Ok(()), "{points:#?}");
-            let (made, file) = opened(&points, &["O_CREAT", "O_EXCL"]).unwrap();
-            let at = |call: &str| points.iter().rposition(|point| point.line.starts_with(call)).unwrap();
-            let (whole, named) = (at(&format!("fsync({file})")), at("fsync("));
+            let (made, file) = entry_made(&points).unwrap();
+            let last = |call: &str| last_of(&points, made, &file, call).unwrap();
+            let whole = last("fsync");
+            let named = points.iter().rposition(|point| point.call == "fsync").unwrap();
             assert!(made < whole && whole < named);
             let without = |left_out: usize| {
                 let mut other = points.clone();
@@ -206,7 +221,7 @@ fn what_is_told_as_kept_is_synced_by_its_name_too() {
             };
             assert_eq!(moved(named, whole), Err("the directory is not synced behind it"));
             assert_eq!(moved(named, points.len() - 1), Err("it ends before"));
-            assert_eq!(moved(at(&format!("write({file}, ")), named), Err("it is written to when it was synced"));
+            assert_eq!(moved(last("write"), whole), Err("it is written to when it was synced"));
         }
     });
 }
