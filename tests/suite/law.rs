@@ -14,7 +14,7 @@ const ROOMS: &[&str] = &[
     // Words.
     "reply", "hex", "deadline", "host", "process", "spelling", "random", "charset", "encoded_word", "address",
     // Nouns.
-    "outcome", "rule", "failure", "envelope", "attempt", "exit", "caller", "modes", "secret", "message",
+    "outcome", "rule", "failure", "envelope", "attempt", "exit", "caller", "modes", "root", "secret", "message",
     // What is kept on disk.
     "keep",
     // Facts.
