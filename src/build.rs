@@ -105,6 +105,7 @@ const COLD: &[&str] = &[
     "webpki::crl",
     // Failures: their words, and the backtrace of a panic.
     "mailchute::conclude::report",
+    "mailchute::finding",
     "mailchute::hint",
     "mailchute::plan::site::nobodys",
     "mailchute::spelling",

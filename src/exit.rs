@@ -1,6 +1,7 @@
 //! The one table from outcome or failure to exit status. No other file knows a number.
 
 use crate::failure::{Failure, Kind};
+use crate::finding::{Area, Finding, Grade};
 use crate::outcome::{Outcome, Stage};
 use crate::reply::Reply;
 
@@ -52,6 +53,19 @@ pub fn of_kind(kind: &Kind, scheme: Scheme) -> u8 {
         Kind::Configuration => 78,
         Kind::InDoubt => in_doubt(scheme),
         Kind::Refused(reply) => of_reply(reply, Stage::Message, scheme),
+    }
+}
+
+/// The exit status of what was found: 0 where nothing is broken, else that of what stands first in a message's way.
+pub fn of_findings<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> u8 {
+    let broken = findings.into_iter().filter(|finding| finding.grade == Grade::Broken);
+    match broken.map(|finding| finding.code.area).max() {
+        None => OK,
+        Some(Area::Setup) => of_kind(&Kind::Configuration, Scheme::Reply),
+        Some(Area::Access) => of_kind(&Kind::NoPermission, Scheme::Reply),
+        Some(Area::Relay) => of_kind(&Kind::Unavailable, Scheme::Reply),
+        Some(Area::Login) => of_code(535),
+        Some(Area::Domain) => of_kind(&Kind::Data, Scheme::Reply),
     }
 }
 
@@ -192,6 +206,23 @@ pub fn summary() -> [(&'static str, &'static str); 5] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Code;
+
+    #[test]
+    fn what_is_broken_decides_by_what_is_in_the_way() {
+        let code = |grade, area| Code { word: "a.b", grade, area, about: "" };
+        let found = |all: &[(Grade, Area)]| {
+            let made = |(grade, area): &(Grade, Area)| Finding::new(Box::leak(Box::new(code(*grade, *area))), "a", "b");
+            of_findings(&all.iter().map(made).collect::<Vec<_>>())
+        };
+        assert_eq!(found(&[]), 0);
+        assert_eq!(found(&[(Grade::Weak, Area::Setup), (Grade::Note, Area::Login)]), 0);
+        let all = [(Area::Setup, 78), (Area::Access, 77), (Area::Relay, 69), (Area::Login, 135), (Area::Domain, 65)];
+        for (index, (area, status)) in all.into_iter().enumerate() {
+            let rest = all[index..].iter().rev().map(|(area, _)| (Grade::Broken, *area));
+            assert_eq!(found(&rest.collect::<Vec<_>>()), status, "{area:?}");
+        }
+    }
 
     #[test]
     fn every_negative_reply_code_has_a_status_a_shell_can_show() {

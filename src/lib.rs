@@ -13,7 +13,7 @@
 //! | Row | Rooms | |
 //! |---|---|---|
 //! | words | `reply`, `hex`, `deadline`, `host`, `process`, `spelling`, `random`, `charset`, `encoded_word`, `address` | what everything else speaks of |
-//! | nouns | `outcome`, `rule`, `failure`, `envelope`, `attempt`, `exit`, `caller`, `modes`, `root`, `secret`, `message` | values that decide nothing |
+//! | nouns | `outcome`, `rule`, `failure`, `finding`, `envelope`, `attempt`, `exit`, `caller`, `modes`, `root`, `secret`, `message` | values that decide nothing |
 //! | keep | `keep` | what stays on disk for each uid: directory, lock, atomic save |
 //! | facts | `providers`, `config` | what is known of providers, and what was configured |
 //! | reach | `wire`, `smtp`, `http`, `oauth` | the only code that opens connections |
@@ -36,6 +36,7 @@ pub mod encoded_word;
 pub mod envelope;
 pub mod exit;
 pub mod failure;
+pub mod finding;
 pub mod flush;
 pub mod hex;
 pub mod hint;

@@ -12,6 +12,7 @@ use mailchute::cli::options::{LETTERS, LONGS, MODES};
 use mailchute::config::{Config, Search};
 use mailchute::exit::{self, Scheme};
 use mailchute::failure::Kind;
+use mailchute::finding::codes as findings;
 use mailchute::providers::{self, Provider, TlsMode, UserName};
 use testkit::{Scratch, need_root};
 
@@ -130,6 +131,34 @@ fn the_man_pages_list_of_providers_is_the_registry() {
         list += &line("Regions", "Cm", &provider.regions.iter().map(|region| region.name).collect::<Vec<_>>());
     }
     is_made("man/mailchute.toml.5", MADE, ".El\n", &list);
+}
+
+#[test]
+fn the_man_pages_list_of_findings_is_the_list() {
+    let mut list = String::new();
+    for code in findings::ALL {
+        let mut is_open = false;
+        let quoted = code.about.chars().fold(String::new(), |mut text, c| {
+            match c {
+                '`' => {
+                    is_open = !is_open;
+                    text += if is_open { "\\(oq" } else { "\\(cq" };
+                }
+                c => text.push(c),
+            }
+            text
+        });
+        assert!(!is_open, "{}: an odd number of backticks", code.word);
+        let (first, rest) = quoted.split_at(quoted.chars().next().map_or(0, char::len_utf8));
+        let _ = write!(
+            list,
+            ".It Cm {} Pq {}\n{}.\n",
+            code.word,
+            code.grade,
+            filled(&(first.to_uppercase() + rest)).trim_end()
+        );
+    }
+    is_made("man/mailchute.8", ".\\\" Made from the list of findings.\n", ".El\n", &list);
 }
 
 #[test]

@@ -14,7 +14,8 @@ const ROOMS: &[&str] = &[
     // Words.
     "reply", "hex", "deadline", "host", "process", "spelling", "random", "charset", "encoded_word", "address",
     // Nouns.
-    "outcome", "rule", "failure", "envelope", "attempt", "exit", "caller", "modes", "root", "secret", "message",
+    "outcome", "rule", "failure", "finding", "envelope", "attempt", "exit", "caller", "modes", "root", "secret",
+    "message",
     // What is kept on disk.
     "keep",
     // Facts.
