@@ -2,9 +2,13 @@
 //! with a set-group-id binary. Each family counts its attempts and says so; nothing may come of any.
 //!
 //! The site is `shop`; its neighbour `blog` has a secret, an access token and a message that waits. None of these may
-//! be shown, sent, moved or changed, nor, with a group of the binary's own, the secret of `shop` itself.
+//! be shown, sent, moved or changed, nor, with a group of the binary's own, the secret of `shop` itself. That the judge
+//! would notice is shown where something is laid wrongly (`breach`).
+//!
+//! Sweeps over system calls take every seventh point; with `MAILCHUTE_SWEEP=full` they take all.
 
 mod argv;
+mod breach;
 mod environment;
 mod links;
 mod namespaces;
@@ -13,15 +17,17 @@ mod resources;
 mod table;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mailchute::keep::Place;
-use testkit::{Host, Mailchute, Port, Run, Server};
+use testkit::{Delivery, Host, Mailchute, Port, Run, Server, Session};
 
 use crate::setup::MESSAGE;
 
@@ -56,7 +62,17 @@ impl fmt::Display for Mode {
 }
 
 /// What a path is, and what it holds.
-type Snapshot = BTreeMap<PathBuf, (u32, u32, u32, Vec<u8>)>;
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+    /// Of a file, which is when a message that waits is due.
+    modified: Option<(i64, i64)>,
+    content: Vec<u8>,
+}
+
+type Snapshot = BTreeMap<PathBuf, Found>;
 
 /// A host with both sites, on which a family of attempts is made.
 struct Bench<'a> {
@@ -66,6 +82,10 @@ struct Bench<'a> {
     /// The relay of `shop`, and a server of the site's own.
     server: Option<Server>,
     planted: Option<Server>,
+    /// How many messages that relay has taken.
+    taken: Arc<AtomicUsize>,
+    /// The ID of the neighbour's message.
+    id: RefCell<String>,
     before: RefCell<Snapshot>,
     tried: Cell<usize>,
     broken: RefCell<Vec<String>>,
@@ -93,7 +113,13 @@ impl<'a> Bench<'a> {
             Mode::OwnRights => plain,
             Mode::SetGroupId => host.set_group_id(env!("CARGO_BIN_EXE_mailchute"), GROUP),
         };
-        let server = Server::new().login("shop", SHOP_SECRET, &["PLAIN"]).start();
+        let taken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&taken);
+        let server = Server::new().login("shop", SHOP_SECRET, &["PLAIN"]);
+        let counted = move |_: &Session, _: &Delivery| {
+            count.fetch_add(1, Ordering::SeqCst);
+        };
+        let server = server.on_delivery(counted).start();
         let planted = Server::new().start();
         // Something is sure to flush, so that nobody does it meanwhile.
         host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
@@ -125,6 +151,8 @@ impl<'a> Bench<'a> {
             binary,
             server: Some(server),
             planted: Some(planted),
+            taken,
+            id: RefCell::default(),
             before: RefCell::default(),
             tried: Cell::new(0),
             broken: RefCell::default(),
@@ -134,13 +162,40 @@ impl<'a> Bench<'a> {
         blog.expect_status(0);
         let token = format!("{}/{BLOG}/0123456789abcdef.json", Place::Tokens.parent());
         host.write_as(&token, &format!("{{\"refresh_token\":\"{BLOG_TOKEN}\"}}"), 0o600, (BLOG, BLOG));
-        *bench.before.borrow_mut() = bench.snapshot();
+        *bench.id.borrow_mut() = bench.waiting().file_name().unwrap().to_string_lossy().into_owned();
+        bench.accept();
         bench
     }
 
     /// A call by the site.
     fn call(&self) -> Mailchute {
         Mailchute::new(&self.binary).uid(SHOP).stdin(MESSAGE).directory(Path::new("/home/shop"))
+    }
+
+    /// Adds `lines` to the site of the name `name`, which is the last section of its file.
+    fn configure(&self, name: &str, lines: &str) {
+        let file = format!("/etc/mailchute/sites.d/{name}.toml");
+        let of = fs::metadata(&file).unwrap();
+        let text = fs::read_to_string(&file).unwrap() + lines + "\n";
+        self.host.write_as(&file, &text, of.mode() & 0o777, (of.uid(), of.gid()));
+        self.accept();
+    }
+
+    /// What there is now is as it should be.
+    fn accept(&self) {
+        *self.before.borrow_mut() = self.snapshot();
+    }
+
+    /// How many messages the relay of `shop` has taken.
+    fn taken(&self) -> usize {
+        self.taken.load(Ordering::SeqCst)
+    }
+
+    /// Holds the site to a limit of messages.
+    fn holds(&self, what: &str, limit: usize) {
+        if self.taken() > limit {
+            self.breaks(&format!("{what}: the limit of {limit} is exceeded: {} were sent", self.taken()));
+        }
     }
 
     /// The message of `blog` that waits.
@@ -169,7 +224,7 @@ impl<'a> Bench<'a> {
         if now != *self.before.borrow() {
             let before = self.before.replace(now.clone());
             let is_other = |path: &&PathBuf| before.get(*path) != now.get(*path);
-            let changed: Vec<_> = before.keys().chain(now.keys()).filter(is_other).collect();
+            let changed: BTreeSet<_> = before.keys().chain(now.keys()).filter(is_other).collect();
             self.breaks(&format!("{what}: changed {changed:?}"));
         }
     }
@@ -202,12 +257,23 @@ impl<'a> Bench<'a> {
     }
 
     /// Says what was tried, and fails if anything came of it.
-    fn end(mut self, family: &str) {
+    fn end(self, family: &str) {
+        let mode = self.mode;
+        let (tried, broken) = self.outcome();
+        let said = format!("hostile site: {family}, {mode}: {tried} attempts, {} broken", broken.len());
+        let _ = writeln!(std::io::stderr(), "{said}");
+        assert!(broken.is_empty(), "{}", broken.join("\n"));
+        assert!(tried > 0, "nothing was tried");
+    }
+
+    /// How much was tried, and what came of it.
+    fn outcome(mut self) -> (usize, Vec<String>) {
         // The neighbour sends and sees what is its own, as before.
         let blog =
             |words: &[&str]| Mailchute::new(&self.binary).uid(BLOG).args(words.iter().copied()).stdin(MESSAGE).run();
-        let id = self.waiting().file_name().unwrap().to_string_lossy().into_owned();
-        if !blog(&["queue", "show", &id, "--message"]).stdout.contains(BLOG_TEXT) {
+        let listed = blog(&["queue", "list", "--json"]).stdout;
+        let id = self.id.borrow().clone();
+        if !listed.contains(&id) || !blog(&["queue", "show", &id, "--message"]).stdout.contains(BLOG_TEXT) {
             self.breaks("the neighbour cannot see its own message");
         }
         let run = blog(&["-i", "bob@example.net"]);
@@ -218,11 +284,7 @@ impl<'a> Bench<'a> {
         if self.mode == Mode::SetGroupId && planted > 0 {
             self.breaks(&format!("{planted} connections were made to the site's own server"));
         }
-        let (tried, broken) = (self.tried.get(), self.broken.take());
-        let said = format!("hostile site: {family}, {}: {tried} attempts, {} broken", self.mode, broken.len());
-        let _ = writeln!(std::io::stderr(), "{said}");
-        assert!(broken.is_empty(), "{}", broken.join("\n"));
-        assert!(tried > 0, "nothing was tried");
+        (self.tried.get(), self.broken.take())
     }
 }
 
@@ -237,5 +299,6 @@ fn walk(path: &Path, all: &mut Snapshot) {
 fn note(path: &Path, all: &mut Snapshot) {
     let of = path.symlink_metadata().unwrap();
     let content = if of.is_file() { fs::read(path).unwrap() } else { Vec::new() };
-    all.insert(path.to_owned(), (of.uid(), of.gid(), of.mode(), content));
+    let modified = of.is_file().then(|| (of.mtime(), of.mtime_nsec()));
+    all.insert(path.to_owned(), Found { uid: of.uid(), gid: of.gid(), mode: of.mode(), modified, content });
 }

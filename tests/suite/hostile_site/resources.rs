@@ -46,7 +46,7 @@ fn no_limit_of_its_own_harms_what_others_share() {
 }
 
 /// What all share can be read, and is nobody's alone.
-fn shared_is_whole(bench: &Bench<'_>) {
+pub(super) fn shared_is_whole(bench: &Bench<'_>) {
     for place in mailchute::keep::Place::ALL {
         let shared = format!("{}/shared", place.parent());
         let Ok(found) = fs::read_dir(&shared) else { continue };
