@@ -97,6 +97,11 @@ impl Trace {
         Self { sink, ..Self::default() }
     }
 
+    /// The place that the lines go to, for another trace.
+    pub fn take_sink(&mut self) -> Option<Sink> {
+        self.sink.take()
+    }
+
     /// A line we sent, already masked.
     pub fn sent(&mut self, line: &str) {
         self.push(format!("> {line}"));

@@ -63,10 +63,7 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// ([`host::stands_in`]), or has rights that its caller has not, a small one, as cron gives it.
 pub fn own_environment(command: &mut Command) {
     if host::stands_in() || host::is_privileged() {
-        let Caller { uid, user, home, .. } = Caller::current();
-        let name = user.unwrap_or_else(|| uid.to_string());
-        command.env_clear().env("PATH", PATH).env("SHELL", "/bin/sh").env("USER", &name).env("LOGNAME", &name);
-        command.env("HOME", home.unwrap_or_else(|| PathBuf::from("/")));
+        small_environment(command);
     } else if REQUEST.iter().any(|name| std::env::var_os(name).is_some()) {
         // A header field `Proxy` of a request would be the proxy that a program goes through.
         let fields = std::env::vars_os().map(|(name, _)| name);
@@ -74,6 +71,14 @@ pub fn own_environment(command: &mut Command) {
             command.env_remove(name);
         });
     }
+}
+
+/// Gives `command` a small environment, as cron gives it: nothing of this process's own.
+pub fn small_environment(command: &mut Command) {
+    let Caller { uid, user, home, .. } = Caller::current();
+    let name = user.unwrap_or_else(|| uid.to_string());
+    command.env_clear().env("PATH", PATH).env("SHELL", "/bin/sh").env("USER", &name).env("LOGNAME", &name);
+    command.env("HOME", home.unwrap_or_else(|| PathBuf::from("/")));
 }
 
 /// What is set where a web server has started a program for a request (RFC 3875 4.1).

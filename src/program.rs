@@ -14,6 +14,7 @@ use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::keep::Place;
 use crate::process;
+use crate::tools::alert;
 use crate::tools::speaker::{Provision, Stand};
 use crate::tools::{
     ban, bans, bs, explain, init, lint, log, login, providers, queue, report, secret, send, show, speaker, status,
@@ -111,6 +112,10 @@ fn run_tool(tool: &Tool, invocation: &Invocation) -> anyhow::Result<u8> {
         Tool::Resend(of) => {
             let speaker = Speaker { user: of.user.clone(), cwd: None };
             standing_in(&speaker, Provision::default(), |caller| queue::resend(invocation, of, caller))?
+        }
+        Tool::Alert(of) => {
+            let speaker = Speaker { user: of.user().cloned(), cwd: None };
+            standing_in(&speaker, Provision::default(), |caller| alert::run(invocation, of, caller))?
         }
         Tool::Login(of) => {
             let speaker = Speaker { user: of.user.clone(), cwd: None };

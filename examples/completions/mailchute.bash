@@ -34,6 +34,7 @@ _mailchute() {
     case ${COMP_WORDS[1]} in
         explain) words="--as --cwd" ;;
         test) words="--to --from --as --cwd --site --relay" ;;
+        alert) words="list test --as --site --config --relay" ;;
         login) words="--status --as --device --browser --paste --site --config --relay" ;;
         queue) words="list show hold release drop resolve --site --relay --json --summary --sent --as --message --arrived --again" ;;
         resend) words="--to --again --as" ;;
@@ -48,7 +49,7 @@ _mailchute() {
         lint | providers | status) words="" ;;
         *) words="--site --config --relay --help --version" ;;
     esac
-    [ "$COMP_CWORD" -eq 1 ] && words+=" explain test lint login log show report providers queue resend ban unban bans secret status init"
+    [ "$COMP_CWORD" -eq 1 ] && words+=" alert explain test lint login log show report providers queue resend ban unban bans secret status init"
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
 complete -F _mailchute mailchute

@@ -21,7 +21,9 @@ complete -c mailchute -n __fish_use_subcommand -l config -r -F -d 'Use this conf
 complete -c mailchute -n __fish_use_subcommand -l relay -x -d 'Use this relay of the site'
 complete -c mailchute -n __fish_use_subcommand -l help -d 'Print a summary'
 complete -c mailchute -n __fish_use_subcommand -l version -d 'Print the version'
-complete -c mailchute -n '__fish_seen_subcommand_from explain test login queue resend' -l as -x -a '(__fish_complete_users)' -d 'As this user'
+complete -c mailchute -n __fish_use_subcommand -a alert -d 'List who is told of trouble, and test it'
+complete -c mailchute -n '__fish_seen_subcommand_from alert' -a 'list test'
+complete -c mailchute -n '__fish_seen_subcommand_from explain test login queue resend alert' -l as -x -a '(__fish_complete_users)' -d 'As this user'
 complete -c mailchute -n '__fish_seen_subcommand_from explain test' -l cwd -x -a '(__fish_complete_directories)' -d 'From this directory'
 complete -c mailchute -n '__fish_seen_subcommand_from test' -l to -x -d Recipient
 complete -c mailchute -n '__fish_seen_subcommand_from test' -l from -x -d Sender

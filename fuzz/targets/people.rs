@@ -107,6 +107,7 @@ fn site(choice: u8) -> Site {
         limits: None,
         over_limit: OverLimit::default(),
         exit_status: Scheme::Reply,
+        alerts: Arc::default(),
     }
 }
 

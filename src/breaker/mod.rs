@@ -12,6 +12,7 @@ mod page;
 mod turns;
 mod world;
 
+use std::cell::Cell;
 use std::fmt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -26,6 +27,7 @@ pub(crate) use self::turns::{Turn, Turns};
 #[cfg(test)]
 pub(crate) use self::world::Memory;
 use self::world::{Disk, World};
+use crate::config::alert::Occasion;
 use crate::config::relay::Relay;
 use crate::config::site::Site;
 
@@ -88,11 +90,12 @@ impl Down {
 }
 
 impl<'a> Breaker<'a> {
-    /// What `uid` remembers of the relays of `site`; `None` where that would change nothing: it has one relay only, and
-    /// no message waits for it. Nothing is read yet.
+    /// What `uid` remembers of the relays of `site`; `None` where that would change nothing: it has one relay only, no
+    /// message waits for it, and nobody is to hear that it works again. Nothing is read yet.
     pub fn of(site: &'a Site, uid: u32) -> Option<Self> {
         let has_others = site.relays.len() > 1 || !site.routes.is_empty();
-        (has_others || site.spooling.is_on).then(|| Self::with(site.file.as_deref(), Disk { uid }))
+        let is_watched = || site.alerts.iter().any(|alert| alert.on.has(Occasion::Recovered));
+        (has_others || site.spooling.is_on || is_watched()).then(|| Self::with(site.file.as_deref(), Disk { uid }))
     }
 
     fn with(scope: Option<&'a Path>, world: impl World + 'a) -> Self {
@@ -134,22 +137,27 @@ impl<'a> Breaker<'a> {
         is_asked && is_granted
     }
 
-    /// Remembers `event` of `relay`.
-    pub fn tell(&self, relay: &Relay, event: Event) {
+    /// Remembers `event` of `relay`. True: it was down until now, and this process is the one that found it well again.
+    pub fn tell(&self, relay: &Relay, event: Event) -> bool {
         let identity = Identity::of(self.scope, relay);
         let stamp = identity.stamp();
+        let has_recovered = Cell::new(false);
         let mut alter = |page: &mut Page| {
             let before = page.circuit(&identity.name);
             let mut after = before.seen_with(stamp).after(event, self.world.now(), self.world.chance());
             if after.trouble.is_some() {
                 after.stamp = stamp;
             }
+            has_recovered.set(before.openings > 0 && after.openings == 0);
             (after != before).then(|| page.put(&identity.name, &after))
         };
         // A relay that is down stays so for most who fail: they lock nothing.
-        if alter(&mut self.world.page()).is_some() {
-            self.world.change(&mut alter);
+        if alter(&mut self.world.page()).is_none() {
+            return false;
         }
+        has_recovered.set(false);
+        self.world.change(&mut alter);
+        has_recovered.get()
     }
 
     /// What `page` has of `relay`, seen with the configuration and the secrets of today.

@@ -109,22 +109,23 @@ impl<'a> Turns<'a> {
         self.is_over || (self.next..route.len()).all(|relay| self.standing(relay) == Standing::Open)
     }
 
-    /// Remembers `event` of `relay` of `route`, if it is worth remembering.
-    pub(crate) fn tell(&mut self, route: &[Arc<Relay>], relay: usize, event: Event) {
-        let Some(breaker) = &self.breaker else { return };
+    /// Remembers `event` of `relay` of `route`, if it is worth remembering; whether it was down until now.
+    pub(crate) fn tell(&mut self, route: &[Arc<Relay>], relay: usize, event: Event) -> bool {
+        let Some(breaker) = &self.breaker else { return false };
         let is_clean = self.circuits.get(relay).is_none_or(|circuit| *circuit == Circuit::default());
         let is_news = match event {
             Event::Works => !is_clean,
             Event::Fails(_) => true,
             Event::Undecided => self.is_probe,
         };
+        let has_recovered = is_news && breaker.tell(&route[relay], event);
         if is_news {
-            breaker.tell(&route[relay], event);
             self.is_probe = false;
             if let (Event::Works, Some(circuit)) = (event, self.circuits.get_mut(relay)) {
                 *circuit = Circuit::default();
             }
         }
+        has_recovered
     }
 
     fn standing(&self, relay: usize) -> Standing {

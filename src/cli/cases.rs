@@ -14,6 +14,7 @@ use std::path::Path;
 
 use testkit::{Case, escaped, words};
 
+use super::alert::AlertTask;
 use super::commands::Tool;
 use super::dialect::{Mode, Sendmail};
 use super::invocation::{Errand, Invocation};
@@ -137,6 +138,7 @@ fn errand(errand: &Errand) -> Option<&'static str> {
         Errand::Tool(Tool::Ban(_)) => "ban",
         Errand::Tool(Tool::Bans(_)) => "bans",
         Errand::Tool(Tool::Unban(_)) => "unban",
+        Errand::Tool(Tool::Alert(_)) => "alert",
         Errand::Tool(Tool::Explain(_)) => "explain",
         Errand::Tool(Tool::Init(_)) => "init",
         Errand::Tool(Tool::Lint) => "lint",
@@ -177,6 +179,16 @@ fn tool_summary(tool: &Tool) -> Fields {
     match tool {
         Tool::Explain(explain) => {
             fields.extend(dialect_summary(&explain.of).into_iter().map(|(key, value)| (format!("of.{key}"), value)));
+        }
+        Tool::Alert(task) => {
+            text("as", task.user().cloned());
+            text(
+                "task",
+                Some(match task {
+                    AlertTask::List(_) => "list".to_owned(),
+                    AlertTask::Test(of) => format!("test {}", of.name),
+                }),
+            );
         }
         Tool::Test(test) => {
             text("from", test.from.clone());
@@ -270,7 +282,7 @@ fn task_summary(task: &Task) -> String {
             let site = of.site.as_ref().map(|site| format!("--site {site}"));
             let words: Vec<String> =
                 ["flush".to_owned()].into_iter().chain(site).chain(of.ids.iter().cloned()).collect();
-            flags(&words.join(" "), &[(of.all, "all"), (of.quiet, "quiet"), (of.wait, "wait")])
+            flags(&words.join(" "), &[(of.all, "all"), (of.quiet, "quiet"), (of.wait, "wait"), (of.part, "part")])
         }
         Task::Resolve(of) => flags(&format!("resolve {}", of.id), &[(of.arrived, "arrived"), (of.again, "again")]),
     }

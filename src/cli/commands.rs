@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use super::alert::{AlertTask, Alerts};
 use super::dialect::{self, Mode, OUR_NAME, Sendmail};
 use super::log::{self, Log, Report, SEARCH, Show};
 use super::queue::{Queue, Task};
@@ -22,6 +23,8 @@ use crate::spelling;
 /// they were written.
 #[derive(Clone, Debug)]
 pub enum Tool {
+    /// Look after alerts.
+    Alert(AlertTask),
     /// Let a site or a user send nothing for a while.
     Ban(SetBan),
     /// List who is banned.
@@ -220,7 +223,7 @@ pub struct Speaker {
 
 /// Our long options, behind the subcommand's name.
 #[derive(Args, Clone, Debug, Default)]
-struct Options {
+pub(super) struct Options {
     /// Send as this site
     #[arg(long)]
     site: Option<String>,
@@ -250,6 +253,8 @@ enum Command {
     Explain(ExplainWords),
     /// Send a short message, and show the conversation and the exit status
     Test(Test),
+    /// List who is told when something goes wrong, and test it
+    Alert(Alerts),
     /// List what would be changed in the message on standard input, and why
     Lint,
     /// Log in to Google, Microsoft 365 or others with OAuth, or show stored logins
@@ -367,6 +372,11 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, choice: &mut Choice) -
         Command::Ban(ban) => Tool::Ban(ban),
         Command::Bans(bans) => Tool::Bans(bans),
         Command::Unban(unban) => Tool::Unban(unban),
+        Command::Alert(alerts) => {
+            let mut task = alerts.task();
+            choose(task.options());
+            Tool::Alert(task)
+        }
         Command::Lint => Tool::Lint,
         Command::Log(log) => Tool::Log(log.within(choice)),
         Command::Show(show) => Tool::Show(show),

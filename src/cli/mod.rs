@@ -1,5 +1,6 @@
 //! Command lines, read: what was typed, typed.
 
+pub mod alert;
 #[cfg(test)]
 mod cases;
 mod commands;

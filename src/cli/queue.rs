@@ -81,6 +81,9 @@ pub struct Flush {
     /// Print nothing
     #[arg(long, short)]
     pub quiet: bool,
+    /// Part of a run for all, which says itself that it is over.
+    #[arg(long, hide = true)]
+    pub part: bool,
     /// Stay until nothing waits: how what waits is sent where there is no timer.
     #[arg(long, hide = true, conflicts_with_all = ["ids", "site"])]
     pub wait: bool,

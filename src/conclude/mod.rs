@@ -1,14 +1,21 @@
 //! The end of every message: log record, what is said, exit status. One value gathers what is known until then.
 
+mod alarm;
 pub mod report;
 
+use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
+use self::alarm::Alarm;
 use self::report::Report;
 use crate::address::Address;
+use crate::alert;
 use crate::attempt::IdempotencyKey;
 use crate::caller::{Caller, Provenance};
+use crate::config::alert::{Occasion, Occasions};
 use crate::config::relay::Relay;
 use crate::config::site::Site;
 use crate::config::{Config, LogTarget, Origin, in_variables, log};
@@ -49,6 +56,18 @@ struct State {
     tell: fn(&Report),
     /// The variable that the configuration is, where there is no file.
     variable: Option<&'static str>,
+    watch: Watch,
+}
+
+/// Whoever hears of trouble.
+#[derive(Default)]
+struct Watch {
+    /// What some alert of the site tells of.
+    on: Occasions,
+    /// It is about what waited, so that this process is the one that tells alerts.
+    is_flusher: bool,
+    /// Where the last alert was kept. Closed with the process, which is a system call less for whoever waits for it.
+    kept: Option<File>,
 }
 
 impl Dossier {
@@ -74,6 +93,7 @@ impl Dossier {
             idle: false,
             tell,
             variable,
+            watch: Watch::default(),
         })))
     }
 
@@ -96,6 +116,7 @@ impl Dossier {
         let mut state = self.state();
         state.started = Instant::now();
         state.record = state.record.another();
+        state.watch.on = Occasions::default();
         state.record.script = state.script.clone();
         state.idle = false;
     }
@@ -104,6 +125,7 @@ impl Dossier {
     pub fn resume(&self, id: &str) {
         self.begin();
         let mut state = self.state();
+        state.watch.is_flusher = true;
         id.clone_into(&mut state.record.id);
         state.record.retry = true;
     }
@@ -141,6 +163,7 @@ impl Dossier {
         state.targets = config.log(Some(site)).to_vec();
         state.scheme = site.exit_status;
         state.record.site = Some(site.name.clone());
+        state.watch.on = site.occasions();
     }
 
     /// The message has been read.
@@ -198,10 +221,41 @@ impl Dossier {
             let report = report::of_failure(failure, None, state.record.site.as_deref());
             (!state.idle).then(|| (state.tell, state.heard(report)))
         };
+        let is_told = told.is_some();
         if let Some((tell, report)) = told {
             tell(&report);
         }
-        self.close(failure)
+        let status = self.close(failure);
+        if is_told {
+            self.raise(|watch| alarm::of_failure(failure, watch.is_flusher));
+        }
+        status
+    }
+
+    /// Has somebody hear of `event` of the site, about `relay`, where an alert tells of it. `reason` is what stands in
+    /// brackets in the line that people read. For what no end of a message tells: limits, bans.
+    pub fn alarm(&self, event: Occasion, relay: Option<&Relay>, reason: &str) {
+        self.raise(|_| Some(Alarm::new(event, relay, reason.to_owned())));
+    }
+
+    /// Keeps what `find` finds for a flusher to tell, where anybody is to hear of it. The last thing that is done for a
+    /// message: whoever waits has been told.
+    fn raise<'a>(&self, find: impl FnOnce(&Watch) -> Option<Alarm<'a>>) {
+        let state = self.state();
+        if state.watch.on.is_empty() {
+            return;
+        }
+        let Some(alarm) = find(&state.watch) else { return };
+        let site = state.record.site.as_deref().unwrap_or_default();
+        let notice = alarm.notice(site, Timestamp::now().as_second(), &state.record.id);
+        if !notice.is_in(state.watch.on) {
+            return;
+        }
+        let (uid, is_flusher) = (state.record.uid, state.watch.is_flusher);
+        drop(state);
+        if let Some(file) = alert::raise(&notice, uid, is_flusher) {
+            self.state().watch.kept = Some(file);
+        }
     }
 
     /// Ends the message with what the relays said, and what has become of it beside that.
@@ -218,7 +272,10 @@ impl Dossier {
             true => exit::OK,
             false => exit::status(&submission.decisive().result, state.scheme),
         };
-        state.close(status)
+        let status = state.close(status);
+        drop(state);
+        self.raise(|watch| alarm::of_submission(submission, kept, watch.is_flusher));
+        status
     }
 
     /// Ends a message that is over a limit of its site and was to wait until there is room.

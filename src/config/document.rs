@@ -113,7 +113,7 @@ pub(super) struct Keys<'k> {
 const PLACES: &Keys<'_> = &Keys { now: &["file", "env", "credential", "command"], later: &[], above: &[] };
 
 /// The tables of the top level.
-const TABLES: &[&str] = &["relay", "route", "site", "alias", "log", "staging"];
+const TABLES: &[&str] = &["relay", "route", "site", "alias", "alert", "log", "staging"];
 
 /// What other programs say in the key, this one says in the value: the key of `password_file`, and the form of it.
 fn place_in_key(key: &str) -> Option<(&str, &'static str)> {

@@ -177,8 +177,15 @@ pub fn init_from_environment(
     let Some(environment) = Environment::find(variables)? else { return Ok(None) };
     let (body, lines) = environment.toml(Secrets::Written);
     let accounts = &Accounts::of(caller);
-    let standing =
-        Standing { file: None, lone_site: "default", base: None, owner: None, strict_modes: false, accounts };
+    let standing = Standing {
+        file: None,
+        lone_site: "default",
+        base: None,
+        alerts: &[],
+        owner: None,
+        strict_modes: false,
+        accounts,
+    };
     let text = Text::Variables(lines);
     let scope = Scope::read(&Document::parse(&text, &body)?, standing, &mut Vec::new())?;
     let remark = match scope.holds_secret {

@@ -7,9 +7,11 @@
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 mod accounts;
+pub mod alert;
 mod document;
 mod dsn;
 mod environment;
@@ -35,8 +37,10 @@ pub use search::Search;
 use site::Site;
 pub use variables::in_variables;
 
+use self::alert::Alert;
 use crate::caller::Caller;
 use crate::modes;
+use crate::secret::Source;
 
 /// The span of time that `text` is, such as `30m`, `12h`, `5d` or `1w`: from a minute to 60 days.
 pub fn days(text: &str) -> Option<Duration> {
@@ -54,6 +58,10 @@ pub struct Config {
     pub sites: Vec<Site>,
     /// Who speaks when no site fits.
     pub default_site: DefaultSite,
+    /// The alerts of all files that this caller may know of, the main file's first.
+    pub alerts: Vec<Arc<Alert>>,
+    /// `ping` of the main file: what is asked for after each flush.
+    pub ping: Option<Source>,
     /// `log.to` of the main file; empty: nothing is named.
     log: Vec<LogTarget>,
     /// `log.to` of the files of `sites.d` that say so.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::accounts::Accounts;
+use super::alert::{self, Alert, Means};
 use super::document::{Document, Keys};
 use super::log::Logging;
 use super::relay::{self, Relay, Username};
@@ -17,7 +18,8 @@ use crate::failure::Failure;
 use crate::secret::Source;
 
 /// The keys of the top level beside the policy.
-const KEYS: &[&str] = &["default_site", "strict_modes", "relay", "route", "site", "alias", "log", staging::TABLE];
+const KEYS: &[&str] =
+    &["default_site", "strict_modes", "relay", "route", "site", "alias", "alert", "ping", "log", staging::TABLE];
 
 /// What one document says.
 pub(super) struct Scope {
@@ -27,6 +29,10 @@ pub(super) struct Scope {
     pub(super) policy: Policy,
     /// `default_site`, with the failure to answer when that site may not be it.
     pub(super) default_site: Option<(String, Failure)>,
+    /// Its alerts.
+    pub(super) alerts: Vec<Arc<Alert>>,
+    /// `ping`.
+    pub(super) ping: Option<Source>,
     /// `[log]`.
     pub(super) log: Logging,
     /// `strict_modes`.
@@ -43,6 +49,8 @@ pub(super) struct Standing<'a> {
     pub(super) lone_site: &'a str,
     /// The policy of the main file, for a file of `sites.d`.
     pub(super) base: Option<&'a Policy>,
+    /// The alerts of the main file, for a file of `sites.d`.
+    pub(super) alerts: &'a [Arc<Alert>],
     /// The uid its sites are bound to: the owner of a `sites.d` file that is not root's.
     pub(super) owner: Option<u32>,
     /// Whether weak file modes are refused, whatever the document says.
@@ -92,11 +100,19 @@ impl Scope {
             relays: relays.into(),
             places,
             routes: Arc::default(),
+            alerts: Arc::default(),
             alias: Arc::new(site::aliases(&root)?),
             owner: standing.owner,
             accounts: standing.accounts,
         };
         shared.routes = route::read::routes(&root, &shared, &above, warnings)?.unwrap_or_default();
+        let alerts =
+            alert::read::alerts(&root, &shared, standing.base.map(|_| standing.lone_site), &above, are_strict)?;
+        shared.alerts = standing.alerts.iter().chain(&alerts).map(Arc::clone).collect();
+        let ping = root.source("ping")?;
+        if standing.base.is_some() && ping.is_some() {
+            return Err(root.wrong("ping", "belongs into the main file: it tells of all users' messages"));
+        }
         let mut sites = Vec::new();
         for (name, section) in root.sections("site")? {
             if standing.owner.is_some() && !is_named_after(name, standing.lone_site) {
@@ -129,7 +145,11 @@ impl Scope {
             default_site,
             log: Logging::read(&root, is_main)?,
             strict_modes,
-            holds_secret: shared.relays.iter().any(|relay| holds_secret(relay)),
+            holds_secret: shared.relays.iter().any(|relay| holds_secret(relay))
+                || alerts.iter().any(|alert| tells_secret(alert))
+                || matches!(ping, Some(Source::Inline(_))),
+            alerts,
+            ping,
             policy: shared.policy,
         })
     }
@@ -149,4 +169,12 @@ fn holds_secret(relay: &Relay) -> bool {
     let proxy = relay.proxy.as_ref().and_then(|proxy| proxy.login.as_ref());
     let oauth = relay.oauth.as_ref().is_some_and(|oauth| oauth.secrets().any(|(_, source)| inline(source)));
     api || oauth || login || proxy.is_some_and(|(_, password)| inline(password))
+}
+
+/// Whether a secret of `alert` is written in the file.
+fn tells_secret(alert: &Alert) -> bool {
+    match &alert.means {
+        Means::Post(post) => post.secrets().any(|(_, source)| matches!(source, Source::Inline(_))),
+        Means::Command(_) | Means::Mail { .. } => false,
+    }
 }

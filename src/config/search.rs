@@ -5,10 +5,12 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::accounts::Accounts;
+use super::alert::Alert;
 use super::document::{Document, Text};
 use super::dsn;
 use super::environment::Environment;
@@ -178,6 +180,8 @@ impl Config {
 struct Gathered {
     config: Config,
     policy: super::site::policy::Policy,
+    /// The alerts of the main file.
+    alerts: Vec<Arc<Alert>>,
     default_site: Option<(String, Failure)>,
     /// Whether a site was left out that is somebody else's: it binds users, unseen.
     hidden: bool,
@@ -188,10 +192,13 @@ struct Gathered {
 impl Gathered {
     fn new(origin: Origin, main: Scope, warnings: Vec<String>, strict_modes: bool) -> Self {
         let names = main.sites.iter().map(|site| site.name.clone()).collect();
+        let alerts = main.alerts.clone();
         let config = Config {
             origin,
             passed_over: Vec::new(),
             sites: main.sites,
+            alerts: main.alerts,
+            ping: main.ping,
             default_site: DefaultSite::Refuse,
             log: main.log.to.unwrap_or_default(),
             log_keep: main.log.keep.unwrap_or(log::KEEP),
@@ -200,7 +207,7 @@ impl Gathered {
             skipped: Vec::new(),
             strict_modes,
         };
-        Self { config, policy: main.policy, default_site: main.default_site, hidden: false, names }
+        Self { config, policy: main.policy, alerts, default_site: main.default_site, hidden: false, names }
     }
 
     /// Adds a file of `sites.d`, or the reason why it is left out: one site cannot stop the others.
@@ -246,6 +253,7 @@ impl Gathered {
             file: Some(file.to_owned()),
             lone_site: &name,
             base: Some(&self.policy),
+            alerts: &self.alerts,
             owner: (modes.uid != 0).then_some(modes.uid),
             strict_modes: self.config.strict_modes,
             accounts,
@@ -262,6 +270,9 @@ impl Gathered {
         }
         self.config.warnings.extend(warnings.into_iter().chain(judged));
         self.names.extend(scope.sites.iter().map(|site| site.name.clone()));
+        if scope.sites.iter().any(|site| site.is_shown_to(caller.uid)) {
+            self.config.alerts.extend(scope.alerts);
+        }
         self.config.sites.extend(scope.sites);
         self.config.logs.extend(scope.log.to.map(|log| (file.to_owned(), log)));
         self.default_site = self.default_site.take().or(scope.default_site);
@@ -313,8 +324,15 @@ fn load_environment(environment: &Environment, caller: &Caller) -> Result<Config
     let (toml, variables) = environment.toml(Secrets::Named);
     let text = Text::Variables(variables);
     let accounts = &Accounts::of(caller);
-    let standing =
-        Standing { file: None, lone_site: "default", base: None, owner: None, strict_modes: false, accounts };
+    let standing = Standing {
+        file: None,
+        lone_site: "default",
+        base: None,
+        alerts: &[],
+        owner: None,
+        strict_modes: false,
+        accounts,
+    };
     let variable = environment.variable;
     let config = Document::parse(&text, &toml).and_then(|document| {
         let main = Scope::read(&document, standing, &mut warnings)?;
@@ -331,6 +349,7 @@ fn read_main(file: &Path, source: &str, accounts: &Accounts<'_>, warnings: &mut 
         file: Some(file.to_owned()),
         lone_site: "default",
         base: None,
+        alerts: &[],
         owner: None,
         strict_modes: host::is_privileged(),
         accounts,

@@ -18,6 +18,7 @@ pub use self::aliases::Aliases;
 pub use self::keeping::{Keeping, Kinds};
 pub use self::spooling::{SpoolMax, Spooling};
 pub use self::staging::{Guard, Staging};
+use super::alert::{Alert, Occasions};
 use super::limit::{Limits, OverLimit};
 use super::relay::Relay;
 use super::route::{Route, Strategy};
@@ -76,6 +77,8 @@ pub struct Site {
     pub over_limit: OverLimit,
     /// The caller's numbers.
     pub exit_status: Scheme,
+    /// Who is told when something goes wrong: its file's alerts behind those of the main file.
+    pub alerts: Arc<[Arc<Alert>]>,
 }
 
 /// What a site wants of each submission.
@@ -186,6 +189,11 @@ impl Site {
     /// Whether a caller of this uid may use it: root may use all.
     pub fn is_open_to(&self, uid: u32) -> bool {
         uid == 0 || self.users.is_empty() || self.users.contains(&uid)
+    }
+
+    /// What some alert tells of.
+    pub fn occasions(&self) -> Occasions {
+        self.alerts.iter().fold(Occasions::default(), |all, alert| all.and(alert.on))
     }
 
     /// Every relay that some message of it may go to, each once: those it names itself, then those of its routes.

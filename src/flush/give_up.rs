@@ -12,6 +12,7 @@ use jiff::{Timestamp, Zoned};
 use super::one::note;
 use super::{Fate, Run, relays, unix};
 use crate::address::Address;
+use crate::config::alert::Occasion;
 use crate::config::relay::{Place, Relay};
 use crate::config::site::{Guard, Site};
 use crate::failure::{Failure, Kind};
@@ -89,6 +90,8 @@ impl Run<'_> {
             Some(submission) => dossier.finish(submission, &opened.entry.head.envelope, &Kept::No),
             None => {
                 let why = "was tried until its time was up, or was refused: given up";
+                let said = opened.entry.state.said.as_ref().map_or(&opened.entry.head.why, |(_, text)| text);
+                dossier.alarm(Occasion::Bounced, None, said);
                 dossier.fail(&Failure::new(Kind::Unavailable, opened.id(), why))
             }
         };

@@ -8,6 +8,7 @@ mod agenda;
 mod give_up;
 mod one;
 mod relays;
+mod stuck;
 #[cfg(test)]
 mod tests;
 

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
+use super::stuck::Stuck;
 use super::{Fate, Run, give_up, relays, unix};
 use crate::address::Address;
 use crate::attempt::{IdempotencyKey, Sink};
@@ -107,12 +108,17 @@ impl Run<'_> {
         let fate = match self.site(config, &opened.entry.head.site) {
             Ok(site) => {
                 dossier.set_site(config, site);
-                match ban::check(config, site, self.course.caller().uid) {
+                let stuck = Stuck::of(&opened.entry);
+                let fate = match ban::check(config, site, self.course.caller().uid) {
                     // Its sender hears of it as of any other, once the ban is over.
                     Err(_) if is_over(&opened) && !opened.entry.state.is_in_doubt() => self.give_up(site, opened, None),
                     Err(failure) => self.put_off(opened, &failure),
                     Ok(()) => self.attend_for(site, opened),
+                };
+                if let (Ok(Fate::Waiting), Some(stuck)) = (&fate, stuck) {
+                    stuck.tell(site, dossier);
                 }
+                fate
             }
             Err(failure) if is_over(&opened) => self.give_up_without_site(opened, failure),
             Err(failure) => self.put_off(opened, &failure),

@@ -24,9 +24,27 @@ pub(super) struct Outgoing<'a> {
 /// What is submitted, through which relay, and what is told when it is handed over.
 #[derive(Clone, Copy)]
 pub(super) struct Submitted<'a> {
-    pub(super) message: &'a Message,
+    pub(super) matter: Matter<'a>,
     pub(super) relay: &'a str,
     pub(super) hand_over: &'a HandOver,
+}
+
+/// What it is that is not to be handed over twice.
+#[derive(Clone, Copy)]
+pub(super) enum Matter<'a> {
+    /// What [`Piece::Message`] streams.
+    Message(&'a Message),
+    /// The request itself, in which no message is.
+    Request,
+}
+
+impl<'a> Matter<'a> {
+    fn message(self) -> Option<&'a Message> {
+        match self {
+            Self::Message(message) => Some(message),
+            Self::Request => None,
+        }
+    }
 }
 
 /// How large `body` is with a message of `message` octets.
@@ -41,7 +59,7 @@ pub(super) fn size(body: &[Piece], message: u64) -> u64 {
 impl<'a> Outgoing<'a> {
     pub(super) fn new(body: &'a [Piece], submitted: Option<Submitted<'a>>) -> Self {
         Self {
-            left: size(body, submitted.map_or(0, |submitted| submitted.message.size())),
+            left: size(body, submitted.and_then(|submitted| submitted.matter.message()).map_or(0, Message::size)),
             pieces: body.iter(),
             submitted,
             octets: &[],
@@ -81,7 +99,9 @@ impl<'a> Outgoing<'a> {
             }
             match self.pieces.next() {
                 Some(Piece::Octets(octets)) => self.octets = octets,
-                Some(Piece::Message) => self.chunks = self.submitted.map(|submitted| submitted.message.chunks()),
+                Some(Piece::Message) => {
+                    self.chunks = self.submitted.and_then(|of| of.matter.message()).map(Message::chunks);
+                }
                 None => return Ok(false),
             }
         }
@@ -135,8 +155,10 @@ mod tests {
         let hand_over =
             HandOver::marked(Box::new(move |relay| if relay == "good" { Ok(()) } else { Err(failure.clone()) }));
         let taken = |relay| {
-            let mut outgoing =
-                Outgoing::new(&body, Some(Submitted { message: &message, relay, hand_over: &hand_over }));
+            let mut outgoing = Outgoing::new(
+                &body,
+                Some(Submitted { matter: Matter::Message(&message), relay, hand_over: &hand_over }),
+            );
             let mut all = Vec::new();
             let is_whole = outgoing.read_to_end(&mut all).is_ok();
             (is_whole, String::from_utf8(all).unwrap(), outgoing.failure().map(|failure| failure.kind))

@@ -8,14 +8,13 @@
 mod answers;
 mod body;
 pub mod cloud;
+mod masking;
 mod proxy;
 mod transport;
 
 use std::io::Read;
 use std::sync::{Arc, Mutex};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use ureq::http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, USER_AGENT,
 };
@@ -23,9 +22,9 @@ use ureq::http::{Request as HttpRequest, Response as HttpResponse, Version};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 use ureq::{Agent, SendBody};
-use zeroize::Zeroizing;
 
-use self::body::{Outgoing, Submitted};
+use self::body::{Matter, Outgoing, Submitted};
+use self::masking::{hide, masked, without};
 use self::transport::{Handed, Progress};
 use crate::attempt::Attempt;
 use crate::config::relay::{Endpoint, Interface, Relay};
@@ -130,7 +129,8 @@ fn walk(job: &ByApi<'_>, message: &Message, attempt: &mut Attempt, line: &mut Li
                 let request = api.request(&mail, keys)?;
                 check_size(job, message, &request)?;
                 attempt.trace.warnings.extend_from_slice(&request.warnings);
-                let mut response = exchange(relay, endpoint, &request, Some(message), keys, attempt, line)?;
+                let mut response =
+                    exchange(relay, endpoint, &request, Some(Matter::Message(message)), keys, attempt, line)?;
                 response.is_repeat = key.is_some_and(|key| key.is_repeated);
                 return api.outcome(envelope, &response);
             }
@@ -200,9 +200,30 @@ pub fn ask(
     answer.map_err(|failure| Failure { stage: None, ..failure })
 }
 
-/// Makes one request to `endpoint` and gives its response, whatever the status. `submitted` is what
-/// [`Piece::Message`](crate::providers::api::Piece) streams; `None`: the request submits nothing, so it is never in
-/// doubt. `keys` are kept out of the trace.
+/// Tells `server` something by a request that is not to be made twice: the hand-over begins with its last octet, and
+/// from then on a failure is in doubt. `keys`, and the path, are shown nowhere.
+///
+/// # Errors
+/// As [`Connection::open`], `Unavailable`, or `InDoubt`.
+pub fn tell(
+    server: &Relay,
+    origin: &str,
+    request: &Request,
+    keys: &Credentials,
+    attempt: &mut Attempt,
+) -> Result<Response, Failure> {
+    let answer = exchange(server, origin, request, Some(Matter::Request), keys, attempt, &mut Line::default());
+    if !matches!(&answer, Err(failure) if failure.kind == Kind::InDoubt) {
+        attempt.hand_over.end();
+    }
+    answer.map_err(|failure| {
+        let why = without(failure.why, keys).replace("the message may have been accepted", "it may have arrived");
+        Failure { why, stage: None, ..failure }
+    })
+}
+
+/// Makes one request to `endpoint` and gives its response, whatever the status. `submitted` is what is handed over with
+/// it; `None`: the request submits nothing, so it is never in doubt. `keys` are kept out of the trace.
 ///
 /// # Errors
 /// Before the last octet of the request was given to the system: as [`Connection::open`], or
@@ -211,7 +232,7 @@ fn exchange(
     relay: &Relay,
     endpoint: &str,
     request: &Request,
-    submitted: Option<&Message>,
+    submitted: Option<Matter<'_>>,
     keys: &Credentials,
     attempt: &mut Attempt,
     line: &mut Line,
@@ -240,16 +261,16 @@ fn over(
     relay: &Relay,
     endpoint: &str,
     request: &Request,
-    submitted: Option<&Message>,
+    submitted: Option<Matter<'_>>,
     keys: &Credentials,
     attempt: &mut Attempt,
     line: &mut Line,
 ) -> Result<Response, Failure> {
     let Attempt { deadline, trace, hand_over, .. } = attempt;
-    let submits = |message| Submitted { message, relay: &relay.name, hand_over };
+    let submits = |matter| Submitted { matter, relay: &relay.name, hand_over };
     let mut outgoing = Outgoing::new(&request.body, submitted.map(submits));
     let size = outgoing.size();
-    trace.sent(&format!("{} {endpoint}{} ({size} octets)", request.method, shown_path(&request.path)));
+    trace.sent(&format!("{} {endpoint}{} ({size} octets)", request.method, shown_path(request)));
 
     let progress = Progress::until(*deadline);
     let lent = Arc::new(Mutex::new(connection));
@@ -334,12 +355,15 @@ fn head(endpoint: &str, request: &Request, size: u64) -> Result<HttpRequest<()>,
             headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
         }
     }
-    head.body(()).map_err(|_| wrong(&format!("{endpoint}{}", shown_path(&request.path))))
+    head.body(()).map_err(|_| wrong(&format!("{endpoint}{}", shown_path(request))))
 }
 
 /// The path without its query, which may hold anything.
-fn shown_path(path: &str) -> &str {
-    path.split('?').next().unwrap_or_default()
+fn shown_path(request: &Request) -> &str {
+    match request.hides_path {
+        true => "/***",
+        false => request.path.split('?').next().unwrap_or_default(),
+    }
 }
 
 /// Whether the server lets another request follow, and says where the answer ends.
@@ -378,73 +402,6 @@ fn read(response: HttpResponse<ureq::Body>) -> Response {
     Response { status: head.status.as_u16(), headers, body: octets, is_whole, is_repeat: false }
 }
 
-/// Secrets shorter than this are as likely a word of the answer's own.
-const TELLING: usize = 8;
-
-/// Takes out of an answer the credentials that it repeats, before anything is cut off or quoted: half of a
-/// secret is not found any more. The signature or login in the Authorization field counts as one.
-fn hide(response: &mut Response, request: &Request, keys: &Credentials) {
-    let logins = request.headers.iter().filter(|(name, _)| *name == "Authorization");
-    let logins = logins.filter_map(|(_, value)| value.rsplit([' ', '=']).find(|word| !word.is_empty()));
-    for secret in keys.secrets().chain(logins).filter(|secret| secret.len() >= TELLING) {
-        for form in forms(secret) {
-            if memchr::memmem::find(&response.body, form.as_bytes()).is_some() {
-                response.body = without_octets(&response.body, form.as_bytes());
-            }
-            for (_, value) in &mut response.headers {
-                *value = value.replace(form.as_str(), "***");
-            }
-        }
-    }
-}
-
-/// How an answer may write `secret`: as JSON has it, with slashes and what HTML minds escaped or not, as a query has
-/// it, in base64, and as it is.
-fn forms(secret: &str) -> [Zeroizing<String>; 8] {
-    let escaped = |escape: fn(u32) -> String| -> String {
-        let is_plain = |c: char| !matches!(c, '+' | '<' | '>' | '&' | '\'' | '"' | '\\');
-        secret.chars().map(|c| if is_plain(c) { c.to_string() } else { escape(c.into()) }).collect()
-    };
-    let quoted = secret.replace('\\', "\\\\").replace('"', "\\\"");
-    let encoded = form_urlencoded::byte_serialize(secret.as_bytes()).collect::<String>();
-    [
-        quoted.replace('/', "\\/"),
-        quoted,
-        escaped(|c| format!("\\u{c:04X}")),
-        escaped(|c| format!("\\u{c:04x}")),
-        encoded.replace('+', "%20").replace("%7E", "~"),
-        STANDARD_NO_PAD.encode(secret),
-        URL_SAFE_NO_PAD.encode(secret),
-        secret.to_owned(),
-    ]
-    .map(Zeroizing::new)
-}
-
-fn without_octets(text: &[u8], secret: &[u8]) -> Vec<u8> {
-    let (mut out, mut at) = (Vec::with_capacity(text.len()), 0);
-    for found in memchr::memmem::find_iter(text, secret) {
-        out.extend_from_slice(&text[at..found]);
-        out.extend_from_slice(b"***");
-        at = found + secret.len();
-    }
-    out.extend_from_slice(&text[at..]);
-    out
-}
-
-/// The outcome without secrets that an answer repeats.
-fn masked(mut outcome: Outcome, keys: &Credentials) -> Outcome {
-    for answer in &mut outcome.answers {
-        if let Some(reply) = answer.reply.take() {
-            answer.reply = Some(keys.secrets().fold(reply, Reply::without));
-        }
-    }
-    outcome
-}
-
-fn without(text: String, keys: &Credentials) -> String {
-    keys.secrets().filter(|secret| secret.len() >= 4).fold(text, |text, secret| text.replace(secret, "***"))
-}
-
 /// No name is looked up here: the connection is open already.
 #[derive(Debug)]
 struct Nowhere;
@@ -459,35 +416,5 @@ impl Resolver for Nowhere {
         let mut addresses = self.empty();
         addresses.push(([0, 0, 0, 0], 0).into());
         Ok(addresses)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::secret::Secret;
-
-    #[test]
-    fn an_answer_that_repeats_credentials_is_stripped_of_them() {
-        let mut keys = Credentials::default();
-        keys.insert("session_token", Secret::new("FwoG/abc\"def+123".to_owned()));
-        let request = Request::post("/", "text/plain", Vec::new())
-            .header("Authorization", "AWS4-HMAC-SHA256 Credential=x, Signature=0123456789abcdef");
-        let said = br#"{"a":"FwoG/abc\"def+123","b":"FwoG\/abc\"def+123","c":"0123456789abcdef"} FwoG/abc"def+123"#;
-        let headers = vec![("location".to_owned(), "https://x/?t=FwoG/abc\"def+123".to_owned())];
-        let mut response = Response { status: 403, headers, body: said.to_vec(), is_whole: true, is_repeat: false };
-        hide(&mut response, &request, &keys);
-        assert_eq!(String::from_utf8_lossy(&response.body), r#"{"a":"***","b":"***","c":"***"} ***"#);
-        assert_eq!(response.headers[0].1, "https://x/?t=***");
-        for form in [
-            r"FwoG/abc\u0022def\u002B123",
-            r"FwoG/abc\u0022def\u002b123",
-            "FwoG%2Fabc%22def%2B123",
-            "RndvRy9hYmMiZGVmKzEyMw",
-        ] {
-            let mut response = Response { status: 403, body: form.into(), ..Response::default() };
-            hide(&mut response, &request, &keys);
-            assert_eq!(String::from_utf8_lossy(&response.body), "***");
-        }
     }
 }

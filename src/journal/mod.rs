@@ -364,7 +364,7 @@ impl Record {
 
 impl TryRecord {
     fn new(attempt: &Try) -> Self {
-        let Try { relay, result, trace, took, key: _ } = attempt;
+        let Try { relay, result, trace, took, key: _, has_recovered: _ } = attempt;
         let relay: &Relay = relay;
         let (code, text, stage) = match result {
             Ok(outcome) => match outcome.decisive() {

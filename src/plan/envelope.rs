@@ -284,6 +284,7 @@ pub(crate) mod tests {
             limits: None,
             over_limit: OverLimit::default(),
             exit_status: Scheme::Reply,
+            alerts: Arc::default(),
         }
     }
 

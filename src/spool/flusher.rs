@@ -48,12 +48,17 @@ impl Flusher {
 /// Who is going to flush `spool`.
 pub fn of(spool: &Spool) -> Flusher {
     let is_shared = spool.directory().parent() == Some(Path::new(Place::Spool.parent()));
-    let is_timed = || Path::new(SYSTEMD).is_dir() && fs::symlink_metadata(TIMER).is_ok();
-    let is_in_cron = || Path::new(CRON).is_file() && CRONS.iter().any(|pid| Path::new(pid).exists());
-    match is_shared && (is_timed() || is_in_cron()) && !is_stale(spool) {
+    match is_shared && is_timed() && !is_stale(spool) {
         true => Flusher::Supervised,
         false => Flusher::Own,
     }
+}
+
+/// Whether the timer or the cron line is at work.
+pub fn is_timed() -> bool {
+    let by_systemd = || Path::new(SYSTEMD).is_dir() && fs::symlink_metadata(TIMER).is_ok();
+    let by_cron = || Path::new(CRON).is_file() && CRONS.iter().any(|pid| Path::new(pid).exists());
+    by_systemd() || by_cron()
 }
 
 /// Whether something is due for so long that nobody can be flushing. A heartbeat answers without a look at what waits.

@@ -72,18 +72,27 @@ pub struct Try {
     pub key: Option<IdempotencyKey>,
     /// How long it took.
     pub took: Duration,
+    /// The relay had been down, and this was the try that found it well again.
+    pub has_recovered: bool,
 }
 
 /// Every try of one submission, in order; never empty.
 pub struct Submission {
     tries: Vec<Try>,
+    /// The relay that its route begins with.
+    first: Arc<Relay>,
 }
 
 impl Submission {
-    /// The submission that `tries` make; there is at least one.
-    fn of(tries: Vec<Try>) -> Self {
+    /// The submission that `tries` make, of which there is at least one, along a route that begins with `first`.
+    fn of(tries: Vec<Try>, first: Arc<Relay>) -> Self {
         debug_assert!(!tries.is_empty());
-        Self { tries }
+        Self { tries, first }
+    }
+
+    /// The relay that its route begins with, tried or passed by.
+    pub fn first(&self) -> &Arc<Relay> {
+        &self.first
     }
 
     /// All tries, in order.

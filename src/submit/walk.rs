@@ -42,6 +42,8 @@ pub(super) struct Walk<'a> {
     admitted: Option<Admitted>,
     /// It was counted when the run was made that this one goes on with.
     is_counted: bool,
+    /// The relay in use was down until now.
+    has_recovered: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -83,6 +85,7 @@ impl<'a> Walk<'a> {
             doubt: None,
             admitted: None,
             is_counted: false,
+            has_recovered: false,
         }
     }
 
@@ -190,17 +193,18 @@ impl<'a> Walk<'a> {
         self.tell(Event::of(&relay, &result));
         let trace = std::mem::take(&mut self.attempt.trace);
         let (key, took) = (self.attempt.key.take(), std::mem::take(&mut self.took));
-        self.tries.push(Try { relay, result, trace, key, took });
+        let has_recovered = std::mem::take(&mut self.has_recovered);
+        self.tries.push(Try { relay, result, trace, key, took, has_recovered });
     }
 
     /// What is known of the relay in use before the try has ended, or where it ends without a result.
     pub(super) fn tell(&mut self, event: Event) {
-        self.turns.tell(&self.manner.route, self.relay, event);
+        self.has_recovered |= self.turns.tell(&self.manner.route, self.relay, event);
     }
 
     /// What all tries come to; one has been ended.
     pub(super) fn end(self) -> Submission {
-        let submission = Submission::of(self.tries);
+        let submission = Submission::of(self.tries, Arc::clone(&self.manner.route[0]));
         if !is_in_doubt(&submission.decisive().result) {
             self.manner.hand_over.settle();
         }

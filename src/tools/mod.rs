@@ -1,6 +1,7 @@
 //! The errands, a file each: a message on standard input (`send`), SMTP on it (`bs`), the subcommands.
 
 mod admission;
+pub mod alert;
 pub(crate) mod ban;
 pub(crate) mod bans;
 pub(crate) mod bs;

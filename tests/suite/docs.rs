@@ -19,7 +19,7 @@ use testkit::{Scratch, need_root};
 use crate::setup::{MESSAGE, mailchute};
 
 /// The subcommands of this version.
-const SUBCOMMANDS: [&str; 15] = [
+const SUBCOMMANDS: [&str; 16] = [
     "explain",
     "test",
     "lint",
@@ -29,6 +29,7 @@ const SUBCOMMANDS: [&str; 15] = [
     "providers",
     "queue",
     "resend",
+    "alert",
     "ban",
     "unban",
     "bans",
@@ -294,13 +295,13 @@ fn the_other_man_page_has_every_key() {
     let page = read("man/mailchute.toml.5");
     let scratch = Scratch::new();
     // What a table takes is told to who writes something far from all of it.
-    for table in ["", "[relay.x]\nhost = \"localhost\"\n", "[site.x]\n", "[[route]]\n", "[staging]\n"] {
+    for table in ["", "[relay.x]\nhost = \"localhost\"\n", "[site.x]\n", "[[route]]\n", "[staging]\n", "[alert.x]\n"] {
         let config = scratch.write("config.toml", format!("{table}qqqqqqqqqqqqqqqqqqqqqqqq = 1\n"), 0o644);
         let run = mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
         let keys = run.stderr.split_once("keys: ").map(|(_, keys)| keys.trim().split(", "));
         for key in keys.unwrap_or_else(|| panic!("{table} names no keys: {}", run.report())) {
             let entry = |line: &str| line.starts_with(".It Ic ") && line.split([' ', ',']).any(|word| word == key);
-            let is_table = matches!(key, "relay" | "route" | "site" | "alias" | "log" | "staging");
+            let is_table = matches!(key, "relay" | "route" | "site" | "alias" | "alert" | "log" | "staging");
             assert!(is_table || page.lines().any(entry), "{key} is not in the man page");
         }
     }

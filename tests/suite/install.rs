@@ -446,9 +446,10 @@ fn the_units_say_what_was_decided() {
     let service = unit("mailchute-flush.service", BINARY);
     let of_service = |key| values(&service, "Service", key);
     // Nothing is started while nothing waits, and what the condition looks at is what a sender makes.
-    let looks_at = [Folder::Queue, Folder::Failed, Folder::Sent]
-        .map(|folder| format!("|{}/*/{}/*", Place::Spool.parent(), folder.name()));
-    assert_eq!(values(&service, "Unit", "ConditionPathExistsGlob"), looks_at);
+    let waits = [Folder::Queue.name(), mailchute::alert::FOLDER, Folder::Failed.name(), Folder::Sent.name()]
+        .map(|folder| format!("|{}/*/{folder}/*", Place::Spool.parent()));
+    assert_eq!(values(&service, "Unit", "ConditionPathExistsGlob"), waits);
+    assert_eq!(values(&service, "Unit", "ConditionPathExists"), ["|/etc/mailchute/ping"]);
     assert_eq!(of_service("ExecStart"), ["/usr/local/bin/mailchute queue flush --all --quiet"]);
     assert_eq!(of_service("Type"), ["oneshot"]);
     assert_eq!(of_service("NoNewPrivileges"), ["yes"]);

@@ -4,6 +4,7 @@
 // Helpers outside `#[test]` functions are tests all the same.
 #![allow(clippy::unwrap_used)]
 
+mod alerts;
 mod aliases;
 mod authlib;
 mod aws;

@@ -9,6 +9,7 @@ use super::policy::{self, Policy};
 use super::{NOBODY, OtherSender, Site};
 use crate::address::compared_name;
 use crate::config::accounts::Accounts;
+use crate::config::alert::Alert;
 use crate::config::document::{Keys, Section};
 use crate::config::limit::Limits;
 use crate::config::relay::Relay;
@@ -20,7 +21,7 @@ use crate::spelling;
 /// The keys of a site beside its policy.
 const KEYS: &[&str] = &["user", "path", "relay", "route", "disabled", "alias"];
 /// The keys of later versions.
-pub(in crate::config) const LATER: &[&str] = &["alert"];
+pub(in crate::config) const LATER: &[&str] = &[];
 
 /// What the sites of one file share.
 pub(in crate::config) struct Shared<'a> {
@@ -34,6 +35,8 @@ pub(in crate::config) struct Shared<'a> {
     pub(in crate::config) places: HashMap<&'a str, usize>,
     /// `[[route]]`.
     pub(in crate::config) routes: Arc<[Route]>,
+    /// The alerts of the main file and of this one.
+    pub(in crate::config) alerts: Arc<[Arc<Alert>]>,
     /// `[alias]`.
     pub(in crate::config) alias: Arc<Table>,
     /// The uid that every site of the file is bound to.
@@ -121,6 +124,7 @@ impl Shared<'_> {
             limits: Limits::of("site", &counted, self.file.as_deref(), policy.limits()),
             over_limit: policy.over_limit(),
             exit_status: policy.exit_status(),
+            alerts: Arc::clone(&self.alerts),
         })
     }
 

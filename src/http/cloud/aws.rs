@@ -197,7 +197,7 @@ fn place(url: &str, local: &[&str]) -> Result<Endpoint, Failure> {
 }
 
 fn get(path: &str) -> Request {
-    Request { method: "GET", path: path.to_owned(), headers: Vec::new(), body: Vec::new(), warnings: Vec::new() }
+    Request { headers: Vec::new(), ..Request::get(path) }
 }
 
 fn text(response: &Response) -> String {

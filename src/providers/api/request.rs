@@ -17,6 +17,8 @@ pub struct Request {
     pub body: Body,
     /// What of the message is not carried, for the log record.
     pub warnings: Vec<String>,
+    /// The path is a secret, too, and is shown nowhere.
+    pub hides_path: bool,
 }
 
 /// A body in pieces.
@@ -61,13 +63,14 @@ impl Request {
             headers: vec![("Accept", "application/json".into()), ("Content-Type", content_type.into())],
             body,
             warnings: Vec::new(),
+            hides_path: false,
         }
     }
 
     /// A GET of `path`.
     pub fn get(path: impl Into<String>) -> Self {
         let headers = vec![("Accept", "application/json".into())];
-        Self { method: "GET", path: path.into(), headers, body: Vec::new(), warnings: Vec::new() }
+        Self { method: "GET", path: path.into(), headers, body: Vec::new(), warnings: Vec::new(), hides_path: false }
     }
 
     /// The same with one more header field.
@@ -79,6 +82,12 @@ impl Request {
     /// The same with `Authorization: Bearer TOKEN`.
     pub fn bearer(self, token: &str) -> Self {
         self.header("Authorization", format!("Bearer {token}"))
+    }
+
+    /// The same with a path that nobody is shown.
+    pub fn hidden(mut self) -> Self {
+        self.hides_path = true;
+        self
     }
 
     /// The same with what of the message is not carried.

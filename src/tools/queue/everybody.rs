@@ -50,7 +50,7 @@ pub(super) fn run(choice: &Choice, task: &Task) -> Result<u8, Failure> {
             if let Ok(config) = Course::begin(&root, choice).config() {
                 journal::expire(root.uid, config.log_keep);
             }
-            return flush::run_for_all(words);
+            return flush::run_for_all(choice, words);
         }
         Task::Resolve(Resolve { id, arrived, again, .. }) => {
             let option: &[&str] = match (arrived, again) {
@@ -156,7 +156,7 @@ pub(super) fn users() -> Vec<u32> {
 }
 
 /// Every directory in the spool that is its user's, by user: one may have several.
-pub(super) fn directories() -> Vec<(u32, PathBuf)> {
+pub(in crate::tools) fn directories() -> Vec<(u32, PathBuf)> {
     let Ok(found) = fs::read_dir(Place::Spool.parent()) else { return Vec::new() };
     let owner = |entry: fs::DirEntry| {
         let name = entry.file_name();

@@ -1,5 +1,6 @@
 //! `mailchute queue flush`: what waits is sent, for one user or, by a process for each, for all.
 
+mod alerts;
 mod children;
 
 use std::io::{ErrorKind, IsTerminal as _};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub(super) use children::run as run_for_all;
 
+use crate::alert::{self, Heard};
 use crate::caller::Caller;
 use crate::cli::invocation::Invocation;
 use crate::cli::queue;
@@ -66,18 +68,27 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
     };
     // What is configured is read anew for each run.
     let course = || Course::begin(caller, &invocation.choice);
+    let alerts = alerts::Alerts { dossier: &dossier, is_stopped: &is_stopped, spool };
     let run = |turn: &Turn| {
-        let mut whole = flush.run(&course(), &wanted, turn)?;
+        let course = course();
+        // Whoever is to hear of trouble need not wait for what has waited long already.
+        let before = alerts.tell(&course).told;
+        let whole = flush.run(&course, &wanted, turn);
+        if let Err(failure) = &whole {
+            alerts.raise(&course, failure);
+        }
+        let mut whole = whole?;
         for other in places().iter().filter(|other| other.directory() != spool.directory()) {
             if let Some(turn) = take(other)? {
-                let of_other = Flush::of(other, &dossier, &is_stopped, &show).run(&course(), &wanted, &turn)?;
+                let of_other = Flush::of(other, &dossier, &is_stopped, &show).run(&course, &wanted, &turn)?;
                 whole = whole.beside(of_other);
             }
         }
-        Ok(whole)
+        let heard = alerts.tell(&course);
+        Ok((whole, Heard { told: before + heard.told, ..heard }))
     };
     if of.wait {
-        return stay(spool, &stop, run, || first_due(&places()));
+        return stay(spool, &stop, caller.uid, run, || first_due(&places()));
     }
     let Some(turn) = take(spool)? else {
         if is_asked_for {
@@ -89,9 +100,16 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
         }
         return Ok(exit::OK);
     };
-    let summary = run(&turn);
+    let ended = run(&turn);
     progress.end();
-    let summary = summary?;
+    if !of.part {
+        let is_good = matches!(&ended, Ok((summary, _)) if status(*summary) == exit::OK);
+        alerts.ping(&course(), is_good);
+    }
+    let (summary, heard) = ended?;
+    if !of.quiet && heard.told > 0 {
+        door::print(&format!("{} told\n", count(heard.told, "alert")))?;
+    }
     if let (false, Some(due)) = (of.quiet, first_due(&all)?.filter(|_| summary == Summary::default())) {
         let until = deadline::seconds(due.duration_since(SystemTime::now()).unwrap_or_default());
         door::print(&format!(
@@ -114,7 +132,12 @@ fn spools(caller: &Caller) -> Vec<Spool> {
     spools
 }
 
-/// Makes one run after the other until nothing waits, and gives the exit status.
+/// `1 alert`, `2 alerts`.
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Makes one run after the other until nothing waits, no alert either, and gives the exit status.
 ///
 /// # Errors
 /// The spool cannot be read. What goes wrong in a run is left to the next one: whoever stays is there for the next
@@ -122,7 +145,8 @@ fn spools(caller: &Caller) -> Vec<Spool> {
 fn stay(
     spool: &Spool,
     stop: &Stop,
-    run: impl Fn(&Turn) -> Result<Summary, Failure>,
+    uid: u32,
+    run: impl Fn(&Turn) -> Result<(Summary, Heard), Failure>,
     first_due: impl Fn() -> Result<Option<SystemTime>, Failure>,
 ) -> Result<u8, Failure> {
     let mut whole = Summary::default();
@@ -131,22 +155,27 @@ fn stay(
         let Some(right) = Stay::take(spool)? else { return Ok(exit::OK) };
         while !stop.is_set() {
             // Between runs the turn is anybody's: a person may want it done now.
+            let mut until_alert = None;
             match Turn::take(spool)?.map(|turn| run(&turn)) {
-                Some(Ok(summary)) => whole = whole.and(summary),
+                Some(Ok((summary, heard))) => {
+                    whole = whole.and(summary);
+                    until_alert = heard.next;
+                }
                 Some(Err(failure)) => {
                     door::report(&failure);
                     whole.left = 1;
                 }
                 None => whole.left = 1,
             }
-            let Some(due) = first_due()? else { break };
-            let until_due = due.duration_since(SystemTime::now()).unwrap_or_default();
+            let until_due = first_due()?.map(|due| due.duration_since(SystemTime::now()).unwrap_or_default());
+            let next = until_due.into_iter().chain(until_alert).min();
+            let Some(until_due) = next.or_else(|| alert::is_any(uid).then_some(ROUND)) else { break };
             // What was left although it is due will hardly go a moment later.
             stop.wait(if whole.left > 0 { ROUND } else { until_due.clamp(Duration::from_secs(1), ROUND) });
         }
         drop(right);
         // A message that came between the last look and the end of our stay found us here and started nobody.
-        if stop.is_set() || first_due()?.is_none() {
+        if stop.is_set() || first_due()?.is_none() && !alert::is_any(uid) {
             return Ok(status(whole));
         }
     }

@@ -13,6 +13,8 @@ mod show;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub(in crate::tools) use self::everybody::directories;
+
 use crate::caller::Caller;
 use crate::cli::Resend;
 use crate::cli::invocation::Invocation;
@@ -65,7 +67,8 @@ pub(crate) fn mailq(invocation: &Invocation, caller: &Caller) -> u8 {
 #[cold]
 pub(crate) fn run_queue(invocation: &Invocation, caller: &Caller) -> u8 {
     let words = Flush { quiet: true, all: caller.uid == 0, ..Flush::default() };
-    let done = if words.all { flush::run_for_all(&words) } else { flush::run(invocation, &words, caller) };
+    let done =
+        if words.all { flush::run_for_all(&invocation.choice, &words) } else { flush::run(invocation, &words, caller) };
     done.unwrap_or_else(|failure| told(&failure))
 }
 

@@ -12,10 +12,14 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::alerts;
+use crate::alert;
+use crate::caller::Caller;
 use crate::cli::queue;
 use crate::door::{self, signals::Stop};
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
+use crate::plan::{Choice, Course};
 use crate::process;
 use crate::random;
 use crate::reply::printable;
@@ -38,7 +42,7 @@ const SAID: u64 = 64 << 10;
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub(in crate::tools::queue) fn run(of: &queue::Flush) -> Result<u8, Failure> {
+pub(in crate::tools::queue) fn run(choice: &Choice, of: &queue::Flush) -> Result<u8, Failure> {
     let stop = Stop::watch();
     let users = users();
     if users.is_empty() && !of.quiet {
@@ -62,7 +66,10 @@ pub(in crate::tools::queue) fn run(of: &queue::Flush) -> Result<u8, Failure> {
         drop(more);
     });
     let ends = ends.into_inner().unwrap_or_default();
-    Ok(ends.into_iter().max_by_key(|status| weight(*status)).unwrap_or(exit::OK))
+    let worst = ends.into_iter().max_by_key(|status| weight(*status)).unwrap_or(exit::OK);
+    let caller = Caller::current();
+    alerts::ping_for_all(&Course::begin(&caller, choice), worst == exit::OK, of.quiet);
+    Ok(worst)
 }
 
 /// A doubt counts more than what still waits, and any trouble of ours more than both.
@@ -76,13 +83,14 @@ fn weight(status: u8) -> u8 {
     }
 }
 
-/// The users who have something waiting, in the order in which they have their turn. Root looks at names and times, and
-/// opens none.
+/// The users who have something waiting, be it an alert, in the order in which they have their turn. Root looks at names
+/// and times, and opens none.
 fn users() -> Vec<u32> {
-    let has = |directory: &Path, folder: Folder| has_names(&directory.join(folder.name()));
+    let has = |directory: &Path, folder: &str| has_names(&directory.join(folder));
     let is_due = |directory: &Path| {
-        has(directory, Folder::Queue)
-            || is_aging_due(directory) && Folder::DONE.into_iter().any(|folder| has(directory, folder))
+        has(directory, Folder::Queue.name())
+            || has(directory, alert::FOLDER)
+            || is_aging_due(directory) && Folder::DONE.into_iter().any(|folder| has(directory, folder.name()))
     };
     let beat = |directory: &Path| directory.join(LOCK).symlink_metadata().and_then(|lock| lock.modified());
     let due = everybody::directories().into_iter().filter(|(_, directory)| is_due(directory));
@@ -103,11 +111,16 @@ fn in_turn(beats: impl Iterator<Item = (u32, SystemTime)>) -> Vec<u32> {
     users.into_iter().map(|(_, _, uid)| uid).collect()
 }
 
+/// Whether it is what waits, and not a lock.
+fn is_one(entry: std::io::Result<fs::DirEntry>) -> bool {
+    !entry.is_ok_and(|entry| entry.file_name().as_encoded_bytes().starts_with(b"."))
+}
+
 /// Whether there may be a name in `queue`. A root who has not all of root's rights, as a hardened unit has it, may not
 /// look; then the user's own process does.
 fn has_names(queue: &Path) -> bool {
     match queue.symlink_metadata() {
-        Ok(of) => of.is_dir() && fs::read_dir(queue).map_or(true, |mut names| names.next().is_some()),
+        Ok(of) => of.is_dir() && fs::read_dir(queue).map_or(true, |mut names| names.any(is_one)),
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
 }
@@ -128,6 +141,8 @@ fn told(uid: u32, end: Result<End, Failure>, is_quiet: bool) -> u8 {
         }
         Err(failure) => {
             door::report(&failure);
+            // Root's own run tells it.
+            alerts::raise(0, &failure.to_string());
             exit::of_kind(&failure.kind, Scheme::Reply)
         }
     }
@@ -140,7 +155,7 @@ fn told(uid: u32, end: Result<End, Failure>, is_quiet: bool) -> u8 {
 fn flush(uid: u32, stop: &Stop) -> Result<End, Failure> {
     let failed = |why: String| Failure::new(Kind::System, format!("uid {uid}"), why);
     let mut command = process::again().map_err(|error| failed(format!("no process: {error}")))?;
-    command.args(["queue", "flush", "--as"]).arg(uid.to_string()).current_dir("/");
+    command.args(["queue", "flush", "--part", "--as"]).arg(uid.to_string()).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = process::spawn(&mut command).map_err(|error| failed(format!("no process: {error}")))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
