@@ -10,6 +10,7 @@ mod post;
 mod round;
 mod series;
 mod service;
+mod silence;
 mod telling;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub use self::notice::Notice;
 pub use self::post::ping;
 pub use self::round::{Heard, Pending, is_any, pending, tell_all, try_out};
 pub use self::series::{FOLDER, raise};
+pub use self::silence::look as look_for_silence;
 
 use crate::failure::Failure;
 

@@ -242,7 +242,9 @@ impl Round<'_> {
         let mut is_over = true;
         for alert in alerts {
             let state = State::of(&series, &alert.name);
-            let every = i64::try_from(alert.every.as_secs()).unwrap_or(i64::MAX);
+            // Silence is not told more often than it takes to be one.
+            let silent = alert.silent.filter(|_| series.notice.event == Occasion::Silent).unwrap_or_default();
+            let every = i64::try_from(alert.every.max(silent).as_secs()).unwrap_or(i64::MAX);
             let now = Timestamp::now().as_second();
             let step = state.step(series.events, every, now);
             let is_put_off = self.down.contains(&alert.name) || (self.is_stopped)() || Instant::now() >= self.end;

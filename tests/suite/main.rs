@@ -4,6 +4,9 @@
 // Helpers outside `#[test]` functions are tests all the same.
 #![allow(clippy::unwrap_used)]
 
+mod alert_services;
+mod alert_sweeps;
+mod alert_ways;
 mod alerts;
 mod aliases;
 mod authlib;

@@ -172,7 +172,7 @@ fn adapt(case: &Case, body: &Value, kept: &str) -> Value {
 }
 
 /// Where every value but the whole is, as JSON pointers. Names with `/` or `~` are not met.
-fn paths(value: &Value) -> Vec<String> {
+pub(crate) fn paths(value: &Value) -> Vec<String> {
     let children: Vec<(String, &Value)> = match value {
         Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), value)).collect(),
         Value::Array(list) => list.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect(),
@@ -199,7 +199,7 @@ fn fields<'a>(body: &'a mut Value, path: &str) -> Option<(&'a mut serde_json::Ma
 }
 
 /// `body` with another name for what is at `path`.
-fn misspelt(body: &Value, path: &str) -> Option<Value> {
+pub(crate) fn misspelt(body: &Value, path: &str) -> Option<Value> {
     let mut body = body.clone();
     let (fields, name) = fields(&mut body, path)?;
     let value = fields.remove(&name)?;
@@ -208,7 +208,7 @@ fn misspelt(body: &Value, path: &str) -> Option<Value> {
 }
 
 /// `body` with another type of value at `path`.
-fn mistyped(body: &Value, path: &str) -> Value {
+pub(crate) fn mistyped(body: &Value, path: &str) -> Value {
     let mut body = body.clone();
     let value = body.pointer_mut(path).expect("a path of this body");
     *value = if value.is_object() { json!(7) } else { json!({ "planted": true }) };

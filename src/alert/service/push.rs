@@ -49,7 +49,7 @@ pub(super) fn gotify(target: &Target, token: &str, telling: &Telling) -> Request
     let priority = match telling.severity {
         Severity::Error => 8,
         Severity::Warning => 5,
-        Severity::Info => 4,
+        Severity::Info => 3,
     };
     let body = json!({"title": telling.title(), "message": telling.text, "priority": priority});
     json(&format!("{path}/message"), &body).header("X-Gotify-Key", token)

@@ -51,7 +51,14 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
     let places = || spools(caller);
     let all = places();
     check(&all, &wanted)?;
-    let Some(spool) = all.first() else { return end(of, Summary::default()) };
+    let Some(spool) = all.first() else {
+        // Nothing waits, nothing was ever kept: that is heard, too.
+        if !of.part && !of.wait {
+            let course = Course::begin(caller, &invocation.choice);
+            alerts::ping_and_tell(&course, true, of.quiet);
+        }
+        return end(of, Summary::default());
+    };
     let stop = Stop::watch();
     let is_stopped = || stop.is_set();
     let words = Typed { argv: &invocation.argv, ignored: invocation.ignored.clone(), tag: None };
@@ -71,6 +78,9 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
     let alerts = alerts::Alerts { dossier: &dossier, is_stopped: &is_stopped, spool };
     let run = |turn: &Turn| {
         let course = course();
+        if !of.part {
+            alerts::look_for_silence(&course);
+        }
         // Whoever is to hear of trouble need not wait for what has waited long already.
         let before = alerts.tell(&course).told;
         let whole = flush.run(&course, &wanted, turn);

@@ -69,6 +69,14 @@ impl Alerts<'_> {
     }
 }
 
+/// Has somebody hear of sites that have been silent for too long. In a run over all users root does so for all of them:
+/// who is silent has nothing to flush.
+pub(super) fn look_for_silence(course: &Course<'_>) {
+    if let Ok(config) = course.config() {
+        alert::look_for_silence(config, course.caller().uid);
+    }
+}
+
 /// Has somebody hear that a run of `uid` came to nothing because of `reason`.
 pub(super) fn raise(uid: u32, reason: &str) {
     let now = host::now().timestamp().as_second();
@@ -85,8 +93,8 @@ fn ping(course: &Course<'_>, is_good: bool) -> Result<(), Failure> {
     alert::ping(source, is_good, config.strict_modes, &mut attempt)
 }
 
-/// The same for a run over all users, of whose processes none does so.
-pub(super) fn ping_for_all(course: &Course<'_>, is_good: bool, is_quiet: bool) {
+/// The same for a run that has no records: over all users, of whose processes none does so, or over nothing.
+pub(super) fn ping_and_tell(course: &Course<'_>, is_good: bool, is_quiet: bool) {
     if let Some(failure) = ping(course, is_good).err().filter(|failure| !is_quiet || failure.kind == Kind::NoPermission)
     {
         door::report(&failure);

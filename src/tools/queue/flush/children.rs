@@ -44,6 +44,8 @@ const SAID: u64 = 64 << 10;
 /// Standard output cannot be written.
 pub(in crate::tools::queue) fn run(choice: &Choice, of: &queue::Flush) -> Result<u8, Failure> {
     let stop = Stop::watch();
+    let caller = Caller::current();
+    alerts::look_for_silence(&Course::begin(&caller, choice));
     let users = users();
     if users.is_empty() && !of.quiet {
         door::print("nothing waits\n")?;
@@ -67,8 +69,7 @@ pub(in crate::tools::queue) fn run(choice: &Choice, of: &queue::Flush) -> Result
     });
     let ends = ends.into_inner().unwrap_or_default();
     let worst = ends.into_iter().max_by_key(|status| weight(*status)).unwrap_or(exit::OK);
-    let caller = Caller::current();
-    alerts::ping_for_all(&Course::begin(&caller, choice), worst == exit::OK, of.quiet);
+    alerts::ping_and_tell(&Course::begin(&caller, choice), worst == exit::OK, of.quiet);
     Ok(worst)
 }
 
