@@ -7,7 +7,7 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use testkit::{Port, Server, Web};
+use testkit::{Port, Server, Web, processes};
 
 use crate::alert_services::lay;
 use crate::alerts::{SHOP, configure, flush, json, on_a_host, ops, path, send, series};
@@ -201,17 +201,6 @@ fn a_login_that_is_refused_and_works_again_is_one_incident() {
     });
 }
 
-/// The processes of the uid that stay and flush, in this mount namespace.
-fn stayers() -> Vec<i32> {
-    let own = fs::read_link("/proc/thread-self/ns/mnt").unwrap();
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    let is_one = |pid: &i32| {
-        fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|of| of == own)
-            && fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.windows(6).any(|part| part == b"--wait"))
-    };
-    pids.filter(is_one).collect()
-}
-
 #[test]
 fn where_nobody_flushes_the_process_starts_one() {
     on_a_host(|host| {
@@ -225,7 +214,7 @@ fn where_nobody_flushes_the_process_starts_one() {
         configure(host, "", &[("main", nobody.number())], &ops("json", web.port(), ""));
         send().run().expect_status(69);
         let is_heard = hears.recv_timeout(testkit::PATIENCE);
-        let stayers = stayers();
+        let stayers = processes("queue flush --wait --quiet");
         // It stays while what happens now would belong to what it told.
         for pid in &stayers {
             let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testkit::{
-    Action, Fault, Host, Mailchute, Moment, PATIENCE, Point, Port, Run, Server, Session, Spooled, need_strace, spooled,
+    Action, Fault, Host, Mailchute, Moment, PATIENCE, Point, Port, Run, Server, Session, Spooled, need_strace,
+    processes, spooled,
 };
 
 use crate::setup::{MESSAGE, mailchute};
@@ -261,14 +262,7 @@ fn try_one(case: &Case, call: fn(&str) -> Mailchute, is_supervised: bool) -> Ver
 
 /// The processes of this thread's host that were started to send what waits.
 fn flushers() -> Vec<Pid> {
-    let namespace = |of: &str| fs::read_link(format!("/proc/{of}/ns/mnt")).ok();
-    let here = namespace("thread-self");
-    let is_one = |pid: &String| {
-        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        words.split(|octet| *octet == 0).any(|word| word == b"--wait") && namespace(pid) == here
-    };
-    let all = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    all.filter(is_one).filter_map(|pid| pid.parse().ok().map(Pid::from_raw)).collect()
+    processes("queue flush --wait --quiet").into_iter().map(Pid::from_raw).collect()
 }
 
 /// Whether somebody stays until what waits is sent.

@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testkit::{Host, Mailchute, Port, Server, need};
+use testkit::{Host, Mailchute, Port, Server, need, processes};
 
 use crate::setup::MESSAGE;
 
@@ -94,17 +94,13 @@ fn its_user_root_and_a_unit_send_what_waits() {
     });
 }
 
-/// The process of the user's whose words end like this.
+/// The process of the user's whose words end like this, and what the kernel says of it.
 fn process(words: &str) -> Option<(i32, String)> {
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
     let of = |pid: i32| {
-        let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
-        let status = read("status")?;
-        let is_its = status.lines().any(|line| line.starts_with(&format!("Uid:\t{SHOP}\t")));
-        let is_it = read("cmdline")?.trim_end_matches('\0').ends_with(&words.replace(' ', "\0"));
-        (is_its && is_it).then_some((pid, status))
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        status.contains(&format!("\nUid:\t{SHOP}\t")).then_some((pid, status))
     };
-    pids.into_iter().find_map(of)
+    processes(words).into_iter().find_map(of)
 }
 
 #[test]

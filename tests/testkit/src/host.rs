@@ -94,6 +94,20 @@ impl Host<'_> {
     }
 }
 
+/// The processes that see this thread's host and whose command line ends in `words`, which hold no space of their own.
+/// Others of the same user belong to other tests, which run beside this one.
+pub fn processes(words: &str) -> Vec<i32> {
+    let namespace = |of: &str| fs::read_link(format!("/proc/{of}/ns/mnt")).ok();
+    let here = namespace("thread-self");
+    let end = words.replace(' ', "\0");
+    let is_one = |pid: &String| {
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.trim_end_matches('\0').ends_with(&end) && namespace(pid) == here
+    };
+    let all = fs::read_dir("/proc").expect("processes").filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    all.filter(is_one).filter_map(|pid| pid.parse().ok()).collect()
+}
+
 /// Makes a directory that only the group enters, and the one in it that all of them share.
 fn close(parent: &Path, group: u32) {
     fs::create_dir_all(parent.join("shared")).expect("a directory");
