@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use self::notice::Notice;
 pub use self::post::ping;
-pub use self::round::{Heard, Pending, is_any, pending, tell_all, try_out};
+pub use self::round::{Heard, Pending, is_any, pending, raise_for, tell_all, try_out};
 pub use self::series::{FOLDER, raise};
 pub use self::silence::look as look_for_silence;
 

@@ -135,6 +135,13 @@ pub fn try_out(course: &Course<'_>, alert: &Alert, sink: Option<Sink>) -> Result
     deliver(course, alert, site, &telling, &mut attempt).map_err(|setback| *setback.failure)
 }
 
+/// Keeps `notice` for `uid` where some alert of `config` tells of it, as [`series::raise`] does.
+pub fn raise_for(config: &Config, notice: &Notice, uid: u32) {
+    if !concerned(config, notice).1.is_empty() {
+        let _ = series::raise(notice, uid, false);
+    }
+}
+
 /// The site that `notice` is about, and the alerts that tell of it.
 fn concerned<'c>(config: &'c Config, notice: &Notice) -> (Option<&'c Site>, Vec<&'c Arc<Alert>>) {
     let site = config.site(&notice.site);

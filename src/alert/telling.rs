@@ -160,8 +160,14 @@ fn line(notice: &Notice, since: &str, is_still: bool) -> String {
         Occasion::Failed => format!("mail is {still}not sent{why} since {since}"),
         Occasion::Backup => format!("{relay} {still}takes no mail{why} since {since}"),
         Occasion::Recovered => format!("{relay} takes mail again since {since}"),
-        Occasion::Limit => format!("is {still}over its limit{why} since {since}"),
-        Occasion::Ban => format!("is {still}banned{why} since {since}"),
+        Occasion::Limit => match &notice.relay {
+            Some(relay) => format!("{still}too much mail for {relay}{why} since {since}"),
+            None => format!("{still}too much mail{why} since {since}"),
+        },
+        Occasion::Ban => {
+            let who = if notice.site.is_empty() { "a user" } else { "it" };
+            format!("{who} is {still}banned{why} since {since}")
+        }
         Occasion::Spooled => format!("mail {still}waits for {relay}{why} since {since}"),
         Occasion::Stuck => format!("mail {still}waits for more than an hour{why}"),
         Occasion::InDoubt => format!("nobody knows whether a message has arrived{why} since {since}"),

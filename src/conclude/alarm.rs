@@ -5,6 +5,7 @@ use crate::breaker::{Event, Trouble};
 use crate::config::alert::Occasion;
 use crate::config::relay::Relay;
 use crate::failure::{Failure, Kind};
+use crate::limit;
 use crate::outcome::Outcome;
 use crate::spool::Kept;
 use crate::submit::{Submission, Try};
@@ -24,19 +25,31 @@ impl<'a> Alarm<'a> {
         Self { event, also: Vec::new(), relay, instead: None, reason }
     }
 
-    fn also(mut self, occasion: Occasion) -> Self {
+    pub(super) fn also(mut self, occasion: Occasion) -> Self {
         self.also.push(occasion);
         self
     }
 
-    /// The same as a refused login, where that is what is the matter.
-    fn or_login(self, attempt: &Try) -> Self {
-        match Event::of(&attempt.relay, &attempt.result) {
-            Event::Fails(Trouble::Login(_)) => {
-                Self { also: [vec![self.event], self.also].concat(), event: Occasion::Login, ..self }
-            }
+    /// The same as a refused login or a limit, where that is what is the matter with `attempt`.
+    fn or_cause(self, attempt: &Try) -> Self {
+        match (Event::of(&attempt.relay, &attempt.result), &attempt.result) {
+            (Event::Fails(Trouble::Login(_)), _) => self.seen_as(Occasion::Login),
+            (_, Err(failure)) => self.or_limit(failure),
             _ => self,
         }
+    }
+
+    /// The same as a limit, where `failure` says that one is what is the matter.
+    fn or_limit(self, failure: &Failure) -> Self {
+        match limit::is_over(failure) {
+            true => self.seen_as(Occasion::Limit),
+            false => self,
+        }
+    }
+
+    /// `event` first of all, and what it was beside that.
+    fn seen_as(self, event: Occasion) -> Self {
+        Self { also: [vec![self.event], self.also].concat(), event, ..self }
     }
 
     /// What is kept of it: it happened to `site` at `time`, in seconds since 1970, and the record is `id`.
@@ -56,11 +69,18 @@ impl<'a> Alarm<'a> {
 pub(super) fn of_failure(failure: &Failure, is_flusher: bool) -> Option<Alarm<'static>> {
     let event = match failure.kind {
         Kind::InDoubt => Occasion::InDoubt,
+        _ if limit::is_over(failure) && !is_flusher => Occasion::Limit,
         // Of what waits, the flusher says itself what has become.
         _ if is_flusher || is_callers_own(failure) => return None,
         _ => Occasion::Failed,
     };
-    Some(Alarm::new(event, None, failure.to_string()))
+    Some(Alarm::new(event, None, reason(failure)))
+}
+
+/// What `failure` says, for which a message that its site may not send now is `kept` until it may.
+pub(super) fn of_waiting(failure: &Failure, kept: &Kept) -> Alarm<'static> {
+    let also = if matches!(kept, Kept::Failed(_)) { Occasion::Failed } else { Occasion::Spooled };
+    Alarm::new(also, None, reason(failure)).or_limit(failure)
 }
 
 /// What `submission` says, and what has become of the message beside that.
@@ -74,18 +94,18 @@ pub(super) fn of_submission<'a>(submission: &'a Submission, kept: &Kept, is_flus
         }
         // It was told when it began to wait.
         (Kept::Queued { .. }, _) if is_flusher => None,
-        (Kept::Queued { .. }, _) => Some(Alarm::new(Occasion::Spooled, relay, said(decisive)).or_login(decisive)),
+        (Kept::Queued { .. }, _) => Some(Alarm::new(Occasion::Spooled, relay, said(decisive)).or_cause(decisive)),
         (_, Ok(outcome)) if outcome.is_accepted() => of_acceptance(submission),
         (_, Err(failure)) if failure.kind == Kind::InDoubt => {
             Some(Alarm::new(Occasion::InDoubt, relay, said(decisive)).also(Occasion::Failed))
         }
-        (_, Err(failure)) if is_callers_own(failure) => None,
+        (_, Err(failure)) if is_callers_own(failure) && !limit::is_over(failure) => None,
         (Kept::Failed(failure), _) => {
             let why = format!("{}; not kept: {failure}", said(decisive));
-            Some(Alarm::new(Occasion::Failed, relay, why).or_login(decisive))
+            Some(Alarm::new(Occasion::Failed, relay, why).or_cause(decisive))
         }
         (_, _) if is_flusher => Some(Alarm::new(Occasion::Bounced, relay, said(decisive)).also(Occasion::Failed)),
-        _ => Some(Alarm::new(Occasion::Failed, relay, said(decisive)).or_login(decisive)),
+        _ => Some(Alarm::new(Occasion::Failed, relay, said(decisive)).or_cause(decisive)),
     }
 }
 
@@ -98,7 +118,7 @@ fn of_acceptance(submission: &Submission) -> Option<Alarm<'_>> {
         let alarm = Alarm::new(Occasion::Backup, Some(first), reason);
         let alarm = Alarm { instead: Some(&decisive.relay), ..alarm };
         return Some(match tried {
-            Some(tried) => alarm.or_login(tried),
+            Some(tried) => alarm.or_cause(tried),
             None => alarm,
         });
     }
@@ -115,6 +135,14 @@ fn is_callers_own(failure: &Failure) -> bool {
 fn said(attempt: &Try) -> String {
     match &attempt.result {
         Ok(outcome) => Outcome::decisive(outcome).map_or_else(String::new, |(_, reply)| reply.to_string()),
-        Err(failure) => failure.to_string(),
+        Err(failure) => reason(failure),
+    }
+}
+
+/// Why, of `failure`. Whose limit it is stands beside it.
+fn reason(failure: &Failure) -> String {
+    match &failure.kind {
+        Kind::Refused(reply) if limit::is_over(failure) => reply.text().to_owned(),
+        _ => failure.to_string(),
     }
 }

@@ -23,6 +23,7 @@ use crate::envelope::Envelope;
 use crate::exit::{self, Scheme};
 use crate::failure::Failure;
 use crate::journal::{self, Record};
+use crate::limit::ban::Ban;
 use crate::message::Message;
 use crate::plan::{Diversion, Plan};
 use crate::spool::Kept;
@@ -233,9 +234,14 @@ impl Dossier {
     }
 
     /// Has somebody hear of `event` of the site, about `relay`, where an alert tells of it. `reason` is what stands in
-    /// brackets in the line that people read. For what no end of a message tells: limits, bans.
+    /// brackets in the line that people read. For what no end of a message tells.
     pub fn alarm(&self, event: Occasion, relay: Option<&Relay>, reason: &str) {
         self.raise(|_| Some(Alarm::new(event, relay, reason.to_owned())));
+    }
+
+    /// Has somebody hear, where an alert tells of it, that the site has been banned for going over its limit.
+    pub fn tell_of_ban(&self, ban: &Ban) {
+        self.raise(|_| Some(Alarm::new(Occasion::Ban, None, ban.terms()).also(Occasion::Limit)));
     }
 
     /// Keeps what `find` finds for a flusher to tell, where anybody is to hear of it. The last thing that is done for a
@@ -281,18 +287,24 @@ impl Dossier {
     /// Ends a message that is over a limit of its site and was to wait until there is room.
     pub fn wait(&self, failure: &Failure, kept: &Kept) -> u8 {
         self.state().record.set_kept(kept);
-        let Kept::Failed(why) = kept else {
-            let mut state = self.state();
-            state.record.set_failure(failure);
-            return state.close(exit::OK);
+        let status = match kept {
+            Kept::Failed(why) => {
+                let (tell, report) = {
+                    let mut state = self.state();
+                    let report = report::of_unkept(failure, why, state.record.site.as_deref());
+                    (state.tell, state.heard(report))
+                };
+                tell(&report);
+                self.close(failure)
+            }
+            _ => {
+                let mut state = self.state();
+                state.record.set_failure(failure);
+                state.close(exit::OK)
+            }
         };
-        let told = {
-            let mut state = self.state();
-            let report = report::of_unkept(failure, why, state.record.site.as_deref());
-            (state.tell, state.heard(report))
-        };
-        (told.0)(&told.1);
-        self.close(failure)
+        self.raise(|_| Some(alarm::of_waiting(failure, kept)));
+        status
     }
 
     fn close(&self, failure: &Failure) -> u8 {

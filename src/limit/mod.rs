@@ -29,6 +29,9 @@ use crate::reply::Reply;
 /// The longest that one waits for others who count.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The code of our refusal of what is over a limit.
+const OVER: u16 = 450;
+
 /// What was counted, for as long as it may turn out to be too much.
 #[derive(Clone, Copy, Debug)]
 pub struct Admitted {
@@ -168,12 +171,17 @@ impl Refused {
     }
 }
 
+/// Whether `failure` says that a site or a relay is over a limit of ours: no other refusal of ours is a 450.
+pub fn is_over(failure: &Failure) -> bool {
+    matches!(&failure.kind, Kind::Refused(reply) if failure.is_our_refusal() && reply.code() == OVER)
+}
+
 fn refused(limits: &Limits, denied: Denied) -> Refused {
     let subject = limits.subject.as_str();
     match denied {
         Denied::Over(limit, Room::From(time)) => {
             let text = format!("over the limit of {limit}, next free at {}", clock(moment(time)));
-            let failure = Failure::refused(subject, Reply::own(450, (4, 7, 1), &text));
+            let failure = Failure::refused(subject, Reply::own(OVER, (4, 7, 1), &text));
             let hint = match subject.split(' ').next() {
                 Some("relay") => "add a relay behind it, or let it wait with on_relay_failure = \"spool\"",
                 _ => "find out who sends so much; raise limit, or let it wait with over_limit = \"spool\"",

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use crate::conclude::Dossier;
 use crate::config::Config;
 use crate::config::limit::OverLimit;
 use crate::config::site::Site;
@@ -29,11 +30,12 @@ pub(super) fn waits(site: &Site, refused: &Refused) -> bool {
 }
 
 /// What the caller of a message of `site` hears that is `refused`. Where the site is banned for going over its limit, this
-/// is when it is: by whatever it sends from now on it hears the same.
-pub(super) fn refusal(site: &Site, refused: &Refused, uid: u32) -> Failure {
+/// is when it is: by whatever it sends from now on it hears the same. Whoever is to hear of bans does.
+pub(super) fn refusal(dossier: &Dossier, site: &Site, refused: &Refused, uid: u32) -> Failure {
     if let (OverLimit::Ban, Refused::Over(_, _, limit)) = (site.over_limit, refused) {
         // Where no ban can be kept, the limit holds still.
         if let Ok(ban) = ban::impose(site, uid, &format!("over the limit of {limit}")) {
+            dossier.tell_of_ban(&ban);
             return ban.refusal();
         }
     }

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use crate::alert::{self, Notice};
 use crate::caller::Caller;
 use crate::cli::{LiftBan, SetBan, Whom};
 use crate::config::Config;
+use crate::config::alert::Occasion;
 use crate::config::site::Site;
 use crate::door;
 use crate::exit;
@@ -32,6 +34,7 @@ pub(crate) fn set(choice: &Choice, words: &SetBan) -> Result<u8, Failure> {
     };
     let ban = Ban::new(of, words.span, words.because.as_deref());
     Register::set(&ban)?;
+    tell_of(&ban, course.config().ok(), caller.uid);
     let mut text = format!("{}: {ban}\n", ban.of);
     if let Some((config, site)) = site {
         let others = others(config, site);
@@ -49,6 +52,17 @@ pub(crate) fn set(choice: &Choice, words: &SetBan) -> Result<u8, Failure> {
         );
     }
     Ok(exit::OK)
+}
+
+/// Has whoever is to hear of bans hear of `ban`, which root has set.
+fn tell_of(ban: &Ban, config: Option<&Config>, uid: u32) {
+    let Some(config) = config else { return };
+    let (name, terms) = match &ban.of {
+        Banned::Site(name) => (name.as_str(), ban.terms()),
+        Banned::User(user) => ("", format!("uid {user} {}", ban.terms())),
+    };
+    let notice = Notice::new(Occasion::Ban, name, ban.since, terms.trim_end(), "");
+    alert::raise_for(config, &notice, uid);
 }
 
 /// Lifts a ban.

@@ -192,7 +192,7 @@ impl Conversation<'_> {
                 && let Err(refused) = limit::look(limits, 1, lasting.course.caller().uid)
             {
                 if !admission::waits(site, &refused) {
-                    return Err(admission::refusal(site, &refused, lasting.course.caller().uid));
+                    return Err(admission::refusal(lasting.dossier, site, &refused, lasting.course.caller().uid));
                 }
                 let dsn = Dsn { ret: mail.ret.clone(), envid: mail.envid.clone(), ..Dsn::default() };
                 let envelope = Envelope { reverse_path, forward_paths: Vec::new(), dsn };
@@ -351,7 +351,8 @@ impl Conversation<'_> {
     fn wait(&mut self, site: &Site, mail: MailObject<'_>, refused: &Refused, diverted_from: &[Address]) -> Told {
         if !admission::waits(site, refused) {
             let uid = self.lasting.course.caller().uid;
-            return self.refuse(&admission::refusal(site, refused, uid).at(Stage::Message));
+            let refusal = admission::refusal(self.lasting.dossier, site, refused, uid);
+            return self.refuse(&refusal.at(Stage::Message));
         }
         match passage::wait(self.lasting, site, mail, refused, diverted_from) {
             Ok(kept) => {

@@ -114,7 +114,7 @@ pub(crate) fn submit(
             let failure = refused.failure();
             return Ok(dossier.wait(failure, &order.wait(failure.to_string(), refused.next())));
         }
-        Err(refused) => return Err(admission::refusal(site, &refused, caller.uid)),
+        Err(refused) => return Err(admission::refusal(dossier, site, &refused, caller.uid)),
     };
     let begin = |relay: &Relay| {
         dossier.set_relay(relay);

@@ -108,6 +108,14 @@ impl Ban {
     }
 }
 
+impl Ban {
+    /// `until 14:05: spam`: how long it holds, and why, as far as that is known.
+    pub fn terms(&self) -> String {
+        let until = self.until.map(|until| format!("until {}", clock(until)));
+        until.into_iter().chain(self.because.clone()).collect::<Vec<_>>().join(": ")
+    }
+}
+
 /// `this site is banned until 14:05: spam since this morning`.
 impl fmt::Display for Ban {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
