@@ -15,6 +15,7 @@ pub mod alert;
 mod document;
 mod dsn;
 mod environment;
+mod gathered;
 mod laravel;
 pub mod limit;
 pub mod log;
