@@ -97,9 +97,11 @@ pub fn read(path: &Path, limit: usize) -> io::Result<(Zeroizing<Vec<u8>>, Modes)
     if size > limit {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    // Room for one octet more than the size, so that reading to the end never grows the buffer and
-    // leaves an unwiped copy behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(size.max(4096) + 1));
+    // Room for one octet more than the size, so that reading to the end never grows the buffer and leaves an unwiped
+    // copy behind; no more than that, as all of it is wiped. What the system makes up has no size, and the standard
+    // library looks before it reads into little room.
+    let room = if size == 0 { 4096 } else { size.max(64) };
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room + 1));
     file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > limit {
         return Err(io::ErrorKind::FileTooLarge.into());

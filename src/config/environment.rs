@@ -183,6 +183,7 @@ pub fn init_from_environment(
         base: None,
         alerts: &[],
         owner: None,
+        holder: None,
         strict_modes: false,
         accounts,
     };

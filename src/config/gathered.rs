@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 use super::accounts::Accounts;
 use super::alert::Alert;
 use super::document::{Document, Text};
-use super::log;
 use super::scope::{Scope, Standing};
 use super::{Config, DefaultSite, Origin, Skipped};
+use super::{glance, log};
 use crate::caller::Caller;
 use crate::failure::{Failure, Kind};
 use crate::host;
@@ -33,6 +33,8 @@ pub(super) struct Gathered {
     hidden: bool,
     /// The names of the sites.
     names: HashSet<String>,
+    /// The names of those that were left out unparsed, where that is allowed.
+    others: Option<HashSet<String>>,
 }
 
 impl Gathered {
@@ -53,11 +55,37 @@ impl Gathered {
             skipped: Vec::new(),
             strict_modes,
         };
-        Self { config, policy: main.policy, alerts, default_site: main.default_site, hidden: false, names }
+        let default_site = main.default_site;
+        Self { config, policy: main.policy, alerts, default_site, hidden: false, names, others: None }
     }
 
-    /// Adds a file of `sites.d`, or the reason why it is left out: one site cannot stop the others.
-    pub(super) fn add(&mut self, file: PathBuf, accounts: &Accounts<'_>) {
+    /// Leaves out, from now on, what is beyond doubt for others than the caller ([`glance`]).
+    pub(super) fn leave_others_out(self) -> Self {
+        Self { others: Some(HashSet::new()), ..self }
+    }
+
+    /// Whether what was left out changes nothing for `caller`: it is listed by a site, so those of others are not its
+    /// either way, and no name of theirs decides anything.
+    pub(super) fn is_enough_for(&self, caller: &Caller) -> bool {
+        let Some(others) = self.others.as_ref().filter(|others| !others.is_empty()) else { return true };
+        let is_known = |name: &String| name == "refuse" || self.names.contains(name);
+        self.config.sites.iter().any(|site| site.users.contains(&caller.uid))
+            && others.is_disjoint(&self.names)
+            && self.default_site.as_ref().is_none_or(|(name, _)| is_known(name))
+    }
+
+    /// Takes note of a directory of `sites.d` that is left out.
+    pub(super) fn leave_out(&mut self, directory: Skipped) {
+        self.hidden = true;
+        if directory.is_mistake {
+            self.config.warnings.push(directory.to_string());
+        }
+        self.config.skipped.push(directory);
+    }
+
+    /// Adds a file of `sites.d`, or the reason why it is left out: one site cannot stop the others. Where it is in a user's
+    /// directory, its sites are bound to that `holder`.
+    pub(super) fn add(&mut self, file: PathBuf, holder: Option<u32>, accounts: &Accounts<'_>) {
         let read = modes::read(&file, LIMIT);
         if read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
             // As every other site's file of a shared host: whoever asks for the next step has it looked for.
@@ -68,7 +96,7 @@ impl Gathered {
         }
         match read_site(&file, read, accounts.caller) {
             Ok((source, modes)) => {
-                if let Err(failure) = self.try_add(&file, &source, &modes, accounts) {
+                if let Err(failure) = self.try_add(&file, holder, &source, &modes, accounts) {
                     self.skip(file, &failure, true);
                 }
             }
@@ -91,9 +119,24 @@ impl Gathered {
         self.config.skipped.push(skipped);
     }
 
-    fn try_add(&mut self, file: &Path, source: &str, modes: &Modes, accounts: &Accounts<'_>) -> Result<(), Failure> {
+    fn try_add(
+        &mut self,
+        file: &Path,
+        holder: Option<u32>,
+        source: &str,
+        modes: &Modes,
+        accounts: &Accounts<'_>,
+    ) -> Result<(), Failure> {
         let caller = accounts.caller;
         modes.judge(file, caller.uid, false, false)?;
+        // A file that is not root's is its owner's, whatever it says, and root may use every site.
+        if let Some(left_out) = self.others.as_mut().filter(|_| modes.uid == 0 && caller.uid != 0 && holder.is_none())
+            && let Some(names) = glance::others(source, accounts)
+        {
+            left_out.extend(names.into_iter().map(str::to_owned));
+            self.hidden = true;
+            return Ok(());
+        }
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         let standing = Standing {
             file: Some(file.to_owned()),
@@ -101,6 +144,7 @@ impl Gathered {
             base: Some(&self.policy),
             alerts: &self.alerts,
             owner: (modes.uid != 0).then_some(modes.uid),
+            holder,
             strict_modes: self.config.strict_modes,
             accounts,
         };
@@ -218,31 +262,4 @@ fn read_site(
     let file = file.display().to_string();
     let hint = format!("as root: chown root {file}");
     Err(Failure::new(Kind::NoPermission, file, why).hint(hint))
-}
-
-pub(super) fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// The `sites.d` of a main file.
-pub(super) fn beside(main: &Path) -> PathBuf {
-    main.with_file_name("sites.d")
-}
-
-/// The files of the `sites.d` beside `main`, by name.
-pub(super) fn site_files(main: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(beside(main)) {
-        Err(e) if is_missing(&e) => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
-            files.push(path);
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
 }

@@ -53,6 +53,8 @@ pub(super) struct Standing<'a> {
     pub(super) alerts: &'a [Arc<Alert>],
     /// The uid its sites are bound to: the owner of a `sites.d` file that is not root's.
     pub(super) owner: Option<u32>,
+    /// The uid they are bound to besides: that of the user whose directory the file is in.
+    pub(super) holder: Option<u32>,
     /// Whether weak file modes are refused, whatever the document says.
     pub(super) strict_modes: bool,
     /// Who calls, and the users that are named.
@@ -103,6 +105,7 @@ impl Scope {
             alerts: Arc::default(),
             alias: Arc::new(site::aliases(&root)?),
             owner: standing.owner,
+            holder: standing.holder,
             accounts: standing.accounts,
         };
         shared.routes = route::read::routes(&root, &shared, &above, warnings)?.unwrap_or_default();

@@ -10,7 +10,8 @@ use super::accounts::Accounts;
 use super::document::{Document, Text};
 use super::dsn;
 use super::environment::Environment;
-use super::gathered::{Gathered, LIMIT, beside, is_missing, read_scope, site_files, text};
+use super::gathered::{Gathered, LIMIT, read_scope, text};
+use super::listing::{Listing, beside, is_missing};
 use super::scope::{Scope, Standing};
 use super::setting::Secrets;
 use super::variables::{self, in_variables};
@@ -52,6 +53,19 @@ impl Search<'_> {
     /// `Configuration` when there is none or something in it is wrong, `NoPermission` when the caller
     /// may not read it or others may write it.
     pub fn load(&self, caller: &Caller) -> Result<Config, Failure> {
+        self.find(caller, false)
+    }
+
+    /// As [`Search::load`], but for files of `sites.d` that are beyond doubt for other users: they are not parsed, and
+    /// what is wrong with them is not found. Which site speaks is the same; who has none is told why by the whole.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_own(&self, caller: &Caller) -> Result<Config, Failure> {
+        self.find(caller, true)
+    }
+
+    fn find(&self, caller: &Caller, is_own: bool) -> Result<Config, Failure> {
         let environment = Environment::find(&|name| self.variable(name));
         let mut chosen = None;
         let mut passed_over: Vec<PassedOver> = Vec::new();
@@ -75,7 +89,7 @@ impl Search<'_> {
                 };
                 let why = format!("{} comes first", file.display());
                 passed_over.extend(place.map(|place| PassedOver { place, why }));
-                self.load_file(&file, caller)?
+                self.load_file(&file, caller, is_own)?
             }
             (None, environment) => {
                 let unknown = variables::unknown((self.names)().into_iter());
@@ -111,7 +125,8 @@ impl Search<'_> {
             files.push((absolute(path), None));
         }
         let system = self.system.join("config.toml");
-        let missing = !exists(&system) && site_files(&system).is_ok_and(|files| files.is_empty());
+        let missing =
+            !exists(&system) && Listing::beside(&system, &Accounts::of(caller)).is_ok_and(|listing| listing.is_empty());
         files.push((system, missing.then(|| "does not exist".to_owned())));
         if let Some(path) = user_file(caller) {
             let why = match path.metadata() {
@@ -126,8 +141,9 @@ impl Search<'_> {
         files
     }
 
-    /// Reads a main file, which may be missing where `sites.d` is not empty, and the files of `sites.d`.
-    fn load_file(&self, file: &Path, caller: &Caller) -> Result<Config, Failure> {
+    /// Reads a main file, which may be missing where `sites.d` is not empty, and the files of `sites.d`; where this is
+    /// for `caller`'s own sites, as few of these as that takes.
+    fn load_file(&self, file: &Path, caller: &Caller, is_own: bool) -> Result<Config, Failure> {
         let (accounts, mut warnings) = (Accounts::of(caller), Vec::new());
         let only_sites = !exists(file) && *file == self.system.join("config.toml");
         let (main, modes) = match only_sites {
@@ -142,15 +158,22 @@ impl Search<'_> {
         if let Some(modes) = modes {
             warnings.extend(modes.judge(file, caller.uid, main.holds_secret, strict)?);
         }
-        let mut gathered = Gathered::new(Origin::File(file.to_owned()), main, warnings, strict);
-        match site_files(file) {
-            Ok(files) => files.into_iter().for_each(|file| gathered.add(file, &accounts)),
+        let gathered = Gathered::new(Origin::File(file.to_owned()), main, warnings, strict);
+        let mut gathered = if is_own { gathered.leave_others_out() } else { gathered };
+        match Listing::beside(file, &accounts) {
+            Ok(Listing { files, left_out }) => {
+                files.into_iter().for_each(|(file, holder)| gathered.add(file, holder, &accounts));
+                left_out.into_iter().for_each(|directory| gathered.leave_out(directory));
+            }
             Err(e) => {
                 let failure = modes::unreadable(&beside(file), &e);
                 gathered.skip(beside(file), &failure, failure.kind != Kind::NoPermission);
             }
         }
-        gathered.finish(file, caller)
+        match gathered.is_enough_for(caller) {
+            true => gathered.finish(file, caller),
+            false => self.load_file(file, caller, false),
+        }
     }
 }
 
@@ -179,6 +202,7 @@ fn load_environment(environment: &Environment, caller: &Caller) -> Result<Config
         base: None,
         alerts: &[],
         owner: None,
+        holder: None,
         strict_modes: false,
         accounts,
     };
@@ -200,6 +224,7 @@ fn read_main(file: &Path, source: &str, accounts: &Accounts<'_>, warnings: &mut 
         base: None,
         alerts: &[],
         owner: None,
+        holder: None,
         strict_modes: host::is_privileged(),
         accounts,
     };

@@ -2,6 +2,7 @@
 
 mod environment;
 mod errors;
+mod own;
 mod sources;
 
 use std::ffi::OsString;
@@ -74,6 +75,11 @@ impl Host {
         let names = || self.variables.iter().map(|(name, _)| OsString::from(name)).collect();
         let (option, system) = (option.map(Path::to_owned), self.path("etc"));
         Search { option, system, variables: &variables, names: &names }.load(caller)
+    }
+
+    fn load_own(&self, caller: &Caller) -> Result<Config, Failure> {
+        let (variables, names) = (|_: &str| None, Vec::new);
+        Search { option: None, system: self.path("etc"), variables: &variables, names: &names }.load_own(caller)
     }
 }
 

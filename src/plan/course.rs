@@ -37,6 +37,8 @@ pub struct Course<'a> {
     search: Search<'static>,
     /// Read when it is first asked for, and again until it can be read.
     config: OnceCell<Config>,
+    /// As much of it as one message takes; likewise.
+    own: OnceCell<Config>,
     host_name: String,
     /// The caller's user name, or uid where it has none.
     user: String,
@@ -49,7 +51,16 @@ impl<'a> Course<'a> {
         let user = caller.user.clone().unwrap_or_else(|| caller.uid.to_string());
         let search = Search::new(choice.config.clone());
         let aliases = AliasFile::at(ALIAS_FILE);
-        Self { caller, choice, search, config: OnceCell::new(), host_name: host::name(), user, aliases }
+        Self {
+            caller,
+            choice,
+            search,
+            config: OnceCell::new(),
+            own: OnceCell::new(),
+            host_name: host::name(),
+            user,
+            aliases,
+        }
     }
 
     /// Who calls.
@@ -74,6 +85,18 @@ impl<'a> Course<'a> {
         Ok(self.config.get_or_init(|| config))
     }
 
+    /// As [`Course::config`], as far as it takes to send: without what others have in files of their own.
+    ///
+    /// # Errors
+    /// As [`Search::load_own`].
+    pub fn own_config(&self) -> Result<&Config, Failure> {
+        if let Some(config) = self.config.get().or_else(|| self.own.get()) {
+            return Ok(config);
+        }
+        let config = self.search.load_own(self.caller)?;
+        Ok(self.own.get_or_init(|| config))
+    }
+
     /// The site that was asked for: `--site`, else `MAILCHUTE_SITE`.
     pub fn wanted_site(&self) -> Option<String> {
         self.search.wanted_site(self.choice.site.as_deref())
@@ -91,7 +114,9 @@ impl<'a> Course<'a> {
         let authors = header.all("From").filter_map(|field| field.first_address());
         let senders: Vec<Address> = typed.into_iter().chain(authors).collect();
         let senders: Vec<&Address> = senders.iter().collect();
-        site::select(self.config()?, self.caller, self.wanted_site().as_deref(), &senders)
+        let select = |config| site::select(config, self.caller, self.wanted_site().as_deref(), &senders);
+        // Why there is none may be in what is others'.
+        select(self.own_config()?).or_else(|_| select(self.config()?))
     }
 
     /// Chooses the envelope, makes `message` fit and finds the route.

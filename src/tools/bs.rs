@@ -66,7 +66,7 @@ pub(crate) fn serve(invocation: &Invocation, said: &Sendmail) -> u8 {
     if conversation.caller_pipe.server.heard_no_smtp() {
         dossier.begin();
         // For where the record goes; what is wrong with it matters less now.
-        if let Ok(config) = course.config() {
+        if let Ok(config) = course.own_config() {
             dossier.set_config(config);
         }
         let failure = Failure::new(Kind::Usage, "standard input", "holds no SMTP command, so nothing was sent");
@@ -177,7 +177,7 @@ impl Conversation<'_> {
 
     fn mail(&mut self, mail: Mail) -> Told {
         let lasting = self.lasting;
-        let begun = lasting.course.config().and_then(|config| {
+        let begun = lasting.course.own_config().and_then(|config| {
             lasting.dossier.set_config(config);
             let said = mail.reverse_path.as_ref();
             let wishes = Wishes {

@@ -49,7 +49,7 @@ pub(crate) fn refuse(words: &[OsString], failure: &Failure) -> u8 {
 
 /// Reads the configuration for its log alone: what ends before a site is known is recorded there, too.
 fn find_log(dossier: &Dossier, course: &Course<'_>) {
-    if let Ok(config) = course.config() {
+    if let Ok(config) = course.own_config() {
         dossier.set_config(config);
     }
 }
@@ -92,7 +92,7 @@ pub(crate) fn submit(
     show: Option<fn() -> Sink>,
 ) -> Result<u8, Failure> {
     dossier.set_message(&message);
-    let config = course.config()?;
+    let config = course.own_config()?;
     dossier.set_config(config);
     let site = course.site(wishes, message.header())?.site;
     dossier.set_site(config, site);

@@ -41,6 +41,8 @@ pub(in crate::config) struct Shared<'a> {
     pub(in crate::config) alias: Arc<Table>,
     /// The uid that every site of the file is bound to.
     pub(in crate::config) owner: Option<u32>,
+    /// The uid that they are bound to by the directory that the file is in.
+    pub(in crate::config) holder: Option<u32>,
     /// Who calls, and the users that are named.
     pub(in crate::config) accounts: &'a Accounts<'a>,
 }
@@ -73,7 +75,13 @@ impl Shared<'_> {
                     .wrong("user", "may not be set in a file that root does not own")
                     .hint("leave it out: the file speaks for its owner; or make it root's with chown root"));
             }
-            Some(owner) => (vec![owner], Vec::new()),
+            None if section.has("user") && self.holder.is_some() => {
+                return Err(section
+                    .wrong("user", "may not be set in a user's directory of sites.d")
+                    .hint("leave it out: the directory says whose site it is; or move the file up"));
+            }
+            None if self.holder.is_some() => (self.bound(), Vec::new()),
+            Some(_) => (self.bound(), Vec::new()),
             None => self.users(section, "user", warnings)?,
         };
         Ok(Site {
@@ -86,6 +94,11 @@ impl Shared<'_> {
             alias,
             ..self.site(name, &policy, section)?
         })
+    }
+
+    /// The uid that all of it is bound to, if there is one.
+    fn bound(&self) -> Vec<u32> {
+        self.owner.or(self.holder).into_iter().collect()
     }
 
     /// A site with this policy, open to its owner or to everybody.
@@ -104,7 +117,7 @@ impl Shared<'_> {
         Ok(Site {
             name: name.to_owned(),
             file: self.file.clone(),
-            users: self.owner.into_iter().collect(),
+            users: self.bound(),
             unknown_users: Vec::new(),
             paths: Vec::new(),
             sender,
