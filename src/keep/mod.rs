@@ -8,6 +8,7 @@
 mod lock;
 mod place;
 mod shared;
+mod watch;
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -24,6 +25,7 @@ pub use place::Place;
 use place::names;
 pub use shared::{Reach, has_room, shared_below};
 use tempfile::NamedTempFile;
+pub use watch::Watch;
 use zeroize::Zeroizing;
 
 use crate::deadline::Deadline;

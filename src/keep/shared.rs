@@ -6,7 +6,8 @@
 //! reach, too: it has other rights than its caller, so procfs, ptrace(2) and pidfd_getfd(2) refuse.
 //!
 //! What a caller can do is end or stop its own process at any moment, a lock in its hands, and bound what it writes
-//! ([`has_room`]). So whoever waits for a lock here waits for a while only, and what is appended is read back with care.
+//! ([`has_room`]). So whoever has to have a lock here is ended when it is stopped ([`Watch`](super::Watch)), whoever can
+//! do without waits for a while only, and what is appended is read back with care.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;

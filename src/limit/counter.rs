@@ -17,7 +17,7 @@ use crate::config::limit::{Limit, Limits};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::host::is_privileged;
-use crate::keep::{self, Keep, Place};
+use crate::keep::{self, Keep, Place, Watch};
 
 /// The longest pause before a lock is tried again. Whoever has it holds it for some microseconds.
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
@@ -36,7 +36,10 @@ pub(super) struct Counter<'a> {
 
 /// The file while it is locked.
 struct Locked {
+    // Closed, which unlocks it, before nobody watches any more.
     file: File,
+    /// Ends this process if it is stopped, where all callers share the file.
+    _watch: Option<Watch>,
     /// How long it is, in octets.
     length: u64,
     /// Where it is.
@@ -75,10 +78,11 @@ impl<'a> Counter<'a> {
     /// # Errors
     /// It is over a limit, or cannot be counted: nothing is.
     pub(super) fn admit(&self, recipients: u32, deadline: Deadline) -> Result<Time, Denied> {
-        let Locked { file, length, keep } = self.locked(deadline)?;
+        let locked = self.locked(deadline)?;
+        let keep = &locked.keep;
         let now = (self.clock)();
-        let failed = |error: io::Error| self.unusable(&keep, &error);
-        let history = History::read(&file, length).map_err(failed)?;
+        let failed = |error: io::Error| self.unusable(keep, &error);
+        let history = History::read(&locked.file, locked.length).map_err(failed)?;
         let age = history.age(&self.limits.all, now).map_err(failed)?;
         if age == Age::Sound {
             match self.append(&history, recipients, now) {
@@ -87,7 +91,7 @@ impl<'a> Counter<'a> {
             }
         }
         // Nobody else does this: whoever wants to has to have the lock of the file that is replaced.
-        let replaced = self.replace(&keep, &history, now);
+        let replaced = self.replace(keep, &history, now);
         let done = replaced.and_then(|(file, length)| self.append(&History::read(&file, length)?, recipients, now));
         match done {
             // It is too long, and no more than that.
@@ -179,9 +183,10 @@ impl<'a> Counter<'a> {
     /// Takes back `some` of the `recipients` that were admitted at `time`, with all of them the message as well, as far
     /// as that can be done.
     pub(super) fn take_back(&self, time: Time, recipients: u32, some: u32, deadline: Deadline) {
-        let Ok(Locked { file, length, .. }) = self.locked(deadline) else { return };
+        let Ok(locked) = self.locked(deadline) else { return };
         // What is counted too much is no reason to tell anybody anything.
-        let _ = History::read(&file, length).and_then(|history| history.take_back(time, recipients, some));
+        let _ =
+            History::read(&locked.file, locked.length).and_then(|history| history.take_back(time, recipients, some));
     }
 
     /// Where it most likely is.
@@ -208,6 +213,7 @@ impl<'a> Counter<'a> {
         let mut file = keep.change(&self.limits.file).ok();
         let mut pause = FIRST_PAUSE;
         let mut is_sure = false;
+        let mut watch: Option<Watch> = None;
         loop {
             let Some(opened) = file.take() else {
                 if !std::mem::replace(&mut is_sure, true) {
@@ -217,13 +223,22 @@ impl<'a> Counter<'a> {
                 file = Some(keep.change_or_make(&self.limits.file)?);
                 continue;
             };
+            if keep.is_shared() {
+                let watched = match &mut watch {
+                    Some(watch) => watch.again(),
+                    None => Watch::begin().map(|begun| watch = Some(begun)),
+                };
+                watched.map_err(|errno| self.unusable(&keep, &errno.into()))?;
+            }
             match keep::lock(&opened, FlockArg::LockExclusiveNonblock) {
                 Ok(()) => {
                     let found = opened.metadata().map_err(|error| self.unusable(&keep, &error))?;
                     match found.nlink() {
                         // Whoever had the lock before has replaced it.
                         0 => file = keep.change(&self.limits.file).ok(),
-                        _ if keep.has_made(&found) => return Ok(Locked { file: opened, length: found.len(), keep }),
+                        _ if keep.has_made(&found) => {
+                            return Ok(Locked { file: opened, _watch: watch, length: found.len(), keep });
+                        }
                         _ if is_sure => return Err(self.unusable(&keep, &foreign())),
                         _ => {}
                     }
