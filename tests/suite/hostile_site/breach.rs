@@ -5,9 +5,10 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
 use mailchute::keep::Place;
+use nix::fcntl::{Flock, FlockArg};
 use testkit::{Host, Mailchute, need};
 
-use super::{BLOG, Bench, GROUP, Mode, SHOP, USERS, resources};
+use super::{BLOG, Bench, GROUP, Mode, SHOP, USERS, resources, stops};
 
 /// One thing laid wrongly.
 struct Breach {
@@ -40,7 +41,7 @@ fn shell(bench: &Bench<'_>, script: &str) {
     bench.attempt(script, Mailchute::new("/bin/sh").uid(SHOP).args(["-c", script]));
 }
 
-const BREACHES: [Breach; 15] = [
+const BREACHES: [Breach; 16] = [
     Breach {
         what: "everybody reads the neighbour's secret",
         mode: Mode::OwnRights,
@@ -203,6 +204,24 @@ const BREACHES: [Breach; 15] = [
             resources::shared_is_whole(bench);
         },
         told: "so that others are kept out",
+    },
+    Breach {
+        what: "nobody ends who holds what all share",
+        mode: Mode::SetGroupId,
+        attempt: |bench| {
+            stops::share_a_relay(bench);
+            stops::others_go_on(bench, "before");
+            assert!(bench.broken.borrow().is_empty());
+            let shared = fs::read_dir("/var/lib/mailchute/state/shared").unwrap().map(|entry| entry.unwrap().path());
+            let counters = shared.filter(|path| path.display().to_string().contains("/limit-"));
+            let held: Vec<_> = counters
+                .map(|path| Flock::lock(fs::File::open(path).unwrap(), FlockArg::LockExclusive).unwrap())
+                .collect();
+            stops::others_go_on(bench, "locked");
+            shell(bench, "true");
+            drop(held);
+        },
+        told: "locked: the neighbour cannot send in time",
     },
 ];
 

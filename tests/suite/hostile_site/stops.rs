@@ -1,0 +1,147 @@
+//! The site's own process is stopped at a system call, whatever it holds there, and not continued: the others send, and
+//! root sees what there is, within the time that they have. Every seventh call, and all while something is counted;
+//! `MAILCHUTE_SWEEP=full` for every call.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use testkit::{Mailchute, Point, Running, need_strace};
+
+use super::{BLOG, Bench, GROUP, Mode, in_both_modes, sampled};
+use crate::setup::MESSAGE;
+
+/// What anybody may take while somebody else is stopped: less than the deadline of a site.
+const SPAN: Duration = Duration::from_secs(8);
+
+/// Lets both sites share a relay that has a limit, besides their own limits, and be served by it.
+pub(super) fn share_a_relay(bench: &Bench<'_>) {
+    let port = bench.open.port();
+    for name in ["shop", "blog"] {
+        fs::remove_file(format!("/etc/mailchute/sites.d/{name}.toml")).unwrap();
+    }
+    let text = format!(
+        "[relay.main]\nhost = \"127.0.0.1\"\nport = {port}\nlimit = \"100000/day\"\n\
+         [site.shop]\nuser = \"shop\"\nlimit = \"100000/day\"\n[site.blog]\nuser = \"blog\"\nlimit = \"100000/day\"\n"
+    );
+    let (mode, gid) = if bench.mode == Mode::SetGroupId { (0o640, GROUP) } else { (0o644, 0) };
+    bench.host.write_as("/etc/mailchute/config.toml", &text, mode, (0, gid));
+}
+
+/// A call of the site's that strace starts as root, so that the program gets its group.
+fn traced(bench: &Bench<'_>, words: &[&str]) -> Mailchute {
+    let all = [&["-u", "shop", "-qq"][..], words].concat();
+    Mailchute::new(&bench.binary).stdin(MESSAGE).args(["-i", "bob@example.net"]).under("strace", &all)
+}
+
+/// What it does, one system call after the other.
+fn points(bench: &Bench<'_>, trace: &Path) -> Vec<Point> {
+    traced(bench, &["-o", trace.to_str().unwrap()]).run().expect_status(0);
+    let mut seen = HashMap::<String, u32>::new();
+    let mut points = Vec::new();
+    let text = fs::read_to_string(trace).unwrap();
+    // The first starts the program.
+    for line in text.lines().skip(1) {
+        let is_name = |call: &str| call.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'_');
+        let Some((call, _)) = line.split_once('(').filter(|(call, _)| is_name(call)) else { continue };
+        let number = seen.entry(call.to_owned()).or_insert(0);
+        *number += 1;
+        points.push(Point { call: call.to_owned(), number: *number, line: line.to_owned() });
+    }
+    assert!(points.len() > 100, "{text}");
+    points
+}
+
+/// Starts the call, and returns when it is stopped at `point`; `None`: it did not come there.
+fn stopped(bench: &Bench<'_>, point: &Point, trace: &Path) -> Option<Running> {
+    let _ = fs::write(trace, "");
+    let Point { call, number, .. } = point;
+    let inject = format!("inject={call}:signal=STOP:when={number}");
+    // The tracer is its grandchild then, and it is ours.
+    let words = ["-D", "-o", trace.to_str().unwrap(), "-e", &format!("trace={call}"), "-e", &inject];
+    let running = traced(bench, &words).spawn();
+    let end = Instant::now() + SPAN;
+    loop {
+        let text = fs::read_to_string(trace).unwrap_or_default();
+        if text.contains("stopped by SIGSTOP") {
+            return Some(running);
+        }
+        let stat = fs::read_to_string(format!("/proc/{}/stat", running.id())).unwrap_or_default();
+        let has_ended = stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']));
+        if has_ended || Instant::now() > end {
+            let _ = kill(Pid::from_raw(running.id().cast_signed()), Signal::SIGKILL);
+            drop(running.finish());
+            return None;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Sees that the others go on.
+pub(super) fn others_go_on(bench: &Bench<'_>, what: &str) {
+    let blog = Mailchute::new(&bench.binary).uid(BLOG).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+    if blog.status != 0 || !blog.stderr.is_empty() || blog.took > SPAN {
+        bench.breaks(&format!("{what}: the neighbour cannot send in time: {}", blog.report()));
+    }
+}
+
+/// Sees that root is served.
+fn root_goes_on(bench: &Bench<'_>, what: &str) {
+    for words in [&["queue", "list"][..], &["log", "-n", "3"], &["report"], &["bans"]] {
+        let run = Mailchute::new(&bench.binary).args(words.iter().copied()).run();
+        if ![0, 1].contains(&run.status) || run.took > SPAN {
+            bench.breaks(&format!("{what}: root's {words:?}: {}", run.report()));
+        }
+    }
+}
+
+/// Which points belong to something that is counted: what follows the opening of its file.
+fn counts(points: &[Point]) -> Vec<bool> {
+    let mut left = 0;
+    let counts = points.iter().map(|point| {
+        let is_opening = point.call == "openat" && point.line.contains("/limit-");
+        left = if is_opening { 12_usize } else { left.saturating_sub(1) };
+        left > 0
+    });
+    counts.collect()
+}
+
+#[test]
+fn no_stop_of_its_process_keeps_others_waiting() {
+    if !need_strace() {
+        return;
+    }
+    in_both_modes("stops at system calls", |bench| {
+        share_a_relay(bench);
+        // What is made with the first message is there.
+        others_go_on(bench, "before");
+        bench.call().args(["-i", "bob@example.net"]).run().expect_status(0);
+        let trace = bench.host.scratch().join("trace");
+        let points = points(bench, &trace);
+        let is_counting = counts(&points);
+        let mut hits = 0;
+        for (place, point) in points.iter().enumerate() {
+            if !sampled(place) && !is_counting[place] || ["exit_group", "execve"].contains(&point.call.as_str()) {
+                continue;
+            }
+            let Some(running) = stopped(bench, point, &trace) else { continue };
+            hits += 1;
+            let what = format!("stopped at {} {}", point.call, point.number);
+            others_go_on(bench, &what);
+            if place % 5 == 0 {
+                root_goes_on(bench, &what);
+            }
+            let _ = kill(Pid::from_raw(running.id().cast_signed()), Signal::SIGKILL);
+            let run = running.finish();
+            bench.tried.set(bench.tried.get() + 1);
+            bench.judge_text(&what, &format!("{}{}", run.stdout, run.stderr));
+        }
+        assert!(hits > 30, "{hits} of {} points were come to", points.len());
+        // The site itself sends as before.
+        bench.call().args(["-i", "bob@example.net"]).run().expect_status(0);
+    });
+}
