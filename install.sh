@@ -384,7 +384,20 @@ give_name_back() {
     fi
 }
 
+# Whether a package manager has put mailchute here.
+packaged() {
+    [ -z "$DESTDIR" ] || return 1
+    # shellcheck disable=SC2016
+    if command -v dpkg-query >/dev/null 2>&1 &&
+        [ "$(dpkg-query --show --showformat '${db:Status-Status}' mailchute 2>/dev/null)" = installed ]; then
+        return 0
+    fi
+    command -v rpm >/dev/null 2>&1 && rpm --query --quiet mailchute 2>/dev/null
+}
+
 install_all() {
+    ! packaged ||
+        die "mailchute is installed as a package: upgrade that, or remove it first; configuration and messages stay"
     if [ "$links" = yes ]; then
         for name in $names; do may_take "$name"; done
     fi
@@ -445,18 +458,24 @@ install_all() {
 }
 
 uninstall_all() {
+    ! packaged || [ "$PREFIX" != /usr ] || die "what is below /usr is the package's: remove that"
     if [ "$links" = yes ]; then
         for name in $names; do may_take "$name"; done
     fi
     for name in $names; do give_name_back "$name"; done
     uninstall_flusher
     if is_set_group_id; then group=$(stat -c %G "$target"); fi
-    leave_mode
+    packaged || leave_mode
     for path in "$target" "$man/man8/mailchute.8" "$man/man5/mailchute.toml.5" \
         "$bash_completion" "$zsh_completion" "$fish_completion"; do
         rm -f "$DESTDIR$path"
     done
     rm -rf "$DESTDIR$doc"
+    if packaged; then
+        if has_systemd; then systemctl enable --now mailchute-flush.timer || :; fi
+        say "what install.sh put here is removed; the package has the rest"
+        return
+    fi
     # What its user keeps something in is not empty.
     for path in $places; do
         rmdir "$DESTDIR$path"/* 2>/dev/null || :

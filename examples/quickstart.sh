@@ -1,6 +1,7 @@
 #!/bin/sh
 # Shows the whole path of a message without an account, without the network and without root:
 # builds mailchute, starts a mail server on this machine (TLS, login), and sends two messages to it.
+# With MAILCHUTE=FILE that binary is shown instead of one that is built.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -21,7 +22,8 @@ cargo build --bin mailchute --example quickstart-server >"$built" 2>&1 || {
 }
 rm -f "$built"
 bin=${CARGO_TARGET_DIR:-target}/debug
-echo "    $bin/mailchute"
+mailchute=${MAILCHUTE:-$bin/mailchute}
+echo "    $mailchute"
 
 dir=$(mktemp -d)
 server=
@@ -53,7 +55,7 @@ EOF
 indent <"$dir/config.toml"
 
 # The words that a php.ini or a cron job would have: sendmail_path = "mailchute -t -i".
-send() { "$bin/mailchute" --config "$dir/config.toml" -t -i; }
+send() { "$mailchute" --config "$dir/config.toml" -t -i; }
 
 title "4. Send a message with two parts, as a web shop would:  mailchute -t -i <message"
 cat >"$dir/message" <<'EOF'

@@ -128,17 +128,25 @@ const COLD: &[&str] = &[
     "core::slice::sort::unstable",
 ];
 
+/// Set for a binary that is to run on hosts with an older glibc: the static unwinder of GCC 12 asks for 2.35, which is
+/// newer than anything else does, and than RHEL 9.
+const SHARED_UNWINDER: &str = "MAILCHUTE_SHARED_UNWINDER";
+
 fn main() {
     println!("cargo::rerun-if-changed=src/build.rs");
     let variable = |name| env::var(name).unwrap_or_default();
     // GNU ld and LLD, one of which is the default here, know `INSERT`. Whoever chooses a linker may choose another.
-    let is_linker_chosen =
-        env::var_os("RUSTC_LINKER").is_some() || variable("CARGO_ENCODED_RUSTFLAGS").contains("link");
+    let flags = variable("CARGO_ENCODED_RUSTFLAGS");
+    // A path that is only renamed may have that word in it.
+    let is_about_linking = |flag: &str| flag.contains("link") && !flag.starts_with("--remap-path-prefix");
+    let is_linker_chosen = env::var_os("RUSTC_LINKER").is_some() || flags.split('\x1f').any(is_about_linking);
     if variable("CARGO_CFG_TARGET_OS") != "linux" || is_linker_chosen {
         return;
     }
     let place = PathBuf::from(variable("OUT_DIR"));
-    if variable("CARGO_CFG_TARGET_ENV") == "gnu" && variable("HOST") == variable("TARGET") {
+    println!("cargo::rerun-if-env-changed={SHARED_UNWINDER}");
+    let may_take_it_in = env::var_os(SHARED_UNWINDER).is_none();
+    if may_take_it_in && variable("CARGO_CFG_TARGET_ENV") == "gnu" && variable("HOST") == variable("TARGET") {
         take_in_the_unwinder(&place);
     }
     if variable("PROFILE") == "release" {
