@@ -37,17 +37,12 @@ fn from_environment() -> Result<Zeroizing<String>, Failure> {
 }
 
 /// Fits the directories to the binary's group, or to its having none, and makes what is missing of those that the users
-/// of the sites keep something in: a line each.
+/// of the sites keep something in: a line each. The first needs no configuration: a package does it before there is one.
 fn made_directories(choice: &Choice) -> Result<String, Failure> {
     if !getuid().is_root() {
         return Err(Failure::new(Kind::NoPermission, "init --users", "only root can make another user's directories")
             .hint("put `sudo` in front of the command"));
     }
-    let config = Search::new(choice.config.clone()).load(&Caller::current())?;
-    let mut users: Vec<u32> = config.sites.iter().flat_map(|site| site.users.iter().copied()).collect();
-    users.sort_unstable();
-    users.dedup();
-    let users = users.into_iter().filter(|uid| *uid != NOBODY);
     let mut said = String::new();
     for place in Place::ALL {
         if place.fit() {
@@ -59,6 +54,11 @@ fn made_directories(choice: &Choice) -> Result<String, Failure> {
     }
     // Bans are read with the binary's group, too; to list them mends their modes.
     ban::all()?;
+    let config = Search::new(choice.config.clone()).load(&Caller::current())?;
+    let mut users: Vec<u32> = config.sites.iter().flat_map(|site| site.users.iter().copied()).collect();
+    users.sort_unstable();
+    users.dedup();
+    let users = users.into_iter().filter(|uid| *uid != NOBODY);
     let made = users.flat_map(|uid| Place::ALL.into_iter().filter_map(move |place| place.prepare(uid)));
     said.extend(made.map(|directory| format!("made {}\n", directory.display())));
     Ok(said)
