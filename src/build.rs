@@ -42,6 +42,7 @@ const COLD: &[&str] = &[
     "mailchute::smtp::server",
     "mailchute::smtp::client::replies",
     "mailchute::spool::bounce",
+    "mailchute::submit::login",
     "mailchute::submit::stepwise",
     // What waits.
     "mailchute::flush",

@@ -8,6 +8,7 @@
 mod answers;
 mod body;
 pub mod cloud;
+mod login;
 mod masking;
 mod proxy;
 mod transport;
@@ -24,6 +25,7 @@ use ureq::unversioned::transport::NextTimeout;
 use ureq::{Agent, SendBody};
 
 use self::body::{Matter, Outgoing, Submitted};
+pub use self::login::login;
 use self::masking::{hide, masked, without};
 use self::transport::{Handed, Progress};
 use crate::attempt::Attempt;

@@ -5,11 +5,14 @@ mod signature;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::signature::Signer;
 use super::api::response::names;
-use super::api::{Api, Cloud, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size};
+use super::api::{
+    Api, Cloud, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size, Standing,
+};
 use super::preset::{Allowance, Derived, Hint, Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -174,6 +177,26 @@ struct Refused {
     kind: Option<String>,
 }
 
+/// What GetAccount tells.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Account {
+    production_access_enabled: bool,
+    sending_enabled: bool,
+}
+
+/// The kind of a refusal: `TYPE:http://...` in the header field, `NAMESPACE#TYPE` in the body.
+fn kind<'a>(response: &'a Response, refused: &'a Refused) -> &'a str {
+    let named = response.header("x-amzn-errortype").or(refused.kind.as_deref()).unwrap_or_default();
+    let kind = named.split(':').next().unwrap_or_default().rsplit('#').next().unwrap_or_default();
+    kind.trim_end_matches("Exception")
+}
+
+/// The request with the header fields that sign it.
+fn with(request: Request, headers: Vec<(&'static str, String)>) -> Request {
+    headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))
+}
+
 impl Api for AmazonSes {
     fn endpoint(&self) -> String {
         format!("https://email.{}.amazonaws.com", self.region())
@@ -200,8 +223,35 @@ impl Api for AmazonSes {
         let request = Request::json("/v2/email/outbound-emails", &body)?.warn(mail.sender_warning());
         let Some(Piece::Octets(octets)) = request.body.first() else { return Ok(request) };
         let signer = Signer { region: self.region(), now: mail.now, endpoint: mail.endpoint, keys };
-        let headers = signer.headers(&request.path, octets)?;
-        Ok(headers.into_iter().fold(request, |request, (name, value)| request.header(name, value)))
+        let headers = signer.headers(request.method, &request.path, octets)?;
+        Ok(with(request, headers))
+    }
+
+    // docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html
+    fn login(&self, keys: &Credentials, endpoint: &str, now: Timestamp) -> Result<Option<Request>, Failure> {
+        let request = Request::get("/v2/email/account").header("Content-Type", "application/json");
+        let signer = Signer { region: self.region(), now, endpoint, keys };
+        let headers = signer.headers(request.method, &request.path, b"")?;
+        Ok(Some(with(request, headers)))
+    }
+
+    fn standing(&self, response: &Response) -> Standing {
+        if let (true, Some(account)) = (response.is_success(), response.json::<Account>()) {
+            return match account {
+                Account { sending_enabled: false, .. } => Standing::Limited("the account's sending is switched off"),
+                Account { production_access_enabled: false, .. } => {
+                    Standing::Limited("the account is in the sandbox: it reaches verified addresses only")
+                }
+                _ => Standing::Accepted,
+            };
+        }
+        let Some(refused) = response.json::<Refused>() else { return Standing::Unclear };
+        match kind(response, &refused) {
+            // Who asks is known, and may send without this right.
+            "AccessDenied" => Standing::Accepted,
+            kind if Meaning::of(CODES, kind) == Some(Meaning::LOGIN) => response.refused_login(),
+            _ => Standing::Unclear,
+        }
     }
 
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
@@ -210,11 +260,8 @@ impl Api for AmazonSes {
             return Ok(response.accepted(envelope, Some(&accepted.message_id)));
         }
         let Some(refused) = response.json::<Refused>() else { return response.undocumented(envelope) };
-        // `TYPE:http://...` in the header field, `NAMESPACE#TYPE` in the body.
-        let named = response.header("x-amzn-errortype").or(refused.kind.as_deref()).unwrap_or_default();
-        let kind = named.split(':').next().unwrap_or_default().rsplit('#').next().unwrap_or_default();
-        let kind = kind.trim_end_matches("Exception");
-        let text = refused.message.unwrap_or_else(|| kind.to_owned());
+        let kind = kind(response, &refused);
+        let text = refused.message.clone().unwrap_or_else(|| kind.to_owned());
         let lower = text.to_lowercase();
         let is_named = |address: &str| names(&text, address);
         let meaning = match kind {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person};
@@ -130,6 +131,11 @@ impl Api for Brevo {
         let standard = parts.headers.iter().filter(|(name, _)| !name.to_ascii_lowercase().starts_with("x-"));
         warnings.extend(standard.map(|(name, _)| format!("Brevo does not promise to carry {name}")));
         Ok(request.header("api-key", keys.get("api_key")?).warn(warnings))
+    }
+
+    // developers.brevo.com/docs/api-key-authentication: asking for the account shows whether a key is valid.
+    fn login(&self, keys: &Credentials, _: &str, _: Timestamp) -> Result<Option<Request>, Failure> {
+        Ok(Some(Request::get("/v3/account").header("api-key", keys.get("api_key")?)))
     }
 
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {

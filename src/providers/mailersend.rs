@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, OF_THE_WRITER, Parts, Person};
@@ -119,6 +120,11 @@ impl Api for MailerSend {
         let own = self.own(&mut parts)?;
         let request = Request::json("/v1/email", &self.body(&parts, &own)?)?;
         Ok(request.bearer(keys.get("token")?).warn(parts.warnings()))
+    }
+
+    // developers.mailersend.com/general: it does not count against the quota it tells.
+    fn login(&self, keys: &Credentials, _: &str, _: Timestamp) -> Result<Option<Request>, Failure> {
+        Ok(Some(Request::get("/v1/api-quota").bearer(keys.get("token")?)))
     }
 
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use base64::Engine as _;
+use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 
 use super::api::request::segment;
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size, Standing};
 use super::preset::{Allowance, Hint, KeyForm, Provider, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -102,6 +103,12 @@ struct Refused {
     message: String,
 }
 
+/// The request with the login.
+fn signed(request: Request, keys: &Credentials) -> Result<Request, Failure> {
+    let login = base64::engine::general_purpose::STANDARD.encode(format!("api:{}", keys.get("api_key")?));
+    Ok(request.header("Authorization", format!("Basic {login}")))
+}
+
 impl Api for Mailgun {
     fn endpoint(&self) -> String {
         match self.region {
@@ -130,10 +137,19 @@ impl Api for Mailgun {
         let end = format!("\r\n--{boundary}--\r\n").into_bytes();
         let body = vec![Piece::Octets(form.into_bytes()), Piece::Message, Piece::Octets(end)];
         let path = format!("/v3/{}/messages.mime", segment("domain", &self.domain)?);
-        let login = base64::engine::general_purpose::STANDARD.encode(format!("api:{}", keys.get("api_key")?));
-        Ok(Request::post(path, format!("multipart/form-data; boundary={boundary}"), body)
-            .header("Authorization", format!("Basic {login}"))
-            .warn(mail.sender_warning()))
+        let request = Request::post(path, format!("multipart/form-data; boundary={boundary}"), body);
+        Ok(signed(request, keys)?.warn(mail.sender_warning()))
+    }
+
+    // documentation.mailgun.com, "Domains": the domain, which an account's key may see.
+    fn login(&self, keys: &Credentials, _: &str, _: Timestamp) -> Result<Option<Request>, Failure> {
+        let path = format!("/v4/domains/{}", segment("domain", &self.domain)?);
+        signed(Request::get(path), keys).map(Some)
+    }
+
+    // A domain sending key may do nothing but send (documentation.mailgun.com, "Authentication").
+    fn standing(&self, response: &Response) -> Standing {
+        if response.is_success() { Standing::Accepted } else { Standing::Unclear }
     }
 
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
@@ -154,6 +155,12 @@ struct Refused {
     error_message: String,
 }
 
+/// The request with the login.
+fn signed(request: Request, keys: &Credentials) -> Result<Request, Failure> {
+    let login = STANDARD.encode(format!("{}:{}", keys.get("api_key")?, keys.get("secret_key")?));
+    Ok(request.header("Authorization", format!("Basic {login}")))
+}
+
 impl Api for Mailjet {
     fn endpoint(&self) -> String {
         "https://api.mailjet.com".into()
@@ -164,9 +171,12 @@ impl Api for Mailjet {
         parts.need_to()?;
         parts.leave_out(|name| RESERVED.contains(&name) || name.starts_with("x-mj-") || name.starts_with("x-mailjet-"));
         let body = Body { messages: [self.item(&parts)?], sandbox_mode: self.sandbox.then_some(true) };
-        let login = STANDARD.encode(format!("{}:{}", keys.get("api_key")?, keys.get("secret_key")?));
-        let request = Request::json("/v3.1/send", &body)?;
-        Ok(request.header("Authorization", format!("Basic {login}")).warn(parts.warnings()))
+        Ok(signed(Request::json("/v3.1/send", &body)?, keys)?.warn(parts.warnings()))
+    }
+
+    // dev.mailjet.com/email/reference/settings: the user whose keys they are.
+    fn login(&self, keys: &Credentials, _: &str, _: Timestamp) -> Result<Option<Request>, Failure> {
+        signed(Request::get("/v3/REST/user"), keys).map(Some)
     }
 
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {

@@ -3,9 +3,10 @@
 //! `from_email` stays away: it would stand in for the From field's address, and the return path is
 //! Mandrill's own either way.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Standing};
 use super::preset::{KeyForm, Provider, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -59,6 +60,11 @@ struct Body<'a> {
     return_path_domain: Option<&'a str>,
 }
 
+#[derive(Serialize)]
+struct Ping<'a> {
+    key: &'a str,
+}
+
 /// What became of one recipient.
 #[derive(Deserialize)]
 struct Sent {
@@ -90,6 +96,18 @@ impl Api for Mandrill {
             return_path_domain: self.return_path_domain.as_deref(),
         };
         Ok(Request::json("/api/1.0/messages/send-raw.json", &body)?.warn(mail.sender_warning()))
+    }
+
+    // mailchimp.com/developer/transactional/api/users: a ping that a valid key gets an answer to.
+    fn login(&self, keys: &Credentials, _: &str, _: Timestamp) -> Result<Option<Request>, Failure> {
+        Ok(Some(Request::json("/api/1.0/users/ping2.json", &Ping { key: keys.get("api_key")? })?))
+    }
+
+    fn standing(&self, response: &Response) -> Standing {
+        match response.json::<Refused>() {
+            Some(refused) if refused.name == "Invalid_Key" => response.refused_login(),
+            _ => response.standing(),
+        }
     }
 
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {

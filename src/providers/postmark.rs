@@ -1,5 +1,6 @@
 //! Postmark: `POST /email`, fields.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
@@ -123,6 +124,11 @@ impl Api for Postmark {
         let body = self.body(&parts);
         let request = Request::json("/email", &body)?;
         Ok(request.header("X-Postmark-Server-Token", keys.get("token")?).warn(parts.warnings()))
+    }
+
+    // postmarkapp.com/developer/api/server-api: the server whose token it is.
+    fn login(&self, keys: &Credentials, _: &str, _: Timestamp) -> Result<Option<Request>, Failure> {
+        Ok(Some(Request::get("/server").header("X-Postmark-Server-Token", keys.get("token")?)))
     }
 
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {

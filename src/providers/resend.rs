@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Attachment, Fact, File, FileForm, Parts, Person, at_most};
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, Standing};
 use super::preset::{Hint, Idempotency, KeyForm, Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -174,6 +175,23 @@ impl Api for Resend {
             None => request,
         };
         Ok(request.bearer(keys.get("api_key")?).warn(warnings))
+    }
+
+    // resend.com/changelog/account-usage-api: any key may ask.
+    fn login(&self, keys: &Credentials, _: &str, _: Timestamp) -> Result<Option<Request>, Failure> {
+        Ok(Some(Request::get("/usage").bearer(keys.get("api_key")?)))
+    }
+
+    // resend.com/docs/api-reference/errors.
+    fn standing(&self, response: &Response) -> Standing {
+        let name = response.json().map_or_else(String::new, |Refused { name, .. }| name);
+        match (response.status, name.as_str()) {
+            (_, "restricted_api_key") => Standing::Accepted,
+            (400 | 401 | 403, "validation_error") | (_, "missing_api_key" | "invalid_api_key") => {
+                response.refused_login()
+            }
+            _ => response.standing(),
+        }
     }
 
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, Standing};
 use super::preset::{Allowance, KeyForm, Provider, UserName, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -137,6 +138,12 @@ struct Fault {
     field: Option<String>,
 }
 
+/// What a key may do.
+#[derive(Deserialize)]
+struct Scopes {
+    scopes: Vec<String>,
+}
+
 impl Api for SendGrid {
     fn endpoint(&self) -> String {
         match self.region {
@@ -152,6 +159,20 @@ impl Api for SendGrid {
         parts.leave_out(|name| name.starts_with("x-sg-"));
         let request = Request::json("/v3/mail/send", &self.body(&parts)?)?;
         Ok(request.bearer(keys.get("api_key")?).warn(parts.warnings()))
+    }
+
+    // twilio.com/docs/sendgrid/api-reference/api-key-permissions: what the key itself may do.
+    fn login(&self, keys: &Credentials, _: &str, _: Timestamp) -> Result<Option<Request>, Failure> {
+        Ok(Some(Request::get("/v3/scopes").bearer(keys.get("api_key")?)))
+    }
+
+    fn standing(&self, response: &Response) -> Standing {
+        match response.json::<Scopes>() {
+            _ if !response.is_success() => response.standing(),
+            Some(Scopes { scopes }) if scopes.iter().any(|scope| scope == "mail.send") => Standing::Accepted,
+            Some(_) => Standing::Limited("the key may not send: it needs the permission Mail Send"),
+            None => Standing::Unclear,
+        }
     }
 
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {

@@ -1,10 +1,11 @@
 //! SMTP2GO: `POST /v3/email/send`, fields.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
-use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response};
+use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, Standing};
 use super::preset::{KeyForm, Provider, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -137,6 +138,19 @@ impl Api for Smtp2go {
         parts.need_to()?;
         let request = Request::json("/v3/email/send", &body(&parts))?;
         Ok(request.header("X-Smtp2go-Api-Key", keys.get("api_key")?).warn(parts.warnings()))
+    }
+
+    // developers.smtp2go.com, "Response Codes": 401 is no valid key, 403 one that may not ask this.
+    fn login(&self, keys: &Credentials, _: &str, _: Timestamp) -> Result<Option<Request>, Failure> {
+        let request = Request::json("/v3/stats/email_summary", &serde_json::Map::new())?;
+        Ok(Some(request.header("X-Smtp2go-Api-Key", keys.get("api_key")?)))
+    }
+
+    fn standing(&self, response: &Response) -> Standing {
+        match response.status {
+            403 => Standing::Accepted,
+            _ => response.standing(),
+        }
     }
 
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {

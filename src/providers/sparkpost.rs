@@ -1,5 +1,6 @@
 //! SparkPost: `POST /api/v1/transmissions`, the message as it is in a JSON string.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::api::response::names;
@@ -163,6 +164,11 @@ impl Api for SparkPost {
             request = request.header("X-MSYS-SUBACCOUNT", number.to_string());
         }
         Ok(request)
+    }
+
+    // developers.sparkpost.com/api/account.
+    fn login(&self, keys: &Credentials, _: &str, _: Timestamp) -> Result<Option<Request>, Failure> {
+        Ok(Some(Request::get("/api/v1/account").header("Authorization", keys.get("api_key")?)))
     }
 
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {

@@ -1,6 +1,7 @@
 //! Zoho Mail: `POST /api/accounts/ID/messages`, fields. Files are uploaded first, and without `account_id` the account
 //! that may write as the sender is looked up before them.
 
+use jiff::Timestamp;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -283,6 +284,11 @@ impl Api for ZohoMail {
     }
 
     // The answer repeats the message: nothing of it is told but the number.
+    // The accounts, which are looked up before a message, too.
+    fn login(&self, keys: &Credentials, _: &str, _: Timestamp) -> Result<Option<Request>, Failure> {
+        signed(Request::get("/api/accounts"), keys).map(Some)
+    }
+
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {
         if !response.is_success() {
             return refusal(envelope, response);

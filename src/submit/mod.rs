@@ -2,6 +2,7 @@
 
 mod doubt;
 mod key;
+pub mod login;
 pub mod stepwise;
 #[cfg(test)]
 mod tests;
@@ -254,11 +255,7 @@ fn through_api(
     upstream: &mut Upstream,
     attempt: &mut Attempt,
 ) -> Result<Outcome, Failure> {
-    let mut keys = interface.keys(relay.strict_modes, attempt)?;
-    if let Some(token) = token {
-        keys.insert("token", token.clone());
-    }
-    http::cloud::complete(relay, interface, &mut keys, attempt)?;
+    let keys = login::keys(relay, interface, token, attempt)?;
     let mut line = upstream.take_line(relay);
     let result = http::submit(&http::ByApi { relay, interface, keys: &keys, mail }, attempt, &mut line);
     upstream.keep_line(relay, line);

@@ -1,4 +1,4 @@
-//! AWS Signature Version 4 for a POST without a query.
+//! AWS Signature Version 4 for a request without a query.
 
 use ring::digest::{SHA256, digest};
 use ring::hmac;
@@ -24,11 +24,16 @@ pub(super) struct Signer<'a> {
 }
 
 impl Signer<'_> {
-    /// The header fields that sign a POST of `body`, JSON, to `path`.
+    /// The header fields that sign a request of this method for `path`, with `body` of type JSON.
     ///
     /// # Errors
     /// `Configuration`: a key is missing.
-    pub(super) fn headers(&self, path: &str, body: &[u8]) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn headers(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Vec<(&'static str, String)>, Failure> {
         let time = self.now.strftime("%Y%m%dT%H%M%SZ").to_string();
         let date = &time[..8];
         let token = self.keys.find("session_token");
@@ -43,7 +48,7 @@ impl Signer<'_> {
             fields += &format!("x-amz-security-token:{token}\n");
         }
         let canonical =
-            format!("POST\n{slash}{prefix}{path}\n\n{fields}\n{names}\n{}", hex::encode(digest(&SHA256, body)));
+            format!("{method}\n{slash}{prefix}{path}\n\n{fields}\n{names}\n{}", hex::encode(digest(&SHA256, body)));
         let scope = format!("{date}/{}/{SERVICE}/aws4_request", self.region);
         let canonical = hex::encode(digest(&SHA256, canonical.as_bytes()));
         let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{canonical}");
@@ -93,7 +98,7 @@ mod tests {
             let endpoint = format!("https://email.{region}.amazonaws.com");
             let now = "2026-11-02T10:00:00Z".parse().unwrap();
             let signer = Signer { region, now, endpoint: &endpoint, keys: &keys };
-            let headers = signer.headers("/v2/email/outbound-emails", BODY.as_bytes()).unwrap();
+            let headers = signer.headers("POST", "/v2/email/outbound-emails", BODY.as_bytes()).unwrap();
             assert_eq!(headers[0].1, "20261102T100000Z");
             let end = format!(", Signature={signature}");
             assert!(headers[1].1.ends_with(&end), "{}", headers[1].1);

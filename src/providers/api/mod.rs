@@ -7,6 +7,7 @@
 mod codes;
 mod keys;
 mod lean;
+mod login;
 mod mail;
 pub mod parts;
 pub(super) mod request;
@@ -17,12 +18,14 @@ pub(super) mod trial;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
 pub use codes::{Codes, Meaning};
 pub use keys::{Credential, Credentials};
 pub use lean::Kept;
+pub use login::Standing;
 pub(crate) use mail::unreadable;
 pub use mail::{Mail, cannot};
 pub use request::{Body, Piece, Request};
@@ -62,6 +65,20 @@ pub trait Api: Debug + Send + Sync {
     /// # Errors
     /// `Data`: the API cannot carry this message; the sentence names the part.
     fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure>;
+
+    /// A request that submits nothing, by which it is seen whether `keys` are accepted at `endpoint`; `now` is signed where
+    /// requests are. `None`: the provider documents none that keys for sending may make.
+    ///
+    /// # Errors
+    /// As [`Api::request`].
+    fn login(&self, _keys: &Credentials, _endpoint: &str, _now: Timestamp) -> Result<Option<Request>, Failure> {
+        Ok(None)
+    }
+
+    /// What `response` to it says of the keys.
+    fn standing(&self, response: &Response) -> Standing {
+        response.standing()
+    }
 
     /// What `response` says about each recipient of `envelope`.
     ///

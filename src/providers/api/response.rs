@@ -170,7 +170,7 @@ impl Response {
     }
 
     /// The first line of the body for a reader.
-    fn quoted(&self) -> String {
+    pub(super) fn quoted(&self) -> String {
         let text = printable(&self.body, 4 * QUOTED).replace('?', " ");
         let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(QUOTED).collect();
         if text.is_empty() { "no body".into() } else { text }
