@@ -244,7 +244,8 @@ impl Round<'_> {
             let span = Duration::from_secs(u64::try_from(seconds).unwrap_or(0).max(1));
             heard.next = Some(heard.next.map_or(span, |next| next.min(span)));
         };
-        let Some(series) = Series::read(self.keep, name, uid) else { return look_again(heard, 5) };
+        let series = Series::read(self.keep, name, uid).and_then(|series| series.shorten(self.keep, uid));
+        let Some(series) = series else { return look_again(heard, 5) };
         let (site, alerts) = concerned(self.config, &series.notice);
         let mut is_over = true;
         for alert in alerts {

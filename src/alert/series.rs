@@ -6,7 +6,7 @@
 //! successor knows what it may have done.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -24,8 +24,12 @@ use crate::spool::{Spool, flusher};
 pub const FOLDER: &str = "alerts";
 /// How a file is called that is about to go.
 const ASIDE: &str = ".ending";
-/// What is read of a file, in octets: half a million lines.
-const LIMIT: u64 = 8 << 20;
+/// What is read of a file line by line, in octets. Of what is behind it the lines are counted.
+const LIMIT: u64 = 1 << 20;
+/// The most that is looked at of a file, in octets: six million events that no flusher has seen.
+const MOST: u64 = 64 << 20;
+/// How long a file may become that a flusher has seen, in octets.
+const LONG: u64 = 64 << 10;
 /// How long nobody has written to a file of which nobody is sure to look at it.
 const QUIET: Duration = Duration::from_secs(10 * 60);
 
@@ -62,6 +66,15 @@ pub(super) enum Done {
     Doubtful,
     /// It has not, and is not tried again.
     GivenUp,
+}
+
+/// Events that are only counted any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Sum {
+    /// How many.
+    events: u64,
+    /// When the last of them was, in seconds since 1970.
+    last: i64,
 }
 
 /// Keeps `notice` of something that happened to `uid`, for a flusher to tell, and sees to it that there is one, unless
@@ -147,6 +160,8 @@ pub(super) struct Series {
     pub(super) notice: Notice,
     /// How often it happened.
     pub(super) events: u64,
+    /// When it happened last, in seconds since 1970.
+    last: i64,
     /// What was done about it, in order.
     pub(super) marks: Vec<Mark>,
     /// What was read of it, in octets.
@@ -192,28 +207,51 @@ impl Series {
         (&mut file).take(LIMIT).read_to_end(&mut text).ok()?;
         let made = found.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
         let made = made.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
-        let (mut notice, mut events, mut last, mut marks) = (None, 0, 0, Vec::new());
-        for line in text.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
-            if line.iter().all(u8::is_ascii_digit) {
-                events += 1;
-                last = last.max(std::str::from_utf8(line).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0));
-            } else if let Ok(mark) = serde_json::from_slice::<Mark>(line) {
-                marks.push(mark);
-            } else if let Ok(found) = serde_json::from_slice::<Notice>(line) {
-                events += 1;
-                last = last.max(found.time);
-                notice.get_or_insert(found);
-            }
-        }
-        let notice = match notice {
+        let read = text.len() as u64;
+        let (more, behind) = if read == LIMIT { count(&mut file).ok()? } else { (0, 0) };
+        // A line that goes on behind what was read ends there, and is counted there.
+        let whole = text.iter().rposition(|octet| *octet == b'\n').map_or(0, |end| end + 1);
+        let lines = Lines::of(if more > 0 { &text[..whole] } else { &text });
+        let last = if more > 0 { made } else { lines.last };
+        let notice = match lines.notice {
             Some(notice) => notice.checked(),
             // Whoever makes it writes a moment later, and others may have come between.
             None if SystemTime::now() < found.modified().ok()? + Duration::from_secs(5) => return None,
             None => Notice::of_file_name(name, if last > 0 { last } else { made })?,
         };
-        let (length, is_ended) = (text.len() as u64, text.last().is_none_or(|octet| *octet == b'\n'));
-        let events = events.max(1);
-        Some(Self { name: name.to_owned(), path, file, notice, events, marks, length, is_ended })
+        let is_ended = more == 0 && text.last().is_none_or(|octet| *octet == b'\n');
+        let (events, length) = ((lines.events + more).max(1), read + behind);
+        Some(Self { name: name.to_owned(), path, file, notice, events, last, marks: lines.marks, length, is_ended })
+    }
+
+    /// Writes it anew, durably, where it has become long: what happened at first, how often it happened, and what was
+    /// done since each alert was last told. Whatever goes wrong leaves it as it was.
+    ///
+    /// A writer that has opened what is replaced, and has not written until it was read once more, is lost with it: it
+    /// would have added one to what is counted.
+    pub(super) fn shorten(self, keep: &Keep, uid: u32) -> Option<Self> {
+        if self.length < LONG {
+            return Some(self);
+        }
+        let is_told = |mark: &Mark| matches!(mark.mark, Done::Told | Done::GivenUp);
+        let is_over = |(at, mark): &(usize, &Mark)| {
+            self.marks[at + 1..].iter().any(|later| is_told(later) && later.to == mark.to)
+        };
+        let marks = self.marks.iter().enumerate().filter(|found| !is_over(found)).map(|(_, mark)| mark);
+        let marks: Vec<String> = marks.map(|mark| serde_json::to_string(mark).unwrap_or_default()).collect();
+        let sum = |events: u64| serde_json::to_string(&Sum { events, last: self.last }).unwrap_or_default();
+        let first = serde_json::to_string(&self.notice).unwrap_or_default();
+        let text = [vec![first, sum(self.events - 1)], marks, vec![String::new()]].concat().join("\n");
+        if keep.save(&self.name, text.as_bytes()).is_err() {
+            return Some(self);
+        }
+        // Who wrote meanwhile wrote to what is gone.
+        let (late, _) = count(&mut &self.file).unwrap_or_default();
+        let made = Self::read(keep, &self.name, uid)?;
+        if late > 0 {
+            let _ = (&made.file).write_all(format!("{}\n", sum(late)).as_bytes());
+        }
+        Some(Self { events: made.events + late, ..made })
     }
 
     /// A writer of marks for whoever has no hold of the series itself.
@@ -240,6 +278,55 @@ impl Series {
         // Whoever began another one in between is one of those that this one has still to tell of.
         let _ = if has_grown { fs::rename(&aside, &self.path) } else { fs::remove_file(&aside) };
     }
+}
+
+/// What the lines of a series say.
+#[derive(Debug, Default)]
+struct Lines {
+    notice: Option<Notice>,
+    events: u64,
+    last: i64,
+    marks: Vec<Mark>,
+}
+
+impl Lines {
+    /// Those of `text`. What is no such line was cut off, and says nothing.
+    fn of(text: &[u8]) -> Self {
+        let mut lines = Self::default();
+        for line in text.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
+            if line.iter().all(u8::is_ascii_digit) {
+                let time = std::str::from_utf8(line).ok().and_then(|digits| digits.parse().ok());
+                lines.add(1, time.unwrap_or(0));
+            } else if let Ok(mark) = serde_json::from_slice::<Mark>(line) {
+                lines.marks.push(mark);
+            } else if let Ok(Sum { events, last }) = serde_json::from_slice::<Sum>(line) {
+                lines.add(events, last);
+            } else if let Ok(found) = serde_json::from_slice::<Notice>(line) {
+                lines.add(1, found.time);
+                lines.notice.get_or_insert(found);
+            }
+        }
+        lines
+    }
+
+    fn add(&mut self, events: u64, last: i64) {
+        self.events = self.events.saturating_add(events);
+        self.last = self.last.max(last);
+    }
+}
+
+/// Lines in what is left of `file`, and octets, as far as anybody looks.
+fn count(file: &mut impl Read) -> io::Result<(u64, u64)> {
+    let (mut lines, mut octets, mut part) = (0, 0, [0; 8192]);
+    while octets < MOST {
+        let count = match file.read(&mut part)? {
+            0 => break,
+            count => count,
+        };
+        lines += part[..count].iter().filter(|octet| **octet == b'\n').count() as u64;
+        octets += count as u64;
+    }
+    Ok((lines, octets))
 }
 
 /// Writes marks into a series.

@@ -187,7 +187,7 @@ def apprise(service):
 
     from apprise import Apprise
 
-    def made(url, body, **query):
+    def made(url, body, field="message", **query):
         sent = []
 
         def post(_url, **options):
@@ -196,7 +196,7 @@ def apprise(service):
 
         with mock.patch("requests.post", post):
             client = Apprise.instantiate(f"{url}?{urllib.parse.urlencode(query)}")
-            client.send(title=body["title"], body=body["message"])
+            client.send(title=body.get("title", ""), body=body[field])
         return sent[0]
 
     def ntfy(body):
@@ -213,11 +213,26 @@ def apprise(service):
         data = made(f"pover://{body['user']}@{body['token']}", body, priority=body["priority"])["data"]
         return {key: value for key, value in data.items() if key not in ("sound", "device")}
 
-    make = {"ntfy": ntfy, "gotify": gotify, "pushover": pushover}[service]
+    def chat(url, **query):
+        def make(body):
+            data = json.loads(made(url, body, field="text", **query)["data"])
+            # Who speaks, and with which picture, is the webhook's matter where nothing is said of it.
+            return {key: value for key, value in data.items() if key not in ("username", "icon_url", "avatar")}
+
+        return make
+
+    make = {
+        "ntfy": ntfy,
+        "gotify": gotify,
+        "pushover": pushover,
+        "mattermost": chat(f"mmost://127.0.0.1/{'3c' * 16}", image="no"),
+        "rocketchat": chat(f"rocket://{'3c' * 16}/{'3d' * 18}@127.0.0.1/", mode="webhook"),
+    }[service]
+    texts = ("text",) if service in ("mattermost", "rocketchat") else ("title", "message")
 
     def judge(body):
-        if not all(isinstance(body[key], str) for key in ("title", "message")):
-            return ["title and message are text"]
+        if not all(isinstance(body.get(key), str) for key in texts):
+            return [f"{' and '.join(texts)} are text"]
         same = make(body)
         return [] if same == body else [f"it makes {same}"]
 

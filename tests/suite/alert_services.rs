@@ -62,8 +62,8 @@ const SERVICES: [(&str, &str, &str, Option<&str>); 12] = [
         Some("typescript import(\"@googleapis/chat\").chat_v1.Schema$Message"),
     ),
     // Their vendors publish no types of it: a line of `text`, as the documents have it.
-    ("mattermost", "", "/hooks/s3cretpart", None),
-    ("rocketchat", "", "/hooks/1/s3cretpart", None),
+    ("mattermost", "", "/hooks/s3cretpart", Some("apprise mattermost")),
+    ("rocketchat", "", "/hooks/1/s3cretpart", Some("apprise rocketchat")),
     ("json", "token = \"bs3cretpart\"", "/in?k=s3cretpart", None),
 ];
 

@@ -158,6 +158,44 @@ fn a_failure_is_told_once_and_what_follows_is_counted() {
 }
 
 #[test]
+fn a_series_stays_short_however_often_it_happens() {
+    on_a_host(|host| {
+        let nobody = Port::reserve();
+        let relays = [("main", nobody.number())];
+        let name = "failed.default.main";
+        let add = |events: usize| {
+            let mut file = fs::OpenOptions::new().append(true).open(path(name)).unwrap();
+            std::io::Write::write_all(&mut file, "1700000000\n".repeat(events).as_bytes()).unwrap();
+        };
+        configure(host, "", &relays, &ops("json", 9, ""));
+        send().run().expect_status(69);
+        // More than is read line by line, and something that was cut off.
+        let mut events = 1 + 200_000;
+        add(200_000);
+        let asked = asked_during(ok(), |port| {
+            configure(host, "", &relays, &ops("json", port, ""));
+            flush().expect_status(0);
+            // What was told stays told, and what follows is counted with the rest.
+            for more in [10_000, 20_000] {
+                send().run().expect_status(69);
+                add(more);
+                events += 1 + more;
+                flush().expect_status(0);
+                let found = path(name).metadata().unwrap();
+                assert!(found.len() < 1000, "{}", found.len());
+                assert_eq!((found.uid(), found.mode() & 0o777), (SHOP, 0o600));
+            }
+            age(name, 3600);
+            flush().expect_status(0);
+        });
+        let counts: Vec<Value> = asked.iter().map(|asked| json(asked)["count"].clone()).collect();
+        assert_eq!(counts, [200_001, events]);
+        assert!(json(&asked[1])["text"].as_str().unwrap().contains("mail is still not sent (127.0.0.1:"));
+        assert_eq!(json(&asked[0])["since"], json(&asked[1])["since"]);
+    });
+}
+
+#[test]
 fn who_is_told_of_nothing_leaves_nothing() {
     on_a_host(|host| {
         let nobody = Port::reserve();

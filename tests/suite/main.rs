@@ -4,6 +4,7 @@
 // Helpers outside `#[test]` functions are tests all the same.
 #![allow(clippy::unwrap_used)]
 
+mod alert_faults;
 mod alert_limits;
 mod alert_services;
 mod alert_sweeps;
