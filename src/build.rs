@@ -107,6 +107,7 @@ const COLD: &[&str] = &[
     // Failures: their words, and the backtrace of a panic.
     "mailchute::conclude::report",
     "mailchute::finding",
+    "mailchute::machine",
     "mailchute::hint",
     "mailchute::plan::site::nobodys",
     "mailchute::spelling",

@@ -17,7 +17,7 @@
 //! | keep | `keep` | what stays on disk for each uid: directory, lock, atomic save |
 //! | facts | `providers`, `config` | what is known of providers, and what was configured |
 //! | reach | `wire`, `smtp`, `http`, `oauth` | the only code that opens connections |
-//! | course | `plan`, `limit`, `breaker`, `hint`, `submit`, `spool`, `journal`, `alert`, `conclude`, `flush` | what is decided, done and told |
+//! | course | `plan`, `limit`, `breaker`, `machine`, `hint`, `submit`, `spool`, `journal`, `alert`, `conclude`, `flush` | what is decided, done and told |
 //! | door | `cli`, `door`, `tools`, `program` | command lines; the only code that prints or exits; a file per subcommand |
 //!
 //! A new case is a file of data in `tests/NAME/`; what its keys mean stands at the top of `tests/suite/NAME.rs`.
@@ -46,6 +46,7 @@ pub mod http;
 pub mod journal;
 pub mod keep;
 pub mod limit;
+pub mod machine;
 pub mod message;
 pub mod modes;
 pub mod oauth;

@@ -1,6 +1,6 @@
 //! `mailchute secret`: stores secrets with the modes they need, and looks at those that are there.
 
-mod check;
+pub(crate) mod check;
 mod put;
 mod readers;
 mod typed;

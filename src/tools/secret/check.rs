@@ -14,54 +14,24 @@ use crate::cli::secret::CheckSecrets;
 use crate::config::site::NOBODY;
 use crate::config::{Config, Search};
 use crate::failure::{Failure, Kind};
+use crate::finding::{Finding, Grade, codes};
 use crate::hint::likeness;
 use crate::host;
 use crate::modes;
 use crate::reply::{TEXT_LIMIT, printable};
 use crate::secret::{self, STORED, Source};
 
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Grade {
-    Ok,
-    Note,
-    Weak,
-    Broken,
+/// What is said of a secret.
+pub(crate) enum Row {
+    /// It is as it should be: what it is, and who reads it.
+    Fine(String, String),
+    /// Something is to be said.
+    Found(Finding),
 }
 
-impl Grade {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Note => "note",
-            Self::Weak => "weak",
-            Self::Broken => "broken",
-        }
-    }
-}
-
-/// A line of what was found, and one to copy.
-struct Finding {
-    grade: Grade,
-    subject: String,
-    sentence: String,
-    next: Option<String>,
-}
-
-impl Finding {
-    fn new(grade: Grade, subject: impl Into<String>, sentence: impl Into<String>) -> Self {
-        Self { grade, subject: subject.into(), sentence: sentence.into(), next: None }
-    }
-
-    fn next(mut self, line: impl Into<String>) -> Self {
-        self.next = Some(line.into());
-        self
-    }
-
-    /// With a command that names `path`, where it is safe for root to run it there.
-    fn next_on(self, path: &Path, line: impl FnOnce(std::path::Display<'_>) -> String) -> Self {
-        if is_safe(path) { self.next(line(path.display())) } else { self }
-    }
+/// The finding with a command that names `path`, where it is safe for root to run it there.
+fn next_on(finding: Finding, path: &Path, line: impl FnOnce(std::path::Display<'_>) -> String) -> Finding {
+    if is_safe(path) { finding.run(line(path.display())) } else { finding }
 }
 
 /// Whether nobody but root decides what this path leads to, and a shell takes it as it is: in a directory of a user's own
@@ -89,19 +59,12 @@ fn shown(path: &Path) -> String {
 pub(super) fn run(of: &CheckSecrets) -> Result<(String, bool), Failure> {
     let only = of.name.as_deref().map(file).transpose()?;
     let config = Search::new(of.config.clone()).load(&Caller::current())?;
-    let uses: Vec<Use<'_>> = uses::all(&config);
-    let is_meant = |using: &&Use<'_>| only.as_deref().is_none_or(|only| using.is_of(only));
-    let mut found: Vec<Finding> = uses.iter().filter(is_meant).flat_map(|using| look_at(using, &config)).collect();
-    found.extend(stored().into_iter().filter(|path| only.as_ref().is_none_or(|only| only == path)).filter_map(
-        |path| {
-            let is_used = uses.iter().any(|using| using.is_of(&path));
-            (!is_used).then(|| unused(&path))
-        },
-    ));
+    let mut found = rows(&config, only.as_deref());
     if only.is_none() {
         found.extend(config.skipped.iter().map(|skipped| {
             let why = printable(skipped.why.as_bytes(), TEXT_LIMIT);
-            Finding::new(Grade::Note, shown(&skipped.file), format!("is not looked at: {why}"))
+            let sentence = format!("is not looked at: {why}");
+            Row::Found(Finding::new(&codes::CONFIG_SKIPPED, shown(&skipped.file), sentence).at_most(Grade::Note))
         }));
     }
     if let Some(only) = only.filter(|_| found.is_empty()) {
@@ -112,16 +75,30 @@ pub(super) fn run(of: &CheckSecrets) -> Result<(String, bool), Failure> {
         )
         .hint(format!("ls {STORED}")));
     }
-    let is_broken = found.iter().any(|finding| finding.grade == Grade::Broken);
+    let is_broken = found.iter().any(|row| matches!(row, Row::Found(finding) if finding.grade == Grade::Broken));
     Ok((page(&found), is_broken))
 }
 
-fn page(found: &[Finding]) -> String {
+/// What is to be said of every secret that `config` names and every one that is stored, or of the file `only`.
+pub(crate) fn rows(config: &Config, only: Option<&Path>) -> Vec<Row> {
+    let uses: Vec<Use<'_>> = uses::all(config);
+    let is_meant = |using: &&Use<'_>| only.is_none_or(|only| using.is_of(only));
+    let mut found: Vec<Row> = uses.iter().filter(is_meant).flat_map(|using| look_at(using, config)).collect();
+    let stored = stored().into_iter().filter(|path| only.is_none_or(|only| only == path));
+    let unused = stored.filter(|path| !uses.iter().any(|using| using.is_of(path)));
+    found.extend(unused.map(|path| Row::Found(of_unused(&path))));
+    found
+}
+
+fn page(found: &[Row]) -> String {
     let mut text = String::new();
-    for Finding { grade, subject, sentence, next } in found {
+    for row in found {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{:<7} {subject}: {sentence}", grade.name());
-        if let Some(next) = next {
+        let _ = match row {
+            Row::Fine(subject, sentence) => writeln!(text, "{:<7} {subject}: {sentence}", "ok"),
+            Row::Found(finding) => writeln!(text, "{:<7} {finding}", finding.grade),
+        };
+        if let Row::Found(Finding { next: Some(next), .. }) = row {
             let _ = writeln!(text, "     -> {next}");
         }
     }
@@ -139,68 +116,69 @@ fn stored() -> Vec<PathBuf> {
     paths
 }
 
-fn unused(path: &Path) -> Finding {
+fn of_unused(path: &Path) -> Finding {
     let sentence = "nothing in the configuration names it";
-    Finding::new(Grade::Note, shown(path), sentence).next_on(path, |path| format!("rm {path}"))
+    let finding = Finding::new(&codes::SECRET_UNUSED, shown(path), sentence);
+    next_on(finding, path, |path| format!("rm {path}"))
 }
 
-fn look_at(using: &Use<'_>, config: &Config) -> Vec<Finding> {
+fn look_at(using: &Use<'_>, config: &Config) -> Vec<Row> {
     let title = using.title();
     let path = match using.source {
         Source::File(path) => path,
         Source::Inline(value) => {
             let place = using.sites.first().and_then(|site| site.file.as_ref());
             let place = place.map_or_else(|| "the environment".to_owned(), |file| file.display().to_string());
-            let mut finding = Finding::new(Grade::Note, &title, format!("stands in {place} itself"));
+            let mut finding = Finding::new(&codes::SECRET_INLINE, &title, format!("stands in {place} itself"));
             if let Some(wrong) = likeness::wrong(value.expose(), using.wanted, Some(using.relay)) {
-                finding = Finding::new(Grade::Broken, &title, format!("stands in {place} itself, and {wrong}"));
+                finding = Finding::new(&codes::SECRET_WRONG, &title, format!("stands in {place} itself, and {wrong}"));
             }
             let name = using.relay.name.as_str();
-            return vec![match file(name) {
-                Ok(_) => finding.next(format!("mailchute secret put {name}")),
+            return vec![Row::Found(match file(name) {
+                Ok(_) => finding.run(format!("mailchute secret put {name}")),
                 Err(_) => finding,
-            }];
+            })];
         }
         Source::Env(_) | Source::Credential(_) => {
             let sentence =
                 format!("{}, which is set where the caller starts and not seen from here", using.source.describe());
-            return vec![Finding::new(Grade::Note, title, sentence)];
+            return vec![Row::Found(Finding::new(&codes::SECRET_UNSEEN, title, sentence))];
         }
         Source::Command(_) => {
             let sentence = format!("{}, which is run when a message is sent", using.source.describe());
-            return vec![Finding::new(Grade::Note, title, sentence)];
+            return vec![Row::Found(Finding::new(&codes::SECRET_UNSEEN, title, sentence))];
         }
     };
     let subject = format!("{} ({title})", shown(path));
     let value = match secret::read_file(path, false, &mut Vec::new()) {
         Ok(value) => value,
         Err(failure) => {
-            let finding = Finding::new(Grade::Broken, subject, failure.why);
-            return vec![match stored_name(path) {
-                Some(name) if !path.exists() => finding.next(format!("mailchute secret put {name}")),
+            let finding = Finding::new(&codes::SECRET_MISSING, subject, failure.why);
+            return vec![Row::Found(match stored_name(path) {
+                Some(name) if !path.exists() => finding.run(format!("mailchute secret put {name}")),
                 _ => match failure.hint.filter(|_| is_safe(path)) {
-                    Some(hint) => finding.next(hint),
+                    Some(hint) => finding.advise(hint),
                     None => finding,
                 },
-            }];
+            })];
         }
     };
     let mut found = of_readers(using, path, &subject, config);
     let is_empty = value.expose().is_empty().then(|| "is empty".to_owned());
     let wrong = is_empty.or_else(|| likeness::wrong(value.expose(), using.wanted, Some(using.relay)));
     if let Some(wrong) = wrong {
-        let finding = Finding::new(Grade::Broken, &subject, wrong);
+        let finding = Finding::new(&codes::SECRET_WRONG, &subject, wrong);
         found.push(match stored_name(path) {
-            Some(name) => finding.next(format!("mailchute secret put {name} --replace")),
+            Some(name) => finding.run(format!("mailchute secret put {name} --replace")),
             None => finding,
         });
     }
     if found.is_empty() {
         let names: Vec<String> = readers(using).into_iter().map(|reader| reader.name).collect();
         let by = if names.is_empty() { "whoever sends".to_owned() } else { names.join(", ") };
-        found.push(Finding::new(Grade::Ok, subject, format!("read by {by}")));
+        return vec![Row::Fine(subject, format!("read by {by}"))];
     }
-    found
+    found.into_iter().map(Row::Found).collect()
 }
 
 /// The name it is stored under, where it is.
@@ -226,19 +204,17 @@ fn of_readers(using: &Use<'_>, path: &Path, subject: &str, config: &Config) -> V
         let is_owner = own.uid != 0 && own.uid != whose;
         let command = if is_owner { "chown root" } else { "chmod 0640" };
         let grade = if own.mode & 0o002 != 0 { Grade::Broken } else { Grade::Weak };
-        found.push(
-            Finding::new(grade, subject, format!("is {weakness} ({own})"))
-                .next_on(path, |path| format!("{command} {path}")),
-        );
+        let finding = Finding::new(&codes::SECRET_MODES, subject, format!("is {weakness} ({own})")).at_most(grade);
+        found.push(next_on(finding, path, |path| format!("{command} {path}")));
     }
     let group = host::binary_group();
     for reader in readers(using) {
         if let Some(obstacle) = reader.obstacle(path) {
             let sentence = format!("{} sends with it and cannot read it ({own})", reader.name);
-            let finding = Finding::new(Grade::Broken, subject, sentence);
+            let finding = Finding::new(&codes::SECRET_UNREADABLE, subject, sentence);
             let to = group.map_or_else(|| "GROUP".to_owned(), modes::group_name);
             found.push(match obstacle == path {
-                false => finding.next_on(&obstacle, |above| format!("chmod a+x {above}")),
+                false => next_on(finding, &obstacle, |above| format!("chmod a+x {above}")),
                 true => regrouped(finding, path, &to),
             });
         }
@@ -257,7 +233,7 @@ fn of_readers(using: &Use<'_>, path: &Path, subject: &str, config: &Config) -> V
             let why = if is_own { "by itself, though the binary is set-group-id" } else { "and does not send with it" };
             let sentence = format!("{}, of site {}, can read it {why} ({own})", reader.name, site.name);
             let to = group.map_or_else(|| "GROUP".to_owned(), modes::group_name);
-            found.push(regrouped(Finding::new(Grade::Weak, subject, sentence), path, &to));
+            found.push(regrouped(Finding::new(&codes::SECRET_SHARED, subject, sentence), path, &to));
         }
     }
     found
@@ -265,5 +241,5 @@ fn of_readers(using: &Use<'_>, path: &Path, subject: &str, config: &Config) -> V
 
 /// With the command that gives the file to this group alone.
 fn regrouped(finding: Finding, path: &Path, group: &str) -> Finding {
-    finding.next_on(path, |path| format!("chgrp {group} {path} && chmod 0640 {path}"))
+    next_on(finding, path, |path| format!("chgrp {group} {path} && chmod 0640 {path}"))
 }
