@@ -29,6 +29,7 @@ const COLD: &[&str] = &[
     "mailchute::cli::commands",
     "mailchute::cli::help",
     "mailchute::tools::bs",
+    "mailchute::tools::check",
     "mailchute::tools::explain",
     "mailchute::tools::init",
     "mailchute::tools::lint",
@@ -107,6 +108,8 @@ const COLD: &[&str] = &[
     // Failures: their words, and the backtrace of a panic.
     "mailchute::conclude::report",
     "mailchute::finding",
+    "mailchute::root",
+    "mailchute::wire::certificate",
     "mailchute::machine",
     "mailchute::hint",
     "mailchute::plan::site::nobodys",

@@ -17,8 +17,8 @@ use crate::process;
 use crate::tools::alert;
 use crate::tools::speaker::{Provision, Stand};
 use crate::tools::{
-    ban, bans, bs, explain, init, lint, log, login, providers, queue, report, secret, send, show, speaker, status,
-    test, verify,
+    ban, bans, bs, check, explain, init, lint, log, login, providers, queue, report, secret, send, show, speaker,
+    status, test, verify,
 };
 
 /// Runs one command line, `argv[0]` first, and returns the exit status.
@@ -84,6 +84,7 @@ fn run_tool(tool: &Tool, invocation: &Invocation) -> anyhow::Result<u8> {
         Tool::Ban(of) => ban::set(&invocation.choice, of)?,
         Tool::Bans(of) => bans::run(&invocation.choice, of)?,
         Tool::Unban(of) => ban::lift(of)?,
+        Tool::Check(of) => check::run(invocation, of)?,
         Tool::Providers(of) => printed(&providers::show(of.id.as_deref())?),
         Tool::Secret(task) => secret::run(task)?,
         Tool::Status(of) => printed(&status::explain(&of.number)?),

@@ -9,7 +9,7 @@ _mailchute() {
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
-        --cwd)
+        --cwd | --root)
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             return
             ;;
@@ -21,7 +21,7 @@ _mailchute() {
             mapfile -t COMPREPLY < <(compgen -u -- "$current")
             return
             ;;
-        --to | --from | --site | --relay | --for | --because | --since | --until | --lines) return ;;
+        --to | --from | --site | --relay | --for | --because | --since | --until | --lines | --ignore) return ;;
         --status)
             mapfile -t COMPREPLY < <(compgen -W "accepted deferred refused in-doubt failed spooled held" -- "$current")
             return
@@ -32,6 +32,7 @@ _mailchute() {
             ;;
     esac
     case ${COMP_WORDS[1]} in
+        check) words="--site --as --offline --root --ignore --json --quiet --verbose --config" ;;
         explain) words="--as --cwd" ;;
         test) words="--to --from --as --cwd --site --relay" ;;
         alert) words="list test --as --site --config --relay" ;;
@@ -49,7 +50,7 @@ _mailchute() {
         lint | providers | status) words="" ;;
         *) words="--site --config --relay --help --version" ;;
     esac
-    [ "$COMP_CWORD" -eq 1 ] && words+=" alert explain test lint login log show report providers queue resend ban unban bans secret status init"
+    [ "$COMP_CWORD" -eq 1 ] && words+=" alert check explain test lint login log show report providers queue resend ban unban bans secret status init"
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
 complete -F _mailchute mailchute

@@ -137,6 +137,7 @@ fn errand(errand: &Errand) -> Option<&'static str> {
         Errand::Misuse(_) => "misuse",
         Errand::Tool(Tool::Ban(_)) => "ban",
         Errand::Tool(Tool::Bans(_)) => "bans",
+        Errand::Tool(Tool::Check(_)) => "check",
         Errand::Tool(Tool::Unban(_)) => "unban",
         Errand::Tool(Tool::Alert(_)) => "alert",
         Errand::Tool(Tool::Explain(_)) => "explain",
@@ -221,6 +222,16 @@ fn tool_summary(tool: &Tool) -> Fields {
             let flags = [("follow", log.follow), ("json", log.json), ("csv", log.csv), ("summary", log.summary)];
             flags.into_iter().for_each(|(name, is_given)| text(name, is_given.then(yes)));
             text("lines", log.lines.map(|lines| lines.to_string()));
+        }
+        Tool::Check(check) => {
+            check.sites.iter().for_each(|site| text("site", Some(site.clone())));
+            text("as", check.user.clone());
+            check.ignored.iter().for_each(|code| text("ignore", Some(code.word.to_owned())));
+            text("offline", check.offline.then(yes));
+            text("json", check.json.then(yes));
+            text("quiet", check.quiet.then(yes));
+            text("verbose", check.verbose.then(yes));
+            text("root", check.root.as_ref().map(|root| root.display().to_string()));
         }
         Tool::Show(show) => {
             text("id", Some(show.id.clone()));

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::alert::{AlertTask, Alerts};
+use super::check::Check;
 use super::dialect::{self, Mode, OUR_NAME, Sendmail};
 use super::log::{self, Log, Report, SEARCH, Show};
 use super::queue::{Queue, Task};
@@ -29,6 +30,8 @@ pub enum Tool {
     Ban(SetBan),
     /// List who is banned.
     Bans(ListBans),
+    /// Look at the whole set-up.
+    Check(Check),
     /// Show what would be sent, and why.
     Explain(Explain),
     /// Print a configuration file.
@@ -248,6 +251,8 @@ enum Command {
     Ban(SetBan),
     /// List who is banned, until when and why
     Bans(ListBans),
+    /// Look at the whole set-up, and say what is wrong and what mends it; change and send nothing
+    Check(Check),
     /// Show what would be sent, and why: site, envelope, relays, credentials
     #[command(disable_help_flag = true)]
     Explain(ExplainWords),
@@ -369,6 +374,7 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, choice: &mut Choice) -
             choose(std::mem::take(&mut test.options));
             Tool::Test(test)
         }
+        Command::Check(check) => Tool::Check(check.chosen(choice)),
         Command::Ban(ban) => Tool::Ban(ban),
         Command::Bans(bans) => Tool::Bans(bans),
         Command::Unban(unban) => Tool::Unban(unban),

@@ -3,6 +3,7 @@
 pub mod alert;
 #[cfg(test)]
 mod cases;
+pub mod check;
 mod commands;
 pub mod dialect;
 mod help;

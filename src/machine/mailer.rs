@@ -136,8 +136,13 @@ pub(super) const LINK: &str = "sudo ./install.sh --links";
 pub(super) fn judge(root: &Root, is_passed_by: bool) -> Section {
     let mut section = Section::new("sendmail");
     let mut ours = Vec::new();
+    let mut told: Vec<PathBuf> = Vec::new();
     for name in SENDMAILS {
         let mailer = find(root, Path::new(name));
+        // Two names of one program are one finding.
+        if told.contains(&mailer.target) {
+            continue;
+        }
         let finding = match mailer.owner {
             Owner::Us => {
                 ours.push(name);
@@ -150,6 +155,7 @@ pub(super) fn judge(root: &Root, is_passed_by: bool) -> Section {
         };
         let finding = finding.run(LINK);
         // Cron and others still use it.
+        told.push(mailer.target);
         section.findings.push(if is_passed_by { finding.at_most(Grade::Weak) } else { finding });
     }
     for name in OTHERS {

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::client::{
     Action, Capabilities, Channel, Content, Delivery, Dialogue, Ending, Expect, FLIGHT, Leftovers, MailFrom, Measure,
     Opening, RcptTo, Recipients, Replies, Run, Script, body, needs,
@@ -77,6 +79,11 @@ impl Session {
     /// What it offers, as far as it is to be used.
     pub fn capabilities(&self) -> &Capabilities {
         &self.dialogue.capabilities
+    }
+
+    /// When the server's certificate ends, where there is one.
+    pub fn certificate_end(&self) -> Option<Timestamp> {
+        self.connection.certificate_end()
     }
 
     /// Enters into the trace of a later transaction what the opening found out.

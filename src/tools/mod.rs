@@ -5,6 +5,7 @@ pub mod alert;
 pub(crate) mod ban;
 pub(crate) mod bans;
 pub(crate) mod bs;
+pub(crate) mod check;
 mod culprits;
 pub mod explain;
 pub mod init;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::AsFd;
 
+use jiff::Timestamp;
 use nix::poll::{PollFd, PollFlags};
 
 use super::connect;
@@ -197,6 +198,11 @@ impl Connection {
     pub fn describe(&self, trace: &mut Trace) {
         trace.peer = Some(self.peer.clone());
         trace.tls = self.tls.as_ref().map(|tls| tls.description().to_owned());
+    }
+
+    /// When the server's certificate ends, where there is one.
+    pub fn certificate_end(&self) -> Option<Timestamp> {
+        self.tls.as_ref()?.certificate_end()
     }
 
     /// Whether verified TLS is on.

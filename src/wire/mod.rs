@@ -1,6 +1,7 @@
 //! Connections: sockets, names, proxies, TLS and trust, for everything that speaks to somebody else's machine
 //! (`smtp`, `http`, `oauth`).
 
+mod certificate;
 mod connect;
 pub(crate) mod connection;
 mod names;

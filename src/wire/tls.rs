@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 
+use jiff::Timestamp;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ProtocolVersion};
 
 use super::socket::Patient;
 use super::socket::WireError;
-use super::{tls_failure, trust};
+use super::{certificate, tls_failure, trust};
 use crate::attempt::Attempt;
 use crate::config::relay::{Place, Relay};
 use crate::failure::{Failure, Kind};
@@ -49,6 +50,11 @@ impl Tls {
     /// Version and cipher suite, such as `TLSv1.3 TLS13_AES_256_GCM_SHA384`.
     pub(super) fn description(&self) -> &str {
         &self.description
+    }
+
+    /// When the server's certificate ends.
+    pub(super) fn certificate_end(&self) -> Option<Timestamp> {
+        certificate::end(self.session.peer_certificates()?.first()?)
     }
 
     /// Turns plaintext into records, which wait to be written.

@@ -19,7 +19,8 @@ use testkit::{Scratch, need_root};
 use crate::setup::{MESSAGE, mailchute};
 
 /// The subcommands of this version.
-const SUBCOMMANDS: [&str; 16] = [
+const SUBCOMMANDS: [&str; 17] = [
+    "check",
     "explain",
     "test",
     "lint",

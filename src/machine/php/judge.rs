@@ -121,7 +121,9 @@ impl Judge<'_> {
         if let Some(setting) = pool.php("mail.force_extra_parameters").filter(|setting| !setting.value.is_empty()) {
             found.push(forced(&name, setting));
         }
-        if self.wanted.by_environment && pool.setting("clear_env").is_none_or(|setting| !["", "0"].contains(&setting.value.as_str())) {
+        if self.wanted.by_environment
+            && pool.setting("clear_env").is_none_or(|setting| !["", "0"].contains(&setting.value.as_str()))
+        {
             let sentence = "PHP-FPM clears the environment, in which the configuration is";
             let finding = Finding::new(&codes::PHP_CLEAR_ENV, &name, sentence);
             found.push(finding.advise("clear_env = no in the pool, or a file: mailchute init --from-env"));

@@ -1,0 +1,195 @@
+//! What concerns all: configuration, secrets, spool; and of each site what its configuration says.
+
+use std::path::Path;
+
+use crate::caller::Caller;
+use crate::config::site::{NOBODY, Site};
+use crate::config::{Config, Origin};
+use crate::failure::{Failure, Kind};
+use crate::finding::{Finding, Section, codes};
+use crate::host;
+use crate::limit::{self, ban};
+use crate::machine::Wanted;
+use crate::modes::Modes;
+use crate::reply::{TEXT_LIMIT, printable};
+use crate::root::Root;
+use crate::spool::flusher;
+use crate::tools::secret::check as secrets;
+
+/// A text of somebody else's, for a terminal.
+pub(super) fn shown(text: &str) -> String {
+    printable(text.as_bytes(), TEXT_LIMIT)
+}
+
+/// The name of a user, or the number.
+pub(super) fn named(caller: &Caller) -> String {
+    caller.user.clone().unwrap_or_else(|| format!("uid {}", caller.uid))
+}
+
+/// What a failure to read the configuration is as a finding.
+pub(super) fn of_failure(failure: &Failure) -> Finding {
+    let code = match failure.kind {
+        Kind::NoPermission => &codes::CONFIG_UNREADABLE,
+        _ => &codes::CONFIG_INVALID,
+    };
+    let finding = Finding::new(code, shown(&failure.what), shown(&failure.why));
+    match &failure.hint {
+        Some(hint) => finding.advise(shown(hint)),
+        None => finding,
+    }
+}
+
+/// Whether the configuration can be read, and what deserves a look in it.
+pub(super) fn of_files(config: Result<&Config, &Failure>, caller: &Caller) -> Section {
+    let mut section = Section::new("files");
+    let config = match config {
+        Ok(config) => config,
+        Err(failure) => {
+            section.findings.push(of_failure(failure));
+            return section;
+        }
+    };
+    for skipped in config.skipped.iter().filter(|skipped| skipped.is_mistake || caller.uid == 0) {
+        let finding =
+            Finding::new(&codes::CONFIG_SKIPPED, shown(&skipped.file.display().to_string()), shown(&skipped.why));
+        section.findings.push(match skipped.next_step() {
+            Some(next) => finding.advise(shown(&next)),
+            None => finding,
+        });
+    }
+    let is_told = |warning: &&String| config.skipped.iter().any(|skipped| **warning == skipped.to_string());
+    for warning in config.warnings.iter().filter(|warning| !is_told(warning)) {
+        let (subject, sentence) = warning.split_once(": ").unwrap_or(("configuration", warning));
+        let finding = Finding::new(&codes::CONFIG_WARNING, shown(subject), shown(sentence));
+        section.findings.push(match mended(Path::new(subject)) {
+            Some(command) => finding.run(command),
+            None => finding,
+        });
+    }
+    let rows = if caller.uid == 0 { secrets::rows(config, None) } else { Vec::new() };
+    let mut fine = 0;
+    for row in rows {
+        match row {
+            secrets::Row::Fine(..) => fine += 1,
+            secrets::Row::Found(finding) => section.findings.push(finding),
+        }
+    }
+    let (sites, plural) = (config.sites.len(), |count: usize| if count == 1 { "" } else { "s" });
+    let mut told = format!("{sites} site{}", plural(sites));
+    if caller.uid == 0 {
+        told += &format!(", {fine} secret{} as it should be", plural(fine));
+    }
+    section.fine.push(format!("{}: {told}", shown(&config.origin.to_string())));
+    section
+}
+
+/// The command that takes a weak mode from a file of the configuration.
+fn mended(file: &Path) -> Option<String> {
+    let modes = Modes::of(&file.metadata().ok()?);
+    let is_plain = file.to_str()?.chars().all(|c| c.is_ascii_alphanumeric() || "/._+@-".contains(c));
+    let is_weak = modes.mode & 0o022 != 0 || modes.mode & 0o004 != 0;
+    (is_plain && file.is_absolute() && is_weak && modes.uid == 0)
+        .then(|| format!("sudo chmod o=,g-w {}", file.display()))
+}
+
+/// What of the configuration decides what is wrong with the machine.
+pub(super) fn wanted(config: Option<&Config>) -> Wanted {
+    Wanted {
+        spools: config.is_some_and(|config| config.sites.iter().any(|site| site.spooling.is_on)),
+        by_environment: config.is_some_and(|config| matches!(config.origin, Origin::Environment(_))),
+        set_group_id: host::binary_group().is_some(),
+    }
+}
+
+/// Who sends what waits, where anything may.
+pub(super) fn of_spool(config: &Config) -> Option<Section> {
+    if !config.sites.iter().any(|site| site.spooling.is_on) {
+        return None;
+    }
+    let mut section = Section::new("spool");
+    match flusher::is_timed() {
+        true => section.fine.push("the timer or the cron line sends what waits".to_owned()),
+        false => {
+            let sentence =
+                "no timer or cron line is at work, so nobody sends what waits when this machine starts again";
+            let is_systemd = Path::new(flusher::SYSTEMD).is_dir();
+            let finding = Finding::new(&codes::SPOOL_NO_FLUSHER, "spool", sentence);
+            section.findings.push(match is_systemd {
+                true => finding.run("sudo systemctl enable --now mailchute-flush.timer"),
+                false => finding
+                    .run(format!("echo '* * * * * root mailchute queue flush --quiet' | sudo tee {}", flusher::CRON)),
+            });
+        }
+    }
+    Some(section)
+}
+
+/// `user shop, From orders@shop.example, relays postmark, backup`.
+pub(super) fn described(site: &Site) -> String {
+    let mut words = Vec::new();
+    let users: Vec<String> = site.users.iter().filter(|uid| **uid != NOBODY).map(|uid| user_name(*uid)).collect();
+    match &users[..] {
+        [] => words.push("every user".to_owned()),
+        [user] => words.push(format!("user {user}")),
+        users => words.push(format!("users {}", users.join(", "))),
+    }
+    words.extend(site.from.as_ref().map(|from| format!("From {}", from.spec)));
+    let relays: Vec<&str> = site.every_relay().into_iter().map(|relay| relay.name.as_str()).collect();
+    words.push(format!("relay{} {}", if relays.len() == 1 { "" } else { "s" }, relays.join(", ")));
+    shown(&words.join(", "))
+}
+
+fn user_name(uid: u32) -> String {
+    let entry = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+    entry.map_or_else(|| uid.to_string(), |entry| entry.name)
+}
+
+/// Bans, limits, aliases of one site.
+pub(super) fn of_site(config: &Config, site: &Site, caller: &Caller) -> Vec<Section> {
+    let mut section = Section { site: Some(site.name.clone()), ..Section::new("site") };
+    let subject = format!("site {}", site.name);
+    if let Err(failure) = site.check_enabled() {
+        section.findings.push(Finding::new(&codes::SITE_DISABLED, &subject, shown(&failure.why)));
+    }
+    let uid = site.users.iter().copied().find(|uid| *uid != NOBODY).unwrap_or(caller.uid);
+    if let Err(failure) = ban::check(config, site, uid) {
+        let finding = Finding::new(&codes::SITE_BANNED, &subject, shown(&failure.why));
+        section.findings.push(finding.run(format!("sudo mailchute unban {}", site.name)));
+    }
+    for user in &site.unknown_users {
+        let sentence = shown(&format!("names the user {user}, and there is no such user"));
+        section.findings.push(Finding::new(&codes::CONFIG_WARNING, &subject, sentence));
+    }
+    if let Some(limits) = &site.limits {
+        for left in limit::left(limits, uid).unwrap_or_default() {
+            match left.left {
+                0 => section.findings.push(Finding::new(&codes::LIMIT_REACHED, &subject, shown(&left.to_string()))),
+                _ => section.fine.push(left.to_string()),
+            }
+        }
+    }
+    let has_root = |name: &str| site.alias.get(name).is_some();
+    let is_aliased = has_root("root") || has_root("*") || is_in_alias_file("root");
+    if !is_aliased && site.users.is_empty() && site.domain.is_none() {
+        let sentence = "local names lead nowhere, so mail to root, as cron sends it, is refused (65)";
+        let finding = Finding::new(&codes::ALIAS_NONE, &subject, sentence);
+        section.findings.push(finding.advise("[alias] \"*\" = \"YOU@YOUR.DOMAIN\" in the configuration"));
+    }
+    vec![section]
+}
+
+/// Whether the host's own alias file has this name, as far as a look at its lines tells.
+fn is_in_alias_file(name: &str) -> bool {
+    let lines = Root::host().read(Path::new("/etc/aliases"), 1 << 20);
+    lines.is_ok_and(|(octets, _)| {
+        let text = String::from_utf8_lossy(&octets).into_owned();
+        text.lines().any(|line| line.split_once(':').is_some_and(|(known, _)| known.trim() == name))
+    })
+}
+
+/// The configuration has no site of this name.
+pub(super) fn no_such_site(name: &str) -> Section {
+    let mut section = Section::new("site");
+    section.findings.push(Finding::new(&codes::SITE_NONE, shown(name), "is no site of the configuration"));
+    section
+}

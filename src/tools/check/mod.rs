@@ -1,0 +1,152 @@
+//! `mailchute check`: whether mail would leave this machine, and be taken by the relay. Nothing is changed, nothing is
+//! sent.
+//!
+//! What concerns all is looked at here, what one user can do by a process with that user's rights: it reads that user's
+//! files and logs in with that user's secrets, so that root opens nothing and connects nowhere because a user's file
+//! says so.
+
+mod general;
+mod json;
+mod own;
+mod page;
+mod relay;
+mod users;
+
+use std::time::Instant;
+
+use nix::unistd::geteuid;
+
+use crate::caller::Caller;
+use crate::cli::Speaker;
+use crate::cli::check::Check;
+use crate::cli::invocation::Invocation;
+use crate::config::Config;
+use crate::config::site::Site;
+use crate::door;
+use crate::exit;
+use crate::failure::Failure;
+use crate::finding::Section;
+use crate::host;
+use crate::machine::Machine;
+use crate::plan::{Choice, Course};
+use crate::root::Root;
+use crate::tools::speaker::{self, Provision, Stand};
+
+/// What was looked at.
+struct Seen {
+    /// What it says above everything: version, configuration, system.
+    title: String,
+    /// What concerns all, then what concerns one site each.
+    sections: Vec<Section>,
+    /// Name and description of each site, in the order of the configuration.
+    sites: Vec<(String, String)>,
+}
+
+/// Looks at the set-up, prints what was found and returns the status of the worst of it.
+///
+/// # Errors
+/// This process may not become the user that was asked for, `--root` is no directory, or standard output cannot be
+/// written.
+pub(crate) fn run(invocation: &Invocation, of: &Check) -> Result<u8, Failure> {
+    let mut of = Check { config: of.config.clone().or_else(|| invocation.choice.config.clone()), ..of.clone() };
+    if host::is_privileged() {
+        // What the caller names is not read with the binary's rights.
+        (of.config, of.root) = (None, None);
+    }
+    of.offline |= of.root.is_some();
+    let began = Instant::now();
+    if of.part {
+        let speaker = Speaker { user: of.user.clone(), cwd: None };
+        return match speaker::turn_into(&speaker, Provision::default())? {
+            Stand::There(status) => Ok(status),
+            Stand::Here(caller) => {
+                let text = json::of_sections(&part(&of, &caller));
+                door::print(&text).map(|()| exit::OK)
+            }
+        };
+    }
+    let root = Root::at(of.root.as_deref())?;
+    let mut seen = look(&of, &root);
+    for section in &mut seen.sections {
+        section.findings.retain(|finding| !of.ignored.contains(&finding.code));
+    }
+    let status = exit::of_findings(seen.sections.iter().flat_map(|section| &section.findings));
+    page::print(&of, &seen, began.elapsed())?;
+    Ok(status)
+}
+
+fn look(of: &Check, root: &Root) -> Seen {
+    let caller = Caller::current();
+    let choice = Choice { site: None, config: of.config.clone(), relay: None };
+    let course = Course::begin(&caller, &choice);
+    let machine = Machine::look(root);
+    // A copy's configuration is for the copy: its users and its secrets are not this host's.
+    let config = if root.is_host() || of.config.is_some() { Some(course.config()) } else { None };
+    let known = config.as_ref().and_then(|config| config.as_ref().ok()).copied();
+    let mut sections = Vec::new();
+    sections.extend(config.as_ref().map(|config| general::of_files(config.as_ref().copied(), &caller)));
+    sections.extend(machine.sections(general::wanted(known)));
+    let mut sites = Vec::new();
+    if let Some(config) = known {
+        sections.extend(general::of_spool(config));
+        let meant = |site: &&Site| of.sites.is_empty() || of.sites.contains(&site.name);
+        for site in config.sites.iter().filter(meant) {
+            sites.push((site.name.clone(), general::described(site)));
+            sections.extend(general::of_site(config, site, &caller));
+        }
+        sections.extend(match geteuid().is_root() {
+            true => users::look(of, config, &machine, &caller),
+            false => part_of(of, config, &caller),
+        });
+        sections
+            .retain(|section| section.site.as_ref().is_none_or(|name| sites.iter().any(|(known, _)| known == name)));
+        let place = |section: &Section| {
+            section.site.as_ref().map_or(0, |name| 1 + sites.iter().position(|(known, _)| known == name).unwrap_or(0))
+        };
+        sections.sort_by_key(place);
+    }
+    for (index, name) in of.sites.iter().enumerate() {
+        if known.is_some_and(|config| config.site(name).is_none()) && index == 0 {
+            sections.insert(0, general::no_such_site(name));
+        }
+    }
+    Seen { title: title(known, &machine), sections, sites }
+}
+
+/// What `caller` can do, as a process of that user's tells root's.
+fn part(of: &Check, caller: &Caller) -> Vec<Section> {
+    let choice = Choice { site: None, config: of.config.clone(), relay: None };
+    let course = Course::begin(caller, &choice);
+    match course.config() {
+        Ok(config) => part_of(of, config, caller),
+        Err(failure) => vec![own::without_configuration(&failure, caller)],
+    }
+}
+
+fn part_of(of: &Check, config: &Config, caller: &Caller) -> Vec<Section> {
+    let sites: Vec<&Site> = own::sites(config, caller)
+        .into_iter()
+        .filter(|site| of.sites.is_empty() || of.sites.contains(&site.name))
+        .collect();
+    let mut sections: Vec<Section> = sites.iter().map(|site| own::look(site, caller)).collect();
+    if sites.is_empty() && of.sites.is_empty() {
+        sections.push(own::without_site(caller));
+    }
+    if !of.offline {
+        sections.extend(relay::look(&sites));
+    }
+    sections
+}
+
+/// `mailchute 0.2.0, /etc/mailchute/config.toml, Debian GNU/Linux 12 (bookworm), Hetzner`.
+fn title(config: Option<&Config>, machine: &Machine<'_>) -> String {
+    let mut words = vec![format!("mailchute {}", env!("CARGO_PKG_VERSION"))];
+    words.extend(config.map(|config| config.origin.to_string()));
+    words.extend(machine.origin.system.clone());
+    words.extend(machine.origin.panel.map(str::to_owned));
+    words.extend(machine.origin.host.map(|host| host.name.to_owned()));
+    if host::binary_group().is_some() {
+        words.push("set-group-id".to_owned());
+    }
+    words.join(", ")
+}

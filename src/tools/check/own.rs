@@ -1,0 +1,130 @@
+//! What the user of this process can do for its sites: reads what is needed, runs the program, keeps what waits.
+
+use std::path::Path;
+
+use nix::unistd::{AccessFlags, access};
+
+use super::general::{named, of_failure, shown};
+use crate::caller::Caller;
+use crate::config::Config;
+use crate::config::relay::{Relay, Username};
+use crate::config::site::Site;
+use crate::failure::{Failure, Kind};
+use crate::finding::{Code, Finding, Section, codes};
+use crate::machine::mailer::{self, Owner};
+use crate::oauth::not_logged_in;
+use crate::oauth::store::Store;
+use crate::root::Root;
+use crate::secret::Source;
+use crate::spool::Spool;
+
+/// What programs run to send.
+const SENDMAIL: &str = "/usr/sbin/sendmail";
+
+/// The sites that `caller` speaks as: those that list it, else those that are open to everybody.
+pub(super) fn sites<'c>(config: &'c Config, caller: &Caller) -> Vec<&'c Site> {
+    let listed: Vec<&Site> = config.sites.iter().filter(|site| site.users.contains(&caller.uid)).collect();
+    match listed.is_empty() {
+        true => config.sites.iter().filter(|site| site.users.is_empty()).collect(),
+        false => listed,
+    }
+}
+
+/// The configuration cannot be read by `caller`.
+pub(super) fn without_configuration(failure: &Failure, caller: &Caller) -> Section {
+    let mut section = Section::new(shown(&format!("as {}", named(caller))));
+    section.findings.push(of_failure(failure));
+    section
+}
+
+/// No site is this caller's.
+pub(super) fn without_site(caller: &Caller) -> Section {
+    let name = shown(&named(caller));
+    let mut section = Section::new(format!("as {name}"));
+    let finding = Finding::new(&codes::SITE_NONE, &name, "has no site, so what it sends is refused (77)");
+    section.findings.push(finding.advise(format!("user = [\"{name}\"] in the site that it is to speak as")));
+    section
+}
+
+/// What `caller` can do for `site`.
+pub(super) fn look(site: &Site, caller: &Caller) -> Section {
+    let name = shown(&named(caller));
+    let mut section = Section { site: Some(site.name.clone()), ..Section::new(format!("as {name}")) };
+    for relay in site.every_relay() {
+        of_relay(relay, caller, &mut section);
+    }
+    let mailer = mailer::find(&Root::host(), Path::new(SENDMAIL));
+    if mailer.owner == Owner::Us && access(SENDMAIL, AccessFlags::X_OK).is_err() {
+        let sentence = format!("{name} may not run {}", shown(&mailer.target.display().to_string()));
+        let finding = Finding::new(&codes::PHP_NOT_EXECUTABLE, SENDMAIL, sentence);
+        section.findings.push(finding.run(format!("sudo chmod a+rx {}", shown(&mailer.target.display().to_string()))));
+    }
+    if site.spooling.is_on && caller.uid != 0 && Spool::find(caller).is_none() {
+        let sentence = format!("there is no place where a message of {name} may wait");
+        let finding = Finding::new(&codes::SPOOL_NO_PLACE, "spool", sentence);
+        section.findings.push(finding.run("sudo mailchute init --users"));
+    }
+    if section.findings.is_empty() {
+        section.fine.push("reads its configuration and secrets".to_owned());
+    }
+    section
+}
+
+fn of_relay(relay: &Relay, caller: &Caller, section: &mut Section) {
+    let mut sources: Vec<(&str, &Source, bool)> = Vec::new();
+    if let Some(interface) = relay.api() {
+        sources.extend(interface.credentials.iter().map(|(key, source)| (*key, source, true)));
+    }
+    if let Some(login) = relay.smtp_login() {
+        sources.extend(login.secret.as_ref().map(|source| ("secret", source, false)));
+        if let Username::Read(source) = &login.username {
+            sources.push(("user name", source, false));
+        }
+    }
+    if let Some(oauth) = &relay.oauth {
+        sources.extend(oauth.secrets().map(|(key, source)| (key, source, false)));
+        let tokens = Store::of(oauth, caller).and_then(|store| store.load(relay.strict_modes, &mut Vec::new()));
+        if oauth.needs_person() && !matches!(tokens, Ok(Some(_))) {
+            let failure = not_logged_in(relay, oauth);
+            section.findings.push(of_secret(&codes::LOGIN_MISSING, &failure));
+        }
+    }
+    for (_, source, is_key) in sources {
+        let strict = relay.strict_modes;
+        let checked = if is_key { source.check_key(strict) } else { source.check(strict) };
+        match checked {
+            Err(failure) => section.findings.push(of_secret(code_of(&failure), &failure)),
+            // Root tells of weak modes, with the commands.
+            Ok(weaknesses) if caller.uid != 0 && !weaknesses.is_empty() => {
+                let sentence = format!("is {}", weaknesses.join("; "));
+                section.findings.push(Finding::new(&codes::SECRET_MODES, shown(&source.describe()), sentence));
+            }
+            Ok(_) => {}
+        }
+    }
+    for file in relay.ca_file.iter().chain(relay.client_cert.as_ref().map(|own| &own.certificate)) {
+        if let Err(error) = crate::modes::probe(file) {
+            let failure = crate::modes::unreadable(file, &error);
+            section.findings.push(of_secret(code_of(&failure), &failure));
+        }
+    }
+    if let Some(warning) = relay.expiry() {
+        section.findings.push(Finding::new(&codes::SECRET_EXPIRES, format!("relay {}", relay.name), shown(&warning)));
+    }
+}
+
+/// Which kind of finding it is that a secret cannot be had.
+fn code_of(failure: &Failure) -> &'static Code {
+    match failure.kind {
+        Kind::NoPermission => &codes::SECRET_UNREADABLE,
+        _ => &codes::SECRET_MISSING,
+    }
+}
+
+fn of_secret(code: &'static Code, failure: &Failure) -> Finding {
+    let finding = Finding::new(code, shown(&failure.what), shown(&failure.why));
+    match &failure.hint {
+        Some(hint) => finding.advise(shown(hint)),
+        None => finding,
+    }
+}

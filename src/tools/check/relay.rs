@@ -1,0 +1,238 @@
+//! The relays: reached, TLS, login, and goodbye. Each in a thread of its own, under its own time for connecting.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::general::shown;
+use crate::attempt::Attempt;
+use crate::config::relay::{Place, Relay, Smtp, TlsMode, Way, is_loopback};
+use crate::config::site::Site;
+use crate::deadline::{Deadline, seconds};
+use crate::failure::{Failure, Kind};
+use crate::finding::{Code, Finding, Grade, Section, codes};
+use crate::hint;
+use crate::host;
+use crate::outcome::Stage;
+use crate::process;
+use crate::providers::Provider;
+use crate::smtp::{Ending, Session};
+use crate::wire::Connection;
+
+/// How long another port is tried.
+const OTHER_PORT: Duration = Duration::from_secs(3);
+/// How long before its end a certificate is worth a line, in seconds.
+const SOON: i64 = 14 * 24 * 3600;
+/// Ports that hosts close, those that others stand in for.
+const MAIL_PORTS: [u16; 5] = [25, 465, 587, 2465, 2525];
+
+/// What came of the relays of `sites`, each asked once.
+pub(super) fn look(sites: &[&Site]) -> Vec<Section> {
+    let mut relays: Vec<(&Arc<Relay>, &str)> = Vec::new();
+    for site in sites {
+        for relay in site.every_relay() {
+            if !relays.iter().any(|(known, _)| Arc::ptr_eq(known, relay)) {
+                relays.push((relay, &site.name));
+            }
+        }
+    }
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = relays
+            .iter()
+            .map(|(relay, site)| {
+                let thread = process::thread("relay").spawn_scoped(scope, || one(relay));
+                (relay, site, thread)
+            })
+            .collect();
+        let sections = asked.into_iter().map(|(relay, site, thread)| {
+            let section = thread.ok().and_then(|thread| thread.join().ok());
+            let section = section.unwrap_or_else(|| {
+                let failure = Failure::new(Kind::System, "relay", "there is no thread to be had");
+                let mut section = Section::new("relay");
+                section.findings.push(found(&codes::RELAY_SETTINGS, relay, &failure));
+                section
+            });
+            Section { site: Some((*site).to_owned()), ..section }
+        });
+        sections.collect()
+    })
+}
+
+/// Asks one relay.
+fn one(relay: &Arc<Relay>) -> Section {
+    let mut section = Section::new("relay");
+    let mut attempt = Attempt::new(Deadline::after(relay.connect_timeout));
+    let began = Instant::now();
+    let asked = match &relay.way {
+        Way::Null(why) => {
+            section.fine.push(format!("{}: discards every message ({why})", relay.name));
+            return section;
+        }
+        Way::Smtp(smtp) => by_smtp(relay, smtp, &mut attempt),
+        Way::Api(_) => by_api(relay, &mut attempt),
+    };
+    let tls = attempt.trace.tls.as_deref().and_then(|tls| tls.split(' ').next()).unwrap_or("no TLS");
+    match asked {
+        Ok(Asked { end, login }) => {
+            let until = end.map(|end| format!(", certificate until {}", end.strftime("%-d %b %Y"))).unwrap_or_default();
+            let took = seconds(began.elapsed());
+            section.fine.push(shown(&format!("{} {tls}{until}, {} ({took})", relay.place, login.told())));
+            if let Login::NotTried(why) = login {
+                section.findings.push(Finding::new(
+                    &codes::RELAY_NOT_TRIED,
+                    subject(relay),
+                    format!("login not tried: {why}"),
+                ));
+            }
+            if let Some(end) = end.filter(|end| end.as_second() - Timestamp::now().as_second() < SOON) {
+                let sentence = format!("its certificate ends on {}", end.strftime("%-d %b %Y"));
+                let finding = Finding::new(&codes::RELAY_CERTIFICATE, subject(relay), sentence);
+                section.findings.push(finding.advise("the relay's operator has to renew it"));
+            }
+        }
+        Err(trouble) => section.findings.push(*trouble),
+    }
+    let is_elsewhere = matches!(&relay.place, Place::Tcp { host, .. } if !is_loopback(host));
+    if relay.tls == TlsMode::None && is_elsewhere {
+        let sentence = "everything goes there in clear, the login included";
+        section.findings.push(
+            Finding::new(&codes::RELAY_NO_TLS, subject(relay), sentence).advise("tls = \"implicit\" with port 465"),
+        );
+    }
+    // Addresses that lost the race because they do not work.
+    let notes = attempt.trace.dialogue().filter_map(|line| line.strip_prefix("* "));
+    let is_address = |note: &&str| {
+        note.rsplit_once(": ").is_some_and(|(address, _)| address.parse::<std::net::SocketAddr>().is_ok())
+    };
+    if section.findings.iter().all(|finding| finding.grade < Grade::Broken) {
+        let lost: Vec<String> = notes.filter(is_address).map(shown).collect();
+        section.findings.extend(lost.into_iter().map(|note| Finding::new(&codes::RELAY_ADDRESS, subject(relay), note)));
+    }
+    section
+}
+
+/// What a relay that was reached said.
+struct Asked {
+    /// When its certificate ends.
+    end: Option<Timestamp>,
+    login: Login,
+}
+
+/// What came of the login.
+enum Login {
+    Accepted,
+    None,
+    NotTried(String),
+}
+
+impl Login {
+    fn told(&self) -> &'static str {
+        match self {
+            Self::Accepted => "login accepted",
+            Self::None => "no login is configured",
+            Self::NotTried(_) => "reached",
+        }
+    }
+}
+
+fn by_smtp(relay: &Arc<Relay>, smtp: &Smtp, attempt: &mut Attempt) -> Result<Asked, Box<Finding>> {
+    let settings = |failure: Failure| Box::new(found(&codes::RELAY_SETTINGS, relay, &failure));
+    let (login, result) = match (&relay.oauth, relay.smtp_login()) {
+        // To ask for a token would change what is kept.
+        (Some(_), _) => (None, Login::NotTried("an access token would have to be got".to_owned())),
+        (None, None) => (None, Login::None),
+        (None, Some(_)) => (relay.login(None, attempt).map_err(settings)?, Login::Accepted),
+    };
+    let name = host::name();
+    match Session::open(relay, smtp, login.as_ref(), host::ehlo_argument(&name), attempt) {
+        Ok(session) => {
+            let end = session.certificate_end();
+            session.quit(&mut attempt.trace);
+            Ok(Asked { end, login: result })
+        }
+        Err(Ending::Refused(reply, stage)) => {
+            let code = if stage == Stage::Auth { &codes::LOGIN_REFUSED } else { &codes::RELAY_REFUSED };
+            let sentence = shown(&format!("{reply} ({stage})"));
+            let finding = Finding::new(code, subject(relay), sentence);
+            Err(Box::new(match hint::for_reply(&reply, stage, relay) {
+                Some(next) => finding.advise(shown(&next)),
+                None => finding,
+            }))
+        }
+        Err(Ending::Failed(failure)) => Err(Box::new(of_failure(relay, &failure))),
+    }
+}
+
+fn by_api(relay: &Arc<Relay>, attempt: &mut Attempt) -> Result<Asked, Box<Finding>> {
+    let connection = Connection::open(relay, attempt).map_err(|failure| Box::new(of_failure(relay, &failure)))?;
+    let why = "no harmless request is known to ask its API for".to_owned();
+    Ok(Asked { end: connection.certificate_end(), login: Login::NotTried(why) })
+}
+
+/// What the failure of a conversation is as a finding.
+fn of_failure(relay: &Relay, failure: &Failure) -> Finding {
+    let code = match (&failure.kind, failure.stage) {
+        (Kind::NoHost, _) => &codes::RELAY_NO_HOST,
+        (Kind::Unavailable, Some(Stage::Connect)) => return silent(relay, failure),
+        (_, Some(Stage::Tls | Stage::StartTls)) => &codes::RELAY_TLS,
+        (Kind::Unavailable, Some(Stage::Greeting)) => &codes::RELAY_TLS,
+        (Kind::Unavailable, _) => &codes::RELAY_UNREACHABLE,
+        (Kind::Protocol, _) => &codes::RELAY_PROTOCOL,
+        _ => &codes::RELAY_SETTINGS,
+    };
+    found(code, relay, failure)
+}
+
+/// Nobody answers: whether others do at the same provider, which tells whose doing it is.
+fn silent(relay: &Relay, failure: &Failure) -> Finding {
+    let (Place::Tcp { host, port }, Some(provider)) = (&relay.place, relay.provider) else {
+        return found(&codes::RELAY_UNREACHABLE, relay, failure);
+    };
+    if !MAIL_PORTS.contains(port) {
+        return found(&codes::RELAY_UNREACHABLE, relay, failure);
+    }
+    let others: Vec<u16> = provider.ports.iter().map(|known| known.number).filter(|number| number != port).collect();
+    let open = std::thread::scope(|scope| {
+        let tried: Vec<_> = others.iter().map(|other| (*other, scope.spawn(|| answers(relay, host, *other)))).collect();
+        tried.into_iter().filter_map(|(other, thread)| thread.join().ok()?.then_some(other)).collect::<Vec<_>>()
+    });
+    let blocked = |next: String| {
+        let sentence = shown(&format!("{failure}, and others of {} answer", provider.name));
+        Finding::new(&codes::RELAY_BLOCKED, subject(relay), sentence).advise(next)
+    };
+    match (open.first(), web_host(provider)) {
+        (Some(other), _) => blocked(format!("port = {other} in [relay.{}]", relay.name)),
+        (None, Some(web)) if answers(relay, &web, 443) => blocked(format!("via = \"api\" in [relay.{}]", relay.name)),
+        _ => found(&codes::RELAY_UNREACHABLE, relay, failure),
+    }
+}
+
+/// The host of a provider's API.
+fn web_host(provider: &Provider) -> Option<String> {
+    // One that needs settings, such as a domain, is the same host with any.
+    let api = provider.api?.read(toml::de::ValueDeserializer::parse("{}").ok()?).ok()?;
+    let endpoint = api.endpoint();
+    let host = endpoint.strip_prefix("https://")?.split(['/', ':']).next()?;
+    (!host.contains('{')).then(|| host.to_owned())
+}
+
+/// Whether somebody answers at this port.
+fn answers(relay: &Relay, host: &str, port: u16) -> bool {
+    let place = Place::Tcp { host: host.to_owned(), port };
+    let other =
+        Relay { source: relay.source, proxy: relay.proxy.clone(), ..Relay::new(&relay.name, place, TlsMode::None) };
+    Connection::open(&other, &mut Attempt::new(Deadline::after(OTHER_PORT))).is_ok()
+}
+
+fn subject(relay: &Relay) -> String {
+    shown(&format!("relay {}", relay.name))
+}
+
+fn found(code: &'static Code, relay: &Relay, failure: &Failure) -> Finding {
+    let finding = Finding::new(code, subject(relay), shown(&failure.to_string()));
+    match failure.hint.clone().or_else(|| hint::for_failure(failure, relay)) {
+        Some(next) => finding.advise(shown(&next)),
+        None => finding,
+    }
+}
