@@ -115,7 +115,7 @@ fn value_of(text: &str) -> String {
             }
         }
     }
-    let value = if is_quoted { value } else { value.trim_end().to_owned() };
+    let value = value.trim_end().to_owned();
     // Words that PHP reads as nothing.
     let is_nothing =
         !is_quoted && ["none", "null", "off", "no", "false"].contains(&value.to_ascii_lowercase().as_str());
