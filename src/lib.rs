@@ -43,6 +43,7 @@ pub mod hex;
 pub mod hint;
 pub mod host;
 pub mod http;
+pub mod import;
 pub mod journal;
 pub mod keep;
 pub mod limit;

@@ -17,7 +17,7 @@ use crate::process;
 use crate::tools::alert;
 use crate::tools::speaker::{Provision, Stand};
 use crate::tools::{
-    ban, bans, bs, check, explain, init, lint, log, login, providers, queue, report, secret, send, show, speaker,
+    ban, bans, bs, check, explain, import, init, lint, log, login, providers, queue, report, secret, send, show, speaker,
     status, test, verify,
 };
 
@@ -92,6 +92,7 @@ fn run_tool(tool: &Tool, invocation: &Invocation) -> anyhow::Result<u8> {
         Tool::Report(words) => report::run(invocation, words, &Caller::current()),
         Tool::Show(words) => show::run(invocation, words, &Caller::current()),
         Tool::Lint => printed(&lint::page(&send::read_standard_input(true)?)?),
+        Tool::Import(of) => import::run(of)?,
         Tool::Init(of) => {
             init::run(of, &invocation.choice)?;
             exit::OK

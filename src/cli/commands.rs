@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use super::alert::{AlertTask, Alerts};
 use super::check::Check;
 use super::dialect::{self, Mode, OUR_NAME, Sendmail};
+use super::import::{IMPORT, Import};
 use super::log::{self, Log, Report, SEARCH, Show};
 use super::queue::{Queue, Task};
 use super::secret::SecretTask;
@@ -34,6 +35,8 @@ pub enum Tool {
     Check(Check),
     /// Show what would be sent, and why.
     Explain(Explain),
+    /// Take over what another program sends mail with.
+    Import(Import),
     /// Print a configuration file.
     Init(Init),
     /// Say what would be changed in the message on standard input.
@@ -284,6 +287,9 @@ enum Command {
     Status(Status),
     /// Lift a ban (root)
     Unban(LiftBan),
+    /// Take over what msmtp, ssmtp and others are configured with, and say what changes
+    #[command(after_help = IMPORT)]
+    Import(Import),
     /// Print the environment's configuration as a file, or make directories
     #[command(after_help = INIT)]
     Init(Init),
@@ -396,6 +402,9 @@ pub(super) fn read(words: impl Iterator<Item = OsString>, choice: &mut Choice) -
         Command::Resend(resend) => Tool::Resend(resend),
         Command::Secret(task) => Tool::Secret(task.chosen(choice)),
         Command::Status(status) => Tool::Status(status),
+        Command::Import(import) => {
+            Tool::Import(Import { site: import.site.clone().or_else(|| choice.site.clone()), ..import })
+        }
         Command::Init(init) => Tool::Init(init),
     }))
 }

@@ -7,6 +7,7 @@ pub mod check;
 mod commands;
 pub mod dialect;
 mod help;
+pub mod import;
 pub mod invocation;
 pub mod log;
 pub mod options;

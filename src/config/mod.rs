@@ -37,6 +37,7 @@ mod tests;
 
 pub use environment::init_from_environment;
 pub use search::Search;
+pub(crate) use setting::quoted;
 use site::Site;
 pub use variables::in_variables;
 

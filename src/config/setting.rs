@@ -76,7 +76,7 @@ pub(super) fn list(text: &str) -> Value {
 }
 
 /// A TOML basic string.
-fn quoted(text: &str) -> Zeroizing<String> {
+pub(crate) fn quoted(text: &str) -> Zeroizing<String> {
     let mut out = Zeroizing::new(String::with_capacity(text.len() * 6 + 2));
     out.push('"');
     for c in text.chars() {

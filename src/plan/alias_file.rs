@@ -72,6 +72,14 @@ fn read(path: &Path) -> Result<Table, String> {
     }
 }
 
+/// Every list of the alias file `text` in the order of its lines: the name in its compared form, the line, the targets.
+pub fn lists(text: &str) -> Vec<(String, usize, Vec<String>)> {
+    let named = parse(text).into_iter().map(|(name, (line, list))| (name, line, split_list(&list)));
+    let mut lists: Vec<_> = named.collect();
+    lists.sort_by_key(|(_, line, _)| *line);
+    lists
+}
+
 /// Every list, the first of a name where there are several.
 fn parse(text: &str) -> Table {
     let mut table = Table::new();

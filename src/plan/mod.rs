@@ -16,6 +16,7 @@ pub mod site;
 
 use std::sync::Arc;
 
+pub use self::alias_file::lists;
 pub use self::choice::Choice;
 pub use self::course::Course;
 pub use self::divert::Diversion;

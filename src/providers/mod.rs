@@ -84,6 +84,24 @@ impl Provider {
     pub fn find(word: &str) -> Option<&'static Self> {
         all().find(|p| p.words().any(|w| w.eq_ignore_ascii_case(word)))
     }
+
+    /// The provider whose SMTP server `host` is, and the region that is not its usual one.
+    pub fn at_host(host: &str) -> Option<(&'static Self, Option<String>)> {
+        let is = |name: Option<String>| name.is_some_and(|name| name.eq_ignore_ascii_case(host));
+        // A region may be newer than its provider's list.
+        let unlisted = |provider: &Self| {
+            let (before, behind) = provider.host.split_once("{region}")?;
+            host.strip_prefix(before)?.strip_suffix(behind)
+        };
+        all().find_map(|provider| {
+            if is(provider.host(None)) {
+                return Some((provider, None));
+            }
+            let names = provider.regions.iter().map(|region| region.name).chain(unlisted(provider));
+            let region = names.into_iter().find(|name| is(provider.host(Some(name))))?;
+            Some((provider, Some(region.to_owned())))
+        })
+    }
 }
 
 /// Every provider, in the order the help lists them.
@@ -146,6 +164,20 @@ mod tests {
                 assert!(!entry.keys().contains(&credential.key), "{}: {} is read twice", provider.id, credential.key);
             }
         }
+    }
+
+    #[test]
+    fn a_host_tells_its_provider_and_region() {
+        let found = |host| Provider::at_host(host).map(|(provider, region)| (provider.id, region));
+        let told = |id, region: Option<&str>| Some((id, region.map(str::to_owned)));
+        assert_eq!(found("smtp.gmail.com"), told("google", None));
+        assert_eq!(found("SMTP-relay.gmail.com"), told("google", Some("workspace-relay")));
+        assert_eq!(found("email-smtp.eu-west-1.amazonaws.com"), told("amazon-ses", Some("eu-west-1")));
+        assert_eq!(found("email-smtp.mars-north-7.amazonaws.com"), told("amazon-ses", Some("mars-north-7")));
+        assert_eq!(found("email-smtp.a.b.amazonaws.com"), None);
+        assert_eq!(found("smtp.zeptomail.in"), told("zeptomail", Some("in")));
+        assert_eq!(found("smtp.example.net"), None);
+        assert_eq!(found(""), None);
     }
 
     #[test]

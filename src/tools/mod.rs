@@ -8,6 +8,7 @@ pub(crate) mod bs;
 pub(crate) mod check;
 mod culprits;
 pub mod explain;
+pub(crate) mod import;
 pub mod init;
 pub mod lint;
 pub(crate) mod log;

@@ -16,6 +16,8 @@ use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::secret::STORED;
 
+pub(super) use self::put::{make_directory, store};
+
 /// The longest name, in octets.
 const NAME: usize = 64;
 

@@ -51,7 +51,7 @@ pub(super) fn run(of: &PutSecret) -> Result<String, Failure> {
     if !of.anyway {
         judge(&of.name, &value, &uses)?;
     }
-    write(&path, &value, gid, of.replace)?;
+    store(&path, &value, gid, of.replace)?;
     Ok(told(&path, of, &uses, &value, left_out))
 }
 
@@ -130,7 +130,10 @@ fn no_group(why: &str) -> Failure {
 }
 
 /// Makes the directory where it is missing, and sees that nobody but root can change what is in it.
-fn make_directory() -> Result<(), Failure> {
+///
+/// # Errors
+/// `CannotCreate`: it cannot be made. `NoPermission`: others can change what is in it.
+pub(crate) fn make_directory() -> Result<(), Failure> {
     let failed = |path: &Path, error: io::Error| {
         Failure::new(Kind::CannotCreate, path.display().to_string(), format!("cannot be made: {error}"))
     };
@@ -171,7 +174,10 @@ fn judge(name: &str, value: &Secret, uses: &[Use<'_>]) -> Result<(), Failure> {
 }
 
 /// Writes it beside its place, readable for nobody but root until it has its group, and puts it there in one step.
-fn write(path: &Path, value: &Secret, gid: u32, replace: bool) -> Result<(), Failure> {
+///
+/// # Errors
+/// `Io`: it cannot be stored, or is there already and `replace` is not said.
+pub(crate) fn store(path: &Path, value: &Secret, gid: u32, replace: bool) -> Result<(), Failure> {
     let stored = || -> io::Result<()> {
         let mut new = NamedTempFile::new_in(STORED)?;
         fchown(new.as_file(), Some(0), Some(gid))?;
