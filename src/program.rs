@@ -17,8 +17,8 @@ use crate::process;
 use crate::tools::alert;
 use crate::tools::speaker::{Provision, Stand};
 use crate::tools::{
-    ban, bans, bs, check, explain, import, init, lint, log, login, providers, queue, report, secret, send, show, speaker,
-    status, test, verify,
+    ban, bans, bs, check, explain, import, init, lint, log, login, providers, queue, report, secret, send, show,
+    speaker, status, test, verify,
 };
 
 /// Runs one command line, `argv[0]` first, and returns the exit status.

@@ -45,12 +45,13 @@ _mailchute() {
         log) words="--since --until --site --to --from --relay --status --lines --follow --json --csv --summary --by" ;;
         show) words="--json" ;;
         report) words="--since --until --site --to --output" ;;
+        import) words="--as --account --all --site --group --secrets --take --alias --accept --write --output --replace --root --json msmtp ssmtp nullmailer dma" ;;
         init) words="--from-env --users" ;;
         secret) words="put check --group --site --replace --anyway --config" ;;
         lint | providers | status) words="" ;;
         *) words="--site --config --relay --help --version" ;;
     esac
-    [ "$COMP_CWORD" -eq 1 ] && words+=" alert check explain test lint login log show report providers queue resend ban unban bans secret status init"
+    [ "$COMP_CWORD" -eq 1 ] && words+=" alert check explain test lint login log show report providers queue resend ban unban bans secret status import init"
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
 complete -F _mailchute mailchute

@@ -141,6 +141,7 @@ fn errand(errand: &Errand) -> Option<&'static str> {
         Errand::Tool(Tool::Unban(_)) => "unban",
         Errand::Tool(Tool::Alert(_)) => "alert",
         Errand::Tool(Tool::Explain(_)) => "explain",
+        Errand::Tool(Tool::Import(_)) => "import",
         Errand::Tool(Tool::Init(_)) => "init",
         Errand::Tool(Tool::Lint) => "lint",
         Errand::Tool(Tool::Login(_)) => "login",
@@ -200,6 +201,12 @@ fn tool_summary(tool: &Tool) -> Fields {
             text("as", login.user.clone());
             text("flow", login.flow().map(|flow| format!("{flow:?}").to_lowercase()));
             text("status", login.status.then(yes));
+        }
+        Tool::Import(import) => {
+            text("name", import.kind.clone());
+            text("as", import.user.clone());
+            import.files.iter().for_each(|file| text("file", Some(file.display().to_string())));
+            import.alias.iter().for_each(|(name, address)| text("alias", Some(format!("{name}={address}"))));
         }
         Tool::Ban(ban) => {
             text("name", ban.whom.site.clone());

@@ -1,19 +1,17 @@
 //! DragonFly Mail Agent 0.13: `/etc/dma/dma.conf`, the file of logins that it names, and its aliases.
 
-use std::path::Path;
-
-use super::draft::code::{DIRECT, LOCAL_DELIVERY, MISREAD, PER_USER, PLACEHOLDER, UNUSED};
+use super::draft::code::{LOCAL_DELIVERY, MISREAD, PLACEHOLDER, REVERSE_PATH, UNUSED};
 use super::draft::ledger::Id;
 use super::draft::placeholder::is_placeholder;
-use super::draft::{Draft, Said, Table, Tls, Upstream, Value, secret};
-use super::source::{Asked, Person, Source, shown, wrong};
-use super::{Found, Kind, local};
+use super::draft::{Draft, Said, Table, Tls, Upstream, Written, secret};
+use super::source::{Inquiry, Person, SourceFile, shown, wrong};
+use super::{Found, Program, local};
 use crate::failure::{Failure, Kind as Failing};
 use crate::root::Root;
 
 /// The line of the registry.
-pub(super) const KIND: Kind =
-    Kind { name: "dma", title: "DragonFly Mail Agent", files: "/etc/dma/dma.conf, /etc/dma/auth.conf", find, read };
+pub(super) const KIND: Program =
+    Program { name: "dma", title: "dma", files: "/etc/dma/dma.conf, /etc/dma/auth.conf", find, read };
 
 const MAIN: &str = "/etc/dma/dma.conf";
 const AUTH: &str = "/etc/dma/auth.conf";
@@ -58,14 +56,14 @@ impl Words {
     }
 }
 
-fn read(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Failure> {
+fn read(asked: &Inquiry<'_>, draft: &mut Draft) -> Result<(), Failure> {
     let source = asked.main(MAIN)?;
     let words = words(&source, draft)?;
     let Some(host) = words.get("SMARTHOST") else {
         let why = "there is no SMARTHOST: dma delivers to the recipients' servers itself, and mailchute hands mail to one \
                    provider; there is nothing to import";
         return Err(Failure::new(Failing::Data, source.path.display().to_string(), why)
-            .hint(format!("choose a provider (`mailchute providers`); --accept {} has no use here", DIRECT.word)));
+            .hint("choose a provider: `mailchute providers` lists them"));
     };
     let mail_name = mail_name(asked, &words)?;
     let mut upstream =
@@ -97,9 +95,13 @@ fn read(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Failure> {
         draft.fingerprint(&mut upstream, print);
     }
     if let Some(Said { value, from }) = words.get("CERTFILE") {
-        upstream.more.push(("client_cert", Said { value: Value::from(value), from }));
+        upstream.more.push(("client_cert", Said { value: Written::from(value), from }));
     }
-    upstream.more.push(("helo", Said { value: Value::from(mail_name.value.as_str()), from: mail_name.from.clone() }));
+    if !mail_name.from.is_empty() {
+        upstream
+            .more
+            .push(("helo", Said { value: Written::from(mail_name.value.as_str()), from: mail_name.from.clone() }));
+    }
     login(asked, &words, host.value, &mut upstream, draft)?;
     draft.relay(upstream);
     sender(asked, &words, &mail_name, draft);
@@ -121,7 +123,7 @@ fn read(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Failure> {
     Ok(())
 }
 
-fn words(source: &Source, draft: &mut Draft) -> Result<Words, Failure> {
+fn words(source: &SourceFile, draft: &mut Draft) -> Result<Words, Failure> {
     let mut words = Vec::new();
     for (number, line) in source.text.split('\n').enumerate() {
         let line = line.split('#').next().unwrap_or_default();
@@ -151,7 +153,7 @@ fn words(source: &Source, draft: &mut Draft) -> Result<Words, Failure> {
 }
 
 /// The name that dma has for the host.
-fn mail_name(asked: &Asked<'_>, words: &Words) -> Result<Said<String>, Failure> {
+fn mail_name(asked: &Inquiry<'_>, words: &Words) -> Result<Said<String>, Failure> {
     let Some(Said { value, from }) = words.get("MAILNAME") else {
         return Ok(Said::own(asked.line("/etc/mailname")?.map_or_else(|| asked.host_name(), Ok)?));
     };
@@ -166,7 +168,7 @@ fn mail_name(asked: &Asked<'_>, words: &Words) -> Result<Said<String>, Failure> 
 
 /// User and password of the smarthost, by the file of logins; of several lines the last.
 fn login(
-    asked: &Asked<'_>,
+    asked: &Inquiry<'_>,
     words: &Words,
     host: &str,
     upstream: &mut Upstream,
@@ -174,12 +176,7 @@ fn login(
 ) -> Result<(), Failure> {
     let Some(Said { value, from }) = words.get("AUTHPATH") else { return Ok(()) };
     draft.ledger.carry(&from);
-    let is_usual = asked.files.is_empty() && asked.root.is_host();
-    let source = match is_usual {
-        true => Some(asked.read(Path::new(value))?),
-        false => asked.beside(value)?,
-    };
-    let Some(source) = source else {
+    let Some(source) = asked.beside(value)? else {
         return Err(Failure::new(Failing::NoInput, value, "does not exist, and dma refuses to send without it"));
     };
     let mut found = None;
@@ -205,12 +202,13 @@ fn login(
             draft.ledger.say(id, &PLACEHOLDER, "looks like what a template has in its place");
         }
         upstream.username = Some(Said::new(user, id));
-        upstream.secret = Some(if password.is_empty() { Said::new(Value::Wanted, id) } else { secret(&password, id) });
+        upstream.secret =
+            Some(if password.is_empty() { Said::new(Written::Wanted, id) } else { secret(&password, id) });
     }
     Ok(())
 }
 
-fn sender(asked: &Asked<'_>, words: &Words, mail_name: &Said<String>, draft: &mut Draft) {
+fn sender(asked: &Inquiry<'_>, words: &Words, mail_name: &Said<String>, draft: &mut Draft) {
     let masquerade = words.get("MASQUERADE");
     let (user, host) = match &masquerade {
         Some(Said { value, .. }) => match value.rsplit_once('@') {
@@ -232,12 +230,14 @@ fn sender(asked: &Asked<'_>, words: &Words, mail_name: &Said<String>, draft: &mu
     draft.set(&Table::Top, "from", address.as_str(), &from);
     draft.own_reverse_path(&from, "dma");
     if user.is_none() {
-        let why = format!("dma has each caller's own name; here it is {}", asked.person.name);
-        draft.say_all(&from, "sender", &PER_USER, &why);
+        let why = format!(
+            "a message without From field is from {address} here, whoever sends it; dma takes each caller's name"
+        );
+        draft.say_all(&from, "sender", &REVERSE_PATH, &why);
     }
 }
 
-fn names(asked: &Asked<'_>, words: &Words, draft: &mut Draft) -> Result<(), Failure> {
+fn names(asked: &Inquiry<'_>, words: &Words, draft: &mut Draft) -> Result<(), Failure> {
     let (path, ids) = match words.get("ALIASES") {
         Some(Said { value, from }) => (value.to_owned(), from),
         None => (ALIASES.to_owned(), Vec::new()),

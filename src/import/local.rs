@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::draft::code::{LOCAL_NAMES, NO_COUNTERPART, REVERSE_PATH};
 use super::draft::ledger::Id;
-use super::draft::{Draft, Table, Value};
-use super::source::{Asked, Source};
+use super::draft::{Draft, Table, Written};
+use super::source::{Inquiry, SourceFile};
 use crate::failure::Failure;
 use crate::plan::lists;
 
@@ -24,8 +24,8 @@ pub struct Given {
 /// Takes over an alias file in our words: names and addresses, the name `default` as every other.
 ///
 /// # Errors
-/// As [`Asked::find`].
-pub(super) fn take(asked: &Asked<'_>, path: &str, has_default: bool, draft: &mut Draft) -> Result<bool, Failure> {
+/// As [`Inquiry::find`].
+pub(super) fn take(asked: &Inquiry<'_>, path: &str, has_default: bool, draft: &mut Draft) -> Result<bool, Failure> {
     let Some(source) = asked.find(Path::new(path))? else { return Ok(false) };
     for (name, line, targets) in lists(&source.text) {
         let is_rest = has_default && name == "default";
@@ -53,14 +53,14 @@ pub(super) fn set(draft: &mut Draft, name: &str, targets: &[String], from: &[Id]
         );
     }
     if !plain.is_empty() {
-        draft.set(&Table::Alias, name, Value::List(plain), from);
+        draft.set(&Table::Alias, name, Written::List(plain), from);
     }
 }
 
 /// Makes sure that the mail of local names gets somewhere, or says that nothing does.
-pub(super) fn settle(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Failure> {
+pub(super) fn settle(asked: &Inquiry<'_>, draft: &mut Draft) -> Result<(), Failure> {
     for Given { name, address } in asked.given {
-        draft.set_because(&Table::Alias, name, Value::List(vec![address.clone()]), &[], "--alias");
+        draft.set_because(&Table::Alias, name, Written::List(vec![address.clone()]), &[], "--alias");
     }
     let is_settled = draft.has(&Table::Alias, "*")
         || draft.has(&Table::Alias, "root")
@@ -69,7 +69,7 @@ pub(super) fn settle(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Failure
     if is_settled || draft.relays().is_empty() {
         return Ok(());
     }
-    let leads_out = |source: Source| {
+    let leads_out = |source: SourceFile| {
         lists(&source.text).iter().any(|(name, _, targets)| name == "root" && targets.iter().any(|t| t.contains('@')))
     };
     if !asked.find(Path::new(SYSTEM))?.is_some_and(leads_out) {

@@ -1,6 +1,6 @@
 //! What another program sends mail with, as a configuration of ours. Nothing is executed, and no network is asked.
 //!
-//! A kind of program is a file of this folder and a line of [`KINDS`]. It reads its files through [`source::Asked`], notes
+//! A kind of program is a file of this folder and a line of [`KINDS`]. It reads its files through [`source::Inquiry`], notes
 //! every setting in the draft's ledger, and sets what the program *does* with them, not what they seem to say.
 
 mod dma;
@@ -14,7 +14,7 @@ mod ssmtp;
 use std::path::{Path, PathBuf};
 
 use self::draft::Draft;
-use self::source::{Asked, Person};
+use self::source::{Inquiry, Person};
 use crate::failure::{Failure, Kind as Failing};
 use crate::root::Root;
 use crate::spelling;
@@ -22,7 +22,7 @@ use crate::spelling;
 pub use self::local::Given;
 
 /// A program whose configuration can be imported.
-pub struct Kind {
+pub struct Program {
     /// The word of the command line.
     pub name: &'static str,
     /// Its own name.
@@ -32,11 +32,11 @@ pub struct Kind {
     /// Finds what there is of it.
     find: fn(&Root, &Person) -> Vec<Found>,
     /// Reads it.
-    read: fn(&Asked<'_>, &mut Draft) -> Result<(), Failure>,
+    read: fn(&Inquiry<'_>, &mut Draft) -> Result<(), Failure>,
 }
 
 /// Every kind, in the order of the help: a line each.
-pub static KINDS: &[Kind] = &[msmtp::KIND, ssmtp::KIND, nullmailer::KIND, dma::KIND];
+pub static KINDS: &[Program] = &[msmtp::KIND, ssmtp::KIND, nullmailer::KIND, dma::KIND];
 
 /// Something to import.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct Found {
     pub whom: String,
 }
 
-impl Kind {
+impl Program {
     /// The kind called `name`.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl Kind {
     ///
     /// # Errors
     /// `NoInput`: it is not there. `Data`: its own program would refuse it. `NoPermission`, `Io`: it cannot be read.
-    pub fn read(&self, asked: &Asked<'_>) -> Result<Draft, Failure> {
+    pub fn read(&self, asked: &Inquiry<'_>) -> Result<Draft, Failure> {
         let mut draft = Draft::default();
         (self.read)(asked, &mut draft)?;
         local::settle(asked, &mut draft)?;
@@ -114,7 +114,7 @@ mod tests {
             assert!(!kind.files.is_empty() && !kind.title.is_empty(), "{}", kind.name);
         }
         assert_eq!(
-            Kind::named("msmpt").err().and_then(|failure| failure.hint).as_deref(),
+            Program::named("msmpt").err().and_then(|failure| failure.hint).as_deref(),
             Some("did you mean `msmtp`?")
         );
     }

@@ -3,14 +3,14 @@
 use super::draft::code::{CERTIFICATE, FROM_FIELD, PLACEHOLDER, PROTOCOL, QUEUE, UNKNOWN};
 use super::draft::ledger::Id;
 use super::draft::placeholder::is_placeholder;
-use super::draft::{Draft, Said, Table, Tls, Upstream, Value, secret};
-use super::source::{Asked, Person, Source, shown, wrong};
-use super::{Found, Kind};
+use super::draft::{Draft, Said, Table, Tls, Upstream, Written, secret};
+use super::source::{Inquiry, Person, SourceFile, shown, wrong};
+use super::{Found, Program};
 use crate::failure::Failure;
 use crate::root::Root;
 
 /// The line of the registry.
-pub(super) const KIND: Kind = Kind {
+pub(super) const KIND: Program = Program {
     name: "nullmailer",
     title: "nullmailer",
     files: "/etc/nullmailer/remotes and the files beside it",
@@ -28,7 +28,7 @@ fn find(root: &Root, _: &Person) -> Vec<Found> {
     super::of_everybody(root, &[REMOTES, OTHERS[0], OTHERS[1], OTHERS[2], OTHERS[3]])
 }
 
-fn read(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Failure> {
+fn read(asked: &Inquiry<'_>, draft: &mut Draft) -> Result<(), Failure> {
     let remotes = asked.main(REMOTES)?;
     let file = |name: &str, draft: &mut Draft| -> Result<Option<Said<String>>, Failure> {
         let source = asked.beside(&format!("/etc/nullmailer/{name}"))?;
@@ -71,7 +71,7 @@ fn read(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Failure> {
     }
     if let Some(Said { value, from }) = file("allmailfrom", draft)? {
         draft.set(&Table::Top, "from", value.as_str(), &from);
-        draft.set(&Table::Top, "sender", Value::List(vec![value]), &from);
+        draft.set(&Table::Top, "sender", Written::List(vec![value]), &from);
         draft.set(&Table::Top, "other_sender", "rewrite", &from);
         draft.say_all_of(
             &from,
@@ -95,7 +95,7 @@ fn read(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Failure> {
 
 /// One line of `remotes`: host, protocol, options.
 fn remote(
-    source: &Source,
+    source: &SourceFile,
     number: usize,
     words: &[String],
     helo: &Said<String>,
@@ -116,7 +116,10 @@ fn remote(
     }
     let name = format!("remote{}", draft.relays().len() + 1);
     let mut upstream = Upstream::new("nullmailer", &name, Said::new(host, id));
-    upstream.more.push(("helo", Said { value: Value::from(helo.value.as_str()), from: helo.from.clone() }));
+    // Its own name for the host is ours, too.
+    if !helo.from.is_empty() {
+        upstream.more.push(("helo", Said { value: Written::from(helo.value.as_str()), from: helo.from.clone() }));
+    }
     let (mut is_tls, mut is_later, mut tls_ids) = (false, false, Vec::new());
     let (mut cert, mut key) = (None, None);
     for option in &words[2.min(words.len())..] {
@@ -143,7 +146,7 @@ fn remote(
             }
             "auth-login" => upstream.auth = Said::new(vec!["LOGIN".to_owned()], id),
             "auth-external" => upstream.auth = Said::new(vec!["EXTERNAL".to_owned()], id),
-            "source" => upstream.more.push(("source", Said::new(Value::from(value), id))),
+            "source" => upstream.more.push(("source", Said::new(Written::from(value), id))),
             "tls" | "ssl" => {
                 is_tls = true;
                 tls_ids.push(id);
@@ -177,10 +180,11 @@ fn remote(
     if let Some(cert) = cert {
         let key = key.unwrap_or_else(|| cert.clone());
         let from: Vec<Id> = [cert.from, key.from].concat();
-        upstream.more.push(("client_cert", Said { value: Value::Certificate(cert.value, key.value), from }));
+        upstream.more.push(("client_cert", Said { value: Written::Certificate(cert.value, key.value), from }));
     }
     if upstream.username.is_some() && upstream.secret.is_none() {
-        upstream.secret = upstream.username.as_ref().map(|user| Said { value: Value::Wanted, from: user.from.clone() });
+        upstream.secret =
+            upstream.username.as_ref().map(|user| Said { value: Written::Wanted, from: user.from.clone() });
         draft.ledger.remark("pass", &super::draft::code::PASSWORD, format!("{name} has a user and no password"));
     }
     draft.relay(upstream);

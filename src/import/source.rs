@@ -38,7 +38,7 @@ pub enum Belief {
 
 /// What is asked of an import.
 #[derive(Debug)]
-pub struct Asked<'a> {
+pub struct Inquiry<'a> {
     /// Where paths begin.
     pub root: &'a Root,
     /// The files that were named; empty: the usual ones.
@@ -56,7 +56,7 @@ pub struct Asked<'a> {
 }
 
 /// A file as text.
-pub struct Source {
+pub struct SourceFile {
     /// Its path below the root.
     pub path: PathBuf,
     /// What is in it.
@@ -65,7 +65,7 @@ pub struct Source {
     pub modes: Modes,
 }
 
-impl Asked<'_> {
+impl Inquiry<'_> {
     /// Whether the command line says where the mail of every other local name goes.
     pub fn gives_all_names(&self) -> bool {
         self.given.iter().any(|given| given.name == "*")
@@ -75,7 +75,7 @@ impl Asked<'_> {
     ///
     /// # Errors
     /// `NoPermission` or `Io`: it cannot be read. `Data`: it is no text of at most a megabyte.
-    pub fn find(&self, path: &Path) -> Result<Option<Source>, Failure> {
+    pub fn find(&self, path: &Path) -> Result<Option<SourceFile>, Failure> {
         let what = || path.display().to_string();
         let (octets, modes) = match self.root.read(path, LIMIT) {
             Ok(read) => read,
@@ -93,7 +93,7 @@ impl Asked<'_> {
         };
         match std::str::from_utf8(&octets) {
             Ok(text) if !text.contains('\0') => {
-                Ok(Some(Source { path: path.to_owned(), text: Zeroizing::new(text.to_owned()), modes }))
+                Ok(Some(SourceFile { path: path.to_owned(), text: Zeroizing::new(text.to_owned()), modes }))
             }
             Ok(_) => Err(Failure::new(Kind::Data, what(), "holds NUL characters, and is no text")),
             Err(error) => {
@@ -106,16 +106,16 @@ impl Asked<'_> {
     /// Reads a file that has to be there.
     ///
     /// # Errors
-    /// `NoInput`: it is not; else as [`Asked::find`].
-    pub fn read(&self, path: &Path) -> Result<Source, Failure> {
+    /// `NoInput`: it is not; else as [`Inquiry::find`].
+    pub fn read(&self, path: &Path) -> Result<SourceFile, Failure> {
         self.find(path)?.ok_or_else(|| Failure::new(Kind::NoInput, path.display().to_string(), "does not exist"))
     }
 
     /// The file that was named, else the one at `usual`.
     ///
     /// # Errors
-    /// As [`Asked::read`].
-    pub fn main(&self, usual: &str) -> Result<Source, Failure> {
+    /// As [`Inquiry::read`].
+    pub fn main(&self, usual: &str) -> Result<SourceFile, Failure> {
         self.read(self.files.first().map_or(Path::new(usual), PathBuf::as_path))
     }
 
@@ -123,8 +123,8 @@ impl Asked<'_> {
     /// usual one.
     ///
     /// # Errors
-    /// As [`Asked::find`].
-    pub fn beside(&self, usual: &str) -> Result<Option<Source>, Failure> {
+    /// As [`Inquiry::find`].
+    pub fn beside(&self, usual: &str) -> Result<Option<SourceFile>, Failure> {
         let usual = Path::new(usual);
         let Some(main) = self.files.first() else { return self.find(usual) };
         let name = usual.file_name().unwrap_or_default();
@@ -137,7 +137,7 @@ impl Asked<'_> {
     /// The first line of a file that holds nothing else, such as `/etc/hostname`.
     ///
     /// # Errors
-    /// As [`Asked::find`].
+    /// As [`Inquiry::find`].
     pub fn line(&self, path: &str) -> Result<Option<String>, Failure> {
         let text = self.find(Path::new(path))?;
         Ok(text
@@ -148,7 +148,7 @@ impl Asked<'_> {
     /// The host's name.
     ///
     /// # Errors
-    /// As [`Asked::find`].
+    /// As [`Inquiry::find`].
     pub fn host_name(&self) -> Result<String, Failure> {
         if self.root.is_host() {
             return Ok(host::name());

@@ -4,15 +4,15 @@
 use super::draft::code::{FROM_FIELD, LOCAL_NAMES, MISREAD, PER_USER, PLACEHOLDER, REVERSE_PATH, UNUSED};
 use super::draft::ledger::Id;
 use super::draft::placeholder::is_placeholder;
-use super::draft::{Draft, Said, Table, Tls, Upstream, Value, plain_name, secret};
-use super::source::{Asked, Belief, Person, Source};
-use super::{Found, Kind};
+use super::draft::{Draft, Said, Table, Tls, Upstream, Written, plain_name, secret};
+use super::source::{Belief, Inquiry, Person, SourceFile};
+use super::{Found, Program};
 use crate::failure::Failure;
 use crate::root::Root;
 
 /// The line of the registry.
-pub(super) const KIND: Kind =
-    Kind { name: "ssmtp", title: "sSMTP", files: "/etc/ssmtp/ssmtp.conf, /etc/ssmtp/revaliases", find, read };
+pub(super) const KIND: Program =
+    Program { name: "ssmtp", title: "sSMTP", files: "/etc/ssmtp/ssmtp.conf, /etc/ssmtp/revaliases", find, read };
 
 const MAIN: &str = "/etc/ssmtp/ssmtp.conf";
 const REVALIASES: &str = "/etc/ssmtp/revaliases";
@@ -40,11 +40,11 @@ struct Settings {
     certificate_file: Option<Said<String>>,
     ca_file: Option<Said<String>>,
     user: Option<Said<String>>,
-    password: Option<Said<Value>>,
+    password: Option<Said<Written>>,
     method: Option<Said<String>>,
 }
 
-fn read(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Failure> {
+fn read(asked: &Inquiry<'_>, draft: &mut Draft) -> Result<(), Failure> {
     let source = asked.main(MAIN)?;
     let mut settings = Settings::default();
     for (number, line) in source.text.split_inclusive('\n').enumerate() {
@@ -54,11 +54,18 @@ fn read(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Failure> {
         Some(source) => revaliases(&source, draft),
         None => Vec::new(),
     };
-    result(asked, settings, &aliases, draft)
+    result(asked, &settings, &aliases, draft)
 }
 
 /// One line with its line end.
-fn setting(asked: &Asked<'_>, source: &Source, number: usize, line: &str, settings: &mut Settings, draft: &mut Draft) {
+fn setting(
+    asked: &Inquiry<'_>,
+    source: &SourceFile,
+    number: usize,
+    line: &str,
+    settings: &mut Settings,
+    draft: &mut Draft,
+) {
     let cut = line.split('#').next().unwrap_or_default();
     if !cut.contains('=') {
         return;
@@ -116,9 +123,13 @@ const KEYS: &[&str] = &[
     "authmethod",
 ];
 
-fn misread(asked: &Asked<'_>, id: Id, name: &str, effective: Option<&str>, draft: &mut Draft) {
+fn misread(asked: &Inquiry<'_>, id: Id, name: &str, effective: Option<&str>, draft: &mut Draft) {
     if asked.take.is_some() {
         return draft.ledger.carry(&[id]);
+    }
+    if effective.is_some_and(|word| word.ends_with('\r')) {
+        let why = "ssmtp takes the carriage return at the end of the line for a part of it; the import does not";
+        return draft.ledger.say(id, &MISREAD, why);
     }
     let what = match effective {
         None => "nothing of it, for nothing ends the value (a `#`, or the end of the file)".to_owned(),
@@ -126,7 +137,7 @@ fn misread(asked: &Asked<'_>, id: Id, name: &str, effective: Option<&str>, draft
         Some(_) if name.starts_with("auth") => {
             "only the beginning of it (it stops at the first blank, `=` or `#`)".to_owned()
         }
-        Some(word) => format!("{:?}", word.replace('\r', "\\r")),
+        Some(word) => format!("{word:?}"),
     };
     draft.ledger.say(id, &MISREAD, format!("ssmtp takes {what}, and so does the import; --take file takes the whole"));
 }
@@ -164,7 +175,8 @@ fn store(name: &str, value: String, id: Id, settings: &mut Settings, draft: &mut
         "tls_ca_file" => settings.ca_file = Some(Said::new(value, id)),
         "authuser" if settings.user.is_none() => settings.user = Some(Said::new(value, id)),
         "authpass" if settings.password.is_none() => {
-            settings.password = Some(if value.is_empty() { Said::new(Value::Wanted, id) } else { secret(&value, id) });
+            settings.password =
+                Some(if value.is_empty() { Said::new(Written::Wanted, id) } else { secret(&value, id) });
         }
         "authmethod" if settings.method.is_none() => settings.method = Some(Said::new(value, id)),
         "authuser" | "authpass" | "authmethod" => draft.ledger.say(id, &UNUSED, "ssmtp takes the first"),
@@ -188,7 +200,7 @@ struct Reverse {
     id: Id,
 }
 
-fn revaliases(source: &Source, draft: &mut Draft) -> Vec<Reverse> {
+fn revaliases(source: &SourceFile, draft: &mut Draft) -> Vec<Reverse> {
     let mut found: Vec<Reverse> = Vec::new();
     for (number_of, line) in source.text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default();
@@ -205,7 +217,7 @@ fn revaliases(source: &Source, draft: &mut Draft) -> Vec<Reverse> {
     found
 }
 
-fn result(asked: &Asked<'_>, settings: Settings, aliases: &[Reverse], draft: &mut Draft) -> Result<(), Failure> {
+fn result(asked: &Inquiry<'_>, settings: &Settings, aliases: &[Reverse], draft: &mut Draft) -> Result<(), Failure> {
     let own_name = asked.host_name()?;
     let tls = match (settings.tls, settings.starttls) {
         (false, _) => Tls::None,
@@ -230,7 +242,8 @@ fn result(asked: &Asked<'_>, settings: Settings, aliases: &[Reverse], draft: &mu
         upstream.username = settings.user.clone().filter(|user| !user.value.is_empty());
         upstream.secret = settings.password.clone();
         if upstream.username.is_some() && upstream.secret.is_none() {
-            upstream.secret = settings.user.as_ref().map(|user| Said { value: Value::Wanted, from: user.from.clone() });
+            upstream.secret =
+                settings.user.as_ref().map(|user| Said { value: Written::Wanted, from: user.from.clone() });
         }
         match &settings.method {
             Some(method) if method.value.eq_ignore_ascii_case("cram-md5") => {
@@ -244,14 +257,14 @@ fn result(asked: &Asked<'_>, settings: Settings, aliases: &[Reverse], draft: &mu
         }
         let name = settings.host_name.as_ref().filter(|name| !name.value.is_empty() && !is_placeholder(&name.value));
         upstream.more.extend(
-            name.map(|name| ("helo", Said { value: Value::from(name.value.as_str()), from: name.from.clone() })),
+            name.map(|name| ("helo", Said { value: Written::from(name.value.as_str()), from: name.from.clone() })),
         );
         if let Some(file) = settings.ca_file.clone() {
             draft.ca_file(&mut upstream, file);
         }
         if let (Some(Said { value: true, from }), Some(file)) = (&settings.certificate, &settings.certificate_file) {
             let from = [from.clone(), file.from.clone()].concat();
-            upstream.more.push(("client_cert", Said { value: Value::from(file.value.as_str()), from }));
+            upstream.more.push(("client_cert", Said { value: Written::from(file.value.as_str()), from }));
         }
         draft.relay(upstream)
     };
@@ -301,7 +314,7 @@ fn result(asked: &Asked<'_>, settings: Settings, aliases: &[Reverse], draft: &mu
     };
     for alias in aliases {
         let site = Table::Site(plain_name(&alias.user));
-        draft.set(&site, "user", Value::List(vec![alias.user.clone()]), &[alias.id]);
+        draft.set(&site, "user", Written::List(vec![alias.user.clone()]), &[alias.id]);
         let address = if alias.address.contains('@') {
             alias.address.clone()
         } else {
@@ -318,12 +331,12 @@ fn result(asked: &Asked<'_>, settings: Settings, aliases: &[Reverse], draft: &mu
             new
         });
         if let (Table::Relay(name), false) = (table, is_same(host, Some(number))) {
-            draft.set(&site, "relay", Value::List(vec![name]), &[alias.id]);
+            draft.set(&site, "relay", Written::List(vec![name]), &[alias.id]);
         }
     }
     if !aliases.is_empty() {
         draft.set(&Table::Top, "default_site", "others", &[]);
-        draft.set(&top, "relay", Value::List(vec!["main".to_owned()]), &[]);
+        draft.set(&top, "relay", Written::List(vec!["main".to_owned()]), &[]);
     }
     // Whoever has a line of its own has its sender there.
     if !is_listed || aliases.is_empty() {
@@ -348,7 +361,7 @@ fn result(asked: &Asked<'_>, settings: Settings, aliases: &[Reverse], draft: &mu
 fn sender(place: &Table, address: &str, keeps: bool, from: &[Id], draft: &mut Draft) {
     draft.set(place, "from", address, from);
     if !keeps {
-        draft.set(place, "sender", Value::List(vec![address.to_owned()]), from);
+        draft.set(place, "sender", Written::List(vec![address.to_owned()]), from);
         draft.set(place, "other_sender", "rewrite", from);
     }
 }

@@ -13,14 +13,17 @@ use mailchute::config::{Config, Search};
 use mailchute::exit::{self, Scheme};
 use mailchute::failure::Kind;
 use mailchute::finding::codes as findings;
+use mailchute::import::KINDS;
+use mailchute::import::draft::code::{CODES, Mark};
 use mailchute::providers::{self, Provider, TlsMode, UserName};
 use testkit::{Scratch, need_root};
 
 use crate::setup::{MESSAGE, mailchute};
 
 /// The subcommands of this version.
-const SUBCOMMANDS: [&str; 17] = [
+const SUBCOMMANDS: [&str; 18] = [
     "check",
+    "import",
     "explain",
     "test",
     "lint",
@@ -161,6 +164,30 @@ fn the_man_pages_list_of_findings_is_the_list() {
         );
     }
     is_made("man/mailchute.8", ".\\\" Made from the list of findings.\n", ".El\n", &list);
+}
+
+#[test]
+fn the_man_pages_lists_of_imports_are_the_registries() {
+    let kinds: String = KINDS
+        .iter()
+        .map(|kind| format!(".It Cm {}\n{}", kind.name, filled(&format!("{}: {}", kind.title, kind.files))))
+        .collect();
+    is_made("man/mailchute.8", ".\\\" Made from the registry of kinds.\n", ".El\n", &kinds);
+    let mut codes = String::new();
+    for code in CODES.iter().filter(|code| code.mark > Mark::Implied) {
+        let star = if code.must_be_accepted { " *" } else { "" };
+        let _ = write!(
+            codes,
+            ".It Cm {}{star}\n{}",
+            code.word,
+            filled(&format!("{}: {}", capital(code.mark.word()), code.about))
+        );
+    }
+    is_made("man/mailchute.8", ".\\\" Made from the list of codes.\n", ".El\n", &codes);
+}
+
+fn capital(word: &str) -> String {
+    word[..1].to_uppercase() + &word[1..]
 }
 
 #[test]

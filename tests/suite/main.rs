@@ -30,6 +30,7 @@ mod hints;
 mod hostile;
 mod hostile_site;
 mod http;
+mod import;
 mod inherited;
 mod injection;
 mod install;

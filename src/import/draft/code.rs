@@ -33,7 +33,7 @@ impl Mark {
 
 /// One thing that can be said of a setting.
 #[derive(Debug)]
-pub struct Code {
+pub struct Judgement {
     /// The word that `--accept` takes.
     pub word: &'static str,
     /// The mark it gives.
@@ -49,12 +49,12 @@ macro_rules! codes {
     ($($name:ident $word:literal $mark:ident $must:literal $about:literal;)*) => {
         $(
             #[doc = $about]
-            pub static $name: Code =
-                Code { word: $word, mark: Mark::$mark, must_be_accepted: $must, about: $about };
+            pub static $name: Judgement =
+                Judgement { word: $word, mark: Mark::$mark, must_be_accepted: $must, about: $about };
         )*
 
         /// Every code, in the order of the manual.
-        pub static CODES: &[&Code] = &[$(&$name),*];
+        pub static CODES: &[&Judgement] = &[$(&$name),*];
     };
 }
 
@@ -83,7 +83,6 @@ codes! {
     LOGIN_METHOD "login-method" NotCarried true "A way to log in that is not known here.";
     PROTOCOL "protocol" NotCarried true "A protocol that is not spoken here.";
     LOOKUP "lookup" NotCarried true "A table that cannot be read here.";
-    DIRECT "direct-delivery" NotCarried true "Mail went to the recipients' own servers, without a relay.";
     LOCAL_DELIVERY "local-delivery" NotCarried true "Mail was put into mailboxes of this host.";
     LOCAL_NAMES "local-names" NotCarried true "Nothing says who gets the mail of root and other local names.";
     RECIPIENTS_SHOWN "recipients-shown" NotCarried true "Fields with the recipients' addresses were removed or replaced.";

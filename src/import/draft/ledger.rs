@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::code::{self, Code, Mark};
+use super::code::{self, Judgement, Mark};
 
 /// One setting of the ledger, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +19,7 @@ pub struct Item {
     /// Its name, never its value.
     pub key: String,
     /// What is said of it.
-    said: Vec<(&'static Code, String)>,
+    said: Vec<(&'static Judgement, String)>,
 }
 
 impl Item {
@@ -29,7 +29,7 @@ impl Item {
     }
 
     /// What is said beside that it is carried or implied.
-    pub fn notes(&self) -> impl Iterator<Item = (&'static Code, &str)> {
+    pub fn notes(&self) -> impl Iterator<Item = (&'static Judgement, &str)> {
         let unknown = self.said.is_empty().then_some((&code::UNKNOWN, code::UNKNOWN.about));
         let said = self.said.iter().map(|(code, why)| (*code, why.as_str()));
         said.filter(|(code, _)| code.mark > Mark::Implied).chain(unknown)
@@ -72,7 +72,7 @@ impl Ledger {
     }
 
     /// Says of a setting what becomes of it, and why: the end of a sentence without full stop.
-    pub fn say(&mut self, id: Id, code: &'static Code, why: impl Into<String>) {
+    pub fn say(&mut self, id: Id, code: &'static Judgement, why: impl Into<String>) {
         let why = why.into();
         let said = &mut self.items[id.0].said;
         if !said.iter().any(|(known, text)| known.word == code.word && *text == why) {
@@ -81,7 +81,7 @@ impl Ledger {
     }
 
     /// Says something that no setting says: what the program does by itself.
-    pub fn remark(&mut self, key: &str, code: &'static Code, why: impl Into<String>) {
+    pub fn remark(&mut self, key: &str, code: &'static Judgement, why: impl Into<String>) {
         let id = self.add(None, 0, key.to_owned());
         self.say(id, code, why);
     }

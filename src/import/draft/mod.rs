@@ -37,7 +37,7 @@ impl<T> Said<T> {
 
 /// A value of our configuration.
 #[derive(Clone, Debug)]
-pub enum Value {
+pub enum Written {
     /// A string.
     Text(String),
     /// A number, or `true` or `false`.
@@ -56,7 +56,7 @@ pub enum Value {
     Certificate(String, String),
 }
 
-impl From<&str> for Value {
+impl From<&str> for Written {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
     }
@@ -66,7 +66,7 @@ impl From<&str> for Value {
 #[derive(Debug)]
 struct Line {
     key: String,
-    value: Value,
+    value: Written,
     from: Vec<Id>,
     remark: String,
 }
@@ -119,12 +119,12 @@ const COLUMN: usize = 44;
 
 impl Draft {
     /// Sets `key` in `table`, with what it comes from. What was set before stays.
-    pub fn set(&mut self, table: &Table, key: &str, value: impl Into<Value>, from: &[Id]) {
+    pub fn set(&mut self, table: &Table, key: &str, value: impl Into<Written>, from: &[Id]) {
         self.set_because(table, key, value, from, "");
     }
 
     /// The same with a remark for the reader.
-    pub fn set_because(&mut self, table: &Table, key: &str, value: impl Into<Value>, from: &[Id], remark: &str) {
+    pub fn set_because(&mut self, table: &Table, key: &str, value: impl Into<Written>, from: &[Id], remark: &str) {
         self.ledger.carry(from);
         let at = match self.tables.iter().position(|(known, _)| known == table) {
             Some(at) => at,
@@ -146,14 +146,14 @@ impl Draft {
         let known = self.tables.iter_mut().find(|(known, _)| known == table);
         let line = known.and_then(|(_, lines)| lines.iter_mut().find(|line| line.key == key));
         match line {
-            Some(Line { value: Value::List(words), from: ids, .. }) => {
+            Some(Line { value: Written::List(words), from: ids, .. }) => {
                 if !words.iter().any(|known| known == word) {
                     words.push(word.to_owned());
                 }
                 ids.push(from);
                 self.ledger.carry(&[from]);
             }
-            _ => self.set(table, key, Value::List(vec![word.to_owned()]), &[from]),
+            _ => self.set(table, key, Written::List(vec![word.to_owned()]), &[from]),
         }
     }
 
@@ -194,7 +194,7 @@ impl Draft {
         let mut found = Vec::new();
         for (table, lines) in &self.tables {
             for line in lines {
-                if let Value::Secret(secret) = &line.value {
+                if let Written::Secret(secret) = &line.value {
                     found.push((table.name(), secret));
                 }
             }
@@ -204,7 +204,7 @@ impl Draft {
 
     /// The names of the files whose secrets are still to be stored.
     pub fn wanted(&self) -> Vec<&str> {
-        let is_wanted = |line: &Line| matches!(line.value, Value::Wanted);
+        let is_wanted = |line: &Line| matches!(line.value, Written::Wanted);
         self.tables.iter().filter(|(_, lines)| lines.iter().any(is_wanted)).map(|(table, _)| table.name()).collect()
     }
 
@@ -289,16 +289,16 @@ impl Line {
             Zeroizing::new(format!("{{ file = {} }}", *quoted(&format!("{directory}/{}", table.name()))))
         };
         let value = match (&self.value, secrets) {
-            (Value::Text(text), _) => quoted(text),
-            (Value::Bare(word), _) => Zeroizing::new(word.clone()),
-            (Value::List(words), _) => Zeroizing::new(format!("[{}]", strings(words))),
-            (Value::Secret(text), Secrets::Inline) => quoted(text),
-            (Value::Secret(_), Secrets::Files(directory)) => in_file(directory),
-            (Value::Wanted, Secrets::Files(directory)) => in_file(directory),
-            (Value::Wanted, Secrets::Inline) => in_file(ABSOLUTE),
-            (Value::File(path), _) => Zeroizing::new(format!("{{ file = {} }}", *quoted(path))),
-            (Value::Command(words), _) => Zeroizing::new(format!("{{ command = [{}] }}", strings(words))),
-            (Value::Certificate(cert, of), _) => {
+            (Written::Text(text), _) => quoted(text),
+            (Written::Bare(word), _) => Zeroizing::new(word.clone()),
+            (Written::List(words), _) => Zeroizing::new(format!("[{}]", strings(words))),
+            (Written::Secret(text), Secrets::Inline) => quoted(text),
+            (Written::Secret(_), Secrets::Files(directory)) => in_file(directory),
+            (Written::Wanted, Secrets::Files(directory)) => in_file(directory),
+            (Written::Wanted, Secrets::Inline) => in_file(ABSOLUTE),
+            (Written::File(path), _) => Zeroizing::new(format!("{{ file = {} }}", *quoted(path))),
+            (Written::Command(words), _) => Zeroizing::new(format!("{{ command = [{}] }}", strings(words))),
+            (Written::Certificate(cert, of), _) => {
                 Zeroizing::new(format!("{{ cert = {}, key = {} }}", *quoted(cert), *quoted(of)))
             }
         };

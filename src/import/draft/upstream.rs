@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::code::{CERTIFICATE, IMPLIED, LOGIN_METHOD, NO_COUNTERPART, PORT, TLS_MODE, TLS_REQUIRED, TLS_VERIFIED};
 use super::ledger::Id;
-use super::{Draft, Said, Table, Value};
+use super::{Draft, Said, Table, Written};
 use crate::config::relay::{Mechanism, is_loopback};
 use crate::providers::{Provider, TlsMode, UserName};
 
@@ -37,13 +37,13 @@ pub struct Upstream {
     /// The user name it logged in with.
     pub username: Option<Said<String>>,
     /// What it proved that with: a secret of any kind.
-    pub secret: Option<Said<Value>>,
+    pub secret: Option<Said<Written>>,
     /// Whether that is an access token.
     pub is_token: bool,
     /// The mechanisms it used, where it did not use any that is safe.
     pub auth: Said<Vec<String>>,
     /// Whatever else there is under the same name here.
-    pub more: Vec<(&'static str, Said<Value>)>,
+    pub more: Vec<(&'static str, Said<Written>)>,
     /// The program, for a sentence.
     pub program: &'static str,
 }
@@ -93,7 +93,7 @@ impl Draft {
     }
 
     /// Says the same of all settings, or as a remark where there are none.
-    pub fn say_all(&mut self, ids: &[Id], key: &str, code: &'static super::code::Code, why: &str) {
+    pub fn say_all(&mut self, ids: &[Id], key: &str, code: &'static super::code::Judgement, why: &str) {
         for id in ids {
             self.ledger.say(*id, code, why);
         }
@@ -103,7 +103,7 @@ impl Draft {
     }
 
     /// Says the same of all settings.
-    pub fn say_all_of(&mut self, ids: &[Id], code: &'static super::code::Code, why: &str) {
+    pub fn say_all_of(&mut self, ids: &[Id], code: &'static super::code::Judgement, why: &str) {
         for id in ids {
             self.ledger.say(*id, code, why);
         }
@@ -177,7 +177,7 @@ impl Draft {
                 Some(first) if number == Some(first.number) && mode == first.tls => self.ledger.carry(&both),
                 _ => {
                     if let Some(number) = number {
-                        self.set(table, "port", Value::Bare(number.to_string()), port_ids);
+                        self.set(table, "port", Written::Bare(number.to_string()), port_ids);
                     }
                     if number.is_none_or(|number| provider.tls_of(number) != Some(mode)) {
                         self.set(table, "tls", tls_word, &upstream.tls.from);
@@ -196,7 +196,7 @@ impl Draft {
             return mode;
         }
         if let Some(number) = number {
-            self.set(table, "port", Value::Bare(number.to_string()), port_ids);
+            self.set(table, "port", Written::Bare(number.to_string()), port_ids);
         }
         let usual = match number {
             _ if is_loopback(host) => TlsMode::None,
@@ -228,11 +228,11 @@ impl Draft {
                 if let Some(username) = &upstream.username {
                     self.set(table, "username", username.value.as_str(), &username.from);
                 }
-                self.set(table, "auth", Value::List(mechanisms), &upstream.auth.from);
+                self.set(table, "auth", Written::List(mechanisms), &upstream.auth.from);
             }
             return;
         };
-        let is_secret_itself = matches!(&secret.value, Value::Secret(text) if **text == username.value);
+        let is_secret_itself = matches!(&secret.value, Written::Secret(text) if **text == username.value);
         let is_known_word = match known.map(|provider| &provider.username) {
             Some(UserName::Word(word)) => *word == username.value,
             Some(UserName::Secret) => is_secret_itself,
@@ -258,7 +258,7 @@ impl Draft {
         }
         match mechanisms.is_empty() {
             true => self.ledger.carry(&upstream.auth.from),
-            false => self.set(table, "auth", Value::List(mechanisms), &upstream.auth.from),
+            false => self.set(table, "auth", Written::List(mechanisms), &upstream.auth.from),
         }
     }
 
@@ -268,7 +268,7 @@ impl Draft {
             true => self.say_all(&file.from, "ca_file", &IMPLIED, ""),
             false => {
                 let Said { value, from } = file;
-                upstream.more.push(("ca_file", Said { value: Value::Text(value), from }));
+                upstream.more.push(("ca_file", Said { value: Written::Text(value), from }));
             }
         }
     }
@@ -278,7 +278,7 @@ impl Draft {
         let digits: String = print.value.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_lowercase();
         let Said { from, .. } = print;
         if digits.len() == 64 {
-            upstream.more.push(("fingerprint", Said { value: Value::Text(digits), from }));
+            upstream.more.push(("fingerprint", Said { value: Written::Text(digits), from }));
             return;
         }
         let why = "only a SHA-256 fingerprint (64 hexadecimal digits) is taken here, or ca_file";
@@ -297,8 +297,8 @@ impl Draft {
 }
 
 /// A secret out of another program's file.
-pub fn secret(text: &str, from: Id) -> Said<Value> {
-    Said::new(Value::Secret(Zeroizing::new(text.to_owned())), from)
+pub fn secret(text: &str, from: Id) -> Said<Written> {
+    Said::new(Written::Secret(Zeroizing::new(text.to_owned())), from)
 }
 
 /// A provider's preset asks for its own login.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::failure::Failure;
 use crate::import::draft::ledger::{Id, Ledger};
-use crate::import::source::{Source, shown, wrong};
+use crate::import::source::{SourceFile, shown, wrong};
 
 /// The longest line that msmtp reads, in octets.
 const LINE: usize = 499;
@@ -38,7 +38,7 @@ impl Account {
 ///
 /// # Errors
 /// `Data`, for the line that msmtp refuses.
-pub(super) fn accounts(source: &Source, ledger: &mut Ledger) -> Result<Vec<Account>, Failure> {
+pub(super) fn accounts(source: &SourceFile, ledger: &mut Ledger) -> Result<Vec<Account>, Failure> {
     let path = source.path.as_path();
     let mut defaults: BTreeMap<String, (String, Id)> = BTreeMap::new();
     let mut accounts: Vec<Account> = Vec::new();

@@ -2,11 +2,11 @@
 
 use super::file::Account;
 use crate::import::draft::code::{COMMAND, PASSWORD, UNUSED};
-use crate::import::draft::{Draft, Said, Upstream, Value, secret};
-use crate::import::source::Asked;
+use crate::import::draft::{Draft, Said, Upstream, Written, secret};
+use crate::import::source::Inquiry;
 
 /// Fills in user name, secret and mechanism.
-pub(super) fn of(asked: &Asked<'_>, account: &Account, upstream: &mut Upstream, draft: &mut Draft) {
+pub(super) fn of(asked: &Inquiry<'_>, account: &Account, upstream: &mut Upstream, draft: &mut Draft) {
     let method = account.get("auth").filter(|(method, _)| *method != "off");
     let keys = ["user", "password", "passwordeval", "ntlmdomain"];
     let Some((method, auth)) = method else {
@@ -49,7 +49,7 @@ pub(super) fn of(asked: &Asked<'_>, account: &Account, upstream: &mut Upstream, 
             let why = "there is no password here: msmtp asks a keyring, ~/.netrc or the terminal, which a web server's user \
                        does not have";
             draft.ledger.say(auth, &PASSWORD, why);
-            Some(Said::new(Value::Wanted, auth))
+            Some(Said::new(Written::Wanted, auth))
         }
     };
     if upstream.username.is_none() {
@@ -59,7 +59,7 @@ pub(super) fn of(asked: &Asked<'_>, account: &Account, upstream: &mut Upstream, 
 }
 
 /// The secret that a shell's command prints.
-fn evaluated(asked: &Asked<'_>, command: &str, id: crate::import::draft::ledger::Id, draft: &mut Draft) -> Value {
+fn evaluated(asked: &Inquiry<'_>, command: &str, id: crate::import::draft::ledger::Id, draft: &mut Draft) -> Written {
     let words: Vec<&str> = command.split_whitespace().collect();
     let is_plain = |word: &str| {
         let word = word.strip_prefix("~/").unwrap_or(word);
@@ -69,8 +69,8 @@ fn evaluated(asked: &Asked<'_>, command: &str, id: crate::import::draft::ledger:
         && is_plain(file)
         && (file.starts_with('/') || file.starts_with("~/"))
     {
-        return Value::File(asked.expanded(file));
+        return Written::File(asked.expanded(file));
     }
     draft.ledger.say(id, &COMMAND, "runs as whoever sends, in a small environment, and has ten seconds");
-    Value::Command(vec!["sh".to_owned(), "-c".to_owned(), command.to_owned()])
+    Written::Command(vec!["sh".to_owned(), "-c".to_owned(), command.to_owned()])
 }

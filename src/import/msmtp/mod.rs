@@ -12,15 +12,15 @@ use super::draft::code::{
 };
 use super::draft::ledger::Id;
 use super::draft::placeholder::is_placeholder;
-use super::draft::{Draft, Said, Table, Tls, Upstream, Value};
-use super::source::{Asked, Person, Source, wrong};
-use super::{Found, Kind, local};
+use super::draft::{Draft, Said, Table, Tls, Upstream, Written};
+use super::source::{Inquiry, Person, SourceFile, wrong};
+use super::{Found, Program, local};
 use crate::failure::{Failure, Kind as Failing};
 use crate::root::Root;
 
 /// The line of the registry.
-pub(super) const KIND: Kind =
-    Kind { name: "msmtp", title: "msmtp", files: "/etc/msmtprc, ~/.msmtprc, ~/.config/msmtp/config", find, read };
+pub(super) const KIND: Program =
+    Program { name: "msmtp", title: "msmtp", files: "/etc/msmtprc, ~/.msmtprc, ~/.config/msmtp/config", find, read };
 
 /// The host's file.
 const SYSTEM: &str = "/etc/msmtprc";
@@ -37,7 +37,7 @@ fn find(root: &Root, person: &Person) -> Vec<Found> {
     found
 }
 
-fn read(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Failure> {
+fn read(asked: &Inquiry<'_>, draft: &mut Draft) -> Result<(), Failure> {
     let sources = sources(asked)?;
     let mut accounts: Vec<Account> = Vec::new();
     // The user's accounts come before those of the host that have the same name.
@@ -78,11 +78,11 @@ fn read(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Failure> {
 }
 
 /// The host's file, then the user's.
-fn sources(asked: &Asked<'_>) -> Result<Vec<Source>, Failure> {
+fn sources(asked: &Inquiry<'_>) -> Result<Vec<SourceFile>, Failure> {
     if !asked.files.is_empty() {
         return asked.files.iter().map(|file| asked.read(file)).collect();
     }
-    let mut sources: Vec<Source> = asked.find(Path::new(SYSTEM))?.into_iter().collect();
+    let mut sources: Vec<SourceFile> = asked.find(Path::new(SYSTEM))?.into_iter().collect();
     for file in own(asked.person) {
         if let Some(source) = asked.find(&file)? {
             sources.push(source);
@@ -96,7 +96,7 @@ fn sources(asked: &Asked<'_>) -> Result<Vec<Source>, Failure> {
 }
 
 /// The accounts that are used, the default one first: msmtp takes another where `-f` is its `from`.
-fn chosen<'a>(asked: &Asked<'_>, path: &Path, accounts: &'a [Account]) -> Result<Vec<&'a Account>, Failure> {
+fn chosen<'a>(asked: &Inquiry<'_>, path: &Path, accounts: &'a [Account]) -> Result<Vec<&'a Account>, Failure> {
     let names = || accounts.iter().map(|account| account.name.as_str()).collect::<Vec<_>>().join(", ");
     let name = asked.account.unwrap_or("default");
     let Some(first) = accounts.iter().find(|account| account.name == name) else {
@@ -134,7 +134,7 @@ fn relay_name<'a>(account: &'a Account, accounts: &'a [Account]) -> &'a str {
 }
 
 fn account_of(
-    asked: &Asked<'_>,
+    asked: &Inquiry<'_>,
     account: &Account,
     name: &str,
     place: &Table,
@@ -177,7 +177,7 @@ fn account_of(
     let relay = draft.relay(upstream);
     if !matches!(place, Table::Top) {
         let Table::Relay(name) = &relay else { return Ok(()) };
-        draft.set(place, "relay", Value::List(vec![name.clone()]), &[account.head]);
+        draft.set(place, "relay", Written::List(vec![name.clone()]), &[account.head]);
     }
     sender::of(asked, account, place, draft)
 }
@@ -195,7 +195,7 @@ fn placeholders(account: &Account, draft: &mut Draft) {
 
 /// Whom it trusts.
 fn trust(
-    asked: &Asked<'_>,
+    asked: &Inquiry<'_>,
     account: &Account,
     upstream: &mut Upstream,
     is_tls: bool,
@@ -247,7 +247,7 @@ fn trust(
     let (cert, key) = (account.get("tls_cert_file"), account.get("tls_key_file"));
     match (cert.filter(|(file, _)| !file.is_empty()), key.filter(|(file, _)| !file.is_empty())) {
         (Some((cert, one)), Some((key, other))) => {
-            let value = Value::Certificate(asked.expanded(cert), asked.expanded(key));
+            let value = Written::Certificate(asked.expanded(cert), asked.expanded(key));
             upstream.more.push(("client_cert", Said { value, from: vec![one, other] }));
         }
         (None, None) => {}
@@ -261,14 +261,14 @@ fn trust(
 
 /// The commands that stand for themselves.
 fn plain(
-    asked: &Asked<'_>,
+    asked: &Inquiry<'_>,
     key: &str,
     value: &str,
     id: Id,
     upstream: &mut Upstream,
     draft: &mut Draft,
 ) -> Result<(), Failure> {
-    let text = |value: &str| Said::new(Value::from(value), id);
+    let text = |value: &str| Said::new(Written::from(value), id);
     match key {
         _ if !draft.ledger.is_open(id) => {}
         "protocol" if value == "lmtp" => upstream.more.push(("protocol", text("lmtp"))),
@@ -298,7 +298,7 @@ fn plain(
         "logfile" | "syslog" => log(asked, key, value, id, draft),
         "dsn_notify" | "dsn_return" if value == "off" => draft.ledger.imply(id),
         "dsn_notify" | "dsn_return" => {
-            draft.ledger.say(id, &PER_MESSAGE, "say -N and -R with each message that wants it")
+            draft.ledger.say(id, &PER_MESSAGE, "say -N and -R with each message that wants it");
         }
         "undisclosed_recipients" if matches!(value, "" | "on") => {
             draft.ledger.say(id, &RECIPIENTS_SHOWN, "To and Cc go out as they are here");
@@ -313,7 +313,7 @@ fn plain(
             );
         }
         "tls_priorities" | "tls_min_dh_prime_bits" if !value.is_empty() => {
-            draft.drop(id, "TLS 1.2 and 1.3 with safe ciphers are used")
+            draft.drop(id, "TLS 1.2 and 1.3 with safe ciphers are used");
         }
         "logfile_time_format" => draft.drop(id, "records have RFC 3339 times"),
         "eval" => draft.ledger.say(id, &EXECUTED, "it is not run here: put what it prints in its place"),
@@ -341,7 +341,7 @@ fn plain(
 fn proxy_port(value: &str, id: Id, upstream: &mut Upstream, draft: &mut Draft) {
     let proxy = upstream.more.iter_mut().find(|(key, _)| *key == "proxy");
     match proxy {
-        Some((_, Said { value: Value::Text(url), from })) if !value.is_empty() => {
+        Some((_, Said { value: Written::Text(url), from })) if !value.is_empty() => {
             let host = url.rsplit_once(':').map_or("", |(host, _)| host);
             *url = format!("{host}:{}", value.trim());
             from.push(id);
@@ -350,7 +350,7 @@ fn proxy_port(value: &str, id: Id, upstream: &mut Upstream, draft: &mut Draft) {
     }
 }
 
-fn log(asked: &Asked<'_>, key: &str, value: &str, id: Id, draft: &mut Draft) {
+fn log(asked: &Inquiry<'_>, key: &str, value: &str, id: Id, draft: &mut Draft) {
     let target = match (key, value) {
         ("syslog", "off") | ("logfile", "") => return draft.ledger.imply(id),
         ("syslog", _) => "syslog".to_owned(),

@@ -5,11 +5,11 @@ use crate::failure::Failure;
 use crate::import::draft::code::{ADDRESS, COMPUTED, FROM_FIELD, NO_COUNTERPART, PER_USER, REVERSE_PATH, UNUSED};
 use crate::import::draft::ledger::Id;
 use crate::import::draft::placeholder::is_placeholder;
-use crate::import::draft::{Draft, Table, Value};
-use crate::import::source::Asked;
+use crate::import::draft::{Draft, Table, Written};
+use crate::import::source::Inquiry;
 
 /// Sets `from` and what belongs to it in `place`.
-pub(super) fn of(asked: &Asked<'_>, account: &Account, place: &Table, draft: &mut Draft) -> Result<(), Failure> {
+pub(super) fn of(asked: &Inquiry<'_>, account: &Account, place: &Table, draft: &mut Draft) -> Result<(), Failure> {
     let is_own_site = !matches!(place, Table::Top) && *place != Table::Site("default".to_owned());
     let ids = |keys: &[&str]| keys.iter().filter_map(|key| account.get(key)).map(|(_, id)| id).collect::<Vec<Id>>();
     let from = account.get("from").filter(|(from, _)| !from.is_empty());
@@ -44,7 +44,7 @@ pub(super) fn of(asked: &Asked<'_>, account: &Account, place: &Table, draft: &mu
         let is_domain = address.strip_prefix("*@").is_some_and(|domain| !domain.contains(['*', '?', '[']));
         match is_domain && is_own_site {
             true => {
-                draft.set(place, "sender", Value::List(vec![address]), &[id]);
+                draft.set(place, "sender", Written::List(vec![address]), &[id]);
                 draft.set(place, "other_sender", "pass", &[]);
             }
             false => draft.ledger.say(
@@ -62,10 +62,10 @@ pub(super) fn of(asked: &Asked<'_>, account: &Account, place: &Table, draft: &mu
     let name = account.get("from_full_name").filter(|(name, _)| !name.is_empty());
     let mailbox = name.map_or_else(|| address.clone(), |(name, _)| draft_name(name, &address));
     let from_ids = [ids(&["from"]), ids(&["from_full_name"])].concat();
-    draft.set(place, "from", Value::Text(mailbox), &from_ids);
+    draft.set(place, "from", Written::Text(mailbox), &from_ids);
     if always || is_fixed {
         let ids = ids(&["set_from_header", "allow_from_override"]);
-        draft.set(place, "sender", Value::List(vec![address]), &ids);
+        draft.set(place, "sender", Written::List(vec![address]), &ids);
         draft.set(place, "other_sender", "rewrite", &ids);
         match always {
             true => draft.say_all(&ids, "from", &REVERSE_PATH, "a caller's -f is replaced by the same address"),
@@ -79,7 +79,7 @@ pub(super) fn of(asked: &Asked<'_>, account: &Account, place: &Table, draft: &mu
     } else {
         draft.own_reverse_path(&[id], "msmtp");
         if is_own_site {
-            draft.set(place, "sender", Value::List(vec![address]), &[id]);
+            draft.set(place, "sender", Written::List(vec![address]), &[id]);
             draft.set(place, "other_sender", "pass", &[]);
         }
     }
@@ -87,7 +87,7 @@ pub(super) fn of(asked: &Asked<'_>, account: &Account, place: &Table, draft: &mu
 }
 
 /// `auto_from`: the user's name at `maildomain`.
-fn auto(asked: &Asked<'_>, account: &Account, place: &Table, draft: &mut Draft) -> Result<(), Failure> {
+fn auto(asked: &Inquiry<'_>, account: &Account, place: &Table, draft: &mut Draft) -> Result<(), Failure> {
     let auto = account.get("auto_from").map(|(_, id)| id);
     if let Some((_, id)) = account.get("from") {
         draft.ledger.say(id, &UNUSED, "auto_from is on");
@@ -97,7 +97,7 @@ fn auto(asked: &Asked<'_>, account: &Account, place: &Table, draft: &mut Draft) 
         Some((domain, id)) => {
             let both = [auto, vec![id]].concat();
             let why = "it was each caller's own name; here it is that of one user";
-            draft.set(place, "from", Value::Text(format!("{}@{domain}", asked.person.name)), &both);
+            draft.set(place, "from", Written::Text(format!("{}@{domain}", asked.person.name)), &both);
             draft.say_all(&both, "from", &PER_USER, why);
             draft.own_reverse_path(&both, "msmtp");
             if matches!(place, Table::Top) {
@@ -129,7 +129,7 @@ fn draft_name(name: &str, address: &str) -> String {
 }
 
 /// The address with what msmtp puts into it filled in. `None`: that cannot be known here.
-fn resolved(asked: &Asked<'_>, pattern: &str, id: Id, draft: &mut Draft) -> Result<Option<String>, Failure> {
+fn resolved(asked: &Inquiry<'_>, pattern: &str, id: Id, draft: &mut Draft) -> Result<Option<String>, Failure> {
     if !["%U", "%H", "%C", "%M"].iter().any(|part| pattern.contains(part)) {
         return Ok(Some(pattern.to_owned()));
     }

@@ -6,7 +6,7 @@ mod write;
 
 use std::path::Path;
 
-use nix::unistd::{Uid, User};
+use nix::unistd::{Uid, User, getuid};
 
 use crate::caller::Caller;
 use crate::cli::import::{Import, Keeping, Reading};
@@ -14,9 +14,10 @@ use crate::config::Config;
 use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind as Failing};
+use crate::host;
 use crate::import::draft::{BESIDE, Draft, Secrets, Shape};
-use crate::import::source::{Asked, Belief, Person};
-use crate::import::{Given, Kind};
+use crate::import::source::{Belief, Inquiry, Person};
+use crate::import::{Given, Program};
 use crate::root::Root;
 
 /// The largest password database that is looked through, in octets.
@@ -27,20 +28,28 @@ const ACCOUNTS: usize = 1 << 20;
 /// # Errors
 /// There is no such kind, its files are missing or wrong, or the result cannot be written.
 pub(crate) fn run(of: &Import) -> Result<u8, Failure> {
+    if host::is_privileged() && !getuid().is_root() {
+        return Err(Failure::new(
+            Failing::NoPermission,
+            "import",
+            "a set-group-id binary reads no files that its caller names",
+        )
+        .hint("put `sudo` in front of the command"));
+    }
     let root = Root::at(of.root.as_deref())?;
     let person = person(&root, of.user.as_deref())?;
     let Some(name) = &of.kind else {
         door::print(&listing::of(&root, &person, of.json))?;
         return Ok(exit::OK);
     };
-    let kind = Kind::named(name)?;
+    let kind = Program::named(name)?;
     if of.secrets == Keeping::Inline && !of.write && of.output.is_none() {
         return Err(Failure::new(Failing::Usage, "--secrets inline", "no secret is printed")
             .hint("say --output FILE or --write, too"));
     }
     let given: Vec<Given> =
         of.alias.iter().map(|(name, address)| Given { name: name.clone(), address: address.clone() }).collect();
-    let asked = Asked {
+    let asked = Inquiry {
         root: &root,
         files: &of.files,
         person: &person,
@@ -96,7 +105,7 @@ pub(crate) fn run(of: &Import) -> Result<u8, Failure> {
 }
 
 /// `msmtp (/etc/msmtprc, /etc/aliases)`.
-fn origin(kind: &Kind, draft: &Draft) -> String {
+fn origin(kind: &Program, draft: &Draft) -> String {
     let files: Vec<String> = draft.ledger.files().map(|file| file.display().to_string()).collect();
     format!("{} ({})", kind.title, files.join(", "))
 }
@@ -118,7 +127,7 @@ fn check(draft: &Draft, shape: &Shape<'_>) -> Result<(), Failure> {
 
 /// Whose mail it is about.
 fn person(root: &Root, named: Option<&str>) -> Result<Person, Failure> {
-    let number = named.map_or(Some(nix::unistd::getuid().as_raw()), |name| name.parse().ok());
+    let number = named.map_or(Some(getuid().as_raw()), |name| name.parse().ok());
     let nobody = || Failure::new(Failing::Usage, named.unwrap_or("--as"), "no such user");
     if root.is_host() {
         let by_name = named.and_then(|name| User::from_name(name).ok().flatten());

@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use crate::cli::import::{Import, Keeping};
+use crate::cli::import::{Import, Keeping, Reading};
 use crate::door;
-use crate::import::Kind;
+use crate::import::Program;
 use crate::import::draft::code::{CODES, Mark};
 use crate::import::draft::ledger::Item;
 use crate::import::draft::{Draft, Shape};
 
 /// Says on standard error what is not as before.
-pub(super) fn tell(kind: &Kind, draft: &Draft, unaccepted: &[&str]) {
+pub(super) fn tell(kind: &Program, draft: &Draft, unaccepted: &[&str]) {
     let items = draft.ledger.items();
     let of_files: Vec<&Item> = items.iter().filter(|item| item.file.is_some()).collect();
     let count = |mark: Mark| of_files.iter().filter(|item| item.mark() == mark).count();
@@ -34,7 +34,7 @@ pub(super) fn tell(kind: &Kind, draft: &Draft, unaccepted: &[&str]) {
 }
 
 /// Everything as one JSON object.
-pub(super) fn json(kind: &Kind, draft: &Draft, shape: &Shape<'_>, unaccepted: &[&str]) -> String {
+pub(super) fn json(kind: &Program, draft: &Draft, shape: &Shape<'_>, unaccepted: &[&str]) -> String {
     let settings: Vec<_> = draft
         .ledger
         .items()
@@ -64,7 +64,7 @@ pub(super) fn json(kind: &Kind, draft: &Draft, shape: &Shape<'_>, unaccepted: &[
 }
 
 /// Says the next step.
-pub(super) fn next(kind: &Kind, of: &Import, draft: &Draft, is_written: bool) {
+pub(super) fn next(kind: &Program, of: &Import, draft: &Draft, is_written: bool) {
     for word in of.accept.iter().filter(|word| !CODES.iter().any(|code| code.word == **word)) {
         door::complain(&format!("--accept {word}: there is no such code"));
     }
@@ -74,9 +74,41 @@ pub(super) fn next(kind: &Kind, of: &Import, draft: &Draft, is_written: bool) {
     }
     let who = of.user.as_deref().unwrap_or("www-data");
     let step = match (is_written, wanted.first()) {
-        (false, _) => format!("sudo mailchute import {} --write", kind.name),
+        (false, _) => format!("sudo mailchute import{} --write", again(kind, of)),
         (true, Some(name)) => format!("sudo mailchute secret put {name}"),
         (true, None) => format!("sudo mailchute test --as {who} --to you@example.org"),
     };
     door::suggest(&step);
+}
+
+/// The same words again, as a shell takes them.
+fn again(kind: &Program, of: &Import) -> String {
+    let mut words = vec![kind.name.to_owned()];
+    words.extend(of.files.iter().map(|file| file.display().to_string()));
+    let mut option = |name: &str, value: Option<&str>| {
+        if let Some(value) = value {
+            words.extend([name.to_owned(), value.to_owned()]);
+        }
+    };
+    option("--as", of.user.as_deref());
+    option("--account", of.account.as_deref());
+    option("--site", of.site.as_deref());
+    option("--group", of.group.as_deref());
+    option("--root", of.root.as_ref().map(|root| root.to_string_lossy()).as_deref());
+    option("--secrets", (of.secrets == Keeping::Keep).then_some("keep"));
+    option("--take", of.take.map(|take| if take == Reading::File { "file" } else { "effective" }));
+    for (name, address) in &of.alias {
+        option("--alias", Some(&format!("{name}={address}")));
+    }
+    for code in &of.accept {
+        option("--accept", Some(code));
+    }
+    if of.all {
+        words.push("--all".to_owned());
+    }
+    let is_plain = |word: &str| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+=@:,".contains(&b));
+    words
+        .iter()
+        .map(|word| if is_plain(word) { format!(" {word}") } else { format!(" '{}'", word.replace('\'', "'\\''")) })
+        .collect()
 }
