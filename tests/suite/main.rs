@@ -56,6 +56,7 @@ mod never_lost_starts;
 mod never_lost_together;
 mod oauth;
 mod oracles;
+mod packages;
 mod partial;
 mod php;
 mod postfix;
