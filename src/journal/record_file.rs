@@ -85,7 +85,14 @@ fn put(path: &Path, rights: Rights<'_>, line: &str, keep: Duration) -> io::Resul
     if matches!(rights, Rights::Shared(_)) && !has_room(found.len() + line.len() as u64 + 1) {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    match file::append(&file, line)? {
+    let is_anothers = matches!(rights, Rights::Shared(_)) && found.uid() != nix::unistd::geteuid().as_raw();
+    let mut took = file::append(&file, line);
+    // What all share counts against the disk quota of whoever made it; a file that this process makes, against its own.
+    if is_anothers && found.len() > 0 && !matches!(took, Ok(Took::All)) && number(path, &file, rights, keep) {
+        (file, found) = file::open(path, rights)?;
+        took = file::append(&file, line);
+    }
+    match took? {
         Took::All => Ok(()),
         Took::Torn => {
             // The torn line is the last one of its file.

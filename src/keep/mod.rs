@@ -246,6 +246,14 @@ impl Keep {
         self.owner.made(found)
     }
 
+    /// Whether `error`, of a write to `file`, says that the disk quota of another uid is used up: what all share counts
+    /// against that of whoever made it. One that this process makes counts against its own.
+    pub fn is_under_a_quota_of_another(&self, file: &File, error: &io::Error) -> bool {
+        let is_used_up = error.raw_os_error() == Some(Errno::EDQUOT as i32);
+        let is_ours = |found: Metadata| found.uid() == nix::unistd::geteuid().as_raw();
+        is_used_up && self.is_shared() && !file.metadata().is_ok_and(is_ours)
+    }
+
     /// Makes the file `name`, which must not be there, for reading and writing.
     ///
     /// # Errors

@@ -87,6 +87,7 @@ impl<'a> Counter<'a> {
         if age == Age::Sound {
             match self.append(&history, recipients, now) {
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Err(error) if keep.is_under_a_quota_of_another(&locked.file, &error) => {}
                 done => return done.map_err(failed)?,
             }
         }
