@@ -8,7 +8,8 @@ use mailchute::keep::Place;
 use nix::fcntl::{Flock, FlockArg};
 use testkit::{Host, Mailchute, need};
 
-use super::{BLOG, Bench, GROUP, Mode, SHOP, USERS, resources, stops};
+use super::races::Ledger;
+use super::{BLOG, Bench, GROUP, Mode, SHOP, USERS, races, records, resources, speaks, stops};
 
 /// One thing laid wrongly.
 struct Breach {
@@ -41,7 +42,7 @@ fn shell(bench: &Bench<'_>, script: &str) {
     bench.attempt(script, Mailchute::new("/bin/sh").uid(SHOP).args(["-c", script]));
 }
 
-const BREACHES: [Breach; 16] = [
+const BREACHES: [Breach; 20] = [
     Breach {
         what: "everybody reads the neighbour's secret",
         mode: Mode::OwnRights,
@@ -222,6 +223,71 @@ const BREACHES: [Breach; 16] = [
             drop(held);
         },
         told: "locked: the neighbour cannot send in time",
+    },
+    Breach {
+        what: "everybody removes the neighbour's messages while it sends",
+        mode: Mode::OwnRights,
+        attempt: |bench| {
+            let run = races::send_as_neighbour(&bench.binary, "1@race.example");
+            for directory in ["", "/61043", "/61043/queue"] {
+                open(Path::new(&format!("/var/spool/mailchute{directory}")), 0o777);
+            }
+            fs::read_dir("/var/spool/mailchute/61043/queue")
+                .unwrap()
+                .for_each(|entry| open(&entry.unwrap().path(), 0o644));
+            bench.accept();
+            shell(bench, "rm $(grep -l 1@race.example /var/spool/mailchute/61043/queue/*)");
+            Ledger::of(bench).judge(bench, "1@race.example", &run);
+        },
+        told: "1@race.example is lost",
+    },
+    Breach {
+        what: "a message goes twice",
+        mode: Mode::OwnRights,
+        attempt: |bench| {
+            races::serve_the_neighbour(bench);
+            bench.accept();
+            for _ in 0..2 {
+                let run = races::send_as_neighbour(&bench.binary, "1@race.example");
+                Ledger::of(bench).judge(bench, "1@race.example", &run);
+            }
+            shell(bench, "true");
+        },
+        told: "1@race.example is doubled: 2 times",
+    },
+    Breach {
+        what: "everybody writes records",
+        mode: Mode::SetGroupId,
+        attempt: |bench| {
+            let before = records::of_blog(bench);
+            for (path, mode) in [("", 0o777), ("/shared", 0o777), ("/shared/mailchute.log", 0o666)] {
+                open(Path::new(&format!("/var/log/mailchute{path}")), mode);
+            }
+            bench.accept();
+            shell(
+                bench,
+                "grep -h blog /var/log/mailchute/shared/mailchute.log >> /var/log/mailchute/shared/mailchute.log",
+            );
+            shell(
+                bench,
+                "cp /var/log/mailchute/shared/mailchute.log /home/shop/x; cat /home/shop/x >> /var/log/mailchute/shared/mailchute.log",
+            );
+            for (path, mode) in [("", 0o3770), ("/shared", 0o2770)] {
+                open(Path::new(&format!("/var/log/mailchute{path}")), mode);
+            }
+            records::judge(bench, "forged", &before);
+        },
+        told: "forged: the neighbour's records were",
+    },
+    Breach {
+        what: "a message goes of which the caller is not told",
+        mode: Mode::SetGroupId,
+        attempt: |bench| {
+            bench.attempt("send", bench.call().args(["-i", "bob@example.net"]));
+            let run = bench.attempt("queue", bench.call().arg("queue"));
+            speaks::judge(bench, "smuggled", 0, &run);
+        },
+        told: "smuggled: 1 messages went, and the caller was told of 0",
     },
 ];
 

@@ -9,11 +9,16 @@
 
 mod argv;
 mod breach;
+mod clocks;
 mod environment;
+mod limits;
 mod links;
 mod namespaces;
 mod process;
+mod races;
+mod records;
 mod resources;
+mod speaks;
 mod stops;
 mod table;
 
@@ -24,8 +29,8 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use mailchute::keep::Place;
 use testkit::{Delivery, Host, Mailchute, Port, Run, Server, Session};
@@ -85,6 +90,8 @@ struct Bench<'a> {
     planted: Option<Server>,
     /// A relay that asks nobody for a login.
     open: Server,
+    /// What that one has taken.
+    had: Arc<Mutex<Vec<String>>>,
     /// How many messages that relay has taken.
     taken: Arc<AtomicUsize>,
     /// The ID of the neighbour's message.
@@ -123,6 +130,10 @@ impl<'a> Bench<'a> {
             count.fetch_add(1, Ordering::SeqCst);
         };
         let server = server.on_delivery(counted).start();
+        let had = Arc::new(Mutex::new(Vec::new()));
+        let texts = Arc::clone(&had);
+        let heard = move |_: &Session, of: &Delivery| texts.lock().unwrap().push(of.text());
+        let open = Server::new().on_delivery(heard).start();
         let planted = Server::new().start();
         // Something is sure to flush, so that nobody does it meanwhile.
         host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
@@ -154,7 +165,8 @@ impl<'a> Bench<'a> {
             binary,
             server: Some(server),
             planted: Some(planted),
-            open: Server::new().start(),
+            open,
+            had,
             taken,
             id: RefCell::default(),
             before: RefCell::default(),
