@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::FlockArg;
 
 use super::file::{self, Rights, Took};
-use crate::keep::{Keep, Locked, Place, has_room, shared_below};
+use crate::keep::{Keep, Locked, Place, Watch, has_room, shared_below};
 
 /// Where they are.
 pub(super) const DIRECTORY: &str = Place::Log.parent();
@@ -113,6 +113,9 @@ fn is_full(found: &Metadata, line: &str, keep: Duration) -> bool {
 /// Gives the file at `path`, which is open as `file`, a number, and removes what is older than `keep`. False: it has
 /// its name still. Nothing is waited for: whoever comes while another does it writes where it is.
 fn number(path: &Path, file: &File, rights: Rights<'_>, keep: Duration) -> bool {
+    // A caller that stops its own process here would keep the file of all from ever getting a number.
+    let watch = matches!(rights, Rights::Shared(_)).then(Watch::begin).transpose();
+    let Ok(_watch) = watch else { return false };
     let Ok(lock) = file.try_clone().map(|file| Locked::take(file, FlockArg::LockExclusiveNonblock)) else {
         return false;
     };
