@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testkit::{Mailchute, Point, Running, need_strace};
 
-use super::{BLOG, Bench, GROUP, Mode, in_both_modes, sampled};
+use super::{BLOG, Bench, GROUP, Mode, in_both_modes, in_mode, sampled};
 use crate::setup::MESSAGE;
 
 /// What anybody may take while somebody else is stopped: less than the deadline of a site.
@@ -144,5 +144,36 @@ fn no_stop_of_its_process_keeps_others_waiting() {
         assert!(hits > 30, "{hits} of {} points were come to", points.len());
         // The site itself sends as before.
         bench.call().args(["-i", "bob@example.net"]).run().expect_status(0);
+    });
+}
+
+#[test]
+fn no_stop_keeps_the_record_file_of_all_from_getting_a_number() {
+    if !need_strace() {
+        return;
+    }
+    in_mode(Mode::SetGroupId, "stops while a file gets its number", &|bench: &Bench<'_>| {
+        share_a_relay(bench);
+        others_go_on(bench, "before");
+        let file = "/var/log/mailchute/shared/mailchute.log";
+        let is_numbered = || Path::new(&format!("{file}.1")).exists();
+        let trace = bench.host.scratch().join("trace");
+        for call in ["flock", "rename"] {
+            // As long as one is that is full. What is counted is locked before, once for the site and once for the relay.
+            fs::File::options().write(true).open(file).unwrap().set_len(64 << 20).unwrap();
+            let number = if call == "flock" { 3 } else { 1 };
+            let point = Point { call: call.to_owned(), number, line: String::new() };
+            let running = stopped(bench, &point, &trace).expect("it comes there");
+            let run = running.finish();
+            if run.signal != Some(9) || run.took > SPAN {
+                bench.breaks(&format!("{call}: it is not ended: {}", run.report()));
+            }
+            others_go_on(bench, call);
+            if !is_numbered() {
+                bench.breaks(&format!("{call}: the file is not numbered"));
+            }
+            let _ = fs::remove_file(format!("{file}.1"));
+            bench.tried.set(bench.tried.get() + 1);
+        }
     });
 }
