@@ -6,6 +6,7 @@
 
 mod agenda;
 mod give_up;
+mod line;
 mod one;
 mod relays;
 mod stuck;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use self::agenda::Agenda;
+use self::line::InLine;
 pub use self::one::can_be_asked;
 use self::relays::Down;
 use crate::attempt::{HandOver, IdempotencyKey};
@@ -209,8 +211,9 @@ impl<'a> Flush<'a> {
             has_recovered: false,
             is_asked_for: !wanted.is_due(),
             last: turn.last,
+            line: InLine::default(),
         };
-        let mut result = run.pass(&agenda, wanted);
+        let mut result = run.pass(&agenda, wanted).and_then(|()| run.serve_line(wanted, now));
         // There may not be room for both.
         drop(agenda);
         if result.is_ok() && wanted.is_due() {
@@ -247,32 +250,36 @@ struct Run<'a> {
     is_asked_for: bool,
     /// When the run before began.
     last: Option<SystemTime>,
+    /// What waits for a limit.
+    line: InLine,
 }
 
 impl Run<'_> {
     /// Tries what is on `agenda`.
     fn pass(&mut self, agenda: &Agenda, wanted: &Wanted) -> Result<(), Failure> {
-        self.each(agenda, |run, id| {
+        self.each(agenda.ids(), agenda.len(), |run, id| {
             run.try_one(id, |entry| wanted.site.as_ref().is_none_or(|site| *site == entry.head.site))
         })
     }
 
     /// Tries those on `agenda` whose relays had failed, not those that had failed themselves.
     fn pass_held_back(&mut self, agenda: &Agenda) -> Result<(), Failure> {
-        self.each(agenda, |run, id| match run.flush.spool.look(Folder::Queue, id) {
+        self.each(agenda.ids(), agenda.len(), |run, id| match run.flush.spool.look(Folder::Queue, id) {
             Ok(entry) if relays::is_held_back(&entry) => run.try_one(id, relays::is_held_back),
             _ => Ok(Fate::Gone),
         })
     }
 
-    fn each(
+    /// Does `work` for each of `count` names, as far as there is time.
+    fn each<'i>(
         &mut self,
-        agenda: &Agenda,
+        ids: impl Iterator<Item = &'i str>,
+        count: usize,
         mut work: impl FnMut(&mut Self, &str) -> Result<Fate, Failure>,
     ) -> Result<(), Failure> {
-        for (number, id) in agenda.ids().enumerate() {
+        for (number, id) in ids.enumerate() {
             if (self.flush.is_stopped)() || Instant::now() >= self.end {
-                self.summary.left += agenda.len() - number;
+                self.summary.left += count - number;
                 break;
             }
             let fate = work(self, id)?;
@@ -289,7 +296,7 @@ impl Run<'_> {
             if self.unsynced >= BATCH {
                 self.sync()?;
             }
-            (self.flush.progress)(number + 1, agenda.len());
+            (self.flush.progress)(number + 1, count);
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::config::relay::Relay;
 use crate::config::site::{Guard, InDoubt, Kinds, Site, Terms};
 use crate::failure::{Failure, Kind};
-use crate::limit::{self, ban};
+use crate::limit::ban;
 use crate::message::MailObject;
 use crate::spool::decision::{self, decide, said};
 use crate::spool::entry::{Entry, Waiting};
@@ -33,8 +33,13 @@ impl Run<'_> {
     /// The spool cannot be written.
     pub(super) fn try_one(&mut self, id: &str, is_meant: impl FnOnce(&Entry) -> bool) -> Result<Fate, Failure> {
         match self.flush.spool.open(Folder::Queue, id) {
-            Ok(opened) if is_meant(&opened.entry) => self.attend(opened),
-            Ok(_) | Err(Unopened::Gone) => Ok(Fate::Gone),
+            Ok(opened) if !is_meant(&opened.entry) => Ok(Fate::Gone),
+            Ok(opened) if self.line.takes(&opened.entry) => {
+                self.line_up(id);
+                Ok(Fate::Gone)
+            }
+            Ok(opened) => self.attend(opened),
+            Err(Unopened::Gone) => Ok(Fate::Gone),
             Err(Unopened::Busy) => Ok(Fate::Left),
             Err(why) => Ok(self.pass_over(id, why)),
         }
@@ -234,25 +239,6 @@ impl Run<'_> {
         }
     }
 
-    /// Admits an entry that was over a limit of `site` when it was taken; what becomes of it where there is no room, and
-    /// `Failed` where its time is up as well.
-    ///
-    /// # Errors
-    /// It cannot be written that it is counted.
-    fn admit(&self, site: &Site, opened: &mut Opened) -> Result<Option<Fate>, Failure> {
-        let recipients = opened.entry.head.envelope.forward_paths.len();
-        match limit::admit_to(site, recipients, self.course.caller().uid) {
-            // Whoever is killed before the line is durable counts it twice, not never.
-            Ok(_) => opened.append(&Line::Admitted { t: unix(SystemTime::now()) }, false).map(|()| None),
-            Err(_) if is_over(opened) => Ok(Some(Fate::Failed)),
-            Err(refused) => {
-                let later = || relays::next(SystemTime::now(), opened.entry.state.tries + 1, relays::chance());
-                opened.retry_at(refused.next().unwrap_or_else(later))?;
-                Ok(Some(Fate::Waiting))
-            }
-        }
-    }
-
     /// Sends the message of `opened` along `route`; with the `key` that it was sent with before, to learn what became of
     /// that.
     ///
@@ -409,7 +395,7 @@ fn write_end(
 }
 
 /// Whether its time is up.
-fn is_over(opened: &Opened) -> bool {
+pub(super) fn is_over(opened: &Opened) -> bool {
     unix(SystemTime::now()) >= opened.entry.head.until
 }
 

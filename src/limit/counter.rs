@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::FlockArg;
 
 use super::history::{Age, History, Room};
+use super::line::Mark;
 use super::record::{self, Time};
 use crate::caller::Caller;
 use crate::config::limit::{Limit, Limits};
@@ -51,6 +52,8 @@ struct Locked {
 pub(super) enum Denied {
     /// This limit is the last to have room again.
     Over(Limit, Room),
+    /// There is room, and others wait for it.
+    Behind,
     /// It cannot be counted.
     Uncounted(Failure),
 }
@@ -73,17 +76,21 @@ impl<'a> Counter<'a> {
         Self { limits, uid, clock, fixed: Some(keep) }
     }
 
-    /// Admits a message with so many recipients and counts it; when that was.
+    /// Admits a message with so many recipients and counts it; when that was. One that is `new` stands behind what waits.
     ///
     /// # Errors
     /// It is over a limit, or cannot be counted: nothing is.
-    pub(super) fn admit(&self, recipients: u32, deadline: Deadline) -> Result<Time, Denied> {
+    pub(super) fn admit(&self, recipients: u32, is_new: bool, deadline: Deadline) -> Result<Time, Denied> {
         let locked = self.locked(deadline)?;
         let keep = &locked.keep;
         let now = (self.clock)();
         let failed = |error: io::Error| self.unusable(keep, &error);
         let history = History::read(&locked.file, locked.length).map_err(failed)?;
         let age = history.age(&self.limits.all, now).map_err(failed)?;
+        if is_new && age != Age::Wrong && Mark::of(keep, &self.limits.file).is_set(now) {
+            let over = self.over(&history, recipients, now).map_err(failed)?;
+            return Err(over.map_or(Denied::Behind, |(limit, room)| Denied::Over(limit, room)));
+        }
         if age == Age::Sound {
             match self.append(&history, recipients, now) {
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
@@ -188,6 +195,19 @@ impl<'a> Counter<'a> {
         // What is counted too much is no reason to tell anybody anything.
         let _ =
             History::read(&locked.file, locked.length).and_then(|history| history.take_back(time, recipients, some));
+    }
+
+    /// Notes that something waits until `next`, or that nothing does any more. What cannot be noted costs it its place
+    /// in the line, no more.
+    pub(super) fn line(&self, next: Option<Time>) {
+        let likely = self.likely();
+        let keep = if self.opened(&likely).is_ok() { Some(likely) } else { self.sure() };
+        let Some(keep) = keep else { return };
+        let mark = Mark::of(&keep, &self.limits.file);
+        match next {
+            Some(next) => drop(mark.set(next)),
+            None => mark.clear(),
+        }
     }
 
     /// Where it most likely is.

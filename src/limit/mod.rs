@@ -6,6 +6,7 @@
 pub mod ban;
 mod counter;
 mod history;
+mod line;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ use jiff::Timestamp;
 use self::counter::{Counter, Denied};
 use self::history::Room;
 use self::record::Time;
-use crate::config::limit::{Limit, Limits};
+use crate::config::limit::{Limit, Limits, OverLimit};
 use crate::config::site::Site;
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
@@ -46,6 +47,8 @@ pub enum Refused {
     Over(Box<Failure>, SystemTime, Limit),
     /// It never will be, as it is.
     Never(Box<Failure>),
+    /// Others wait for the room that there is.
+    Behind(Box<Failure>),
     /// It cannot be counted.
     Uncounted(Box<Failure>),
 }
@@ -61,13 +64,30 @@ pub struct Left {
     pub next: Option<SystemTime>,
 }
 
-/// Admits a message of `site` to so many recipients, and counts it for `uid`; `None`: the site has no limit.
+/// Admits a message of `site` to so many recipients, and counts it for `uid`; `None`: the site has no limit. Where what
+/// is over it waits, it stands behind those.
 ///
 /// # Errors
 /// It is not admitted, and nothing is counted.
 pub fn admit_to(site: &Site, recipients: usize, uid: u32) -> Result<Option<Admitted>, Refused> {
     let Some(limits) = &site.limits else { return Ok(None) };
-    admit(limits, recipients, uid, site.terms.deadline).map(Some)
+    enter(limits, recipients, uid, site.over_limit == OverLimit::Spool, site.terms.deadline).map(Some)
+}
+
+/// As [`admit_to`], for a message that has waited.
+///
+/// # Errors
+/// As there.
+pub fn admit_waiting(site: &Site, recipients: usize, uid: u32) -> Result<Option<Admitted>, Refused> {
+    let Some(limits) = &site.limits else { return Ok(None) };
+    enter(limits, recipients, uid, false, site.terms.deadline).map(Some)
+}
+
+/// Notes that something of `site` waits for its limit until `next`, or that nothing does: what comes stands behind it.
+pub fn line_up(site: &Site, uid: u32, next: Option<SystemTime>) {
+    let Some(limits) = &site.limits else { return };
+    let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Counter::of(limits, uid).line(next.map(|next| record::nanoseconds(since(next))));
 }
 
 /// As [`admit_to`], for all that is counted with `limits`; others who count are waited for no longer than `span`.
@@ -75,12 +95,17 @@ pub fn admit_to(site: &Site, recipients: usize, uid: u32) -> Result<Option<Admit
 /// # Errors
 /// As there.
 pub fn admit(limits: &Limits, recipients: usize, uid: u32, span: Duration) -> Result<Admitted, Refused> {
+    enter(limits, recipients, uid, false, span)
+}
+
+fn enter(limits: &Limits, recipients: usize, uid: u32, is_new: bool, span: Duration) -> Result<Admitted, Refused> {
     let recipients = number(recipients);
     if limits.all.is_empty() {
         return Ok(Admitted { time: 0, recipients: 0 });
     }
     let deadline = Deadline::after(span.min(PATIENCE));
-    let time = Counter::of(limits, uid).admit(recipients, deadline).map_err(|denied| refused(limits, denied))?;
+    let time =
+        Counter::of(limits, uid).admit(recipients, is_new, deadline).map_err(|denied| refused(limits, denied))?;
     Ok(Admitted { time, recipients })
 }
 
@@ -158,7 +183,9 @@ impl Refused {
     /// As a failure: the cause and the next step.
     pub fn failure(&self) -> &Failure {
         match self {
-            Self::Over(failure, ..) | Self::Never(failure) | Self::Uncounted(failure) => failure,
+            Self::Over(failure, ..) | Self::Never(failure) | Self::Behind(failure) | Self::Uncounted(failure) => {
+                failure
+            }
         }
     }
 
@@ -166,6 +193,7 @@ impl Refused {
     pub fn next(&self) -> Option<SystemTime> {
         match self {
             Self::Over(_, next, _) => Some(*next),
+            Self::Behind(_) => Some(SystemTime::now()),
             Self::Never(_) | Self::Uncounted(_) => None,
         }
     }
@@ -192,6 +220,10 @@ fn refused(limits: &Limits, denied: Denied) -> Refused {
             let text = format!("has more recipients than the limit of {limit} ever allows");
             let failure = Failure::refused(subject, Reply::own(550, (5, 5, 3), &text));
             Refused::Never(failure.hint("send it to fewer recipients at a time").into())
+        }
+        Denied::Behind => {
+            let text = "other messages wait for its limit, this one waits behind them";
+            Refused::Behind(Failure::refused(subject, Reply::own(450, (4, 7, 1), text)).into())
         }
         Denied::Uncounted(failure) => Refused::Uncounted(uncounted(limits, &failure).into()),
     }

@@ -117,7 +117,7 @@ fn every_window_of_random_histories_holds_as_in_the_model() {
                 continue;
             }
             let free = wanted.iter().filter_map(|(_, free)| *free).max().unwrap();
-            match counter.admit(recipients as u32, soon()) {
+            match counter.admit(recipients as u32, false, soon()) {
                 Ok(time) => {
                     assert_eq!((time, free), (now, 0), "{history}: {recipients} of {set:?}");
                     model.0.push((now, recipients));
@@ -135,6 +135,7 @@ fn every_window_of_random_histories_holds_as_in_the_model() {
                         _ => {}
                     }
                 }
+                Err(Denied::Behind) => unreachable!("nobody waits"),
                 Err(Denied::Over(_, room)) => {
                     assert_eq!(room, Room::From(free), "{history}: {recipients} of {set:?}");
                     refused += 1;
@@ -162,14 +163,14 @@ fn a_thousand_is_a_thousand_and_what_is_old_is_forgotten() {
     for round in 0..4 {
         for number in 0..1000 {
             NOW.set(BEGIN + round * day + number * SECOND);
-            counter.admit(1, soon()).unwrap_or_else(|denied| panic!("{round} {number}: {denied:?}"));
+            counter.admit(1, false, soon()).unwrap_or_else(|denied| panic!("{round} {number}: {denied:?}"));
         }
-        match counter.admit(1, soon()) {
+        match counter.admit(1, false, soon()) {
             Err(Denied::Over(_, Room::From(free))) => assert_eq!(free, BEGIN + (round + 1) * day),
             other => panic!("{other:?}"),
         }
         NOW.set(BEGIN + (round + 1) * day - 1);
-        assert!(matches!(counter.admit(1, soon()), Err(Denied::Over(..))));
+        assert!(matches!(counter.admit(1, false, soon()), Err(Denied::Over(..))));
         assert!(file.metadata().unwrap().len() <= 2000 * SIZE, "{round}");
     }
     assert!(!directory.path().join("own").join(format!("{}.new", set.file)).exists());
@@ -181,15 +182,17 @@ fn a_far_future_is_no_prison() {
     let directory = directory();
     let counter = counter(&set, directory.path());
     NOW.set(BEGIN + 365 * 86_400 * SECOND);
-    counter.admit(1, soon()).unwrap();
-    counter.admit(1, soon()).unwrap();
+    counter.admit(1, false, soon()).unwrap();
+    counter.admit(1, false, soon()).unwrap();
     NOW.set(BEGIN);
     // Whoever only looks cannot tell, and says so to nobody.
     counter.look(1).unwrap();
-    assert!(matches!(counter.admit(1, soon()), Err(Denied::Over(_, Room::From(free))) if free == BEGIN + 60 * SECOND));
+    assert!(
+        matches!(counter.admit(1, false, soon()), Err(Denied::Over(_, Room::From(free))) if free == BEGIN + 60 * SECOND)
+    );
     assert!(counter.look(1).is_err());
     NOW.set(BEGIN + 60 * SECOND);
-    counter.admit(1, soon()).unwrap();
+    counter.admit(1, false, soon()).unwrap();
 }
 
 #[test]
@@ -198,15 +201,19 @@ fn one_message_that_asks_for_more_than_all_never_goes() {
     let directory = directory();
     let counter = counter(&set, directory.path());
     NOW.set(BEGIN);
-    assert!(matches!(counter.admit(4, soon()), Err(Denied::Over(limit, Room::Never)) if limit.count == 3));
-    let Refused::Never(failure) = refused(&set, counter.admit(4, soon()).unwrap_err()) else { panic!("some time") };
+    assert!(matches!(counter.admit(4, false, soon()), Err(Denied::Over(limit, Room::Never)) if limit.count == 3));
+    let Refused::Never(failure) = refused(&set, counter.admit(4, false, soon()).unwrap_err()) else {
+        panic!("some time")
+    };
     assert_eq!(
         failure.to_string(),
         "site default: 550 5.5.3 has more recipients than the limit of 3 recipients/day ever allows"
     );
     assert_eq!(counter.left().unwrap()[1].1, 3, "nothing was counted");
-    counter.admit(3, soon()).unwrap();
-    let Refused::Over(failure, next, _) = refused(&set, counter.admit(1, soon()).unwrap_err()) else { panic!("never") };
+    counter.admit(3, false, soon()).unwrap();
+    let Refused::Over(failure, next, _) = refused(&set, counter.admit(1, false, soon()).unwrap_err()) else {
+        panic!("never")
+    };
     assert_eq!(next, moment(BEGIN + 86_400 * SECOND));
     let text = failure.to_string();
     assert!(text.starts_with("site default: 450 4.7.1 over the limit of 3 recipients/day, next free at 20"), "{text}");
@@ -237,7 +244,7 @@ fn what_is_torn_or_foreign_is_passed_over() {
         fs::write(directory.path().join("own").join(&set.file), content).unwrap();
         NOW.set(BEGIN);
         for number in 0..4 {
-            assert_eq!(counter.admit(1, soon()).is_ok(), number < room, "{what}: {number}");
+            assert_eq!(counter.admit(1, false, soon()).is_ok(), number < room, "{what}: {number}");
         }
     }
 }
@@ -245,7 +252,7 @@ fn what_is_torn_or_foreign_is_passed_over() {
 #[test]
 fn what_cannot_be_counted_is_not_sent() {
     let set = limits(&["3/minute"]);
-    let why = |counter: &Counter<'_>| match counter.admit(1, Deadline::after(Duration::from_millis(30))) {
+    let why = |counter: &Counter<'_>| match counter.admit(1, false, Deadline::after(Duration::from_millis(30))) {
         Err(Denied::Uncounted(failure)) => uncounted(&set, &failure).to_string(),
         other => panic!("{other:?}"),
     };
@@ -273,7 +280,7 @@ fn what_cannot_be_counted_is_not_sent() {
     assert!(why(&counter).ends_with("another process has held this lock too long"));
     drop(held);
     NOW.set(BEGIN);
-    counter.admit(1, soon()).unwrap();
+    counter.admit(1, false, soon()).unwrap();
 }
 
 /// Many at once, each with a descriptor and a lock of its own, while the file is replaced under them again and again.
@@ -287,7 +294,7 @@ fn many_at_once_are_admitted_as_often_as_allowed() {
             scope.spawn(|| {
                 for number in 0..100 {
                     NOW.set(BEGIN - number % 2);
-                    if counter(&set, directory.path()).admit(1, soon()).is_ok() {
+                    if counter(&set, directory.path()).admit(1, false, soon()).is_ok() {
                         admitted.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -306,7 +313,7 @@ fn taking_back_moves_what_came_later() {
     let mut times = Vec::new();
     for number in 0..5 {
         NOW.set(BEGIN + number);
-        times.push(counter.admit(3, soon()).unwrap());
+        times.push(counter.admit(3, false, soon()).unwrap());
     }
     let left = |messages, recipients| {
         let left: Vec<u32> = counter.left().unwrap().into_iter().map(|(_, left, _)| left).collect();
@@ -330,6 +337,6 @@ fn taking_back_moves_what_came_later() {
     let file = OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all_at(&[0; 3], octets.len() as u64 + 16).unwrap();
     NOW.set(BEGIN + 9);
-    counter.admit(1, soon()).unwrap();
+    counter.admit(1, false, soon()).unwrap();
     left(4, 12);
 }

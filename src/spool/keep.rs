@@ -16,6 +16,7 @@ use crate::config::site::{InDoubt, Kinds, Site};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::keep::Place;
+use crate::limit;
 use crate::message::MailObject;
 use crate::outcome::Outcome;
 use crate::submit;
@@ -114,7 +115,10 @@ impl Order<'_> {
     pub fn wait(&self, why: String, due: Option<SystemTime>) -> Kept {
         let due = due.unwrap_or_else(|| SystemTime::now() + FIRST);
         match self.queue(Waits { due, is_unadmitted: true, ..Waits::of(why) }) {
-            Ok(()) => Kept::Queued { is_relay_trouble: false, is_part: false, is_in_doubt: false },
+            Ok(()) => {
+                limit::line_up(self.site, self.caller.uid, Some(due));
+                Kept::Queued { is_relay_trouble: false, is_part: false, is_in_doubt: false }
+            }
             Err(failure) => Kept::Failed(failure),
         }
     }

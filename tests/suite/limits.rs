@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use serde_json::Value;
-use testkit::{Fault, Host, Mailchute, Moment, Port, Run, Server, matches, need_strace};
+use testkit::{Fault, Host, Mailchute, Moment, Port, Run, Server, Session, matches, need_strace};
 
 use crate::never_lost::{accepted, message, tell};
 use crate::setup::{MESSAGE, mailchute};
@@ -507,5 +507,136 @@ fn with_a_set_group_id_binary_a_site_counts_for_all_its_users() {
         send(SHOP, &["prlimit", "--fsize=50"]).expect_status(74);
         send(WEB, &[]).expect_status(0);
         send(SHOP, &[]).expect_status(50);
+    });
+}
+
+/// Sends to `NUMBER@example.net`; whether it waits.
+fn waits(number: usize) -> bool {
+    send_to(&[&format!("{number}@example.net")]).expect_status(0);
+    record()["spool"] == "queue"
+}
+
+fn flush() {
+    mailchute().uid(SHOP).args(["queue", "flush"]).run();
+}
+
+/// How many wait.
+fn waiting() -> usize {
+    fs::read_dir(format!("/var/spool/mailchute/{SHOP}/queue")).unwrap().count()
+}
+
+/// The names that a session's recipients have at example.net.
+fn recipients(session: &Session) -> Vec<String> {
+    let name = |line: &String| Some(line.strip_prefix("RCPT TO:<")?.split('@').next()?.to_owned());
+    session.commands.iter().filter_map(name).collect()
+}
+
+#[test]
+fn who_waits_for_room_goes_before_who_comes_later() {
+    on_a_host(|host| {
+        let server = Server::new().start();
+        let limited = |limit: &str| {
+            configure(host, &format!("limit = \"{limit}\"\nover_limit = \"spool\""), &relay("main", server.port()));
+        };
+        limited("1/day");
+        assert_eq!([waits(0), waits(1), waits(2)], [false, true, true]);
+        limited("2/day");
+        // There is room for one, and it is not for the one that comes.
+        assert!(waits(3));
+        let record = record();
+        let text = "other messages wait for its limit, this one waits behind them";
+        assert_eq!((&record["code"], &record["text"]), (&450.into(), &text.into()));
+        assert_eq!(taken(1), 1, "a caller that speaks SMTP is told the same");
+        flush();
+        assert_eq!(waiting(), 3, "the first one is sent, though others were due before it");
+        limited("9/day");
+        assert!(waits(4));
+        flush();
+        assert_eq!(waiting(), 0);
+        assert!(!waits(5), "nobody waits any more");
+        let sent = server.finish().iter().flat_map(recipients).collect::<Vec<_>>();
+        assert_eq!(sent, ["0", "1", "2", "3", "b", "4", "5"]);
+    });
+}
+
+#[test]
+fn a_large_message_is_not_passed_by_small_ones() {
+    on_a_host(|host| {
+        let server = Server::new().start();
+        let limited = |limit: &str| {
+            configure(host, &format!("limit = \"{limit}\"\nover_limit = \"spool\""), &relay("main", server.port()));
+        };
+        limited("4 recipients/day");
+        assert!(!waits(0));
+        send_to(&["1@example.net", "2@example.net", "3@example.net", "4@example.net"]).expect_status(0);
+        assert!([waits(5), waits(6)] == [true, true], "though there is room for them");
+        flush();
+        assert_eq!(waiting(), 3);
+        limited("5 recipients/day");
+        assert!(waits(7));
+        flush();
+        assert_eq!(waiting(), 3);
+        let sent = server.finish().iter().flat_map(recipients).collect::<Vec<_>>();
+        assert_eq!(sent, ["0", "1", "2", "3", "4"]);
+    });
+}
+
+#[test]
+fn a_mark_that_is_left_behind_delays_and_stops_nobody() {
+    on_a_host(|host| {
+        let server = Server::new().start();
+        let limited = |limit: &str| {
+            configure(host, &format!("limit = \"{limit}\"\nover_limit = \"spool\""), &relay("main", server.port()));
+        };
+        limited("1/day");
+        assert_eq!([waits(0), waits(1)], [false, true]);
+        limited("9/day");
+        for entry in fs::read_dir(format!("/var/spool/mailchute/{SHOP}/queue")).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        assert!(waits(2), "as far as it knows");
+        flush();
+        assert!(!waits(3));
+        // One whose time is up counts for nothing, nor does what is none, or somebody else's.
+        let mark = format!("{}.line", counters(SHOP).remove(0).display());
+        for (octets, owner, is_heeded) in [
+            (&[1, 0, 0, 0, 0, 0, 0, 0][..], SHOP, false),
+            (&[0xff; 7], SHOP, false),
+            (&[0xff; 8], WEB, false),
+            (&[0xff; 8], SHOP, true),
+        ] {
+            fs::write(&mark, octets).unwrap();
+            std::os::unix::fs::chown(&mark, Some(owner), Some(owner)).unwrap();
+            assert_eq!(waits(4), is_heeded, "{octets:?} {owner}");
+            fs::remove_file(&mark).unwrap();
+        }
+    });
+}
+
+#[test]
+fn those_who_come_while_what_waits_is_sent_take_no_place_of_theirs() {
+    on_a_host(|host| {
+        let server = Server::new().start();
+        let limited = |limit: &str| {
+            configure(host, &format!("limit = \"{limit}\"\nover_limit = \"spool\""), &relay("main", server.port()));
+        };
+        limited("2/day");
+        let all: Vec<bool> = (0..12).map(waits).collect();
+        assert_eq!(all.iter().filter(|waits| **waits).count(), 10);
+        limited("8/day");
+        thread::scope(|scope| {
+            for number in 12..24 {
+                scope.spawn(move || {
+                    send_to(&[&format!("{number}@example.net")]).expect_status(0);
+                });
+            }
+            scope.spawn(flush);
+        });
+        flush();
+        let mut sent: Vec<usize> =
+            server.finish().iter().flat_map(recipients).map(|name| name.parse().unwrap()).collect();
+        sent.sort_unstable();
+        assert_eq!(sent, [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(waiting(), 24 - 8);
     });
 }
