@@ -41,9 +41,12 @@ pub fn ehlo_argument(name: &str) -> &str {
 /// Asked of the process wherever it matters and kept in no value, so that no argument can change it.
 pub fn is_privileged() -> bool {
     // A system call for each: this is asked all along the way of a message.
-    let is_its_own = getresuid().is_ok_and(|user| user.effective == user.real)
-        && getresgid().is_ok_and(|group| group.effective == group.real);
-    !is_its_own
+    has_another_group() || !getresuid().is_ok_and(|user| user.effective == user.real)
+}
+
+/// Whether this process has a group that its caller has not: without one it shares nothing with others.
+pub fn has_another_group() -> bool {
+    !getresgid().is_ok_and(|group| group.effective == group.real)
 }
 
 /// The group that whoever runs this binary gets (set-group-id), whether this process got it or not: one that may gain

@@ -2,8 +2,10 @@
 //! Each test has a host of its own, where the account `shop` (uid 61042) sends.
 
 use std::fs::{self, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 
 use serde_json::Value;
@@ -489,10 +491,10 @@ fn with_a_set_group_id_binary_a_site_counts_for_all_its_users() {
         assert_eq!(files[0].metadata().unwrap().len(), 48);
         // Nothing of it is in a caller's reach.
         let gone = |words: &[&str]| {
-            std::process::Command::new("setpriv")
+            Command::new("setpriv")
                 .args(["--reuid", "61042", "--regid", "61042", "--clear-groups", "--"])
                 .args(words)
-                .stderr(std::process::Stdio::null())
+                .stderr(Stdio::null())
                 .status()
                 .unwrap()
                 .success()
@@ -525,10 +527,10 @@ fn waiting() -> usize {
     fs::read_dir(format!("/var/spool/mailchute/{SHOP}/queue")).unwrap().count()
 }
 
-/// The names that a session's recipients have at example.net.
+/// The names at example.net of those who got something in a session.
 fn recipients(session: &Session) -> Vec<String> {
-    let name = |line: &String| Some(line.strip_prefix("RCPT TO:<")?.split('@').next()?.to_owned());
-    session.commands.iter().filter_map(name).collect()
+    let name = |path: &str| path.split('@').next().unwrap_or_default().to_owned();
+    session.deliveries.iter().flat_map(|delivery| delivery.forward_paths()).map(name).collect()
 }
 
 #[test]
@@ -638,5 +640,32 @@ fn those_who_come_while_what_waits_is_sent_take_no_place_of_theirs() {
         sent.sort_unstable();
         assert_eq!(sent, [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(waiting(), 24 - 8);
+    });
+}
+
+#[test]
+fn one_limit_costs_no_more_than_seven_system_calls() {
+    if !need_strace() {
+        return;
+    }
+    on_a_host(|host| {
+        let trace = "/run/trace";
+        let calls = |top: &str| {
+            configure(host, top, NULL);
+            let count = || {
+                let mut strace = Command::new("strace");
+                strace.args(["-o", trace, env!("CARGO_BIN_EXE_mailchute"), "-i", "bob@example.net"]);
+                let mut child = strace.stdin(Stdio::piped()).spawn().unwrap();
+                child.stdin.take().unwrap().write_all(MESSAGE.as_bytes()).unwrap();
+                assert!(child.wait().unwrap().success());
+                // In a debug build the standard library looks at a descriptor before it closes it.
+                fs::read_to_string(trace).unwrap().lines().filter(|line| !line.contains("F_GETFD")).count()
+            };
+            // The first makes the file.
+            count();
+            count()
+        };
+        let (without, with) = (calls(""), calls("limit = \"1000/day\""));
+        assert!((without + 1..=without + 7).contains(&with), "{without} {with}");
     });
 }
