@@ -154,6 +154,12 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
                      NoNewPrivileges=yes), or the binary is on a file system that is mounted nosuid",
                     group_name(group)
                 ),
+                // Who names a file need not be who owns it: no command hands over what was never meant for this program.
+                (closed, _) if !is_ours(closed.as_deref().unwrap_or(path)) => format!(
+                    "if this user is to read it: as root, put it where only root writes, such as /etc/mailchute/secrets, \
+                     with the group {} and mode 0640, and name that place",
+                    group_name(getegid().as_raw())
+                ),
                 (Some(dir), _) => format!("as root: chmod a+x {}", dir.display()),
                 (None, _) => match others_group(path) {
                     // To take it from the last user would only move the trouble to that one.
@@ -171,6 +177,26 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::InvalidInput => Failure::new(Kind::Configuration, what, "is not a regular file"),
         _ => Failure::new(Kind::Io, what, error.to_string()),
     }
+}
+
+/// What the directories are called in which root keeps what this program reads.
+const OURS: [&str; 3] = ["mailchute", "sites.d", "secrets"];
+
+/// Whether root has laid `path`, a file or a directory, into a directory of this program's, and nobody else can have: one
+/// of another name, and one that another may write to, may hold anything, or lead anywhere.
+fn is_ours(path: &Path) -> bool {
+    let Some(real) = path.parent().and_then(|above| above.canonicalize().ok()) else { return false };
+    let Some(name) = path.file_name() else { return false };
+    let real = real.join(name);
+    let is_roots = |path: &Path| {
+        path.symlink_metadata().is_ok_and(|found| {
+            // In a sticky directory others may add names, and change none.
+            let is_kept = found.mode() & 0o022 == 0 || found.is_dir() && found.mode() & 0o1000 != 0;
+            found.uid() == 0 && is_kept && !found.is_symlink()
+        })
+    };
+    let is_named = real.components().any(|part| OURS.iter().any(|name| part.as_os_str() == *name));
+    is_named && real.ancestors().all(is_roots)
 }
 
 /// The group that `path` is readable for, where it is neither root's nor this process's.
@@ -206,6 +232,42 @@ mod tests {
         assert_eq!(judge(0o644, true, true).unwrap_err().kind, Kind::NoPermission);
         assert_eq!(judge(0o646, false, false).unwrap_err().to_string(), "/etc/x: is world-writable (root:root 0646)");
         assert_eq!(judge(0o660, true, false).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn no_hint_hands_over_what_was_not_meant_for_this_program() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let own = |path: &Path, uid| std::os::unix::fs::chown(path, Some(uid), None).unwrap();
+        for path in ["secrets", "home", "home/mailchute", "home/plain"] {
+            std::fs::create_dir(at(path)).unwrap();
+        }
+        for file in ["secrets/key", "secrets/theirs", "home/mailchute/key", "home/plain/key"] {
+            std::fs::write(at(file), "").unwrap();
+        }
+        own(&at("secrets/theirs"), 61_042);
+        let hint = |path: &Path| unreadable(path, &io::ErrorKind::PermissionDenied.into()).hint.unwrap();
+        let is_given = |path: &Path| hint(path).contains("chgrp ") || hint(path).contains("chmod ");
+        std::os::unix::fs::symlink("/etc/shadow", at("secrets/link")).unwrap();
+        std::os::unix::fs::symlink(at("home"), at("secrets/home")).unwrap();
+        std::os::unix::fs::symlink("/etc", at("home/secrets")).unwrap();
+        assert!(is_given(&at("secrets/key")) && is_given(&at("home/mailchute/key")));
+        own(&at("home"), 61_042);
+        for path in [
+            at("home/mailchute/key"),
+            at("home/plain/key"),
+            at("secrets/theirs"),
+            at("secrets/link"),
+            at("secrets/home/mailchute/key"),
+            at("home/secrets/shadow"),
+            "/etc/shadow".into(),
+            "/".into(),
+        ] {
+            assert!(!is_given(&path), "{}: {}", path.display(), hint(&path));
+        }
     }
 
     #[test]
