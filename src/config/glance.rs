@@ -117,7 +117,9 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
 /// Whether `value` ends on its line.
 fn is_whole(value: &str) -> bool {
     let (mut rest, mut depth) = (value, 0_u32);
-    while let Some(place) = rest.bytes().position(|octet| b"\"'#[]{}".contains(&octet)) {
+    while let Some(place) =
+        rest.bytes().position(|octet| matches!(octet, b'"' | b'\'' | b'#' | b'[' | b']' | b'{' | b'}'))
+    {
         rest = &rest[place..];
         let next = match rest.as_bytes()[0] {
             b'#' => return depth == 0,
