@@ -219,12 +219,25 @@ open() {
     fi
 }
 
+# What was kept in a home, on a host that had no place for it yet: a set-group-id binary looks into nobody's home, and
+# root moves nothing that lies where its user can lay something else.
+name_homes() {
+    [ -z "$DESTDIR" ] || return 0
+    { getent passwd 2>/dev/null || cat /etc/passwd; } | while IFS=: read -r user _ _ _ _ home _; do
+        waits=$home/.local/state/mailchute/spool/queue
+        [ -n "$(find "$waits" -maxdepth 1 -type f 2>/dev/null | head -n 1)" ] || continue
+        say "messages of $user wait in $waits, where a set-group-id binary does not look; to send them:"
+        say "    $0 --no-set-group-id; sudo -u $user $target queue flush; $0 --set-group-id"
+    done
+}
+
 # What the installation has beside the binary in one mode and the other. Who starts to send meanwhile may be refused.
 enter_mode() {
     case $mode in
         on)
             give_files
             for place in $places; do close "$place"; done
+            name_homes
             # Who is banned has to be read by the group, and is by nobody else: to list the bans mends that.
             [ ! -d /var/lib/mailchute/bans ] || "$target" bans >/dev/null || :
             say "mailchute has the group $group now: no site reads a secret any more, so change those that were readable before"

@@ -356,6 +356,16 @@ fn set_group_id_is_switched_on_and_off_and_nothing_that_waits_is_lost() {
         Mailchute::new(&binary).args(["ban", "--user", "61099"]).run().expect_status(0);
         send().expect_status(0);
         assert_eq!(waits(), 1);
+        // What waits in a home, where this binary looked as long as it had its caller's rights alone.
+        let passwd = fs::read_to_string("/etc/passwd").expect("the accounts");
+        let home = scratch.join("home");
+        let of_shop = |line: &str| line.starts_with("shop:");
+        let line = format!("shop:x:{SHOP}:{SHOP}::{}:/bin/sh", home.display());
+        let lines: Vec<&str> = passwd.lines().map(|old| if of_shop(old) { line.as_str() } else { old }).collect();
+        host.write("/etc/passwd", &format!("{}\n", lines.join("\n")), 0o644);
+        let in_home = home.join(".local/state/mailchute/spool/queue");
+        fs::create_dir_all(&in_home).expect("a directory");
+        fs::write(in_home.join("0123456789ab"), "").expect("a file");
         // A neighbour was faster with a name that means something now.
         let squatted = Path::new(Place::State.parent()).join("shared");
         fs::create_dir(&squatted).expect("a directory");
@@ -369,9 +379,13 @@ fn set_group_id_is_switched_on_and_off_and_nothing_that_waits_is_lost() {
             format!("{secret}: was root:shop 0640, is root:mailchute 0640\n"),
             "/etc/mailchute/sites.d/inline.toml: was root:root 0600, is root:mailchute 0640\n".to_owned(),
             "/etc/mailchute/sites.d/own.toml: is not root's, so a set-group-id binary refuses it\n".to_owned(),
+            format!("messages of shop wait in {}, where a set-group-id binary does not look", in_home.display()),
+            format!("sudo -u shop {} queue flush; ", binary.display()),
         ] {
             assert!(said.contains(&line), "{line}{said}");
         }
+        assert_eq!(said.matches("messages of ").count(), 1, "{said}");
+        fs::remove_dir_all(home).expect("the home");
         assert_eq!(modes("/etc/mailchute/config.toml"), (0, 0, 0o644), "nothing secret is inside");
         let closed = || {
             for place in Place::ALL {
