@@ -13,7 +13,7 @@ use super::api::response::names;
 use super::api::{
     Api, Cloud, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size, Standing,
 };
-use super::preset::{Allowance, Derived, Hint, Provider, UserName, implicit, starttls};
+use super::preset::{Allowance, Derived, Fate, Hint, Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -53,6 +53,10 @@ pub(super) static PROVIDER: Provider = Provider {
         recipients: Some(50),
         octets: Some(40 << 20),
         source: "the AWS documentation, page \"Service quotas in Amazon SES\"",
+    }),
+    fate: Some(&Fate {
+        ask: "aws sesv2 get-message-insights --message-id {id}",
+        source: "docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetMessageInsights.html; it takes the Virtual Deliverability Manager",
     }),
     unverified: &["which regions offer SMTP"],
     ..Provider::PRESET

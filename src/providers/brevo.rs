@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, cannot};
-use super::preset::{Idempotency, KeyForm, Provider, implicit, starttls};
+use super::preset::{Fate, Idempotency, KeyForm, Provider, implicit, starttls};
 use crate::attempt::IdempotencyKey;
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -35,6 +35,10 @@ pub(super) static PROVIDER: Provider = Provider {
         "the SMTP key is not the API key",
         "by API: 99 recipients a message, one Reply-To address, and no images inside the text",
     ],
+    fate: Some(&Fate {
+        ask: "GET https://api.brevo.com/v3/smtp/statistics/events?messageId={id}",
+        source: "the vendor's client @getbrevo/brevo, getEmailEventReport",
+    }),
     unverified: &[
         "STARTTLS on 587 and 2525",
         "that an idempotency key is remembered only once its message was accepted",

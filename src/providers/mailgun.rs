@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::api::request::segment;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size, Standing};
-use super::preset::{Allowance, Hint, KeyForm, Provider, at, implicit, starttls};
+use super::preset::{Allowance, Fate, Hint, KeyForm, Provider, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::hex;
@@ -42,6 +42,10 @@ pub(super) static PROVIDER: Provider = Provider {
         recipients: Some(1000),
         octets: Some(25 << 20),
         source: "mailgun/documentation",
+    }),
+    fate: Some(&Fate {
+        ask: "GET https://api.mailgun.net/v3/DOMAIN/events?message-id={id}",
+        source: "documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/events; the EU's host is api.eu.mailgun.net",
     }),
     ..Provider::PRESET
 };

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Standing};
-use super::preset::{KeyForm, Provider, UserName, starttls};
+use super::preset::{Fate, KeyForm, Provider, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -27,6 +27,10 @@ pub(super) static PROVIDER: Provider = Provider {
         "without X-MC-PreserveRecipients the account's default decides whether recipients see one another",
         "by API, a message to more than 10 recipients is only queued: refusals come later",
     ],
+    fate: Some(&Fate {
+        ask: "POST https://mandrillapp.com/api/1.0/messages/info.json with the id {id}",
+        source: "its description in OpenAPI (messages/info)",
+    }),
     unverified: &["any user name will do", "ports 465, 25, 2525", "25 MB", "the API's error names"],
     ..Provider::PRESET
 };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
 use super::api::response::names;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, Size};
-use super::preset::{Allowance, Provider, UserName, at, starttls};
+use super::preset::{Allowance, Fate, Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -31,6 +31,10 @@ pub(super) static PROVIDER: Provider = Provider {
         recipients: Some(50),
         octets: None,
         source: "Postmark's support page of ErrorCode 300",
+    }),
+    fate: Some(&Fate {
+        ask: "GET https://api.postmarkapp.com/messages/outbound/{id}/details",
+        source: "its description in OpenAPI (Server API)",
     }),
     unverified: &["AUTH mechanisms"],
     ..Provider::PRESET

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Attachment, Fact, File, FileForm, Parts, Person, at_most};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, Standing};
-use super::preset::{Hint, Idempotency, KeyForm, Provider, UserName, implicit, starttls};
+use super::preset::{Fate, Hint, Idempotency, KeyForm, Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -75,6 +75,10 @@ pub(super) static PROVIDER: Provider = Provider {
         "the same message again within 24 hours is answered again and not sent again; a Resend-Idempotency-Key field of \
          its own decides what is the same",
     ],
+    fate: Some(&Fate {
+        ask: "GET https://api.resend.com/emails/{id}",
+        source: "resend.com/docs/api-reference/emails/retrieve-email",
+    }),
     unverified: &["what its SMTP server replies to a key it knows"],
     ..Provider::PRESET
 };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, joined};
 use super::api::request::segment;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, cannot};
-use super::preset::{Provider, UserName, implicit};
+use super::preset::{Fate, Provider, UserName, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -20,6 +20,10 @@ pub(super) static PROVIDER: Provider = Provider {
     secrets: &["secret_key", "password"],
     api: Some(&ENTRY),
     notes: &["the API takes no inline images and no addresses outside ASCII"],
+    fate: Some(&Fate {
+        ask: "GET https://api.scaleway.com/transactional-email/v1alpha1/regions/fr-par/emails?message_id={id}",
+        source: "scaleway.com/en/developers/api/transactional-email/emails",
+    }),
     unverified: &["ports 587, 2465, 2587", "size and attachment limits", "a least length of subject and text"],
     ..Provider::PRESET
 };

@@ -197,9 +197,12 @@ fn event(line: &Line<'_>, now: &Zoned) -> String {
         fact("peer", &only.peer.as_ref().map(|peer| shown(peer)).unwrap_or_default());
     }
     if let Some(id) = line.text(Field::ProviderId) {
-        let name = line.text(Field::Provider).and_then(|id| Provider::find(&id)).map(|provider| provider.name);
+        let provider = line.text(Field::Provider).and_then(|id| Provider::find(&id));
+        let name = provider.map(|provider| provider.name);
         let whose = name.map(|name| format!(" at {name}, whose log tells what became of it later")).unwrap_or_default();
         fact("provider id", &format!("{}{whose}", shown(&id)));
+        let ask = provider.and_then(|provider| provider.fate?.of(&id));
+        fact("ask it", &ask.unwrap_or_default());
     }
     fact("key", &text(Field::Key));
     for (name, field) in [("repaired", Field::Repairs), ("warning", Field::Warnings), ("ignored", Field::Ignored)] {

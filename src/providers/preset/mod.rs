@@ -60,6 +60,8 @@ pub struct Provider {
     pub notes: &'static [&'static str],
     /// What it takes at most, where its own pages say so.
     pub allowance: Option<&'static Allowance>,
+    /// Where it tells what became of a message later, by the identifier that it gave.
+    pub fate: Option<&'static Fate>,
     /// What no source confirms: configurable, and not to be taken as fact.
     pub unverified: &'static [&'static str],
 }
@@ -89,6 +91,37 @@ pub struct Allowance {
     /// Where it is said.
     pub source: &'static str,
 }
+
+/// Where a provider tells what became of a message after it was accepted.
+#[derive(Debug)]
+pub struct Fate {
+    /// The command, or the request of its API, with `{id}` for its identifier; what stands in capitals is the account's.
+    pub ask: &'static str,
+    /// Where it is said.
+    pub source: &'static str,
+}
+
+impl Fate {
+    /// What to run, or to request, for the message that the provider calls `id`; `None`: that is no identifier which may
+    /// stand in a command.
+    pub fn of(&self, id: &str) -> Option<String> {
+        let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet);
+        let is_url = self.ask.contains("://");
+        // No octet of it may mean anything to a shell.
+        let is_safe = |octet: u8| is_plain(octet) || is_url && b"<>@+=/:".contains(&octet);
+        if id.is_empty() || id.starts_with('-') || id.len() > LONGEST_ID || !id.bytes().all(is_safe) {
+            return None;
+        }
+        let encoded = |octet: u8| match is_plain(octet) {
+            true => char::from(octet).to_string(),
+            false => format!("%{octet:02X}"),
+        };
+        Some(self.ask.replace("{id}", &id.bytes().map(encoded).collect::<String>()))
+    }
+}
+
+/// The longest identifier that a command is made of, in octets.
+const LONGEST_ID: usize = 256;
 
 /// A region, data centre or message kind with a host of its own.
 #[derive(Debug)]
@@ -182,6 +215,7 @@ impl Provider {
         hints: &[],
         notes: &[],
         allowance: None,
+        fate: None,
         unverified: &[],
     };
 
