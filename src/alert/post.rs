@@ -77,9 +77,15 @@ fn hide(keys: &mut Credentials, target: &Target) {
     for part in [&target.path, &target.query].into_iter().filter(|part| part.expose().len() > 1) {
         keys.insert("", part.clone());
     }
-    let longest = target.path.expose().split('/').max_by_key(|part| part.len()).unwrap_or_default();
-    if longest.len() >= 8 {
-        keys.insert("", Secret::new(longest.to_owned()));
+    let (path, query) = (target.path.expose(), target.query.expose());
+    let longest = path.split('/').max_by_key(|part| part.len()).unwrap_or_default();
+    // A word such as `services` is no secret by itself.
+    let made_up = |part: &&str| part.len() >= 8 && part.bytes().any(|octet| octet.is_ascii_digit());
+    let parts = path.split('/').filter(made_up).chain([longest]).map(str::to_owned);
+    let written = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(_, value)| value.to_owned());
+    let read = form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value.into_owned());
+    for part in parts.chain(written).chain(read).filter(|part| part.len() >= 8) {
+        keys.insert("", Secret::new(part));
     }
 }
 

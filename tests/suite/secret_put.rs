@@ -449,6 +449,28 @@ fn each_secret_is_looked_at() {
 }
 
 #[test]
+fn those_of_alerts_are_looked_at_like_others() {
+    Host::run(&USERS, |host| {
+        let alerts = "[alert.ops]\nurl = { file = \"secrets/hook\" }\nkind = \"ntfy\"\ntoken = \"tk_1\"\n";
+        let ping = "ping = { file = \"secrets/hc\" }\n";
+        host.write("/etc/mailchute/config.toml", &format!("{ping}{SITES}{alerts}"), 0o640);
+        host.write("/etc/mailchute/secrets/hook", "https://ntfy.example/t0p1c\n", 0o600);
+        host.write("/etc/mailchute/secrets/hc", "https://hc.example/1\n", 0o600);
+        let run = check(&[]);
+        for part in [
+            "hook (alert ops, url): ",
+            "alert ops, token: stands in /etc/mailchute/config.toml itself",
+            "hc (ping, URL): ",
+        ] {
+            assert!(run.stdout.contains(part), "{part}: {}", run.report());
+        }
+        // Who sends cannot read it, which is told before an alert is missing.
+        assert!(run.stdout.contains("shop sends with it and cannot read it"), "{}", run.report());
+        assert!(!run.report().contains("names it") && !run.report().contains("t0p1c"), "{}", run.report());
+    });
+}
+
+#[test]
 fn no_command_is_offered_where_a_user_decides_what_it_does() {
     Host::run(&USERS, |host| {
         let places = [

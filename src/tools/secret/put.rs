@@ -164,7 +164,7 @@ fn judge(name: &str, value: &Secret, uses: &[Use<'_>]) -> Result<(), Failure> {
             // A file is often named after the provider it is for.
             likeness::foreign(value.expose(), Provider::find(name)?)
         }),
-        uses => uses.iter().find_map(|using| likeness::wrong(value.expose(), using.wanted, Some(using.relay))),
+        uses => uses.iter().find_map(|using| likeness::wrong(value.expose(), using.wanted, using.relay)),
     };
     match wrong {
         None => Ok(()),

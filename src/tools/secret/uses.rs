@@ -4,15 +4,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::config::alert::{Alert, Means};
 use crate::config::relay::{Grant, Relay, Username};
 use crate::config::site::{NOBODY, Site};
 use crate::hint::likeness::Wanted;
 use crate::reply::{TEXT_LIMIT, printable};
 use crate::secret::Source;
 
-/// A secret that a relay reads, with the sites that may send through it.
+/// A secret that a relay, an alert or the ping reads, with the sites that it is read for.
 pub(super) struct Use<'c> {
-    pub(super) relay: &'c Arc<Relay>,
+    /// The relay, where it is one's.
+    pub(super) relay: Option<&'c Relay>,
+    /// What it is of: `relay main`, `alert ops`.
+    whose: String,
+    /// What it would be stored as.
+    pub(super) name: &'c str,
     /// The key in the configuration, or what it is.
     pub(super) key: &'static str,
     pub(super) source: &'c Source,
@@ -23,7 +29,7 @@ pub(super) struct Use<'c> {
 impl Use<'_> {
     /// `relay main, password`.
     pub(super) fn title(&self) -> String {
-        printable(format!("relay {}, {}", self.relay.name, self.key).as_bytes(), TEXT_LIMIT)
+        printable(format!("{}, {}", self.whose, self.key).as_bytes(), TEXT_LIMIT)
     }
 
     /// The users of its sites, each once; empty where every user may send.
@@ -44,22 +50,60 @@ impl Use<'_> {
     }
 }
 
-/// Every secret that a message may need, in the order of the configuration.
+/// Every secret that a message or an alert may need, in the order of the configuration.
 pub(super) fn all(config: &Config) -> Vec<Use<'_>> {
     let mut uses: Vec<Use<'_>> = Vec::new();
     for site in &config.sites {
         for relay in site.every_relay() {
-            if uses.iter().any(|known| Arc::ptr_eq(known.relay, relay)) {
-                for known in uses.iter_mut().filter(|known| Arc::ptr_eq(known.relay, relay)) {
+            let is_its = |known: &Use<'_>| known.relay.is_some_and(|of| std::ptr::eq(of, &**relay));
+            if uses.iter().any(is_its) {
+                for known in uses.iter_mut().filter(|known| is_its(known)) {
                     known.sites.push(site);
                 }
                 continue;
             }
-            let of_relay = of(relay).into_iter();
-            uses.extend(of_relay.map(|(key, source, wanted)| Use { relay, key, source, wanted, sites: vec![site] }));
+            let whose = format!("relay {}", relay.name);
+            uses.extend(of(relay).into_iter().map(|(key, source, wanted)| Use {
+                relay: Some(&**relay),
+                whose: whose.clone(),
+                name: &relay.name,
+                key,
+                source,
+                wanted,
+                sites: vec![site],
+            }));
         }
     }
+    uses.extend(config.alerts.iter().flat_map(|alert| of_alert(config, alert)));
+    let ping = config.ping.as_ref();
+    let of_ping = |source| Use {
+        relay: None,
+        whose: "ping".to_owned(),
+        name: "ping",
+        key: "URL",
+        source,
+        wanted: Wanted::Any,
+        sites: Vec::new(),
+    };
+    uses.extend(ping.map(of_ping));
     uses
+}
+
+/// The secrets of one alert, which whoever sends for a site that it tells of reads.
+fn of_alert<'c>(config: &'c Config, alert: &'c Arc<Alert>) -> Vec<Use<'c>> {
+    let Means::Post(post) = &alert.means else { return Vec::new() };
+    let tells_of = |site: &&Site| site.alerts.iter().any(|other| Arc::ptr_eq(other, alert));
+    let sites: Vec<&Site> = config.sites.iter().filter(tells_of).collect();
+    let using = |(key, source)| Use {
+        relay: None,
+        whose: format!("alert {}", alert.name),
+        name: &alert.name,
+        key,
+        source,
+        wanted: Wanted::Any,
+        sites: sites.clone(),
+    };
+    post.secrets().map(using).collect()
 }
 
 /// The secrets of one relay.
