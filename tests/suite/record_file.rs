@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use nix::mount::{MsFlags, mount};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use testkit::{Host, Mailchute, Moment, Server, need_strace, points};
 
@@ -206,6 +208,46 @@ fn on_a_full_disk_the_next_record_begins_a_line() {
         call().run().expect_status(69);
         assert!(!records("61042.log").is_empty());
         nix::mount::umount(PLACE).unwrap();
+    });
+}
+
+#[test]
+fn senders_that_are_killed_while_they_write_leave_no_line_that_reads_as_a_record_and_is_none() {
+    Host::run(&USERS, |_| {
+        make_place();
+        let shown = || mailchute().uid(SHOP).args(["log", "--json", "--since", "1h"]).run().stdout;
+        let size = || file("61042.log").metadata().map_or(0, |found| found.len());
+        let mut killed = 0;
+        for _ in 0..8 {
+            let begun = size();
+            let all: Vec<_> = (0..16).map(|_| discard().spawn()).collect();
+            // As soon as one writes, the others are about to.
+            while size() == begun {
+                std::thread::yield_now();
+            }
+            for running in &all {
+                let _ = kill(Pid::from_raw(running.id().cast_signed()), Signal::SIGKILL);
+            }
+            killed += all.into_iter().map(|running| usize::from(running.finish().signal.is_some())).sum::<usize>();
+            // Each line is whole, whatever became of whoever wrote it, and so is the next one.
+            let before = records("61042.log").len();
+            discard().run().expect_status(0);
+            assert_eq!(records("61042.log").len(), before + 1);
+            assert_eq!(shown().lines().count(), before + 1);
+        }
+        assert!(killed > 8, "{killed} were killed");
+
+        // Half a line, as a machine that stops leaves it: whoever writes next begins a line of its own.
+        let whole = fs::read_to_string(file("61042.log")).unwrap();
+        let last = whole.lines().last().unwrap();
+        for part in [1, last.len() / 2, last.len() - 1] {
+            let before = shown().lines().count();
+            let text = fs::read_to_string(file("61042.log")).unwrap();
+            fs::write(file("61042.log"), text + &last[..part]).unwrap();
+            assert_eq!(shown().lines().count(), before, "{part}");
+            discard().run().expect_status(0);
+            assert_eq!(shown().lines().count(), before + 1, "{part}");
+        }
     });
 }
 
