@@ -5,10 +5,12 @@ mod api;
 mod argv;
 mod client;
 mod config;
+mod dns;
 mod fields;
 mod fit;
 mod message;
 mod people;
+mod records;
 mod repair;
 mod reply;
 
@@ -37,6 +39,8 @@ pub(crate) static TARGETS: &[Target] = &[
     argv::TARGET,
     config::TARGET,
     api::TARGET,
+    dns::TARGET,
+    records::TARGET,
 ];
 
 /// The texts as octets.

@@ -2,7 +2,7 @@
 //!
 //! A line each, families together: the name in Rust, the word, the grade, what is in the way, what it means.
 
-use super::Area::{Access, Login, Relay, Setup};
+use super::Area::{Access, Domain, Login, Relay, Setup};
 use super::Code;
 use super::Grade::{Broken, Note, Weak};
 
@@ -77,4 +77,40 @@ codes! {
     UNIT_NETWORK "unit.network" Broken Setup "the sandbox of PHP-FPM's unit keeps it from the network"
     UNIT_PRIVILEGES "unit.privileges" Broken Setup "`NoNewPrivileges=` keeps a set-group-id mailchute from its group"
     UNIT_READ_ONLY "unit.read-only" Weak Setup "the sandbox of PHP-FPM's unit keeps messages from the spool"
+    DNS_UNASKED "dns.unasked" Weak Domain "a record could not be asked for, which says nothing about it"
+    DNS_PROXIED "dns.proxied" Broken Domain "addresses stand where a CNAME record has to be: it is proxied"
+    DNS_DANGLING "dns.dangling" Broken Domain "a CNAME record leads to a name that is gone"
+    DNS_TARGET "dns.target" Weak Domain "a record does not lead to where the provider wants it to"
+    DNS_VERIFICATION "dns.verification" Weak Domain "the record is missing that proves to the provider whose domain it is"
+    DNS_MX "dns.mx" Weak Domain "the domain takes no mail, which the provider wants of those that send"
+    DNS_RETURN_PATH "dns.return-path" Weak Domain "the record is missing that makes the reverse-path one of the domain"
+    SPF_MISSING "spf.missing" Broken Domain "the SPF record does not cover what the provider sends"
+    SPF_SEVERAL "spf.several" Broken Domain "there are several SPF records, so receivers use none"
+    SPF_SYNTAX "spf.syntax" Broken Domain "the SPF record cannot be read, so receivers use none of it"
+    SPF_LOOKUPS "spf.lookups" Broken Domain "the SPF record takes more than ten look-ups, so receivers end with an error"
+    SPF_VOID "spf.void" Weak Domain "more than two look-ups of the SPF record find nothing, which may be taken for an error"
+    SPF_NOWHERE "spf.nowhere" Broken Domain "the SPF record includes a name that has none, so receivers end with an error"
+    SPF_LOOP "spf.loop" Broken Domain "the SPF record includes itself, so receivers end with an error"
+    SPF_OPEN "spf.open" Broken Domain "the SPF record lets everybody send"
+    SPF_ENDLESS "spf.endless" Note Domain "the SPF record says nothing of everybody else"
+    SPF_BEHIND "spf.behind" Weak Domain "terms of the SPF record stand behind `all`, where nobody reads on"
+    SPF_USELESS "spf.useless" Note Domain "an SPF include has no effect, because the reverse-path is elsewhere"
+    DKIM_MISSING "dkim.missing" Broken Domain "a DKIM key is missing that the provider wants"
+    DKIM_UNKNOWN "dkim.unknown" Note Domain "no DKIM key is found, and its selector is known to the account only"
+    DKIM_REVOKED "dkim.revoked" Broken Domain "a DKIM key is revoked"
+    DKIM_SHORT "dkim.short" Broken Domain "a DKIM key is shorter than receivers take"
+    DKIM_WEAK "dkim.weak" Weak Domain "a DKIM key is shorter than it should be"
+    DKIM_UNFIT "dkim.unfit" Broken Domain "a DKIM key is not for mail, or of a kind that receivers do not know"
+    DKIM_SYNTAX "dkim.syntax" Broken Domain "a DKIM key cannot be read"
+    DKIM_SEVERAL "dkim.several" Broken Domain "there are several DKIM keys under one selector, so receivers take any or none"
+    DKIM_TESTING "dkim.testing" Note Domain "a DKIM key says that it is a test, so receivers need not care about it"
+    DMARC_MISSING "dmarc.missing" Weak Domain "there is no DMARC policy, which large receivers want of everybody who sends much"
+    DMARC_SEVERAL "dmarc.several" Weak Domain "there are several DMARC policies, so receivers use none"
+    DMARC_SYNTAX "dmarc.syntax" Weak Domain "a DMARC policy cannot be read, so receivers use none"
+    DMARC_PLACE "dmarc.place" Weak Domain "a DMARC policy stands at the domain itself, where nobody looks"
+    DMARC_UNALIGNED "dmarc.unaligned" Broken Domain "neither DKIM nor SPF is aligned with From, so mail fails the domain's own policy"
+    DMARC_STRICT "dmarc.strict" Weak Domain "the DMARC policy is strict where the relay uses a domain above or below that of From"
+    DMARC_FOREIGN "dmarc.foreign" Weak Domain "the domain of From is one that only its own provider can send for"
+    DMARC_NONE "dmarc.none" Note Domain "the DMARC policy asks for nothing: what fails is delivered all the same"
+    DMARC_OBSOLETE "dmarc.obsolete" Note Domain "the DMARC policy has tags without effect"
 }

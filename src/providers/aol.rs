@@ -1,6 +1,6 @@
 //! AOL Mail: by SMTP.
 
-use super::preset::{Provider, starttls};
+use super::preset::{Provider, Published, starttls};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "aol",
@@ -8,5 +8,9 @@ pub(super) static PROVIDER: Provider = Provider {
     host: "smtp.aol.com",
     ports: &[starttls(587)],
     unverified: &["STARTTLS on 587", "whether it wants an app password", "AUTH mechanisms", "limits"],
+    published: Some(&PUBLISHED),
     ..Provider::PRESET
 };
+
+static PUBLISHED: Published =
+    Published { source: "the domains it gives addresses at", own: &["aol.com"], ..Published::PRESET };

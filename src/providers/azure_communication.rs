@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Piece, Request, Response, Size};
-use super::preset::{Hint, Idempotency, Provider, UserName, starttls};
+use super::preset::{
+    Bounce, Extra, Hint, Idempotency, Include, Key, Need, Provider, Published, Sure, UserName, starttls,
+};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Outcome;
@@ -43,7 +45,22 @@ pub(super) static PROVIDER: Provider = Provider {
         "by API, the sender's display name is the one set at Azure",
     ],
     unverified: &["AUTH mechanisms", "user names made per resource", "50 recipients"],
+    published: Some(&PUBLISHED),
     ..Provider::PRESET
+};
+
+static PUBLISHED: Published = Published {
+    sure: Sure::High,
+    source: "zones, an answer of the API, MicrosoftDocs",
+    keys: &[&[
+        Key::alias("selector1-azurecomm-prod-net", "selector1-azurecomm-prod-net._domainkey.azurecomm.net"),
+        Key::alias("selector2-azurecomm-prod-net", "selector2-azurecomm-prod-net._domainkey.azurecomm.net"),
+    ]],
+    spf: Include::needed("spf.protection.outlook.com", &[]),
+    bounce: Bounce::AT_DOMAIN,
+    others: &[Extra::proof("ms-domain-verification={any}", Need::Must)],
+    shown: "Provision domains of the Email Communication Service",
+    ..Published::PRESET
 };
 
 static ENTRY: Entry = Entry {

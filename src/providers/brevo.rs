@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, cannot};
-use super::preset::{Fate, Idempotency, KeyForm, Provider, implicit, starttls};
+use super::preset::{
+    Bounce, Extra, Fate, Idempotency, Include, Key, KeyForm, Need, Provider, Published, Sure, implicit, starttls,
+};
 use crate::attempt::IdempotencyKey;
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -43,7 +45,22 @@ pub(super) static PROVIDER: Provider = Provider {
         "STARTTLS on 587 and 2525",
         "that an idempotency key is remembered only once its message was accepted",
     ],
+    published: Some(&PUBLISHED),
     ..Provider::PRESET
+};
+
+static PUBLISHED: Published = Published {
+    sure: Sure::High,
+    source: "Domain-Connect template of the vendor, developers.brevo.com, zones",
+    keys: &[
+        &[Key::alias("brevo1", "b1.{dashed}.dkim.brevo.com"), Key::alias("brevo2", "b2.{dashed}.dkim.brevo.com")],
+        &[Key::text("mail")],
+    ],
+    spf: Include::useless("spf.brevo.com", &["spf.sendinblue.com"]),
+    bounce: Bounce::at("brevosend.com"),
+    others: &[Extra::proof("brevo-code:{token}", Need::Must), Extra::DMARC],
+    shown: "Senders, domains, IPs > Domains at Brevo",
+    ..Published::PRESET
 };
 
 static ENTRY: Entry = Entry {

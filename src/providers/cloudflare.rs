@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::api::request::segment;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Sender, Size, cannot};
-use super::preset::{Allowance, Provider, UserName, implicit};
+use super::preset::{
+    Allowance, Bounce, BounceKind, Extra, Include, Key, Need, Provider, Published, Sure, UserName, implicit,
+};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -29,7 +31,25 @@ pub(super) static PROVIDER: Provider = Provider {
         octets: Some(5 << 20),
         source: "cloudflare-docs, pages of the Email Service",
     }),
+    published: Some(&PUBLISHED),
     ..Provider::PRESET
+};
+
+static PUBLISHED: Published = Published {
+    sure: Sure::High,
+    source: "cloudflare/cloudflare-docs, email-service/configuration/domains",
+    keys: &[&[Key::text("cf-bounce")]],
+    spf: Include::useless("_spf.mx.cloudflare.net", &[]),
+    bounce: Bounce {
+        usual: "cf-bounce.{domain}",
+        names: &["cf-bounce"],
+        kind: BounceKind::Mx,
+        target: "route{n}.mx.cloudflare.net",
+        need: Need::Must,
+    },
+    others: &[Extra::DMARC],
+    shown: "Email > Email Sending of the domain at Cloudflare, where its records are locked",
+    ..Published::PRESET
 };
 
 static ENTRY: Entry = Entry {

@@ -9,7 +9,9 @@ use serde::Deserialize;
 
 use super::api::request::segment;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size, Standing};
-use super::preset::{Allowance, Fate, Hint, KeyForm, Provider, at, implicit, starttls};
+use super::preset::{
+    Allowance, Bounce, Fate, Hint, Include, Key, KeyForm, Provider, Published, Sure, at, implicit, starttls,
+};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::hex;
@@ -47,7 +49,33 @@ pub(super) static PROVIDER: Provider = Provider {
         ask: "GET https://api.mailgun.net/v3/DOMAIN/events?message-id={id}",
         source: "documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/events; the EU's host is api.eu.mailgun.net",
     }),
+    published: Some(&PUBLISHED),
     ..Provider::PRESET
+};
+
+static PUBLISHED: Published = Published {
+    sure: Sure::High,
+    source: "Mailgun's help text, Domain-Connect templates, zones",
+    keys: &[
+        &[
+            Key::alias("pdk1", "pdk1._domainkey.{token}.dkim1.{any}mailgun.com"),
+            Key::alias("pdk2", "pdk2._domainkey.{token}.dkim1.{any}mailgun.com"),
+        ],
+        &[Key::text("mx")],
+        &[Key::text("k1")],
+        &[Key::text("pic")],
+        &[Key::text("smtp")],
+        &[Key::text("mailo")],
+        &[Key::text("krs")],
+        &[Key::text("s1")],
+        &[Key::text("mg")],
+    ],
+    own_selectors: true,
+    spf: Include::needed("mailgun.org", &["eu.mailgun.org"]),
+    bounce: Bounce::AT_DOMAIN,
+    by_login: true,
+    shown: "Sending > Domain settings > DNS records at Mailgun",
+    ..Published::PRESET
 };
 
 static ENTRY: Entry = Entry {
@@ -119,6 +147,10 @@ impl Api for Mailgun {
             Region::Us => "https://api.mailgun.net".into(),
             Region::Eu => "https://api.eu.mailgun.net".into(),
         }
+    }
+
+    fn domain(&self) -> Option<&str> {
+        Some(&self.domain)
     }
 
     fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {

@@ -1,6 +1,6 @@
 //! Mail.ru: by SMTP.
 
-use super::preset::{Provider, implicit};
+use super::preset::{Provider, Published, implicit};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "mailru",
@@ -9,5 +9,12 @@ pub(super) static PROVIDER: Provider = Provider {
     host: "smtp.mail.ru",
     ports: &[implicit(465)],
     unverified: &["whether it wants an app password", "AUTH mechanisms", "limits"],
+    published: Some(&PUBLISHED),
     ..Provider::PRESET
+};
+
+static PUBLISHED: Published = Published {
+    source: "the domains it gives addresses at",
+    own: &["mail.ru", "inbox.ru", "list.ru", "bk.ru"],
+    ..Published::PRESET
 };

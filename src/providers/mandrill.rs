@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Standing};
-use super::preset::{Fate, KeyForm, Provider, UserName, starttls};
+use super::preset::{Bounce, Extra, Fate, Include, Key, KeyForm, Need, Provider, Published, Sure, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -32,7 +32,22 @@ pub(super) static PROVIDER: Provider = Provider {
         source: "its description in OpenAPI (messages/info)",
     }),
     unverified: &["any user name will do", "ports 465, 25, 2525", "25 MB", "the API's error names"],
+    published: Some(&PUBLISHED),
     ..Provider::PRESET
+};
+
+static PUBLISHED: Published = Published {
+    sure: Sure::High,
+    source: "zones, Domain-Connect template of the vendor",
+    keys: &[
+        &[Key::alias("mte1", "dkim1.mandrillapp.com"), Key::alias("mte2", "dkim2.mandrillapp.com")],
+        &[Key::text("mandrill")],
+    ],
+    spf: Include::useless("spf.mandrillapp.com", &[]),
+    bounce: Bounce::at("mandrillapp.com"),
+    others: &[Extra::proof("mandrill_verify.{token}", Need::Must), Extra::DMARC],
+    shown: "Settings > Domains at Mandrill",
+    ..Published::PRESET
 };
 
 static ENTRY: Entry =

@@ -1,6 +1,6 @@
 //! The mail providers: what `provider = "..."` stands for, one file each.
 //!
-//! A provider's file holds all that is known of it: preset, HTTP API, error codes, hints, notes. One reached by SMTP
+//! A provider's file holds all that is known of it: preset, HTTP API, error codes, hints, notes, DNS records. One reached by SMTP
 //! alone is a preset and nothing else. Nothing here does I/O: the one HTTP exchange is `http`. The facts are checked
 //! against the vendor's own pages or clients, and what is not is listed as `unverified`. `CONTRIBUTING.md` tells how to
 //! add one.
@@ -9,8 +9,8 @@ pub mod api;
 mod preset;
 
 pub use preset::{
-    Allowance, AuthorizationServer, Derived, Hint, Idempotency, KeyForm, Port, Provider, Region, Scopes, TlsMode,
-    TokenHints, UserName, When,
+    Allowance, AuthorizationServer, Bounce, BounceKind, Derived, Extra, Hint, Idempotency, Include, Key, KeyForm, Need,
+    Port, Provider, Published, Purpose, Region, Scopes, Sure, TlsMode, TokenHints, UserName, When,
 };
 
 /// A line is a module and the provider that its file describes.

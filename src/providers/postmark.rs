@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
 use super::api::response::names;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, Size};
-use super::preset::{Allowance, Fate, Provider, UserName, at, starttls};
+use super::preset::{
+    Allowance, Bounce, BounceKind, Fate, Include, Need, Provider, Published, Sure, UserName, at, starttls,
+};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -37,7 +39,24 @@ pub(super) static PROVIDER: Provider = Provider {
         source: "its description in OpenAPI (Server API)",
     }),
     unverified: &["AUTH mechanisms"],
+    published: Some(&PUBLISHED),
     ..Provider::PRESET
+};
+
+static PUBLISHED: Published = Published {
+    sure: Sure::High,
+    source: "Domain-Connect templates, the Domains API, zones",
+    own_selectors: true,
+    spf: Include::useless("spf.mtasv.net", &[]),
+    bounce: Bounce {
+        usual: "pm.mtasv.net",
+        names: &["pm-bounces", "pm_bounces", "bounces", "pmbounces"],
+        kind: BounceKind::Cname,
+        target: "pm.mtasv.net",
+        need: Need::Should,
+    },
+    shown: "Sender Signatures > DNS settings at Postmark",
+    ..Published::PRESET
 };
 
 static ENTRY: Entry = Entry {

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Attachment, Fact, File, FileForm, Parts, Person, at_most};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, Standing};
-use super::preset::{Fate, Hint, Idempotency, KeyForm, Provider, UserName, implicit, starttls};
+use super::preset::{
+    Bounce, BounceKind, Fate, Hint, Idempotency, Include, Key, KeyForm, Need, Provider, Published, Sure, UserName,
+    implicit, starttls,
+};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -80,7 +83,24 @@ pub(super) static PROVIDER: Provider = Provider {
         source: "resend.com/docs/api-reference/emails/retrieve-email",
     }),
     unverified: &["what its SMTP server replies to a key it knows"],
+    published: Some(&PUBLISHED),
     ..Provider::PRESET
+};
+
+static PUBLISHED: Published = Published {
+    sure: Sure::High,
+    source: "Domain-Connect template of the vendor, resend.com/docs",
+    keys: &[&[Key::text("resend")]],
+    spf: Include::useless("amazonses.com", &[]),
+    bounce: Bounce {
+        usual: "send.{domain}",
+        names: &["send", "outbound", "bounces"],
+        kind: BounceKind::Mx,
+        target: "feedback-smtp.{token}.amazonses.com",
+        need: Need::Must,
+    },
+    shown: "Domains at Resend",
+    ..Published::PRESET
 };
 
 static ENTRY: Entry = Entry {

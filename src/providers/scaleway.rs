@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, joined};
 use super::api::request::segment;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, cannot};
-use super::preset::{Fate, Provider, UserName, implicit};
+use super::preset::{Bounce, Extra, Fate, Include, Need, Provider, Published, Purpose, Sure, UserName, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -25,7 +25,19 @@ pub(super) static PROVIDER: Provider = Provider {
         source: "scaleway.com/en/developers/api/transactional-email/emails",
     }),
     unverified: &["ports 587, 2465, 2587", "size and attachment limits", "a least length of subject and text"],
+    published: Some(&PUBLISHED),
     ..Provider::PRESET
+};
+
+static PUBLISHED: Published = Published {
+    sure: Sure::High,
+    source: "scaleway.com how-to/authenticate-domain, zones",
+    own_selectors: true,
+    spf: Include::needed("_spf.tem.scaleway.com", &["_spf.scw-tem.cloud"]),
+    bounce: Bounce::AT_DOMAIN,
+    others: &[Extra { purpose: Purpose::Mx, name: "", value: "{any}", need: Need::Should }, Extra::DMARC],
+    shown: "Transactional Email > Domains in the Scaleway console",
+    ..Published::PRESET
 };
 
 static ENTRY: Entry = Entry {

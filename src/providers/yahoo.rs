@@ -1,6 +1,6 @@
 //! Yahoo Mail: by SMTP.
 
-use super::preset::{Provider, implicit};
+use super::preset::{Provider, Published, implicit};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "yahoo",
@@ -8,5 +8,9 @@ pub(super) static PROVIDER: Provider = Provider {
     host: "smtp.mail.yahoo.com",
     ports: &[implicit(465)],
     unverified: &["whether it wants an app password", "AUTH mechanisms", "limits"],
+    published: Some(&PUBLISHED),
     ..Provider::PRESET
 };
+
+static PUBLISHED: Published =
+    Published { source: "the domains it gives addresses at", own: &["yahoo.com", "ymail.com"], ..Published::PRESET };

@@ -1,6 +1,6 @@
 //! Yandex Mail: by SMTP.
 
-use super::preset::{Provider, implicit};
+use super::preset::{Provider, Published, implicit};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "yandex",
@@ -8,5 +8,12 @@ pub(super) static PROVIDER: Provider = Provider {
     host: "smtp.yandex.ru",
     ports: &[implicit(465)],
     unverified: &["whether it wants an app password", "AUTH mechanisms", "limits"],
+    published: Some(&PUBLISHED),
     ..Provider::PRESET
+};
+
+static PUBLISHED: Published = Published {
+    source: "the domains it gives addresses at",
+    own: &["yandex.ru", "yandex.com", "ya.ru"],
+    ..Published::PRESET
 };

@@ -139,7 +139,7 @@ fn race(
 }
 
 /// A socket that is connecting to `address`; it becomes writable when it is connected or has failed.
-fn begin(address: SocketAddr, source: Option<IpAddr>) -> io::Result<OwnedFd> {
+pub(crate) fn begin(address: SocketAddr, source: Option<IpAddr>) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let socket = socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&socket, sockopt::TcpNoDelay, &true)?;

@@ -14,6 +14,7 @@ pub mod trust;
 mod tunnel;
 mod verdict;
 
+pub(crate) use connect::begin;
 pub use connection::Connection;
 pub use socket::WireError;
 pub(crate) use socket::wait;

@@ -23,7 +23,7 @@ const ROOMS: &[&str] = &[
     // Reach.
     "wire", "dns", "smtp", "http", "oauth",
     // Course.
-    "plan", "limit", "breaker", "machine", "hint", "submit", "spool", "journal", "alert", "conclude",
+    "plan", "limit", "breaker", "records", "machine", "hint", "submit", "spool", "journal", "alert", "conclude",
     "flush",
     // Door.
     "cli", "door", "import", "tools", "program", "lib", "main",

@@ -43,6 +43,11 @@ pub trait Api: Debug + Send + Sync {
     /// `endpoint` in the configuration stands in for it.
     fn endpoint(&self) -> String;
 
+    /// The domain that is registered with the provider, where the settings name it.
+    fn domain(&self) -> Option<&str> {
+        None
+    }
+
     /// Where the surroundings may have the credentials that the configuration has not.
     fn cloud(&self) -> Option<Cloud<'_>> {
         None

@@ -2,9 +2,11 @@
 
 mod authorization;
 mod hint;
+mod published;
 
 pub use authorization::{AuthorizationServer, Scopes, TokenHints};
 pub use hint::{Hint, When};
+pub use published::{Bounce, BounceKind, Extra, Include, Key, Need, Published, Purpose, Sure};
 
 use std::time::Duration;
 
@@ -62,6 +64,8 @@ pub struct Provider {
     pub allowance: Option<&'static Allowance>,
     /// Where it tells what became of a message later, by the identifier that it gave.
     pub fate: Option<&'static Fate>,
+    /// What a domain has to publish, where that is known.
+    pub published: Option<&'static Published>,
     /// What no source confirms: configurable, and not to be taken as fact.
     pub unverified: &'static [&'static str],
 }
@@ -216,6 +220,7 @@ impl Provider {
         notes: &[],
         allowance: None,
         fate: None,
+        published: None,
         unverified: &[],
     };
 

@@ -1,0 +1,158 @@
+//! What the records of a domain mean for the relay that its mail goes through.
+
+mod dkim;
+mod dmarc;
+mod others;
+mod reverse_path;
+mod spf;
+
+use super::dmarc as policies;
+use super::pattern::filled;
+use crate::address::compared_domain;
+use crate::config::relay::{Relay, Way};
+use crate::dns::{Known, Unresolved};
+use crate::finding::{Code, Finding, Grade, Section, codes};
+use crate::providers::{self, Provider, Published, Sure};
+
+/// How far above the domain of From the registered one is looked for, where no policy says whose it is.
+const PARENTS: usize = 3;
+
+/// A domain that mail is sent from, and the relay it goes through.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The site, by name.
+    pub site: &'a str,
+    /// The domain of From.
+    pub domain: &'a str,
+    /// The relay.
+    pub relay: &'a Relay,
+    /// DKIM selectors that the user named; empty: those the provider is known to use.
+    pub selectors: &'a [String],
+}
+
+/// What is said of a subject, section by section.
+///
+/// # Errors
+/// [`Unresolved`]: something is still to be asked.
+pub(super) fn judge(known: &Known, subject: &Subject<'_>) -> Result<Vec<Section>, Unresolved> {
+    let domain = compared_domain(subject.domain).into_owned();
+    if matches!(subject.relay.way, Way::Null(_)) || !domain.contains('.') {
+        return Ok(Vec::new());
+    }
+    if let Some(owner) = owner(&domain) {
+        return Ok(vec![at_a_mailbox_provider(subject, &domain, owner)]);
+    }
+    let found = policies::walk(known, &domain);
+    let homes = homes(subject, &domain, found.as_ref().ok());
+    let case = Case { known, subject, domain, homes };
+    // Each as far as it comes, so that all that is missing is asked at once.
+    let (signed, returned, others) = (dkim::judge(&case), reverse_path::judge(&case), others::judge(&case));
+    let listed = returned.as_ref().map_err(|pending| *pending).and_then(|returned| spf::judge(&case, returned));
+    let (signed, returned) = (signed?, returned?);
+    let policy = dmarc::judge(&case, &found?, &signed, &returned);
+    let mut sections = vec![listed?, signed.section, policy?];
+    sections.extend(others?);
+    Ok(sections)
+}
+
+/// The provider whose own domain this is: everybody may have an address there.
+fn owner(domain: &str) -> Option<&'static Provider> {
+    providers::all().find(|provider| provider.published.is_some_and(|published| published.own.contains(&domain)))
+}
+
+fn at_a_mailbox_provider(subject: &Subject<'_>, domain: &str, owner: &Provider) -> Section {
+    let mut section = section("DMARC", subject);
+    if subject.relay.provider.is_some_and(|provider| provider.id == owner.id) {
+        section.fine.push(format!("{domain} is {}'s own domain: nothing is to be published", owner.name));
+        return section;
+    }
+    let sentence = format!("only {} can sign for it, and the relay {} is another's", owner.name, subject.relay.name);
+    let finding = Finding::new(&codes::DMARC_FOREIGN, domain, sentence).of_site(subject.site);
+    section.findings.push(finding.advise("send from an address at a domain of your own"));
+    section
+}
+
+/// An empty section about a subject.
+fn section(label: &str, subject: &Subject<'_>) -> Section {
+    Section { site: Some(subject.site.to_owned()), ..Section::new(label) }
+}
+
+/// A subject that is being judged.
+struct Case<'a> {
+    known: &'a Known,
+    subject: &'a Subject<'a>,
+    /// The domain of From, as names are compared.
+    domain: String,
+    /// The domains that may be the one that is registered with the provider, the likeliest first; never empty.
+    homes: Vec<String>,
+}
+
+/// The registered domain where the configuration tells it; else that of From and those above it.
+fn homes(subject: &Subject<'_>, domain: &str, found: Option<&policies::Walk>) -> Vec<String> {
+    let relay = subject.relay;
+    let by_login = relay.provider.and_then(|provider| provider.published).is_some_and(|published| published.by_login);
+    let login = || relay.username().filter(|_| by_login)?.rsplit_once('@').map(|(_, domain)| domain);
+    let named = relay.api().and_then(|interface| interface.api.domain()).or_else(login);
+    if let Some(named) = named {
+        return vec![compared_domain(named).into_owned()];
+    }
+    // Not known yet: what is above is asked for once it is.
+    let Some(found) = found else { return vec![domain.to_owned()] };
+    let parents = std::iter::successors(Some(domain), |name| name.split_once('.').map(|(_, parent)| parent));
+    let organization = (!found.policies.is_empty()).then_some(found.organization.as_str());
+    let is_inside = |name: &str| {
+        organization.is_none_or(|top| name == top || name.strip_suffix(top).is_some_and(|rest| rest.ends_with('.')))
+    };
+    parents.filter(|name| name.contains('.') && is_inside(name)).take(PARENTS).map(str::to_owned).collect()
+}
+
+impl Case<'_> {
+    /// What the provider wants.
+    fn published(&self) -> Option<&'static Published> {
+        self.subject.relay.provider?.published
+    }
+
+    /// The provider's name; `the relay` where it is none that is known.
+    fn provider(&self) -> &'static str {
+        self.subject.relay.provider.map_or("the relay", |provider| provider.name)
+    }
+
+    fn section(&self, label: &str) -> Section {
+        section(label, self.subject)
+    }
+
+    /// A finding about `subject`.
+    fn finding(&self, code: &'static Code, subject: impl Into<String>, sentence: impl Into<String>) -> Finding {
+        Finding::new(code, subject, sentence).of_site(self.subject.site)
+    }
+
+    /// The same, where it is built on what is known of the provider: no worse than that allows.
+    fn weighed(&self, code: &'static Code, subject: impl Into<String>, sentence: impl Into<String>) -> Finding {
+        let grade = match self.published().map_or(Sure::Low, |published| published.sure) {
+            Sure::High => Grade::Broken,
+            Sure::Medium => Grade::Weak,
+            Sure::Low => Grade::Note,
+        };
+        self.finding(code, subject, sentence).at_most(grade)
+    }
+
+    /// That a name could not be asked for.
+    fn unasked(&self, name: &str, why: &str) -> Finding {
+        let finding = self.finding(&codes::DNS_UNASKED, name, format!("could not be asked: {why}"));
+        finding.advise("look again later, or ask another server: mailchute check --dns ADDRESS")
+    }
+
+    /// Where the account shows its records, as a step.
+    fn shown(&self) -> String {
+        match self.published().map_or("", |published| published.shown) {
+            "" => "set it as the provider lists it".to_owned(),
+            shown => format!("set it as the account lists it: see {shown}"),
+        }
+    }
+}
+
+/// A name of the provider's file below the registered domain.
+fn below(name: &str, home: &str) -> String {
+    let name = filled(name, home);
+    if name.is_empty() { home.to_owned() } else { format!("{name}.{home}") }
+}

@@ -1,0 +1,457 @@
+//! What is said of a domain's records, as data: `tests/dns/*.case`, a file a provider or subject, a block a situation.
+//! The first block of a file is the good one; the others are that with some records changed.
+//!
+//! | Key | Meaning |
+//! |---|---|
+//! | `provider:` `username:` `from:` | the relay and the domain of From (`shop.example` where there is none) |
+//! | `selector:` | as the option |
+//! | `with:` `without:` | a record more, or all of a name and type (`*`: every type) less: `name TYPE value` |
+//! | `finding:` | `GRADE CODE SUBJECT`: exactly these are made, in any order |
+//! | `says:` | a part of a finding's sentence |
+//! | `next:` | a part of a next step |
+//! | `fine:` | a part of what is fine |
+//! | `stays:` | a code whose record to set does not mend it, with the reason |
+//!
+//! `RSA2048`, `RSA1024`, `RSA512` stand for keys. `SERVFAIL` in place of a value: the name cannot be asked for.
+//! Each block is judged from memory, then once more by the real client against a real name server (nsd), with the same
+//! result; and every record that a finding says to set is set, and takes the finding away.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use mailchute::config::relay::{LoginSource, Place, Relay, SecretKind, Smtp, TlsMode, Username, Way};
+use mailchute::deadline::Deadline;
+use mailchute::dns::{Client, Known, Qtype, Question, Rdata, Resolved, Said, settle};
+use mailchute::finding::{Finding, Next, Section};
+use mailchute::providers::Provider;
+use mailchute::records::{Subject, guess, judged, look};
+use testkit::{Case, Port, Scratch, apart, need};
+
+use crate::setup::data;
+
+/// Records as text: name, type, value.
+type Zone = Vec<(String, String, String)>;
+
+/// One block, with the zone that comes of it.
+struct Situation {
+    name: String,
+    case: Case,
+    zone: Zone,
+}
+
+/// What the providers themselves publish.
+const WORLD: &str = include_str!("../dns/world.zone");
+
+fn lines(text: &str) -> Zone {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| record(line).unwrap_or_else(|| panic!("{line}: name, type and value"))).collect()
+}
+
+fn record(line: &str) -> Option<(String, String, String)> {
+    let mut words = line.splitn(3, ' ');
+    let (name, kind) = (words.next()?, words.next()?);
+    let value = words.next().unwrap_or_default().trim();
+    let mut value = value.to_owned();
+    for bits in [512, 1024, 2048] {
+        value = value.replace(&format!("RSA{bits}"), &key(bits));
+    }
+    Some((name.to_ascii_lowercase(), kind.to_owned(), value))
+}
+
+/// A public key of this many bits (RFC 5280 4.1); its modulus is no product of primes.
+fn key(bits: usize) -> String {
+    let wrap = |kind: u8, content: &[u8]| {
+        let mut der = vec![kind];
+        match content.len() {
+            short @ 0..0x80 => der.push(short as u8),
+            long => der.extend([0x82, (long >> 8) as u8, long as u8]),
+        }
+        [der, content.to_vec()].concat()
+    };
+    let modulus = [vec![0], vec![0xb5; bits / 8]].concat();
+    let key = wrap(0x30, &[wrap(0x02, &modulus), wrap(0x02, &[1, 0, 1])].concat());
+    let oid = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+    let algorithm = wrap(0x30, &[wrap(0x06, &oid), vec![5, 0]].concat());
+    let der = wrap(0x30, &[algorithm, wrap(0x03, &[vec![0], key].concat())].concat());
+    base64::engine::general_purpose::STANDARD.encode(der)
+}
+
+/// Every block of every file; `number` makes the domain of each its own.
+fn situations() -> Vec<Situation> {
+    let mut all = Vec::new();
+    for file in Case::all(&data("dns")) {
+        let mut good: Option<Case> = None;
+        for (name, case) in file.each() {
+            case.knows(
+                &[
+                    "provider", "username", "from", "selector", "with", "without", "finding", "says", "next", "fine",
+                    "stays",
+                ],
+                &[],
+            );
+            let mut zone = lines(WORLD);
+            zone.extend(good.iter().flat_map(|good| good.values("with")).map(|line| record(line).unwrap()));
+            for line in case.values("without") {
+                let (name, kind) = line.split_once(' ').expect("name and type");
+                let before = zone.len();
+                zone.retain(|record| !(record.0 == name && (kind == "*" || record.1 == kind)));
+                assert!(zone.len() < before, "{}: {line} is not there", file.name());
+            }
+            zone.extend(case.values("with").map(|line| record(line).unwrap()));
+            let name = format!("{}: {name}", file.name());
+            let base = good.get_or_insert_with(|| case.clone());
+            let mut merged = case.clone();
+            for key in ["provider", "username", "from"] {
+                if case.value(key).is_none()
+                    && let Some(value) = base.value(key)
+                {
+                    let text = format!("{key}: {value}\n");
+                    merged = Case::parse(&merged.path, &(text + &shown(&merged)));
+                }
+            }
+            all.push(Situation { name, case: merged, zone });
+        }
+    }
+    all
+}
+
+fn shown(case: &Case) -> String {
+    case.fields().map(|(key, value)| format!("{key}: {value}\n")).collect()
+}
+
+/// What a resolver says that knows `zone` only.
+fn ask(zone: &Zone, question: &Question) -> Resolved {
+    let mut aliases: Vec<String> = Vec::new();
+    loop {
+        let name = aliases.last().map_or(question.name(), String::as_str);
+        let is_there =
+            |name: &str| zone.iter().any(|(owner, ..)| owner == name || owner.ends_with(&format!(".{name}")));
+        let exists = is_there(name);
+        // The closest name above that exists (RFC 4592 3.3.1).
+        let above = std::iter::successors(name.split_once('.'), |(_, parent)| parent.split_once('.'));
+        let above = above.map(|(_, parent)| parent).find(|parent| is_there(parent));
+        let owner = if exists { name.to_owned() } else { format!("*.{}", above.unwrap_or_default()) };
+        let here: Vec<_> = zone.iter().filter(|record| record.0 == owner).collect();
+        if here.iter().any(|record| record.2 == "SERVFAIL") {
+            return Resolved::unasked("server failure (SERVFAIL)");
+        }
+        let found: Vec<_> = here.iter().filter_map(|record| typed(record, question.kind())).collect();
+        if !found.is_empty() {
+            return Resolved { aliases, said: Said::Records(found) };
+        }
+        match here.iter().find(|record| record.1 == "CNAME") {
+            Some(next) if aliases.contains(&next.2) => return Resolved::unasked("names lead nowhere"),
+            Some(next) => aliases.push(next.2.clone()),
+            None if exists || !here.is_empty() => return Resolved { aliases, said: Said::NoRecord },
+            None => return Resolved { aliases, said: Said::NoName },
+        }
+    }
+}
+
+fn typed((_, kind, value): &(String, String, String), wanted: Qtype) -> Option<Rdata> {
+    if *kind != wanted.to_string() {
+        return None;
+    }
+    let words: Vec<_> = value.split(' ').collect();
+    let number = |at: usize| words[at].parse().unwrap();
+    let host = |at: usize| words[at].trim_end_matches('.').to_owned();
+    Some(match kind.as_str() {
+        "A" | "AAAA" => Rdata::Address(value.parse().unwrap()),
+        "TXT" => Rdata::Text(value.clone().into_bytes()),
+        "CNAME" => Rdata::Alias(host(0)),
+        "MX" => Rdata::Exchange { preference: number(0), host: host(1) },
+        "SRV" => Rdata::Service { priority: number(0), weight: number(1), port: number(2), host: host(3) },
+        other => panic!("{other}"),
+    })
+}
+
+fn relay(case: &Case) -> Relay {
+    let provider = case.value("provider").map(|id| Provider::find(id).unwrap_or_else(|| panic!("{id}")));
+    let place = Place::Tcp { host: "smtp.example.net".into(), port: 587 };
+    let mut relay = Relay { provider, ..Relay::new("main", place, TlsMode::StartTls) };
+    if let Some(name) = case.value("username") {
+        let login =
+            LoginSource { username: Username::Given(name.to_owned()), kind: SecretKind::Password, secret: None };
+        relay.way = Way::Smtp(Smtp { login: Some(login), ..Smtp::default() });
+    }
+    relay
+}
+
+fn from_memory(zone: &Zone, subjects: &[Subject<'_>]) -> Vec<Section> {
+    let answer = |known: &mut Known, wanted: Vec<Question>| {
+        wanted.into_iter().for_each(|question| known.put(question.clone(), ask(zone, &question)));
+    };
+    settle(&mut Known::default(), answer, |known| judged(known, subjects))
+}
+
+fn findings(sections: &[Section]) -> Vec<&Finding> {
+    sections.iter().flat_map(|section| &section.findings).collect()
+}
+
+fn brief(findings: &[&Finding]) -> Vec<String> {
+    let mut lines: Vec<_> =
+        findings.iter().map(|one| format!("{} {} {}", one.grade, one.code.word, one.subject)).collect();
+    lines.sort();
+    lines
+}
+
+/// What is not as the case says.
+fn compare(case: &Case, sections: &[Section]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let findings = findings(sections);
+    let mut expected: Vec<_> = case.values("finding").map(str::to_owned).collect();
+    expected.sort();
+    if brief(&findings) != expected {
+        let shown: Vec<_> = findings.iter().map(|one| format!("{} {} {one}", one.grade, one.code.word)).collect();
+        wrong.push(format!("expected {expected:#?}\n  found {shown:#?}"));
+    }
+    let nexts: Vec<_> = findings.iter().filter_map(|one| one.next.as_ref()).map(ToString::to_string).collect();
+    let says: Vec<_> = findings.iter().map(|one| one.sentence.clone()).collect();
+    let fine: Vec<_> = sections.iter().flat_map(|section| section.fine.clone()).collect();
+    for (key, there) in [("next", &nexts), ("says", &says), ("fine", &fine)] {
+        for part in case.values(key) {
+            if !there.iter().any(|text| text.contains(part)) {
+                wrong.push(format!("{key}: {part:?} is not in {there:#?}"));
+            }
+        }
+    }
+    for one in &findings {
+        let text = format!("{one}{}", one.next.as_ref().map(ToString::to_string).unwrap_or_default());
+        if text.chars().any(char::is_control) || text.contains("  (") && text.ends_with('.') {
+            wrong.push(format!("not one line: {text}"));
+        }
+        if one.next.is_none() || one.site.as_deref() != Some("shop") {
+            wrong.push(format!("no next step or no site: {one:?}"));
+        }
+    }
+    wrong
+}
+
+/// Sets each record that a finding says to set, and looks again.
+fn applied(situation: &Situation, sections: &[Section], subject: &Subject<'_>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for one in findings(sections) {
+        let Some(Next::Set { record, replaces }) = &one.next else { continue };
+        if situation.case.values("stays").any(|line| line.split(' ').next() == Some(one.code.word)) {
+            continue;
+        }
+        let mut zone = situation.zone.clone();
+        let is_policy = |value: &str| value.to_ascii_lowercase().starts_with("v=spf1");
+        if *replaces {
+            zone.retain(|(name, kind, value)| {
+                *name != record.name
+                    || (kind != record.kind && kind != "CNAME")
+                    || (kind == "TXT" && is_policy(&record.value) && !is_policy(value))
+            });
+        }
+        zone.push((record.name.clone(), record.kind.to_owned(), record.value.clone()));
+        let after = from_memory(&zone, std::slice::from_ref(subject));
+        if findings(&after).iter().any(|other| other.code == one.code && other.subject == one.subject) {
+            wrong.push(format!("{} sets {record} and stays", one.code.word));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn records_from_memory() {
+    let (mut wrong, mut seen) = (Vec::new(), BTreeMap::new());
+    let all = situations();
+    for situation in &all {
+        let relay = relay(&situation.case);
+        let selectors: Vec<_> = situation.case.values("selector").map(str::to_owned).collect();
+        let domain = situation.case.value("from").unwrap_or("shop.example");
+        let subject = Subject { site: "shop", domain, relay: &relay, selectors: &selectors };
+        let sections = from_memory(&situation.zone, std::slice::from_ref(&subject));
+        let complaints = [compare(&situation.case, &sections), applied(situation, &sections, &subject)].concat();
+        wrong.extend(complaints.into_iter().map(|complaint| format!("{}: {complaint}", situation.name)));
+        for finding in findings(&sections) {
+            *seen.entry(finding.code.word).or_insert(0) += 1;
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} situations\n{}", wrong.len(), all.len(), wrong.join("\n"));
+    let families = ["dns", "spf", "dkim", "dmarc"];
+    let known = mailchute::finding::codes::ALL.iter().filter(|code| families.contains(&code.family()));
+    let unseen: Vec<_> = known.map(|code| code.word).filter(|word| !seen.contains_key(word)).collect();
+    assert!(unseen.is_empty(), "no situation has {unseen:?}");
+}
+
+#[test]
+fn every_provider_that_wants_records_has_a_case() {
+    for provider in mailchute::providers::all() {
+        let Some(published) = provider.published else { continue };
+        assert!(!published.source.is_empty(), "{}: where are its facts from?", provider.id);
+        let wants = !published.keys.is_empty() || !published.bounce.usual.is_empty() || published.spf.needed;
+        let file = data("dns").join(format!("{}.case", provider.id));
+        assert!(!wants || file.exists(), "{} is missing", file.display());
+    }
+}
+
+/// A real name server that knows everything of one zone, the root.
+struct Nsd {
+    child: Child,
+    port: Port,
+    _scratch: Scratch,
+}
+
+impl Nsd {
+    fn start(nsd: &std::path::Path, zone: &Zone) -> Self {
+        let scratch = Scratch::new();
+        let port = Port::reserve();
+        let mut text = ". 300 SOA ns. root. 1 3600 600 86400 60\n. NS ns.\nns. A 127.0.0.1\n".to_owned();
+        let mut broken = Vec::new();
+        for (name, kind, value) in zone {
+            let data = match kind.as_str() {
+                _ if value == "SERVFAIL" => {
+                    // A zone of its own whose file is missing.
+                    broken.push(name.clone());
+                    let _ = writeln!(text, "{name}. 60 NS ns.");
+                    continue;
+                }
+                "TXT" => {
+                    let octets: Vec<_> = value.bytes().collect();
+                    let strings = octets.chunks(250).map(|part| {
+                        let escape = |octet: &u8| {
+                            if octet.is_ascii_alphanumeric() {
+                                char::from(*octet).to_string()
+                            } else {
+                                format!("\\{octet:03}")
+                            }
+                        };
+                        format!("\"{}\"", part.iter().map(escape).collect::<String>())
+                    });
+                    strings.collect::<Vec<_>>().join(" ")
+                }
+                "CNAME" | "MX" | "SRV" => format!("{}.", value.trim_end_matches('.')),
+                _ => value.clone(),
+            };
+            let _ = writeln!(text, "{name}. 60 {kind} {data}");
+        }
+        scratch.write("zone", text, 0o644);
+        let mut conf = format!(
+            "server:\n username: \"\"\n chroot: \"\"\n database: \"\"\n zonesdir: \"{0}\"\n pidfile: \"\"\n xfrdfile: \"\"\n zonelistfile: \"{0}/list\"\n \
+             ip-address: 127.0.0.1\n port: {1}\n server-count: 1\n xfrdir: \"{0}\"\n minimal-responses: yes\n\
+             remote-control:\n control-enable: no\nzone:\n name: \".\"\n zonefile: \"zone\"\n",
+            scratch.path().display(),
+            port.number()
+        );
+        for name in broken {
+            let _ = write!(conf, "zone:\n name: \"{name}\"\n zonefile: \"missing\"\n");
+        }
+        let conf = scratch.write("nsd.conf", conf, 0o644);
+        let log = std::fs::File::create(scratch.join("log")).unwrap();
+        let child = apart(nsd)
+            .arg("-d")
+            .arg("-c")
+            .arg(conf)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let server = Self { child, port, _scratch: scratch };
+        let begun = Instant::now();
+        let question = |known: &Known| known.ask("ns", Qtype::A);
+        while Client::at(server.address())
+            .settle(Deadline::after(Duration::from_secs(5)), question)
+            .why_unasked()
+            .is_some()
+        {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nsd does not answer: {}", server._scratch.read("log"));
+        }
+        server
+    }
+
+    fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port.number()).into()
+    }
+}
+
+impl Drop for Nsd {
+    fn drop(&mut self) {
+        // SIGTERM: its children end with it.
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(self.child.id() as i32),
+            nix::sys::signal::Signal::SIGTERM,
+        );
+        let _ = self.child.wait();
+    }
+}
+
+/// The domain of one situation, so that all of them are in one zone.
+fn renamed(text: &str, number: usize) -> String {
+    text.replace("shop.example", &format!("shop{number}.example"))
+        .replace("shop-example", &format!("shop{number}-example"))
+}
+
+#[test]
+fn records_by_a_real_name_server() {
+    let Some(nsd) = need("nsd") else { return };
+    let all = situations();
+    let mut zone = lines(WORLD);
+    for (number, situation) in all.iter().enumerate() {
+        let own = situation.zone.iter().filter(|record| record.0.contains("shop"));
+        zone.extend(own.map(|(name, kind, value)| (renamed(name, number), kind.clone(), renamed(value, number))));
+        // Somebody else's, in one situation only.
+        let world = lines(WORLD);
+        let others = situation.zone.iter().filter(|record| !record.0.contains("shop") && !world.contains(record));
+        for record in others {
+            if !zone.contains(record) {
+                zone.push(record.clone());
+            }
+        }
+    }
+    let server = Nsd::start(&nsd, &zone);
+    let mut wrong = Vec::new();
+    let mut client = Client::at(server.address());
+    for (number, situation) in all.iter().enumerate() {
+        let renaming = shown(&situation.case);
+        let case = Case::parse(&situation.case.path, &renamed(&renaming, number));
+        let relay = relay(&case);
+        let selectors: Vec<_> = case.values("selector").map(str::to_owned).collect();
+        let own = renamed("shop.example", number);
+        let domain = case.value("from").unwrap_or(&own);
+        let subject = Subject { site: "shop", domain, relay: &relay, selectors: &selectors };
+        if client.count() > 300 {
+            client = Client::at(server.address());
+        }
+        let sections = look(std::slice::from_ref(&subject), &mut client, Deadline::after(Duration::from_secs(30)));
+        wrong.extend(compare(&case, &sections).into_iter().map(|complaint| format!("{}: {complaint}", situation.name)));
+    }
+    assert!(wrong.is_empty(), "{} of {} situations\n{}", wrong.len(), all.len(), wrong.join("\n"));
+}
+
+#[test]
+fn guesses() {
+    let Some(nsd) = need("nsd") else { return };
+    let zone = lines(
+        "a.example MX 10 in1-smtp.messagingengine.com\na.example TXT v=spf1 include:mailgun.org ~all\n\
+         pdk1._domainkey.a.example CNAME pdk1._domainkey.ab12.dkim1.mailgun.com\n\
+         pm-bounces.a.example CNAME pm.mtasv.net\n_submissions._tcp.a.example SRV 10 1 465 smtp.a.example\n\
+         _submissions._tcp.a.example SRV 0 1 465 smtp.other.example\n_submission._tcp.a.example SRV 0 1 587 smtp.a.example\n\
+         _submission._tcp.b.example SRV 0 0 0 .\nb.example MX 0 .\n",
+    );
+    let server = Nsd::start(&nsd, &zone);
+    let mut client = Client::at(server.address());
+    let deadline = Deadline::after(Duration::from_secs(30));
+    let guessed = guess("A.Example", &mut client, deadline);
+    assert_eq!(guessed.mailbox.map(|provider| provider.id), Some("fastmail"));
+    let senders: Vec<_> = guessed.senders.iter().map(|provider| provider.id).collect();
+    assert_eq!(senders, ["mailgun", "postmark"]);
+    let services: Vec<_> =
+        guessed.services.iter().map(|one| (one.host.as_str(), one.port, one.tls, one.is_foreign)).collect();
+    let expected = [
+        ("smtp.other.example", 465, TlsMode::Implicit, true),
+        ("smtp.a.example", 465, TlsMode::Implicit, false),
+        ("smtp.a.example", 587, TlsMode::StartTls, false),
+    ];
+    assert_eq!(services, expected);
+    let nothing = guess("b.example", &mut client, deadline);
+    assert!(nothing.mailbox.is_none() && nothing.senders.is_empty() && nothing.services.is_empty());
+    assert!(nothing.unasked.is_empty(), "{:?}", nothing.unasked);
+    assert_eq!(guess("gmail.com", &mut client, deadline).mailbox.map(|provider| provider.id), Some("google"));
+}
