@@ -31,6 +31,7 @@ const COLD: &[&str] = &[
     "mailchute::tools::alert",
     "mailchute::tools::ban",
     "mailchute::tools::bans",
+    "mailchute::cli::init",
     "mailchute::tools::bs",
     "mailchute::tools::check",
     "mailchute::import",

@@ -93,10 +93,7 @@ fn run_tool(tool: &Tool, invocation: &Invocation) -> anyhow::Result<u8> {
         Tool::Show(words) => show::run(invocation, words, &Caller::current()),
         Tool::Lint => printed(&lint::page(&send::read_standard_input(true)?)?),
         Tool::Import(of) => import::run(of)?,
-        Tool::Init(of) => {
-            init::run(of, &invocation.choice)?;
-            exit::OK
-        }
+        Tool::Init(of) => init::run(of, &invocation.choice)?,
         Tool::Explain(of) => {
             standing_in(&of.speaker, Provision::default(), |caller| explain::run(invocation, &of.of, caller))?
         }

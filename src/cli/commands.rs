@@ -11,6 +11,7 @@ use super::alert::{AlertTask, Alerts};
 use super::check::Check;
 use super::dialect::{self, Mode, OUR_NAME, Sendmail};
 use super::import::{IMPORT, Import};
+use super::init::Init;
 use super::log::{self, Log, Report, SEARCH, Show};
 use super::queue::{Queue, Task};
 use super::secret::SecretTask;
@@ -37,8 +38,8 @@ pub enum Tool {
     Explain(Explain),
     /// Take over what another program sends mail with.
     Import(Import),
-    /// Print a configuration file.
-    Init(Init),
+    /// Set up a relay, or print the environment's configuration.
+    Init(Box<Init>),
     /// Say what would be changed in the message on standard input.
     Lint,
     /// Have a person grant what a relay needs to send.
@@ -204,18 +205,6 @@ pub struct Status {
     pub number: String,
 }
 
-/// `mailchute init`.
-#[derive(Args, Clone, Debug)]
-#[group(required = true, multiple = false)]
-pub struct Init {
-    /// Print the configuration in MAILCHUTE_URL, MAILER_DSN or MAIL_HOST and their companions as a file
-    #[arg(long)]
-    pub from_env: bool,
-    /// As root: make the directories in which the users that sites name keep tokens, state and messages
-    #[arg(long)]
-    pub users: bool,
-}
-
 /// Stands in for the caller: sites are chosen by uid and working directory.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Speaker {
@@ -290,14 +279,21 @@ enum Command {
     /// Take over what msmtp, ssmtp and others are configured with, and say what changes
     #[command(after_help = IMPORT)]
     Import(Import),
-    /// Print the environment's configuration as a file, or make directories
+    /// Set up mail: what is asked at a terminal, or said by options, as a configuration that works
     #[command(after_help = INIT)]
-    Init(Init),
+    Init(Box<Init>),
 }
 
 /// Where `init --help` leads.
 const INIT: &str = "\
-The variables:
+With neither --write nor --output it is shown, and nothing is written. At a terminal, what no option says
+is asked; without one that is status 64 with the options that are missing. The secret is never an option.
+
+With Postmark, for PHP as www-data:
+  mailchute init --provider postmark --from 'Shop <orders@shop.example>' --user www-data \\
+    --alias '*=ops@shop.example' --secret-stdin --write < token
+
+The variables that --from-env reads:
   MAILCHUTE_URL        smtps://HOST (port 465), smtp://HOST:587 (STARTTLS), PROVIDER://default;
                        any key of a relay or site as a query: ?ca_file=/etc/ca.pem
   MAILCHUTE_USERNAME   user name
@@ -310,10 +306,7 @@ Each that holds a secret has a twin ending in _FILE. Without MAILCHUTE_URL, Symf
 read, and without that Laravel's MAIL_HOST, MAIL_PORT, MAIL_USERNAME, MAIL_PASSWORD and so on.
 
 A file for PHP-FPM, which clears the environment, written when the container starts:
-  mailchute init --from-env | install -D -m 0640 -g www-data /dev/stdin /etc/mailchute/config.toml
-
-Without a container, write that file by hand: three lines are enough, see mailchute.toml(5) and
-`mailchute providers`.";
+  mailchute init --from-env | install -D -m 0640 -g www-data /dev/stdin /etc/mailchute/config.toml";
 
 #[derive(Args)]
 struct ExplainWords {

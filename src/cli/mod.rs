@@ -8,6 +8,7 @@ mod commands;
 pub mod dialect;
 mod help;
 pub mod import;
+pub mod init;
 pub mod invocation;
 pub mod log;
 pub mod options;
@@ -15,6 +16,4 @@ pub mod parse;
 pub mod queue;
 pub mod secret;
 
-pub use commands::{
-    Explain, Init, LiftBan, ListBans, Login, Providers, Resend, SetBan, Speaker, Status, Test, Tool, Whom,
-};
+pub use commands::{Explain, LiftBan, ListBans, Login, Providers, Resend, SetBan, Speaker, Status, Test, Tool, Whom};

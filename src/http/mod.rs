@@ -6,6 +6,7 @@
 //! messages for one relay may keep the connection in between ([`Line`]).
 
 mod answers;
+pub mod autoconfig;
 mod body;
 pub mod cloud;
 mod login;

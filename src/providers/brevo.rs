@@ -27,6 +27,7 @@ pub(super) static PROVIDER: Provider = Provider {
     ports: &[implicit(465), starttls(587), starttls(2525)],
     secrets: &["smtp_key", "password"],
     api: Some(&ENTRY),
+    found: "SMTP & API, tab SMTP",
     // 15 minutes in the changelog of the API (developers.brevo.com), 30 in its guide: the shorter one is safe.
     idempotency: Some(&Idempotency { window: Duration::from_secs(15 * 60), field: None, accepted_only: false }),
     keys: &[

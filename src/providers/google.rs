@@ -28,6 +28,7 @@ pub(super) static PROVIDER: Provider = Provider {
     authorization: Some(&AUTHORIZATION),
     auth: &["XOAUTH2", "PLAIN", "LOGIN"],
     api: Some(&ENTRY),
+    found: "myaccount.google.com/apppasswords",
     servers: &[".gmail.com"],
     marks: &["gsmtp", "support.google.com"],
     hints: HINTS,

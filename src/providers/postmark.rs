@@ -23,6 +23,7 @@ pub(super) static PROVIDER: Provider = Provider {
     username: UserName::Secret,
     secrets: &["token", "password"],
     api: Some(&ENTRY),
+    found: "the server, tab API Tokens",
     notes: &[
         "token is the server API token; an SMTP token is a pair for username and password",
         "no implicit TLS: port 465 hangs",

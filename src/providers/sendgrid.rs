@@ -24,6 +24,7 @@ pub(super) static PROVIDER: Provider = Provider {
     username: UserName::Word("apikey"),
     secrets: &["api_key", "password"],
     api: Some(&ENTRY),
+    found: "Settings, API Keys",
     keys: &[KeyForm { prefix: "SG.", smtp: true, api: true }],
     notes: &["1000 recipients a message", "10 connections at a time from one host"],
     allowance: Some(&Allowance { rates: &[], recipients: Some(1000), octets: None, source: "sendgrid/sendgrid-oai" }),

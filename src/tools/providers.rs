@@ -102,6 +102,7 @@ fn page(provider: &Provider) -> String {
     }
     line("user name", &user_name(&provider.username));
     line("secret", &provider.secrets.join(" or "));
+    line("made at", provider.found);
     line("access token", if provider.bearer { "token (XOAUTH2)" } else { "" });
     if let Some(entry) = provider.api {
         line("API takes", &format!("the {}, reverse-path {}", takes(entry), carries(entry)));

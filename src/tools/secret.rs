@@ -1,10 +1,11 @@
 //! `mailchute secret`: stores secrets with the modes they need, and looks at those that are there.
 
 pub(crate) mod check;
-mod put;
+pub(super) mod files;
+pub(super) mod put;
 mod readers;
-mod typed;
-mod uses;
+pub(super) mod typed;
+pub(super) mod uses;
 
 use std::path::{Path, PathBuf};
 

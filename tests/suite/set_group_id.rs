@@ -351,6 +351,7 @@ fn a_hostile_caller_learns_and_moves_nothing() {
             (&["--site", "other", "-i", "bob@example.net"], 77),
             (&["lint"], 0),
             (&["init", "--from-env"], 78),
+            (&["init"], 77),
             (&["init", "--users"], 77),
             (&["providers"], 0),
             (&["status", "154"], 0),

@@ -58,6 +58,8 @@ pub struct Provider {
     pub marks: &'static [&'static str],
     /// What its refusals mean. The first that fits counts, so what is special comes before what is general.
     pub hints: &'static [Hint],
+    /// Where its natural secret is made, as whoever has an account finds it: it follows "made at". Empty: it is not known.
+    pub found: &'static str,
     /// What to know before choosing it: limits, peculiar replies.
     pub notes: &'static [&'static str],
     /// What it takes at most, where its own pages say so.
@@ -193,6 +195,16 @@ pub enum UserName {
     Joined(&'static [&'static str]),
 }
 
+impl UserName {
+    /// The key it is configured under, where it has to be.
+    pub fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::Given(key) => Some(key),
+            Self::Word(_) | Self::Secret | Self::Joined(_) => None,
+        }
+    }
+}
+
 impl Provider {
     /// What most have in common.
     pub(super) const PRESET: Self = Self {
@@ -217,6 +229,7 @@ impl Provider {
         servers: &[],
         marks: &[],
         hints: &[],
+        found: "",
         notes: &[],
         allowance: None,
         fate: None,

@@ -15,7 +15,6 @@ use crate::config::site::NOBODY;
 use crate::config::{Config, Search};
 use crate::failure::{Failure, Kind};
 use crate::finding::{Finding, Grade, codes};
-use crate::hint::likeness;
 use crate::host;
 use crate::modes;
 use crate::reply::{TEXT_LIMIT, printable};
@@ -130,7 +129,7 @@ fn look_at(using: &Use<'_>, config: &Config) -> Vec<Row> {
             let place = using.sites.first().and_then(|site| site.file.as_ref());
             let place = place.map_or_else(|| "the environment".to_owned(), |file| file.display().to_string());
             let mut finding = Finding::new(&codes::SECRET_INLINE, &title, format!("stands in {place} itself"));
-            if let Some(wrong) = likeness::wrong(value.expose(), using.wanted, using.relay) {
+            if let Some(wrong) = using.wrong(value.expose()) {
                 finding = Finding::new(&codes::SECRET_WRONG, &title, format!("stands in {place} itself, and {wrong}"));
             }
             let name = using.name;
@@ -165,7 +164,7 @@ fn look_at(using: &Use<'_>, config: &Config) -> Vec<Row> {
     };
     let mut found = of_readers(using, path, &subject, config);
     let is_empty = value.expose().is_empty().then(|| "is empty".to_owned());
-    let wrong = is_empty.or_else(|| likeness::wrong(value.expose(), using.wanted, using.relay));
+    let wrong = is_empty.or_else(|| using.wrong(value.expose()));
     if let Some(wrong) = wrong {
         let finding = Finding::new(&codes::SECRET_WRONG, &subject, wrong);
         found.push(match stored_name(path) {

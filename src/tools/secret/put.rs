@@ -1,13 +1,13 @@
 //! `mailchute secret put`: from standard input into a file that one group reads.
 
-use std::fs::{self, DirBuilder, File, Metadata, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use nix::unistd::Group;
-use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
 
+use super::files;
 use super::uses::{self, Use};
 use super::{file, typed};
 use crate::caller::Caller;
@@ -16,12 +16,15 @@ use crate::config::{Config, Search};
 use crate::failure::{Failure, Kind};
 use crate::hint::likeness::{self, Wanted};
 use crate::host;
-use crate::modes::{self, Modes};
+use crate::modes::Modes;
 use crate::providers::Provider;
 use crate::secret::{STORED, Secret};
 
 /// The owner writes, the group reads.
-const MODE: u32 = 0o640;
+pub(in crate::tools) const MODE: u32 = 0o640;
+
+/// Whoever has a file's name gets to it, and nobody sees the names.
+pub(in crate::tools) const CLOSED: u32 = 0o711;
 
 /// Stores it, and returns what to say.
 ///
@@ -45,6 +48,7 @@ pub(super) fn run(of: &PutSecret) -> Result<String, Failure> {
     let before = existing(of, &path)?;
     let gid = gid(of, &config, &uses, before.as_ref())?;
     make_directory()?;
+    typed::watch(|| "stopped before anything was stored");
     let read = typed::read(&of.name)?;
     let (value, left_out) = if of.anyway { (typed::as_it_is(&read)?, None) } else { typed::trimmed(&read)? };
     drop(read);
@@ -76,9 +80,7 @@ fn gid(
     before: Option<&Metadata>,
 ) -> Result<u32, Failure> {
     if let Some(name) = &of.group {
-        let number = name.parse().ok();
-        let found = Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
-        return found.or(number).ok_or_else(|| Failure::new(Kind::Usage, name, "no such group"));
+        return files::group(name);
     }
     let named = match (&of.site, config) {
         (None, _) => None,
@@ -94,33 +96,13 @@ fn gid(
     }
     if let Some(site) = named {
         let whose = format!("site {}", site.name);
-        return shared(&site.users).map_err(|why| no_group(&format!("{whose}: {why}")));
+        return files::shared(&site.users).map_err(|why| no_group(&format!("{whose}: {why}")));
     }
     if let Some(before) = before {
         return Ok(before.gid());
     }
     let users: Vec<u32> = uses.iter().flat_map(Use::users).collect();
-    shared(&users).map_err(|why| no_group(&why))
-}
-
-/// The one group of these users.
-fn shared(users: &[u32]) -> Result<u32, String> {
-    let mut gids = Vec::new();
-    for uid in users {
-        let entry = nix::unistd::User::from_uid((*uid).into()).ok().flatten();
-        let entry = entry.ok_or_else(|| format!("uid {uid} has no entry in the password database"))?;
-        gids.push(entry.gid.as_raw());
-    }
-    gids.sort_unstable();
-    gids.dedup();
-    match gids[..] {
-        [gid] => Ok(gid),
-        [] => Err("no user is named who is to read it".to_owned()),
-        _ => {
-            let names: Vec<String> = gids.into_iter().map(modes::group_name).collect();
-            Err(format!("its users are of several groups ({})", names.join(", ")))
-        }
-    }
+    files::shared(&users).map_err(|why| no_group(&why))
 }
 
 fn no_group(why: &str) -> Failure {
@@ -134,25 +116,9 @@ fn no_group(why: &str) -> Failure {
 /// # Errors
 /// `CannotCreate`: it cannot be made. `NoPermission`: others can change what is in it.
 pub(crate) fn make_directory() -> Result<(), Failure> {
-    let failed = |path: &Path, error: io::Error| {
-        Failure::new(Kind::CannotCreate, path.display().to_string(), format!("cannot be made: {error}"))
-    };
     let secrets = Path::new(STORED);
-    for (path, mode) in secrets.parent().map(|above| (above, 0o755)).into_iter().chain([(secrets, 0o711)]) {
-        match DirBuilder::new().mode(0o700).create(path) {
-            Ok(()) => {
-                fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| failed(path, error))?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(path, error)),
-        }
-        let found = path.metadata().map_err(|error| failed(path, error))?;
-        if found.uid() != 0 || found.mode() & 0o022 != 0 {
-            let why = format!("others than root can change what is in it ({})", Modes::of(&found));
-            let path = path.display().to_string();
-            return Err(Failure::new(Kind::NoPermission, path.clone(), why)
-                .hint(format!("chown root {path} && chmod go-w {path}")));
-        }
+    for (path, mode) in secrets.parent().map(|above| (above, 0o755)).into_iter().chain([(secrets, CLOSED)]) {
+        files::make_directory(path, mode)?;
     }
     Ok(())
 }
@@ -164,7 +130,7 @@ fn judge(name: &str, value: &Secret, uses: &[Use<'_>]) -> Result<(), Failure> {
             // A file is often named after the provider it is for.
             likeness::foreign(value.expose(), Provider::find(name)?)
         }),
-        uses => uses.iter().find_map(|using| likeness::wrong(value.expose(), using.wanted, using.relay)),
+        uses => uses.iter().find_map(|using| using.wrong(value.expose())),
     };
     match wrong {
         None => Ok(()),
@@ -173,25 +139,15 @@ fn judge(name: &str, value: &Secret, uses: &[Use<'_>]) -> Result<(), Failure> {
     }
 }
 
-/// Writes it beside its place, readable for nobody but root until it has its group, and puts it there in one step.
+/// Writes it, readable for nobody but root until it has its group.
 ///
 /// # Errors
 /// `Io`: it cannot be stored, or is there already and `replace` is not said.
 pub(crate) fn store(path: &Path, value: &Secret, gid: u32, replace: bool) -> Result<(), Failure> {
-    let stored = || -> io::Result<()> {
-        let mut new = NamedTempFile::new_in(STORED)?;
-        fchown(new.as_file(), Some(0), Some(gid))?;
-        new.as_file().set_permissions(Permissions::from_mode(MODE))?;
-        new.write_all(value.expose().as_bytes())?;
-        new.write_all(b"\n")?;
-        new.as_file().sync_all()?;
-        match replace {
-            true => new.persist(path).map_err(|error| error.error)?,
-            false => new.persist_noclobber(path).map_err(|error| error.error)?,
-        };
-        File::open(STORED)?.sync_all()
-    };
-    stored().map_err(|error| Failure::new(Kind::Io, path.display().to_string(), format!("cannot be stored: {error}")))
+    let line = Zeroizing::new(format!("{}\n", value.expose()));
+    let as_of = Modes { uid: 0, gid, mode: MODE };
+    files::store(path, line.as_bytes(), &as_of, replace)
+        .map_err(|error| Failure::new(Kind::Io, path.display().to_string(), format!("cannot be stored: {error}")))
 }
 
 /// What was done, and the next step.

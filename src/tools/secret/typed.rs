@@ -5,7 +5,7 @@
 
 use std::io::{IsTerminal as _, stdin};
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
@@ -23,10 +23,9 @@ const LINE: usize = 4095;
 ///
 /// # Errors
 /// `NoInput`: there is none, or it cannot be read; `Data`: it is too long.
-pub(super) fn read(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub(in crate::tools) fn read(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let is_typed = stdin().is_terminal();
     let unseen = if is_typed { Some(Unseen::begin()?) } else { None };
-    watch(unseen.as_ref());
     if is_typed {
         door::ask(&format!("{name} (it is not shown): "));
     }
@@ -61,7 +60,7 @@ const MARK: &str = "a byte order mark before it";
 ///
 /// # Errors
 /// As [`as_it_is`].
-pub(super) fn trimmed(read: &[u8]) -> Result<(Secret, Option<&'static str>), Failure> {
+pub(in crate::tools) fn trimmed(read: &[u8]) -> Result<(Secret, Option<&'static str>), Failure> {
     let whole = text(read)?;
     let bare = whole.strip_prefix('\u{feff}').unwrap_or(whole);
     // Of a key of several lines every line has its end.
@@ -115,8 +114,11 @@ fn is_whole(value: &[u8]) -> bool {
     value.ends_with(b"\n") && !text.is_empty()
 }
 
+/// The terminal as it was, while it does not show what is typed.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
 /// A terminal that does not show what is typed, until it is dropped.
-struct Unseen(Termios);
+struct Unseen;
 
 impl Unseen {
     fn begin() -> Result<Self, Failure> {
@@ -129,27 +131,31 @@ impl Unseen {
         unseen.local_modes.insert(LocalModes::ECHONL | LocalModes::ICANON);
         // Whoever stops it (^Z) would be left with a terminal that shows nothing.
         unseen.special_codes[SpecialCodeIndex::VSUSP] = 0;
+        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+        let this = Self;
         tcsetattr(stdin(), OptionalActions::Flush, &unseen).map_err(error)?;
-        Ok(Self(before))
+        Ok(this)
     }
 }
 
 impl Drop for Unseen {
     fn drop(&mut self) {
-        restore(&self.0);
+        restore();
     }
 }
 
-fn restore(before: &Termios) {
-    let _ = tcsetattr(stdin(), OptionalActions::Drain, before);
+fn restore() {
+    if let Some(before) = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let _ = tcsetattr(stdin(), OptionalActions::Drain, &before);
+    }
 }
 
-/// From now on a signal ends this with the terminal as it was, and nothing stored.
-fn watch(unseen: Option<&Unseen>) {
-    let before = unseen.map(|unseen| unseen.0.clone());
+/// From now on a signal ends this with the terminal as it was, and says what `stopped` says: how far it came. To be
+/// called in the main thread before there is another.
+pub(in crate::tools) fn watch(stopped: impl FnOnce() -> &'static str + Send + 'static) {
     signals::watch(Arc::default(), move |failure| {
-        before.iter().for_each(restore);
-        door::report(&Failure { why: "stopped before anything was stored".to_owned(), ..failure.clone() });
+        restore();
+        door::report(&Failure { why: stopped().to_owned(), ..failure.clone() });
         exit::of_kind(&failure.kind, Scheme::Reply)
     });
 }

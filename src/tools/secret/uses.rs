@@ -7,33 +7,38 @@ use crate::config::Config;
 use crate::config::alert::{Alert, Means};
 use crate::config::relay::{Grant, Relay, Username};
 use crate::config::site::{NOBODY, Site};
-use crate::hint::likeness::Wanted;
+use crate::hint::likeness::{self, Wanted};
 use crate::reply::{TEXT_LIMIT, printable};
 use crate::secret::Source;
 
 /// A secret that a relay, an alert or the ping reads, with the sites that it is read for.
-pub(super) struct Use<'c> {
+pub(in crate::tools) struct Use<'c> {
     /// The relay, where it is one's.
-    pub(super) relay: Option<&'c Relay>,
+    pub(in crate::tools) relay: Option<&'c Relay>,
     /// What it is of: `relay main`, `alert ops`.
     whose: String,
     /// What it would be stored as.
-    pub(super) name: &'c str,
+    pub(in crate::tools) name: &'c str,
     /// The key in the configuration, or what it is.
-    pub(super) key: &'static str,
-    pub(super) source: &'c Source,
-    pub(super) wanted: Wanted,
-    pub(super) sites: Vec<&'c Site>,
+    pub(in crate::tools) key: &'static str,
+    pub(in crate::tools) source: &'c Source,
+    pub(in crate::tools) wanted: Wanted,
+    pub(in crate::tools) sites: Vec<&'c Site>,
 }
 
 impl Use<'_> {
     /// `relay main, password`.
-    pub(super) fn title(&self) -> String {
+    pub(in crate::tools) fn title(&self) -> String {
         printable(format!("{}, {}", self.whose, self.key).as_bytes(), TEXT_LIMIT)
     }
 
+    /// What is wrong with `value` for it: the end of a sentence about it.
+    pub(in crate::tools) fn wrong(&self, value: &str) -> Option<String> {
+        likeness::wrong(value, self.wanted, self.relay)
+    }
+
     /// The users of its sites, each once; empty where every user may send.
-    pub(super) fn users(&self) -> Vec<u32> {
+    pub(in crate::tools) fn users(&self) -> Vec<u32> {
         if self.sites.iter().any(|site| site.users.is_empty()) {
             return Vec::new();
         }
@@ -45,13 +50,13 @@ impl Use<'_> {
     }
 
     /// Whether it is read from this file.
-    pub(super) fn is_of(&self, file: &Path) -> bool {
+    pub(in crate::tools) fn is_of(&self, file: &Path) -> bool {
         self.source.file().is_some_and(|own| own == file)
     }
 }
 
 /// Every secret that a message or an alert may need, in the order of the configuration.
-pub(super) fn all(config: &Config) -> Vec<Use<'_>> {
+pub(in crate::tools) fn all(config: &Config) -> Vec<Use<'_>> {
     let mut uses: Vec<Use<'_>> = Vec::new();
     for site in &config.sites {
         for relay in site.every_relay() {

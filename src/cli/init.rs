@@ -1,0 +1,114 @@
+//! The words of `mailchute init`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::commands::address;
+
+/// `mailchute init`. What is asked at a terminal is said here, field by field: a question fills in the option of its answer.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Init {
+    /// Mail is sent as this address, or Name <address>, where a message does not say
+    #[arg(long, value_name = "MAILBOX")]
+    pub from: Option<String>,
+    /// As --from, and the provider is looked for by its domain
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub email: Option<String>,
+    /// The mail provider, see `mailchute providers`
+    #[arg(long, value_name = "ID")]
+    pub provider: Option<String>,
+    /// The provider's region
+    #[arg(long, value_name = "NAME")]
+    pub region: Option<String>,
+    /// By SMTP, or by the provider's HTTP API
+    #[arg(long, value_name = "smtp|api")]
+    pub via: Option<String>,
+    /// The SMTP server, where it is no provider's
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Its port
+    #[arg(long, value_name = "NUMBER")]
+    pub port: Option<u16>,
+    /// The user name, or the key that stands for one
+    #[arg(long, value_name = "NAME")]
+    pub username: Option<String>,
+    /// The sending domain, where the provider's API asks for it
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: Option<String>,
+    /// Any other key of the relay, see mailchute.toml(5); may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Log in with OAuth, as this client; its secret is the one that is asked for
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
+    /// Read the password, token or key from standard input, and store it
+    #[arg(long, group = "secret")]
+    pub secret_stdin: bool,
+    /// The file that holds it
+    #[arg(long, value_name = "FILE", group = "secret")]
+    pub secret_file: Option<PathBuf>,
+    /// The environment variable that holds it
+    #[arg(long, value_name = "NAME", group = "secret")]
+    pub secret_env: Option<String>,
+    /// The program that prints it, with its words
+    #[arg(long, value_name = "COMMAND", group = "secret")]
+    pub secret_command: Option<String>,
+    /// The systemd credential that holds it
+    #[arg(long, value_name = "NAME", group = "secret")]
+    pub secret_credential: Option<String>,
+    /// Only this user sends, and root; may be repeated
+    #[arg(long, value_name = "USER", conflicts_with = "sites_by_pool")]
+    pub user: Vec<String>,
+    /// One site for each pool of PHP-FPM, which only the pool's user speaks for
+    #[arg(long)]
+    pub sites_by_pool: bool,
+    /// The site's name, where users are named [default: main]
+    #[arg(long, value_name = "NAME", conflicts_with = "sites_by_pool")]
+    pub site: Option<String>,
+    /// The group that reads the secret [default: that of the users; without users, everybody in it may send]
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// Whom mail may be from; may be repeated [default: everybody at the domain of --from]
+    #[arg(long, value_name = "PATTERN")]
+    pub sender: Vec<String>,
+    /// Put another sender right (the default)
+    #[arg(long, conflicts_with = "refuse")]
+    pub rewrite: bool,
+    /// Refuse another sender
+    #[arg(long)]
+    pub refuse: bool,
+    /// Mail to this local name goes to this address; * stands for every other; may be repeated
+    #[arg(long, value_name = "NAME=ADDRESS")]
+    pub alias: Vec<String>,
+    /// Make the links /usr/sbin/sendmail, mailq and newaliases, as the installer does if asked to
+    #[arg(long)]
+    pub take_sendmail: bool,
+    /// Whom the test message goes to [default: the alias of every other name, else the address of --from]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub to: Option<String>,
+    /// Send no test message
+    #[arg(long)]
+    pub no_test: bool,
+    /// Ask no network for anything, and send no test message
+    #[arg(long)]
+    pub no_network: bool,
+    /// Write what would be shown
+    #[arg(long, conflicts_with = "output")]
+    pub write: bool,
+    /// Write it, to this file in place of /etc/mailchute/config.toml, and the secret beside it
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Put it in the place of what is there
+    #[arg(long)]
+    pub replace: bool,
+    /// Ask nothing: take what would stand in [ ]
+    #[arg(long)]
+    pub yes: bool,
+    /// Print the configuration in MAILCHUTE_URL, MAILER_DSN or MAIL_HOST and their companions as a file
+    #[arg(long, exclusive = true)]
+    pub from_env: bool,
+    /// As root: make the directories in which the users that sites name keep tokens, state and messages
+    #[arg(long, exclusive = true)]
+    pub users: bool,
+}

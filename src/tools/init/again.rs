@@ -1,0 +1,65 @@
+//! The command that does the same without a question.
+
+use crate::cli::init::Init;
+
+/// The command line of these options, as a shell takes it; the secret comes from standard input where it was typed.
+pub(super) fn command(of: &Init) -> String {
+    let mut words = vec!["mailchute".to_owned(), "init".to_owned()];
+    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
+    let port = of.port.map(|port| port.to_string());
+    let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let given = [
+        ("--from", of.from.clone()),
+        ("--email", of.email.clone()),
+        ("--provider", of.provider.clone()),
+        ("--region", of.region.clone()),
+        ("--via", of.via.clone()),
+        ("--host", of.host.clone()),
+        ("--port", port),
+        ("--username", of.username.clone()),
+        ("--domain", of.domain.clone()),
+        ("--client-id", of.client_id.clone()),
+        ("--secret-file", path(&of.secret_file)),
+        ("--secret-env", of.secret_env.clone()),
+        ("--secret-command", of.secret_command.clone()),
+        ("--secret-credential", of.secret_credential.clone()),
+        ("--site", of.site.clone()),
+        ("--group", of.group.clone()),
+        ("--to", of.to.clone()),
+        ("--output", path(&of.output)),
+    ];
+    for (name, value) in given {
+        if let Some(value) = value {
+            option(name, &value);
+        }
+    }
+    for (name, values) in [("--set", &of.set), ("--user", &of.user), ("--sender", &of.sender), ("--alias", &of.alias)] {
+        values.iter().for_each(|value| option(name, value));
+    }
+    for (name, is_set) in [
+        ("--sites-by-pool", of.sites_by_pool),
+        ("--rewrite", of.rewrite),
+        ("--refuse", of.refuse),
+        ("--take-sendmail", of.take_sendmail),
+        ("--no-test", of.no_test),
+        ("--no-network", of.no_network),
+        ("--write", of.write),
+        ("--replace", of.replace),
+        ("--secret-stdin", of.secret_stdin),
+    ] {
+        if is_set {
+            words.push(name.to_owned());
+        }
+    }
+    let end = if of.secret_stdin { " < FILE" } else { "" };
+    words.join(" ") + end
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
