@@ -5,9 +5,11 @@
 
 mod dma;
 pub mod draft;
+mod exim;
 mod local;
 mod msmtp;
 mod nullmailer;
+mod postfix;
 pub mod source;
 mod ssmtp;
 
@@ -36,7 +38,7 @@ pub struct Program {
 }
 
 /// Every kind, in the order of the help: a line each.
-pub static KINDS: &[Program] = &[msmtp::KIND, ssmtp::KIND, nullmailer::KIND, dma::KIND];
+pub static KINDS: &[Program] = &[msmtp::KIND, ssmtp::KIND, nullmailer::KIND, dma::KIND, postfix::KIND, exim::KIND];
 
 /// Something to import.
 #[derive(Debug, PartialEq, Eq)]

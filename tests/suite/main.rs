@@ -32,6 +32,7 @@ mod hostile;
 mod hostile_site;
 mod http;
 mod import;
+mod import_programs;
 mod inherited;
 mod init;
 mod injection;

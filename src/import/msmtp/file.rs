@@ -78,6 +78,9 @@ pub(super) fn accounts(source: &SourceFile, ledger: &mut Ledger) -> Result<Vec<A
                     "tls_nocertcheck" => ("tls_certcheck", "off"),
                     "tls_nostarttls" => ("tls_starttls", "off"),
                     "connect_timeout" => ("timeout", argument),
+                    // Obsolete words for what is called otherwise now.
+                    "add_missing_from_header" => ("set_from_header", if argument == "off" { "off" } else { "auto" }),
+                    "keepbcc" => ("remove_bcc_headers", if argument == "off" { "on" } else { "off" }),
                     key => (key, argument),
                 };
                 let value = (value.to_owned(), id);
@@ -157,6 +160,8 @@ enum Form {
     Switch,
     /// The same, and `auto`.
     Auto,
+    /// `auto`, `off` or nothing.
+    AutoOrOff,
     /// Anything.
     Any,
     /// Anything but nothing.
@@ -196,8 +201,8 @@ const COMMANDS: &[(&str, Form)] = &[
     ("from_full_name", Form::Any),
     ("allow_from_override", Form::Switch),
     ("set_from_header", Form::Auto),
-    ("set_date_header", Form::Auto),
-    ("set_msgid_header", Form::Auto),
+    ("set_date_header", Form::AutoOrOff),
+    ("set_msgid_header", Form::AutoOrOff),
     ("remove_bcc_headers", Form::Switch),
     ("undisclosed_recipients", Form::Switch),
     ("maildomain", Form::Any),
@@ -264,15 +269,14 @@ fn check<'c>(path: &Path, number: usize, command: &'c str, argument: &str) -> Re
     let is_right = match form {
         Form::Switch => matches!(argument, "" | "on" | "off"),
         Form::Auto => matches!(argument, "" | "on" | "off" | "auto"),
+        Form::AutoOrOff => matches!(argument, "" | "auto" | "off"),
         Form::Any => true,
         Form::Some => !argument.is_empty(),
         Form::Nothing => argument.is_empty(),
         Form::Number(max, or_nothing) => (*or_nothing && argument.is_empty()) || within(argument, *max),
         Form::Seconds => argument == "off" || within(argument, u32::MAX >> 1),
         Form::Words(words) => words.contains(&argument),
-        Form::Auth => {
-            matches!(argument, "" | "on" | "off") || AUTH.iter().any(|word| word.eq_ignore_ascii_case(argument))
-        }
+        Form::Auth => matches!(argument, "" | "on" | "off") || AUTH.contains(&argument),
         Form::Fingerprint => argument.is_empty() || is_fingerprint(argument),
         Form::Syslog => {
             let facility = argument.strip_prefix("LOG_");

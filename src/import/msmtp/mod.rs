@@ -13,7 +13,7 @@ use super::draft::code::{
 use super::draft::ledger::Id;
 use super::draft::placeholder::is_placeholder;
 use super::draft::{Draft, Said, Table, Tls, Upstream, Written};
-use super::source::{Inquiry, Person, SourceFile, wrong};
+use super::source::{Inquiry, Person, SourceFile};
 use super::{Found, Program, local};
 use crate::failure::{Failure, Kind as Failing};
 use crate::root::Root;
@@ -100,8 +100,7 @@ fn chosen<'a>(asked: &Inquiry<'_>, path: &Path, accounts: &'a [Account]) -> Resu
     let names = || accounts.iter().map(|account| account.name.as_str()).collect::<Vec<_>>().join(", ");
     let name = asked.account.unwrap_or("default");
     let Some(first) = accounts.iter().find(|account| account.name == name) else {
-        let failure = wrong(path, 0, format!("there is no account {name:?}"));
-        let failure = Failure { what: path.display().to_string(), ..failure };
+        let failure = refused(path, format!("there is no account {name:?}"));
         return Err(failure.hint(format!("say --account with one of {}", names())));
     };
     let mut chosen = vec![first];
@@ -143,8 +142,7 @@ fn account_of(
 ) -> Result<(), Failure> {
     let host = account.get("socket").filter(|(socket, _)| !socket.is_empty()).or_else(|| account.get("host"));
     let Some((host, id)) = host else {
-        let failure = wrong(path, 0, format!("account {} has no host", account.name));
-        return Err(Failure { what: path.display().to_string(), ..failure });
+        return Err(refused(path, format!("account {} has no host", account.name)));
     };
     let mut upstream = Upstream::new("msmtp", name, Said::new(asked.expanded(host), id));
     placeholders(account, draft);
@@ -160,7 +158,9 @@ fn account_of(
     let is_lmtp = account.get("protocol").is_some_and(|(protocol, _)| protocol == "lmtp");
     upstream.port = match account.get("port") {
         Some((port, id)) => port.trim().parse().ok().map(|port| Said::new(port, id)),
-        None if is_lmtp => None,
+        None if is_lmtp && !host.starts_with('/') => {
+            return Err(refused(path, format!("account {} has no port, which LMTP needs", account.name)));
+        }
         None => Some(Said::own(if tls == Tls::Implicit { 465 } else { 25 })),
     };
     if host.starts_with('/') {
@@ -180,6 +180,11 @@ fn account_of(
         draft.set(place, "relay", Written::List(vec![name.clone()]), &[account.head]);
     }
     sender::of(asked, account, place, draft)
+}
+
+/// What msmtp refuses without naming a line.
+fn refused(path: &Path, why: String) -> Failure {
+    Failure::new(Failing::Data, path.display().to_string(), why)
 }
 
 /// What stands in a template.
@@ -230,12 +235,11 @@ fn trust(
         draft.fingerprint(upstream, Said::new(print, id));
     }
     match file {
-        Some(("", id)) if print.is_none() && is_checked => {
-            draft.ledger.say(
-                id,
-                &CERTIFICATE,
-                "msmtp has nothing to verify with; mailchute takes the system's certificates",
-            );
+        Some(("", _)) if print.is_none() && is_checked => {
+            return Err(refused(
+                path,
+                format!("account {} has neither tls_trust_file nor tls_fingerprint", account.name),
+            ));
         }
         Some(("", id)) => draft.ledger.imply(id),
         Some((_, id)) if print.is_some() || !is_checked => {
@@ -252,8 +256,7 @@ fn trust(
         }
         (None, None) => {}
         _ => {
-            let failure = wrong(path, 0, format!("account {} has one of tls_cert_file and tls_key_file", account.name));
-            return Err(Failure { what: path.display().to_string(), ..failure });
+            return Err(refused(path, format!("account {} has one of tls_cert_file and tls_key_file", account.name)));
         }
     }
     Ok(())
@@ -304,7 +307,6 @@ fn plain(
             draft.ledger.say(id, &RECIPIENTS_SHOWN, "To and Cc go out as they are here");
         }
         "remove_bcc_headers" if value == "off" => draft.drop(id, "Bcc is always removed here"),
-        "keepbcc" if matches!(value, "" | "on") => draft.drop(id, "Bcc is always removed here"),
         "tls_crl_file" | "tls_host_override" if !value.is_empty() => {
             draft.ledger.say(
                 id,
@@ -317,15 +319,12 @@ fn plain(
         }
         "logfile_time_format" => draft.drop(id, "records have RFC 3339 times"),
         "eval" => draft.ledger.say(id, &EXECUTED, "it is not run here: put what it prints in its place"),
-        "set_date_header" | "add_missing_date_header" | "add_missing_from_header" if value == "off" => {
+        "set_date_header" | "add_missing_date_header" if value == "off" => {
             draft.drop(id, "a missing field is always added here");
         }
-        "set_date_header" | "set_msgid_header" if value == "on" => draft.drop(id, "a field that is there is kept here"),
         "set_date_header"
         | "set_msgid_header"
         | "add_missing_date_header"
-        | "add_missing_from_header"
-        | "keepbcc"
         | "remove_bcc_headers"
         | "undisclosed_recipients"
         | "tls_crl_file"

@@ -14,7 +14,7 @@ pub(super) fn of(asked: &Inquiry<'_>, account: &Account, place: &Table, draft: &
     let ids = |keys: &[&str]| keys.iter().filter_map(|key| account.get(key)).map(|(_, id)| id).collect::<Vec<Id>>();
     let from = account.get("from").filter(|(from, _)| !from.is_empty());
     let is_auto = account.is_on("auto_from", false);
-    let always = account.get("set_from_header").is_some_and(|(word, _)| matches!(word, "" | "on"));
+    let always = account.get("set_from_header").is_some_and(|(word, _)| word == "on");
     let is_fixed = !account.is_on("allow_from_override", true);
     for key in ["auto_from", "maildomain", "set_from_header", "allow_from_override"] {
         // What is said below is said beside this.
