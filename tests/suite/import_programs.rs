@@ -14,7 +14,7 @@ use std::thread;
 
 use mailchute::caller::Caller;
 use mailchute::config::Config;
-use mailchute::config::relay::{Place, Relay, TlsMode, Username};
+use mailchute::config::relay::{LoginSource, Place, Relay, TlsMode, Username};
 use mailchute::config::site::OtherSender;
 use mailchute::failure::Failure;
 use mailchute::import::Program;
@@ -81,10 +81,11 @@ fn place(relay: &Relay) -> (String, u16) {
 }
 
 fn username(relay: &Relay) -> Option<String> {
-    relay.smtp_login().map(|login| match &login.username {
+    let name = |login: &LoginSource| match &login.username {
         Username::Given(name) => name.clone(),
         Username::Secret | Username::Read(_) => "(the secret)".to_owned(),
-    })
+    };
+    relay.smtp_login().map(name).filter(|name| !name.is_empty())
 }
 
 const MSMTP: &[(&str, &[&str])] = &[
@@ -168,7 +169,8 @@ fn msmtprc(dice: &mut Dice) -> String {
     }
     let name = dice.one(&["default", "shop", "a@b", "x.y"]);
     line(dice, "account", name);
-    line(dice, "host", dice_host(dice));
+    let host = dice_host(dice);
+    line(dice, "host", host);
     let count = 2 + dice.below(9);
     rows(dice, count, &mut line);
     if name != "default" {
@@ -280,7 +282,8 @@ fn differences(theirs: &BTreeMap<String, String>, draft: &Draft, config: &Config
     if let Some(domain) = said("domain").filter(|domain| *domain != "localhost") {
         same(&["domain"], smtp.helo.as_deref() == Some(domain), format!("{:?}", smtp.helo));
     }
-    let timeout = said("timeout").and_then(|text| text.strip_suffix(" seconds")).and_then(|text| text.parse().ok());
+    let timeout: Option<u64> =
+        said("timeout").and_then(|text| text.strip_suffix(" seconds")).and_then(|text| text.parse().ok());
     if let Some(seconds) = timeout {
         same(&["timeout"], relay.connect_timeout.as_secs() == seconds, format!("{:?}", relay.connect_timeout));
     } else {

@@ -68,7 +68,8 @@ impl Upstream {
 
     /// Whether it logged in.
     pub fn logs_in(&self) -> bool {
-        self.username.is_some() && self.secret.is_some()
+        let is_external = matches!(&self.auth.value[..], [only] if only.eq_ignore_ascii_case("EXTERNAL"));
+        is_external || (self.username.is_some() && self.secret.is_some())
     }
 }
 
@@ -305,7 +306,8 @@ pub fn secret(text: &str, from: Id) -> Said<Written> {
 fn fits(provider: &Provider, upstream: &Upstream) -> bool {
     let is_plain = upstream.tls.value == Tls::None && !upstream.logs_in();
     let token_fits = !upstream.is_token || provider.bearer;
-    upstream.logs_in() && token_fits && !is_plain && !provider.host.is_empty()
+    let has_both = upstream.username.is_some() && upstream.secret.is_some();
+    has_both && token_fits && !is_plain && !provider.host.is_empty()
 }
 
 fn said(mode: TlsMode) -> &'static str {

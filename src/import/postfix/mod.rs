@@ -135,7 +135,12 @@ impl Client<'_> {
             None => self.get("myhostname", draft),
             found => found,
         };
-        let Some(Said { value, from }) = origin else { return Ok(()) };
+        let Some(Said { value, from }) = origin else {
+            let why = "Postfix sends from the caller's name at this host unless -f says otherwise; here the From field's address goes \
+                       first";
+            draft.ledger.remark("sender", &REVERSE_PATH, why);
+            return Ok(());
+        };
         let address = format!("{}@{value}", self.asked.person.name);
         draft.set(&Table::Top, "domain", value.as_str(), &from);
         draft.set(&Table::Top, "from", address.as_str(), &from);
