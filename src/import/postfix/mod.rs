@@ -43,7 +43,7 @@ fn read(asked: &Inquiry<'_>, draft: &mut Draft) -> Result<(), Failure> {
         return Err(Failure::new(Failing::Data, source.path.display().to_string(), why)
             .hint("choose a provider: `mailchute providers` lists them"));
     };
-    route::relays(&client, host, draft)?;
+    route::relays(&client, &host, draft)?;
     client.sender(draft)?;
     client.names(draft)?;
     client.rest(draft);
@@ -205,7 +205,7 @@ impl Client<'_> {
             }
             match name {
                 _ if TABLES.contains(&name) => {
-                    draft.ledger.say(id, &LOOKUP, "addresses are not rewritten by tables here")
+                    draft.ledger.say(id, &LOOKUP, "addresses are not rewritten by tables here");
                 }
                 _ if CHANGES.contains(&name) => draft.ledger.say(
                     id,
@@ -213,7 +213,7 @@ impl Client<'_> {
                     "it changes or copies messages on their way, which is not done here",
                 ),
                 _ if name.starts_with("smtpd_") => {
-                    draft.ledger.say(id, &UNUSED, "it is about mail that comes in by SMTP")
+                    draft.ledger.say(id, &UNUSED, "it is about mail that comes in by SMTP");
                 }
                 "smtp_sasl_security_options"
                 | "smtp_sasl_tls_security_options"

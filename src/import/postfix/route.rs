@@ -46,7 +46,7 @@ pub(super) fn relayhost(client: &Client<'_>, draft: &mut Draft) -> Option<Hop> {
 ///
 /// # Errors
 /// A table cannot be read.
-pub(super) fn relays(client: &Client<'_>, main: Hop, draft: &mut Draft) -> Result<(), Failure> {
+pub(super) fn relays(client: &Client<'_>, main: &Hop, draft: &mut Draft) -> Result<(), Failure> {
     let logs_in = client.parameters.is_yes("smtp_sasl_auth_enable", &mut draft.ledger);
     let mut logins = Vec::new();
     if let Some(Said { value, from }) = client.get("smtp_sasl_password_maps", draft) {
@@ -76,7 +76,7 @@ pub(super) fn relays(client: &Client<'_>, main: Hop, draft: &mut Draft) -> Resul
     }
     let is_alone = senders.is_empty();
     let usable = logs_in.is_some();
-    let name = relay(client, if is_alone { "relayhost" } else { "fallback" }, &main, None, &logins, usable, draft);
+    let name = relay(client, if is_alone { "relayhost" } else { "fallback" }, main, None, &logins, usable, draft);
     for row in senders {
         let hop = Hop::new(Said { value: row.value.clone(), from: row.from.clone() });
         let pattern = if row.key.starts_with('@') { format!("*{}", row.key) } else { row.key.clone() };
