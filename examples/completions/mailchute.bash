@@ -21,7 +21,7 @@ _mailchute() {
             mapfile -t COMPREPLY < <(compgen -u -- "$current")
             return
             ;;
-        --to | --from | --site | --relay | --for | --because | --since | --until | --lines | --ignore) return ;;
+        --to | --from | --site | --relay | --for | --because | --since | --until | --lines | --ignore | --dns | --selector) return ;;
         --status)
             mapfile -t COMPREPLY < <(compgen -W "accepted deferred refused in-doubt failed spooled held" -- "$current")
             return
@@ -32,7 +32,7 @@ _mailchute() {
             ;;
     esac
     case ${COMP_WORDS[1]} in
-        check) words="--site --as --offline --root --ignore --json --quiet --verbose --config" ;;
+        check) words="--site --as --offline --root --ignore --dns --selector --json --quiet --verbose --config" ;;
         explain) words="--as --cwd" ;;
         test) words="--to --from --as --cwd --site --relay" ;;
         alert) words="list test --as --site --config --relay" ;;

@@ -39,6 +39,8 @@ complete -c mailchute -n '__fish_seen_subcommand_from check login' -l config -r 
 complete -c mailchute -n '__fish_seen_subcommand_from check' -l offline -d 'Ask nobody'
 complete -c mailchute -n '__fish_seen_subcommand_from check' -l root -x -a '(__fish_complete_directories)' -d 'A copy of a host'
 complete -c mailchute -n '__fish_seen_subcommand_from check' -l ignore -x -d 'Leave out this code'
+complete -c mailchute -n '__fish_seen_subcommand_from check' -l dns -x -d 'Ask this name server'
+complete -c mailchute -n '__fish_seen_subcommand_from check' -l selector -x -d 'Look for this DKIM selector'
 complete -c mailchute -n '__fish_seen_subcommand_from check' -l json -d 'An array of findings'
 complete -c mailchute -n '__fish_seen_subcommand_from check' -s q -l quiet -d 'Only what is broken'
 complete -c mailchute -n '__fish_seen_subcommand_from check' -s v -l verbose -d 'With codes and reasons'

@@ -1,9 +1,11 @@
 //! The words of `mailchute check`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::dns;
 use crate::finding::{Code, code, codes};
 use crate::plan::Choice;
 use crate::spelling;
@@ -26,6 +28,12 @@ pub struct Check {
     /// Leave out findings with this code; may be repeated
     #[arg(long = "ignore", value_name = "CODE", value_parser = known)]
     pub ignored: Vec<&'static Code>,
+    /// Ask this name server in place of the system's
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = server)]
+    pub dns: Option<SocketAddr>,
+    /// Look for the DKIM key under this selector; may be repeated
+    #[arg(long = "selector", value_name = "NAME")]
+    pub selectors: Vec<String>,
     /// One JSON array of findings
     #[arg(long, conflicts_with_all = ["quiet", "verbose"])]
     pub json: bool,
@@ -52,6 +60,10 @@ impl Check {
         self.config = self.config.take().or_else(|| choice.config.clone());
         self
     }
+}
+
+fn server(text: &str) -> Result<SocketAddr, &'static str> {
+    dns::server(text).ok_or("an IP address is wanted, with a port perhaps")
 }
 
 fn known(word: &str) -> Result<&'static Code, String> {

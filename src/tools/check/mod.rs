@@ -9,6 +9,7 @@ mod general;
 mod json;
 mod own;
 mod page;
+mod published;
 mod relay;
 mod users;
 
@@ -93,6 +94,9 @@ fn look(of: &Check, root: &Root) -> Seen {
         for site in config.sites.iter().filter(meant) {
             sites.push((site.name.clone(), general::described(site)));
             sections.extend(general::of_site(config, site, &caller));
+        }
+        if !of.offline {
+            sections.extend(published::look(of, &config.sites.iter().filter(meant).collect::<Vec<_>>()));
         }
         sections.extend(match geteuid().is_root() {
             true => users::look(of, config, &machine, &caller),

@@ -1,0 +1,47 @@
+//! What the domains that sites send from publish, for the relays they send through.
+
+use std::time::Duration;
+
+use crate::address::compared_domain;
+use crate::cli::check::Check;
+use crate::config::site::Site;
+use crate::deadline::Deadline;
+use crate::dns::Client;
+use crate::finding::Section;
+use crate::records::{Subject, look as judge};
+
+/// How long all questions to name servers may take together.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is to be said of the domains of `sites`: each with each of its relays, and once where sites share both.
+pub(super) fn look(of: &Check, sites: &[&Site]) -> Vec<Section> {
+    let domains: Vec<_> = sites.iter().map(|site| (*site, domains(site))).collect();
+    let mut subjects: Vec<Subject<'_>> = Vec::new();
+    for (site, domain) in domains.iter().flat_map(|(site, domains)| domains.iter().map(move |domain| (*site, domain))) {
+        for relay in site.every_relay() {
+            let is_known = |known: &Subject<'_>| known.relay.name == relay.name && known.domain == domain;
+            if !subjects.iter().any(is_known) {
+                subjects.push(Subject { site: &site.name, domain, relay, selectors: &of.selectors });
+            }
+        }
+    }
+    if subjects.is_empty() {
+        return Vec::new();
+    }
+    let mut client = of.dns.map_or_else(Client::system, Client::at);
+    judge(&subjects, &mut client, Deadline::after(PATIENCE))
+}
+
+/// The domains that a site writes as, that of its own `from` first.
+fn domains(site: &Site) -> Vec<String> {
+    let own = site.from.iter().filter_map(|from| from.spec.address().ok()).map(|address| address.domain().to_owned());
+    // What lies below a domain has names that only its messages tell.
+    let listed = site.sender.iter().filter(|pattern| !pattern.subdomains).map(|pattern| pattern.domain.clone());
+    let mut domains: Vec<String> = Vec::new();
+    for domain in own.chain(listed).map(|domain| compared_domain(&domain).into_owned()) {
+        if !domains.contains(&domain) {
+            domains.push(domain);
+        }
+    }
+    domains
+}
