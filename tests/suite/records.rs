@@ -31,7 +31,7 @@ use mailchute::providers::Provider;
 use mailchute::records::{Subject, guess, judged, look};
 use testkit::{Case, Port, Scratch, apart, need};
 
-use crate::setup::data;
+use crate::setup::{data, mailchute};
 
 /// Records as text: name, type, value.
 type Zone = Vec<(String, String, String)>;
@@ -454,4 +454,40 @@ fn guesses() {
     assert!(nothing.mailbox.is_none() && nothing.senders.is_empty() && nothing.services.is_empty());
     assert!(nothing.unasked.is_empty(), "{:?}", nothing.unasked);
     assert_eq!(guess("gmail.com", &mut client, deadline).mailbox.map(|provider| provider.id), Some("google"));
+}
+
+/// The codes of the findings that the real binary prints, with the record each says to set.
+fn checked(config: &std::path::Path, words: &[&str]) -> BTreeMap<String, String> {
+    let run = mailchute().args(["check", "--json", "--config"]).arg(config).args(words.iter().copied()).run();
+    let found: Vec<serde_json::Value> =
+        serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run:?}"));
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    found.iter().map(|one| (text(&one["code"]), one["next"].to_string())).collect()
+}
+
+#[test]
+fn check_says_what_is_published() {
+    let Some(nsd) = need("nsd") else { return };
+    let server = Nsd::start(&nsd, &lines("shop.example TXT v=spf1 a -all\nshop.example A 192.0.2.1\n"));
+    let (scratch, nobody) = (Scratch::new(), Port::reserve());
+    let config = scratch.write(
+        "config.toml",
+        format!(
+            "from = \"orders@shop.example\"\n[relay.main]\nprovider = \"fastmail\"\nhost = \"127.0.0.1\"\nport = {}\n\
+             username = \"ann@shop.example\"\napp_password = \"x\"\n",
+            nobody.number()
+        ),
+        0o600,
+    );
+    let address = server.address().to_string();
+    let found = checked(&config, &["--dns", &address]);
+    assert!(found["spf.missing"].contains("v=spf1 a include:spf.messagingengine.com -all"), "{found:?}");
+    assert!(found["dkim.missing"].contains("fm"), "{found:?}");
+    assert!(found["dmarc.missing"].contains("_dmarc.shop.example"), "{found:?}");
+    let is_of_dns = |code: &String| ["dns.", "spf.", "dkim.", "dmarc."].iter().any(|family| code.starts_with(family));
+    assert!(!checked(&config, &["--offline"]).keys().any(is_of_dns));
+    // Nobody answers there: nothing is missing for all that.
+    let silent = format!("127.0.0.1:{}", nobody.number());
+    let unasked = checked(&config, &["--dns", &silent]);
+    assert_eq!(unasked.keys().filter(|code| is_of_dns(code)).collect::<Vec<_>>(), ["dns.unasked"]);
 }
