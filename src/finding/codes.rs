@@ -49,6 +49,7 @@ codes! {
     RELAY_SETTINGS "relay.settings" Broken Setup "a relay cannot be used as it is configured"
     RELAY_NOT_TRIED "relay.not-tried" Note Relay "a login that was not tried: nothing harmless is known to ask for"
     LOGIN_REFUSED "login.refused" Broken Login "a relay refuses the login"
+    LOGIN_LIMITED "login.limited" Broken Login "a relay accepts the login, and it does not suffice to send"
     LOGIN_MISSING "login.missing" Broken Setup "somebody has to log in with `mailchute login` first"
     LIMIT_REACHED "limit.reached" Weak Setup "nothing is left of a limit at present"
     SPOOL_NO_PLACE "spool.no-place" Broken Access "a user whose messages may wait has no place for them"

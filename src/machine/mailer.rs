@@ -166,7 +166,8 @@ pub(super) fn judge(root: &Root, is_passed_by: bool) -> Section {
         }
     }
     if !ours.is_empty() {
-        section.fine.push(format!("{} leads to mailchute", ours.join(" and ")));
+        let verb = if ours.len() == 1 { "leads" } else { "lead" };
+        section.fine.push(format!("{} {verb} to mailchute", ours.join(" and ")));
     }
     section
 }

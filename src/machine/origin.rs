@@ -1,7 +1,11 @@
 //! Whose machine it is: the system, a hosting panel, and who runs the host, with what that one does to mail's ports.
 
 use super::{exists, text};
+use crate::reply::printable;
 use crate::root::Root;
+
+/// The longest name of a system, in octets.
+const NAME: usize = 80;
 
 /// Whose machine it is, as far as its files tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,7 +81,7 @@ impl Origin {
             FIRMWARE.iter().filter_map(|field| text(root, format!("/sys/class/dmi/id/{field}"))).collect();
         let is_of = |host: &&Host| firmware.iter().any(|field| field.starts_with(host.firmware));
         Self {
-            system: name.map(|name| name.trim_matches(['"', '\'']).to_owned()),
+            system: name.map(|name| printable(name.trim_matches(['"', '\'']).as_bytes(), NAME)),
             panel: PANELS.iter().find(|(path, _)| exists(root, path)).map(|(_, name)| *name),
             host: HOSTS.iter().find(is_of),
         }

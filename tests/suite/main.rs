@@ -20,6 +20,8 @@ mod bounces;
 mod breaker;
 mod bs;
 mod callers;
+mod check;
+mod check_host;
 mod codes;
 mod config;
 mod daemons;

@@ -104,8 +104,13 @@ impl Judge<'_> {
         let name = shown(&format!("{} pool {}", php.name(), pool.name));
         let mut found = Vec::new();
         let own = pool.php("sendmail_path");
+        let said = own.or_else(|| php.setting("sendmail_path"));
         if own.is_some() || pool.setting("chroot").is_some() {
-            found.extend(self.of_path(php, &name, own.or_else(|| php.setting("sendmail_path")), Some(pool)));
+            found.extend(self.of_path(php, &name, said, Some(pool)));
+        } else {
+            let program = words(said.map_or(DEFAULT, |said| &said.value)).into_iter().next();
+            let target = program.map(|program| mailer::find(self.root, &self.located(&program)));
+            found.extend(target.and_then(|target| self.of_rights(&name, pool, &target.target)));
         }
         if let Some(setting) = pool.php_of_user("sendmail_path") {
             let sentence = "php_value[sendmail_path] has no effect, only php_admin_value has";
@@ -115,7 +120,7 @@ impl Judge<'_> {
                 quoted(&setting.file)
             )));
         }
-        if let Some(setting) = pool.php("disable_functions") {
+        for setting in pool.every_php("disable_functions") {
             found.extend(self.of_disabled(php, &name, setting));
         }
         if let Some(setting) = pool.php("mail.force_extra_parameters").filter(|setting| !setting.value.is_empty()) {
@@ -203,13 +208,7 @@ impl Judge<'_> {
             }
             _ => {}
         }
-        if let Some(user) = pool.and_then(Pool::user)
-            && !self.may_run(user, &target.target)
-        {
-            let sentence = shown(&format!("{user} may not run {}", target.target.display()));
-            let line = format!("sudo chmod a+rx {}", quoted(&target.target));
-            found.push(Finding::new(&codes::PHP_NOT_EXECUTABLE, name, sentence).run(line));
-        }
+        found.extend(pool.and_then(|pool| self.of_rights(name, pool, &target.target)));
         let options = &words[1..];
         let is_cluster = |word: &&String| word.starts_with('-') && !word.starts_with("--");
         let has_recipients = options.iter().filter(is_cluster).any(|word| {
@@ -218,7 +217,7 @@ impl Judge<'_> {
             letters.into_iter().next().is_some_and(|letters| letters.contains('t'))
         });
         if !has_recipients {
-            let sentence = shown(&format!("sendmail_path = {value} lacks -t, so no message has a recipient"));
+            let sentence = shown(&format!("sendmail_path = {} lacks -t, so no message has a recipient", masked(value)));
             found.push(mend(Finding::new(&codes::PHP_NO_RECIPIENTS, name, sentence)));
         }
         if let Some(sender) = fixed_sender(options) {
@@ -226,6 +225,14 @@ impl Judge<'_> {
             found.push(seen(Finding::new(&codes::PHP_FIXED_SENDER, name, sentence)));
         }
         found
+    }
+
+    /// Whether the pool's user may run the program.
+    fn of_rights(&self, name: &str, pool: &Pool, program: &Path) -> Option<Finding> {
+        let user = pool.user().filter(|user| !self.may_run(user, program))?;
+        let sentence = shown(&format!("{user} may not run {}", program.display()));
+        let line = format!("sudo chmod a+rx {}", quoted(program));
+        Some(Finding::new(&codes::PHP_NOT_EXECUTABLE, name, sentence).run(line))
     }
 
     fn of_disabled(&self, php: &Php, name: &str, setting: &Setting) -> Option<Finding> {
@@ -248,7 +255,7 @@ impl Judge<'_> {
 
     /// The command that sets `sendmail_path` for all of this PHP.
     fn set(&self, php: &Php) -> String {
-        let file = php.more.join("99-mailchute.ini");
+        let file = php.more.join("zz-mailchute.ini");
         format!("echo 'sendmail_path = \"{DEFAULT}\"' | sudo tee {}{}", quoted(&file), self.reload(php))
     }
 
@@ -286,14 +293,30 @@ impl Judge<'_> {
 }
 
 fn forced(name: &str, setting: &Setting) -> Finding {
-    let sentence = shown(&format!("mail.force_extra_parameters = {} goes behind every command line", setting.value));
+    let sentence =
+        shown(&format!("mail.force_extra_parameters = {} goes behind every command line", masked(&setting.value)));
     at(Finding::new(&codes::PHP_FORCED, name, sentence), setting)
 }
 
 /// The finding with the line that it comes from.
 fn at(mut finding: Finding, setting: &Setting) -> Finding {
     finding.sentence = shown(&format!("{} ({})", finding.sentence, setting.place()));
-    finding.seen(shown(&format!("{}: {} = {}", setting.place(), setting.key, setting.value)))
+    let is_command = !setting.key.contains("disable_functions");
+    let value = if is_command { masked(&setting.value) } else { setting.value.clone() };
+    finding.seen(shown(&format!("{}: {} = {value}", setting.place(), setting.key)))
+}
+
+/// A command line without what may be a secret: ssmtp and others take passwords there. The program, the sender
+/// and options that are sendmail's and hold none are left.
+fn masked(line: &str) -> String {
+    let mut is_address = false;
+    let shown = words(line).into_iter().enumerate().map(|(at, word)| {
+        let is_sender = word.starts_with("-f") || word.starts_with("-r");
+        let is_shown = at == 0 || is_sender || is_address || ["-t", "-i", "-oi", "-ti", "-bs"].contains(&word.as_str());
+        is_address = word == "-f" || word == "-r";
+        if is_shown { word } else { "***".to_owned() }
+    });
+    shown.collect::<Vec<_>>().join(" ")
 }
 
 /// The address behind `-f` or `-r`.
@@ -355,5 +378,7 @@ mod tests {
         assert_eq!(sender("-t -i -f admin@blog.example").as_deref(), Some("admin@blog.example"));
         assert_eq!(sender("-t -fadmin@blog.example").as_deref(), Some("admin@blog.example"));
         assert_eq!(sender("-t -i"), None);
+        let line = "/usr/sbin/ssmtp -t -au ann -apS3cret -ap S3cret --password=S3cret -f a@b.example";
+        assert_eq!(masked(line), "/usr/sbin/ssmtp -t *** *** *** *** *** *** -f a@b.example");
     }
 }

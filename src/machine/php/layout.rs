@@ -122,9 +122,11 @@ impl Layout {
 
     fn of(&self, root: &Root, base: &Path, version: &str) -> Vec<Php> {
         let has_own = |place: &Place| match place.fpm {
-            // The directory alone may be another layout's.
-            "" if place.kind == Kind::Any && !self.knows_no_sendmail => root.has_file(&base.join(place.ini)),
-            "" => root.has_file(&base.join(place.ini)) || !files(root, base.join(place.more), ".ini").is_empty(),
+            // The directory alone may be another layout's, or another kind's.
+            "" => {
+                root.has_file(&base.join(place.ini))
+                    || (self.knows_no_sendmail && !files(root, base.join(place.more), ".ini").is_empty())
+            }
             fpm => root.has_file(&base.join(fpm)),
         };
         let of_place = |place: &Place| {

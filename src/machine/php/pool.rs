@@ -26,15 +26,19 @@ impl Pool {
         self.settings.iter().rev().find(|setting| setting.key == key)
     }
 
-    /// What the pool, or the administrator for it, has PHP's `key` be.
+    /// What the pool has PHP's `key` be. Of several, PHP-FPM applies the first one last (seen with 8.2).
     pub fn php(&self, key: &str) -> Option<&Setting> {
-        let is_it = |setting: &&Setting| inside(&setting.key, "php_admin_value") == Some(key);
-        self.settings.iter().rev().find(is_it)
+        self.every_php(key).next()
+    }
+
+    /// Everything that the pool says of PHP's `key`: `disable_functions` is added to.
+    pub fn every_php(&self, key: &str) -> impl Iterator<Item = &Setting> {
+        self.settings.iter().filter(move |setting| inside(&setting.key, "php_admin_value") == Some(key))
     }
 
     /// What the pool says of PHP's `key` in a way that counts only where users may change it.
     pub fn php_of_user(&self, key: &str) -> Option<&Setting> {
-        self.settings.iter().rev().find(|setting| inside(&setting.key, "php_value") == Some(key))
+        self.settings.iter().find(|setting| inside(&setting.key, "php_value") == Some(key))
     }
 
     /// The value of `key`; `$pool` is the name.

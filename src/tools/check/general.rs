@@ -6,7 +6,7 @@ use crate::caller::Caller;
 use crate::config::site::{NOBODY, Site};
 use crate::config::{Config, Origin};
 use crate::failure::{Failure, Kind};
-use crate::finding::{Finding, Section, codes};
+use crate::finding::{Finding, Grade, Section, codes};
 use crate::host;
 use crate::limit::{self, ban};
 use crate::machine::Wanted;
@@ -52,9 +52,11 @@ pub(super) fn of_files(config: Result<&Config, &Failure>, caller: &Caller) -> Se
     for skipped in config.skipped.iter().filter(|skipped| skipped.is_mistake || caller.uid == 0) {
         let finding =
             Finding::new(&codes::CONFIG_SKIPPED, shown(&skipped.file.display().to_string()), shown(&skipped.why));
-        section.findings.push(match skipped.next_step() {
+        section.findings.push(match skipped.next_step().filter(|_| skipped.is_mistake) {
             Some(next) => finding.advise(shown(&next)),
-            None => finding,
+            None if skipped.is_mistake => finding,
+            // It is for its owner, whose process reads it.
+            None => finding.at_most(Grade::Note),
         });
     }
     let is_told = |warning: &&String| config.skipped.iter().any(|skipped| **warning == skipped.to_string());
@@ -155,10 +157,6 @@ pub(super) fn of_site(config: &Config, site: &Site, caller: &Caller) -> Vec<Sect
     if let Err(failure) = ban::check(config, site, uid) {
         let finding = Finding::new(&codes::SITE_BANNED, &subject, shown(&failure.why));
         section.findings.push(finding.run(format!("sudo mailchute unban {}", site.name)));
-    }
-    for user in &site.unknown_users {
-        let sentence = shown(&format!("names the user {user}, and there is no such user"));
-        section.findings.push(Finding::new(&codes::CONFIG_WARNING, &subject, sentence));
     }
     if let Some(limits) = &site.limits {
         for left in limit::left(limits, uid).unwrap_or_default() {

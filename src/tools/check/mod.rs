@@ -109,10 +109,9 @@ fn look(of: &Check, root: &Root) -> Seen {
         };
         sections.sort_by_key(place);
     }
-    for (index, name) in of.sites.iter().enumerate() {
-        if known.is_some_and(|config| config.site(name).is_none()) && index == 0 {
-            sections.insert(0, general::no_such_site(name));
-        }
+    if known.is_some() {
+        let unknown = of.sites.iter().filter(|name| !sites.iter().any(|(known, _)| known == *name));
+        sections.extend(unknown.map(|name| general::no_such_site(name)));
     }
     Seen { title: title(known, &machine), sections, sites }
 }

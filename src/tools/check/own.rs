@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::config::relay::{Relay, Username};
 use crate::config::site::Site;
 use crate::failure::{Failure, Kind};
-use crate::finding::{Code, Finding, Section, codes};
+use crate::finding::{Code, Finding, Grade, Section, codes};
 use crate::machine::mailer::{self, Owner};
 use crate::oauth::not_logged_in;
 use crate::oauth::store::Store;
@@ -97,7 +97,8 @@ fn of_relay(relay: &Relay, caller: &Caller, section: &mut Section) {
             // Root tells of weak modes, with the commands.
             Ok(weaknesses) if caller.uid != 0 && !weaknesses.is_empty() => {
                 let sentence = format!("is {}", weaknesses.join("; "));
-                section.findings.push(Finding::new(&codes::SECRET_MODES, shown(&source.describe()), sentence));
+                let finding = Finding::new(&codes::SECRET_MODES, shown(&source.describe()), sentence);
+                section.findings.push(finding.at_most(Grade::Weak));
             }
             Ok(_) => {}
         }

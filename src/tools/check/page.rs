@@ -1,5 +1,6 @@
 //! How it is printed: a line a finding, words for grades, the next step in a line to copy.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Seen, json};
@@ -15,6 +16,8 @@ const WIDTH: usize = 100;
 /// The columns before the grade and before the text.
 const LABEL: usize = 14;
 const GRADE: usize = 8;
+/// How many findings with one code are printed under a label.
+const ALIKE: usize = 5;
 
 /// Prints what was seen.
 ///
@@ -88,7 +91,22 @@ impl Writer {
                 self.row(&label, "ok", Colour::Good, fine);
             }
         }
-        for finding in section.findings.iter().filter(|finding| Some(finding.grade) >= least) {
+        let told: Vec<&Finding> = section.findings.iter().filter(|finding| Some(finding.grade) >= least).collect();
+        let mut left: BTreeMap<(&str, Grade), usize> = BTreeMap::new();
+        told.iter().for_each(|finding| *left.entry((finding.code.word, finding.grade)).or_default() += 1);
+        let mut before: BTreeMap<(&str, Grade), usize> = BTreeMap::new();
+        for finding in told {
+            let kind = (finding.code.word, finding.grade);
+            let count = before.entry(kind).or_default();
+            *count += 1;
+            // Of hundreds of pools that are alike, a few are enough.
+            if *count > ALIKE && !self.is_verbose {
+                if *count == ALIKE + 1 {
+                    let more = left[&kind] - ALIKE;
+                    self.row(&label, "", Colour::Open, &format!("and {more} more like these; check -v shows them all"));
+                }
+                continue;
+            }
             let colour = match finding.grade {
                 Grade::Broken => Colour::Bad,
                 Grade::Weak | Grade::Note => Colour::Open,
@@ -163,6 +181,22 @@ mod tests {
         assert_eq!(copied, [format!("{}-> {command}", " ".repeat(LABEL + GRADE))]);
         assert_eq!(writer.text.matches("PHP").count(), 1, "{}", writer.text);
         assert!(writer.text.contains("[php.empty-path]"));
+    }
+
+    #[test]
+    fn of_many_that_are_alike_a_few_are_printed() {
+        let written = |is_verbose| {
+            let mut writer = Writer { text: String::new(), is_coloured: false, is_verbose, last: String::new() };
+            let note = |index| Finding::new(&codes::PHP_FIXED_SENDER, format!("pool {index}"), "x");
+            let mut section = Section { findings: (0..500).map(note).collect(), ..Section::new("PHP") };
+            section.findings.push(Finding::new(&codes::PHP_EMPTY_PATH, "other", "y"));
+            writer.section(&section, None, false);
+            writer.text
+        };
+        let text = written(false);
+        assert_eq!(text.lines().count(), ALIKE + 2, "{text}");
+        assert!(text.contains("and 495 more like these") && text.contains("other: y"), "{text}");
+        assert_eq!(written(true).lines().count(), 501);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::general::shown;
 use crate::attempt::Attempt;
-use crate::config::relay::{Place, Relay, Smtp, TlsMode, Way, is_loopback};
+use crate::config::relay::{Interface, Place, Relay, Smtp, TlsMode, Way, is_loopback};
 use crate::config::site::Site;
 use crate::deadline::{Deadline, seconds};
 use crate::failure::{Failure, Kind};
@@ -17,7 +17,10 @@ use crate::host;
 use crate::outcome::Stage;
 use crate::process;
 use crate::providers::Provider;
+use crate::providers::api::Standing;
+use crate::reply::Reply;
 use crate::smtp::{Ending, Session};
+use crate::submit::login;
 use crate::wire::Connection;
 
 /// How long another port is tried.
@@ -70,7 +73,7 @@ fn one(relay: &Arc<Relay>) -> Section {
             return section;
         }
         Way::Smtp(smtp) => by_smtp(relay, smtp, &mut attempt),
-        Way::Api(_) => by_api(relay, &mut attempt),
+        Way::Api(interface) => by_api(relay, interface, &mut attempt),
     };
     let tls = attempt.trace.tls.as_deref().and_then(|tls| tls.split(' ').next()).unwrap_or("no TLS");
     match asked {
@@ -112,6 +115,9 @@ fn one(relay: &Arc<Relay>) -> Section {
     section
 }
 
+/// Why the login is not tried where it takes an access token.
+const TOKEN: &str = "an access token would have to be got";
+
 /// What a relay that was reached said.
 struct Asked {
     /// When its certificate ends.
@@ -140,7 +146,7 @@ fn by_smtp(relay: &Arc<Relay>, smtp: &Smtp, attempt: &mut Attempt) -> Result<Ask
     let settings = |failure: Failure| Box::new(found(&codes::RELAY_SETTINGS, relay, &failure));
     let (login, result) = match (&relay.oauth, relay.smtp_login()) {
         // To ask for a token would change what is kept.
-        (Some(_), _) => (None, Login::NotTried("an access token would have to be got".to_owned())),
+        (Some(_), _) => (None, Login::NotTried(TOKEN.to_owned())),
         (None, None) => (None, Login::None),
         (None, Some(_)) => (relay.login(None, attempt).map_err(settings)?, Login::Accepted),
     };
@@ -151,23 +157,31 @@ fn by_smtp(relay: &Arc<Relay>, smtp: &Smtp, attempt: &mut Attempt) -> Result<Ask
             session.quit(&mut attempt.trace);
             Ok(Asked { end, login: result })
         }
-        Err(Ending::Refused(reply, stage)) => {
-            let code = if stage == Stage::Auth { &codes::LOGIN_REFUSED } else { &codes::RELAY_REFUSED };
-            let sentence = shown(&format!("{reply} ({stage})"));
-            let finding = Finding::new(code, subject(relay), sentence);
-            Err(Box::new(match hint::for_reply(&reply, stage, relay) {
-                Some(next) => finding.advise(shown(&next)),
-                None => finding,
-            }))
-        }
+        Err(Ending::Refused(reply, stage)) => Err(Box::new(refused(relay, &reply, stage))),
         Err(Ending::Failed(failure)) => Err(Box::new(of_failure(relay, &failure))),
     }
 }
 
-fn by_api(relay: &Arc<Relay>, attempt: &mut Attempt) -> Result<Asked, Box<Finding>> {
+fn by_api(relay: &Arc<Relay>, interface: &Interface, attempt: &mut Attempt) -> Result<Asked, Box<Finding>> {
     let connection = Connection::open(relay, attempt).map_err(|failure| Box::new(of_failure(relay, &failure)))?;
-    let why = "no harmless request is known to ask its API for".to_owned();
-    Ok(Asked { end: connection.certificate_end(), login: Login::NotTried(why) })
+    let end = connection.certificate_end();
+    drop(connection);
+    let not_tried = |why: &str| Ok(Asked { end, login: Login::NotTried(why.to_owned()) });
+    if relay.oauth.is_some() {
+        return not_tried(TOKEN);
+    }
+    let standing = login::standing(relay, interface, attempt);
+    match standing.map_err(|failure| Box::new(found(&codes::RELAY_SETTINGS, relay, &failure)))? {
+        Some(Standing::Accepted) => Ok(Asked { end, login: Login::Accepted }),
+        Some(Standing::Limited(why)) => Err(Box::new(Finding::new(
+            &codes::LOGIN_LIMITED,
+            subject(relay),
+            format!("the login is accepted, and {why}"),
+        ))),
+        Some(Standing::Refused(reply)) => Err(Box::new(refused(relay, &reply, Stage::Auth))),
+        Some(Standing::Unclear) => not_tried("what its API answers does not tell, as with keys that may only send"),
+        None => not_tried("its provider documents no request that would only ask"),
+    }
 }
 
 /// What the failure of a conversation is as a finding.
@@ -223,6 +237,16 @@ fn answers(relay: &Relay, host: &str, port: u16) -> bool {
     let other =
         Relay { source: relay.source, proxy: relay.proxy.clone(), ..Relay::new(&relay.name, place, TlsMode::None) };
     Connection::open(&other, &mut Attempt::new(Deadline::after(OTHER_PORT))).is_ok()
+}
+
+/// The relay said no.
+fn refused(relay: &Relay, reply: &Reply, stage: Stage) -> Finding {
+    let code = if stage == Stage::Auth { &codes::LOGIN_REFUSED } else { &codes::RELAY_REFUSED };
+    let finding = Finding::new(code, subject(relay), shown(&format!("{reply} ({stage})")));
+    match hint::for_reply(reply, stage, relay) {
+        Some(next) => finding.advise(shown(&next)),
+        None => finding,
+    }
 }
 
 fn subject(relay: &Relay) -> String {

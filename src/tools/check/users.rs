@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -98,6 +99,14 @@ fn users(of: &Check, config: &Config, machine: &Machine<'_>) -> (Vec<Asked>, usi
                 Some(known) => known.asks_relays |= index == 0,
                 None => all.push(Asked { uid, asks_relays: index == 0 }),
             }
+        }
+    }
+    // What a user's own file of `sites.d` says is for that user's process to read.
+    let own =
+        config.skipped.iter().filter(|skipped| !skipped.is_mistake).filter_map(|skipped| skipped.file.metadata().ok());
+    for uid in own.map(|file| file.uid()).filter(|uid| *uid != 0) {
+        if !all.iter().any(|known| known.uid == uid) {
+            all.push(Asked { uid, asks_relays: true });
         }
     }
     let of_sites = all.len();

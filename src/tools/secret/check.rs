@@ -152,7 +152,9 @@ fn look_at(using: &Use<'_>, config: &Config) -> Vec<Row> {
     let value = match secret::read_file(path, false, &mut Vec::new()) {
         Ok(value) => value,
         Err(failure) => {
-            let finding = Finding::new(&codes::SECRET_MISSING, subject, failure.why);
+            let is_refused = failure.kind == Kind::NoPermission;
+            let code = if is_refused { &codes::SECRET_MODES } else { &codes::SECRET_MISSING };
+            let finding = Finding::new(code, subject, failure.why);
             return vec![Row::Found(match stored_name(path) {
                 Some(name) if !path.exists() => finding.run(format!("mailchute secret put {name}")),
                 _ => match failure.hint.filter(|_| is_safe(path)) {
