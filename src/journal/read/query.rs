@@ -133,6 +133,8 @@ impl Test {
             Self::Code(first, _) => named(&Field::Code, (first / 100).to_string().as_bytes()),
             Self::Exit(exit) => named(&Field::Exit, exit.to_string().as_bytes()),
             Self::Status(word) => named(&Field::Status, &quoted(word.name(), b"\"")),
+            // One that is a number may be the uid.
+            Self::User(user) if user.parse::<u64>().is_err() => named(&Field::User, &quoted(user, b"\"")),
             Self::Above(..) | Self::Below(..) | Self::User(_) => None,
         }
     }
@@ -145,9 +147,10 @@ impl Test {
             Self::Within(..) | Self::Anywhere(_) => 7,
             Self::Status(StatusWord::Accepted) | Self::Exit(0) | Self::Code(200..=299, _) => 1,
             Self::Is(Field::Relay, _) => 3,
-            Self::Is(..) | Self::Begins(..) => 4,
+            Self::User(user) if user.parse::<u64>().is_ok() => 0,
+            Self::Is(..) | Self::Begins(..) | Self::User(_) => 4,
             Self::Status(_) | Self::Exit(_) | Self::Code(..) => 5,
-            Self::Above(..) | Self::Below(..) | Self::User(_) => 0,
+            Self::Above(..) | Self::Below(..) => 0,
         }
     }
 }
