@@ -9,7 +9,7 @@ use super::commands::address;
 /// `mailchute init`. What is asked at a terminal is said here, field by field: a question fills in the option of its answer.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Init {
-    /// Mail is sent as this address, or Name <address>, where a message does not say
+    /// Mail is sent as this mailbox where a message does not say: an address, with or without a name
     #[arg(long, value_name = "MAILBOX")]
     pub from: Option<String>,
     /// As --from, and the provider is looked for by its domain

@@ -1,6 +1,6 @@
 //! SPF (RFC 7208): who may send with a domain in the reverse-path.
 //!
-//! [`evaluate`] is the whole of `check_host()` for one client, as a receiver does it. [`survey`] walks the tree that every
+//! [`evaluate()`] is the whole of `check_host()` for one client, as a receiver does it. [`survey()`] walks the tree that every
 //! message makes a receiver walk, for nobody's address in particular: what is named there, what it costs, what is wrong.
 
 mod evaluate;
