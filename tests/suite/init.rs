@@ -541,7 +541,7 @@ fn a_provider_is_asked_for_what_it_wants_and_no_more_than_six_questions() {
             ),
         ] {
             assert!(steps.iter().filter(|(wanted, _)| !wanted.is_empty()).count() <= 7, "six and the last");
-            let run = type_in(host, "", &steps);
+            let run = type_in(host, "--no-network", &steps);
             assert!(
                 run.stdout.contains("status 0 left 0") && run.stdout.contains("nothing was written"),
                 "{}",
