@@ -373,6 +373,19 @@ fn access_tokens_are_got_by_a_login_of_their_own() {
     });
 }
 
+#[test]
+fn the_provider_of_a_mailbox_is_told_by_its_domain() {
+    Host::run(&USERS, |_| {
+        for (address, provider) in [("a@gmail.com", "google"), ("a@outlook.com", "microsoft365"), ("a@gmx.de", "gmx")] {
+            let line = format!("--email {address} --username {address} --secret-env PASSWORD");
+            let run = init(&line).run();
+            run.expect_status(0);
+            assert!(run.stdout.contains(&format!("provider = \"{provider}\"\n")), "{}", run.report());
+            init(&format!("{line} --no-network")).run().expect_status(64);
+        }
+    });
+}
+
 /// A terminal: for each step waits until its text is there, and types; `KILL` ends it as nobody can hear. Prints all that
 /// was shown, the status last.
 const TERMINAL: &str = r#"
@@ -516,7 +529,7 @@ fn a_provider_is_asked_for_what_it_wants_and_no_more_than_six_questions() {
             (
                 vec![
                     from,
-                    (upstream, "gmail\n"),
+                    (upstream, "smtp.gmail.com\n"),
                     ("ID of your OAuth client at Google", "-\n"),
                     ("app_password, made at myaccount", VALUE),
                     ("", "\n"),
@@ -524,7 +537,7 @@ fn a_provider_is_asked_for_what_it_wants_and_no_more_than_six_questions() {
                     rest[1],
                     rest[2],
                 ],
-                &["app_password = { file = ", "username = \"a@b.example\""],
+                &["provider = \"google\"", "app_password = { file = ", "username = \"a@b.example\""],
             ),
             (
                 vec![

@@ -149,7 +149,7 @@ fn relay(of: &mut Init) -> Result<bool, Failure> {
     if of.provider.is_none() && of.host.is_none() {
         let domain = draft::domain(draft::from(of).unwrap_or_default());
         let found = if of.no_network { None } else { discovery::look(domain) };
-        let usual = found.as_ref().filter(|found| !found.is_foreign).map(Found::answer);
+        let usual = found.as_ref().filter(|found| !found.is_foreign()).map(Found::answer);
         ask("Provider (`mailchute providers` lists them), or SMTP server", usual.as_deref(), |answer| {
             let mut next = upstream(of, answer)?;
             if let Some(found) = found.as_ref().filter(|found| found.answer() == answer) {
@@ -229,9 +229,8 @@ fn upstream(of: &Init, answer: &str) -> Result<Init, Failure> {
         }
     } else {
         let (host, port) = first.rsplit_once(':').map_or((first, None), |(host, port)| (host, Some(port)));
-        next.host = Some(host.to_owned());
         let port = port.map(|port| port.parse().map_err(|_| Failure::new(Kind::Usage, port, "is no port")));
-        next.port = port.transpose()?.or(next.port);
+        draft::set_host(&mut next, host, port.transpose()?);
     }
     for word in words {
         match word {

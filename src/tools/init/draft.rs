@@ -34,6 +34,18 @@ pub(super) fn provider(of: &Init) -> Result<Option<&'static Provider>, Failure> 
     Ok(Some(found).filter(|found| found.id != "smtp"))
 }
 
+/// Says that the server is `host`, which may be a provider's: then more is known of it.
+pub(super) fn set_host(of: &mut Init, host: &str, port: Option<u16>) {
+    match Provider::at_host(host) {
+        Some((provider, region)) => {
+            of.provider = Some(provider.id.to_owned());
+            of.region = region.or(of.region.take());
+        }
+        None => of.host = Some(host.to_owned()),
+    }
+    of.port = port.or(of.port);
+}
+
 /// What is asked beside the secret: the key of the user name; `None`: the provider has one of its own, or the server
 /// wants no login.
 pub(super) fn username_key(of: &Init, provider: Option<&Provider>) -> Option<&'static str> {
