@@ -177,16 +177,7 @@ pub fn init_from_environment(
     let Some(environment) = Environment::find(variables)? else { return Ok(None) };
     let (body, lines) = environment.toml(Secrets::Written);
     let accounts = &Accounts::of(caller);
-    let standing = Standing {
-        file: None,
-        lone_site: "default",
-        base: None,
-        alerts: &[],
-        owner: None,
-        holder: None,
-        strict_modes: false,
-        accounts,
-    };
+    let standing = Standing::environment(accounts);
     let text = Text::Variables(lines);
     let scope = Scope::read(&Document::parse(&text, &body)?, standing, &mut Vec::new())?;
     let remark = match scope.holds_secret {

@@ -61,6 +61,22 @@ pub(super) struct Standing<'a> {
     pub(super) accounts: &'a Accounts<'a>,
 }
 
+impl<'a> Standing<'a> {
+    /// Alone, and from the environment.
+    pub(super) fn environment(accounts: &'a Accounts<'a>) -> Self {
+        Self {
+            file: None,
+            lone_site: "default",
+            base: None,
+            alerts: &[],
+            owner: None,
+            holder: None,
+            strict_modes: false,
+            accounts,
+        }
+    }
+}
+
 impl Scope {
     /// Reads `document`.
     ///

@@ -196,16 +196,7 @@ fn load_environment(environment: &Environment, caller: &Caller) -> Result<Config
     let (toml, variables) = environment.toml(Secrets::Named);
     let text = Text::Variables(variables);
     let accounts = &Accounts::of(caller);
-    let standing = Standing {
-        file: None,
-        lone_site: "default",
-        base: None,
-        alerts: &[],
-        owner: None,
-        holder: None,
-        strict_modes: false,
-        accounts,
-    };
+    let standing = Standing::environment(accounts);
     let variable = environment.variable;
     let config = Document::parse(&text, &toml).and_then(|document| {
         let main = Scope::read(&document, standing, &mut warnings)?;

@@ -37,16 +37,7 @@ impl Url {
         let (user, rest) = at.map_or((None, rest), |at| (Some(&rest[..at]), &rest[at + 1..]));
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-        let (host, port) = match authority.strip_prefix('[').map(|v6| v6.split_once(']')) {
-            Some(Some((host, port))) => (host, port),
-            Some(None) => return Err("has an address without \"]\""),
-            None => authority.find(':').map_or((authority, ""), |colon| authority.split_at(colon)),
-        };
-        let port = match port.strip_prefix(':') {
-            Some(digits) => Some(digits.parse().map_err(|_| "has no valid port")?),
-            None if port.is_empty() => None,
-            None => return Err("has no valid port"),
-        };
+        let (host, port) = host_and_port(authority)?;
         let (username, password) = match user.map(|user| user.split_once(':').unwrap_or((user, ""))) {
             Some((username, password)) => (decode(username)?, decode(password)?),
             None => (String::new(), String::new()),
@@ -70,6 +61,24 @@ impl Url {
             query: settings,
         })
     }
+}
+
+/// The host, perhaps with the port, that `authority` names, the user name before it taken off.
+///
+/// # Errors
+/// Says what is wrong without quoting anything.
+pub(super) fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), &'static str> {
+    let (host, port) = match authority.strip_prefix('[').map(|v6| v6.split_once(']')) {
+        Some(Some((host, port))) => (host, port),
+        Some(None) => return Err("has an address without \"]\""),
+        None => authority.find(':').map_or((authority, ""), |colon| authority.split_at(colon)),
+    };
+    let port = match port.strip_prefix(':') {
+        Some(digits) => Some(digits.parse().map_err(|_| "has no valid port")?),
+        None if port.is_empty() => None,
+        None => return Err("has no valid port"),
+    };
+    Ok((host, port))
 }
 
 /// Percent-decoding. `+` stays: passwords hold it more often than a space.

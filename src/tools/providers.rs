@@ -6,6 +6,7 @@ use crate::failure::{Failure, Kind};
 use crate::providers::api::{Entry, Sender, Size};
 use crate::providers::{self, Idempotency, Port, Provider, TlsMode, UserName};
 use crate::reply::printable;
+use crate::tools::table::wrapped;
 
 /// Every provider with its login, or the provider `id` (an alias will do) in full. No line has more than
 /// its columns.
@@ -36,32 +37,12 @@ fn table() -> String {
     let (first, second) = (width(0), width(1));
     let mut out = String::new();
     for [id, name, login] in &rows {
-        wrapped(&mut out, &format!("{id:<first$}  {name:<second$}  "), login);
+        wrapped(&mut out, &format!("{id:<first$}  {name:<second$}  "), login, COLUMNS);
     }
     out.push_str(
         "\n`mailchute providers ID` shows the rest: servers, HTTP API, regions, notes, and a relay to paste.\n",
     );
     out
-}
-
-/// Writes `label` and `text`, which goes on below its own beginning where it is too long for one line.
-fn wrapped(out: &mut String, label: &str, text: &str) {
-    let indent = label.chars().count();
-    let mut line = label.to_owned();
-    let mut is_empty = true;
-    for word in text.split(' ') {
-        if !is_empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
-            let _ = writeln!(out, "{}", line.trim_end());
-            line = " ".repeat(indent);
-            is_empty = true;
-        }
-        if !is_empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        is_empty = false;
-    }
-    let _ = writeln!(out, "{}", line.trim_end());
 }
 
 fn takes(entry: &Entry) -> &'static str {
@@ -89,7 +70,7 @@ fn page(provider: &Provider) -> String {
     let mut out = format!("{}: {}\n", provider.id, provider.name);
     let mut line = |name: &str, text: &str| {
         if !text.is_empty() {
-            wrapped(&mut out, &format!("  {name:<14}"), text);
+            wrapped(&mut out, &format!("  {name:<14}"), text, COLUMNS);
         }
     };
     line("also known as", &provider.aliases.join(", "));

@@ -10,6 +10,28 @@ pub(super) fn shown(text: &str) -> String {
     printable(text.as_bytes(), TEXT)
 }
 
+/// Writes `text` behind `start`, over as many lines of at most `width` characters as it takes, the others set in as far.
+pub(super) fn wrapped(out: &mut String, start: &str, text: &str, width: usize) {
+    let indent = start.chars().count();
+    let mut line = start.to_owned();
+    let mut is_empty = true;
+    for word in text.split(' ') {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > width {
+            out.push_str(line.trim_end());
+            out.push('\n');
+            line = " ".repeat(indent);
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    out.push_str(line.trim_end());
+    out.push('\n');
+}
+
 /// One column.
 #[derive(Clone, Copy)]
 pub(super) struct Column {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::config::relay::{Place, TlsMode, is_loopback};
+use crate::config::url::host_and_port;
 use crate::secret::Secret;
 
 /// A URL: what a connection needs in the open, and the rest out of sight.
@@ -39,16 +40,7 @@ impl Target {
             return Err("holds a user name, which belongs into no URL; write \"token\" beside it");
         }
         let (path, query) = behind.split_once('?').unwrap_or((behind, ""));
-        let (host, port) = match authority.strip_prefix('[').map(|v6| v6.split_once(']')) {
-            Some(Some((host, port))) => (host, port),
-            Some(None) => return Err("has an address without \"]\""),
-            None => authority.find(':').map_or((authority, ""), |colon| authority.split_at(colon)),
-        };
-        let port = match port.strip_prefix(':') {
-            Some(digits) => Some(digits.parse().map_err(|_| "has no valid port")?),
-            None if port.is_empty() => None,
-            None => return Err("has no valid port"),
-        };
+        let (host, port) = host_and_port(authority)?;
         let host = host.to_ascii_lowercase();
         if host.is_empty() {
             return Err("names no host");

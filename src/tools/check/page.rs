@@ -10,6 +10,7 @@ use crate::door;
 use crate::door::page::{Colour, Page};
 use crate::failure::Failure;
 use crate::finding::{Finding, Grade, Section};
+use crate::tools::table::wrapped;
 
 /// The longest line, but for those to copy, in characters.
 const WIDTH: usize = 100;
@@ -143,24 +144,7 @@ impl Writer {
 
     /// Text behind `start`, over as many lines as it takes, the others set in as far.
     fn paragraph(&mut self, start: &str, text: &str) {
-        let indent = start.chars().count();
-        let mut line = start.to_owned();
-        let mut is_empty = true;
-        for word in text.split(' ') {
-            if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-                self.text.push_str(line.trim_end());
-                self.text.push('\n');
-                line = " ".repeat(indent);
-                is_empty = true;
-            }
-            if !is_empty {
-                line.push(' ');
-            }
-            line.push_str(word);
-            is_empty = false;
-        }
-        self.text.push_str(line.trim_end());
-        self.text.push('\n');
+        wrapped(&mut self.text, start, text, WIDTH);
     }
 }
 
