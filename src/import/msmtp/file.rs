@@ -135,7 +135,10 @@ fn account(
         let Some(other) = find(other) else {
             return Err(wrong(path, number, format!("account {other} is not (yet) defined")));
         };
-        for key in &other.own {
+        // msmtp 1.8.23 never copies this one, and with it off in `defaults` not the address that it is about either.
+        let is_fixed = account.values.get("allow_from_override").is_some_and(|(word, _)| word == "off");
+        let is_left = |key: &str| key == "allow_from_override" || (key == "from" && is_fixed);
+        for key in other.own.iter().filter(|key| !is_left(key)) {
             if let Some(value) = other.values.get(key) {
                 account.values.insert(key.clone(), value.clone());
                 account.own.insert(key.clone());

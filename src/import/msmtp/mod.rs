@@ -57,7 +57,18 @@ fn read(asked: &Inquiry<'_>, draft: &mut Draft) -> Result<(), Failure> {
             (false, 0) => Table::Site("default".to_owned()),
             (false, _) => Table::Site(super::draft::plain_name(relay_name(account, &accounts))),
         };
-        account_of(asked, account, relay_name(account, &accounts), &place, path, draft)?;
+        let made = account_of(asked, account, relay_name(account, &accounts), &place, path, draft);
+        match made {
+            // msmtp looks at the other accounts when one of them is chosen.
+            Err(failure) if at > 0 && failure.kind == Failing::Data => {
+                draft.ledger.say(
+                    account.head,
+                    &NO_COUNTERPART,
+                    format!("msmtp refuses what goes by it: {}", failure.why),
+                );
+            }
+            made => made?,
+        }
     }
     let is_used =
         |id: Id| chosen.iter().any(|account| account.head == id || account.values.values().any(|v| v.1 == id));
