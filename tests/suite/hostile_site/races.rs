@@ -145,7 +145,9 @@ fn no_race_moves_loses_or_doubles_what_others_send() {
                     &["report"],
                 ] {
                     let run = Mailchute::new(binary).args(words.iter().copied()).run();
-                    if ![0, 1, 69, 79].contains(&run.status) {
+                    // What the site did to directories of its own is what its own process ends with: it cannot make
+                    // or read something there (73, 74, 77).
+                    if ![0, 1, 69, 73, 74, 77, 79].contains(&run.status) {
                         bench.breaks(&format!("root's {words:?}, {mode}: {}", run.report()));
                     }
                 }
