@@ -260,13 +260,19 @@ fn a_file_of_another_group_is_not_taken_from_it() {
         return;
     }
     let bench = Bench::new();
-    let secret = bench.scratch.write("relay", SECRET, 0o640);
-    std::os::unix::fs::chown(&secret, Some(0), Some(USER + 1)).unwrap();
-    let run = bench.call("{ file = \"relay\" }").uid(USER).run();
-    run.expect_status(77);
-    let hint = run.stderr.lines().find_map(|line| line.strip_prefix("hint: ")).unwrap_or_default();
-    assert!(hint.starts_with(&format!("it is for the group {}: give this user a file of its own", USER + 1)), "{hint}");
-    bench.check(0, &[run]);
+    let refused = |name: &str, hint: &str| {
+        let secret = bench.scratch.write(name, SECRET, 0o640);
+        std::os::unix::fs::chown(&secret, Some(0), Some(USER + 1)).unwrap();
+        let run = bench.call(&format!("{{ file = \"{name}\" }}")).uid(USER).run();
+        run.expect_status(77);
+        let said = run.stderr.lines().find_map(|line| line.strip_prefix("hint: ")).unwrap_or_default();
+        assert!(said.starts_with(hint) && !said.contains("chgrp relay"), "{said}");
+        run
+    };
+    let ours = refused("secrets/relay", &format!("it is for the group {}: give this user a file of its own", USER + 1));
+    // Who named it may have meant somebody else's file.
+    let elsewhere = refused("relay", "if this user is to read it: as root, put it where only root writes");
+    bench.check(0, &[ours, elsewhere]);
 }
 
 #[test]
