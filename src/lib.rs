@@ -16,9 +16,9 @@
 //! | nouns | `outcome`, `rule`, `failure`, `finding`, `envelope`, `attempt`, `exit`, `caller`, `modes`, `root`, `secret`, `message` | values that decide nothing |
 //! | keep | `keep` | what stays on disk for each uid: directory, lock, atomic save |
 //! | facts | `providers`, `config` | what is known of providers, and what was configured |
-//! | reach | `wire`, `smtp`, `http`, `oauth` | the only code that opens connections |
-//! | course | `plan`, `limit`, `breaker`, `machine`, `hint`, `submit`, `spool`, `journal`, `alert`, `conclude`, `flush` | what is decided, done and told |
-//! | door | `cli`, `door`, `tools`, `program` | command lines; the only code that prints or exits; a file per subcommand |
+//! | reach | `wire`, `dns`, `smtp`, `http`, `oauth` | the only code that opens connections |
+//! | course | `plan`, `limit`, `breaker`, `records`, `machine`, `hint`, `submit`, `spool`, `journal`, `alert`, `conclude`, `flush` | what is decided, done and told |
+//! | door | `cli`, `door`, `import`, `tools`, `program` | command lines; the only code that prints or exits; a file per subcommand |
 //!
 //! A new case is a file of data in `tests/NAME/`; what its keys mean stands at the top of `tests/suite/NAME.rs`.
 

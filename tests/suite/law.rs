@@ -118,6 +118,19 @@ fn a_room_uses_only_those_before_it() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+/// Whoever reads the documentation of the library finds the rooms there, in the same order.
+#[test]
+fn the_documentation_names_the_rooms() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | ")?.split(" | ").nth(1));
+    let rooms = rows.flat_map(|row| row.split(", ")).filter_map(|room| room.strip_prefix('`')?.strip_suffix('`'));
+    let crates = ["lib", "main"];
+    assert_eq!(
+        rooms.collect::<Vec<_>>(),
+        ROOMS.iter().copied().filter(|room| !crates.contains(room)).collect::<Vec<_>>()
+    );
+}
+
 #[test]
 fn a_provider_never_uses_another_provider() {
     // What they share is in folders; every file beside the list is a provider's, and so is the folder of its name.
