@@ -16,6 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::{major, minor};
 use nix::unistd::Pid;
 use testkit::{
     Action, Fault, Host, Mailchute, Moment, PATIENCE, Point, Port, Run, Server, Session, Spooled, need_strace,
@@ -265,17 +266,24 @@ fn flushers() -> Vec<Pid> {
     processes("queue flush --wait --quiet").into_iter().map(Pid::from_raw).collect()
 }
 
+/// Whether somebody on this thread's host has the right to stay.
+fn is_stay_held() -> bool {
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    // Every host has a file system of its own here, and files of the same numbers.
+    let file = |path: PathBuf| {
+        let found = path.metadata().ok()?;
+        Some(format!(" {:02x}:{:02x}:{} ", major(found.dev()), minor(found.dev()), found.ino()))
+    };
+    let mut files = folders("stay.lock").into_iter().filter_map(file);
+    files.any(|file| locks.lines().any(|lock| lock.contains(" FLOCK ") && lock.contains(&file)))
+}
+
 /// Whether somebody stays until what waits is sent.
 fn has_flusher() -> bool {
-    // Whoever tries a lock has it for a moment.
-    let is_held = || {
-        let locks = fs::read_to_string("/proc/locks").unwrap();
-        let mut inodes = folders("stay.lock").into_iter().filter_map(|path| Some(path.metadata().ok()?.ino()));
-        inodes.any(|inode| locks.lines().any(|lock| lock.contains(" FLOCK ") && lock.contains(&format!(":{inode} "))))
-    };
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
-        if !flushers().is_empty() && is_held() {
+        // Whoever tries a lock has it for a moment.
+        if !flushers().is_empty() && is_stay_held() {
             return true;
         }
         thread::sleep(Duration::from_millis(5));
@@ -283,10 +291,11 @@ fn has_flusher() -> bool {
     false
 }
 
-/// Ends them, and waits until they are gone.
+/// Ends them, and waits until they are gone. A process that is killed has no words any more before it lets go of its
+/// locks, and the next one that is started leaves where another one seems to stay.
 fn end_flushers() {
     let mut all = flushers();
-    while !all.is_empty() {
+    while !all.is_empty() || is_stay_held() {
         for pid in all {
             let _ = kill(pid, Signal::SIGKILL);
         }
