@@ -24,7 +24,7 @@ use crate::tools::queue::directories;
 pub(crate) fn run(invocation: &Invocation, task: &AlertTask, caller: &Caller) -> u8 {
     let course = Course::begin(caller, &invocation.choice);
     let done = match task {
-        AlertTask::List(_) => course.config().and_then(|config| said(&list(config, caller))),
+        AlertTask::List(_) => course.config().and_then(|config| door::print(&list(config, caller))),
         AlertTask::Test(words) => test(&course, words),
     };
     match done {
@@ -33,15 +33,6 @@ pub(crate) fn run(invocation: &Invocation, task: &AlertTask, caller: &Caller) ->
             door::report(&failure);
             exit::of_kind(&failure.kind, Scheme::Reply)
         }
-    }
-}
-
-fn said(text: &str) -> Result<(), Failure> {
-    match door::say(text) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Kind::Io, "standard output", error.to_string()))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -155,10 +146,10 @@ fn test(course: &Course<'_>, words: &TestAlert) -> Result<(), Failure> {
             None => failure.hint(format!("there are: {}", names.collect::<Vec<_>>().join(", "))),
         });
     };
-    said(&format!("{}: {}\n", alert.name, described(alert)))?;
+    door::print(&format!("{}: {}\n", alert.name, described(alert)))?;
     let show: Sink = Box::new(|line| {
         let _ = door::say(&format!("{line}\n"));
     });
     alert::try_out(course, alert, (!host::is_privileged()).then_some(show))?;
-    said("told\n")
+    door::print("told\n")
 }
