@@ -6,9 +6,10 @@ use std::hint::black_box;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::panic::{self, AssertUnwindSafe};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::thread;
 
+use nix::errno::Errno;
 use nix::libc::O_CLOEXEC;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
@@ -109,6 +110,26 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
     }));
     ours.thread_set_mask()?;
     child.unwrap_or_else(|_| Err(io::Error::other("it did not start")))
+}
+
+/// How a process ended.
+pub enum Ended {
+    /// With this status.
+    With(ExitStatus),
+    /// Nobody kept the status: whoever started this process has SIGCHLD ignored.
+    Somehow,
+}
+
+/// How `child` ended; `None`: it has not yet. Nothing is waited for.
+///
+/// # Errors
+/// As [`Child::try_wait`].
+pub fn ended(child: &mut Child) -> io::Result<Option<Ended>> {
+    match child.try_wait() {
+        Ok(status) => Ok(status.map(Ended::With)),
+        Err(error) if error.raw_os_error() == Some(Errno::ECHILD as i32) => Ok(Some(Ended::Somehow)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Leaves the session of whoever started this process, and closes every descriptor but the first three. False, and

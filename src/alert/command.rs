@@ -3,7 +3,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::config::alert::Alert;
 use crate::deadline::{Deadline, seconds};
 use crate::failure::{Failure, Kind};
 use crate::host;
-use crate::process;
+use crate::process::{self, Ended};
 use crate::reply::printable;
 
 /// How often it is looked at whether it has ended.
@@ -29,6 +29,8 @@ const QUOTED: usize = 200;
 const SAID: usize = 4096;
 
 /// Runs `words` without a shell, in a small environment, and gives it `facts`, which fit a pipe.
+///
+/// Where the caller has SIGCHLD ignored, the system keeps no exit status: then it counts as told when it has ended.
 ///
 /// # Errors
 /// It cannot be run, fails, or takes too long: then it is killed with all it started, and may have done its work.
@@ -57,21 +59,21 @@ pub(super) fn run(alert: &Alert, words: &[String], facts: &[u8], attempt: &mut A
         // One that reads nothing is none the worse for it.
         let _ = pipe.write_all(facts).and_then(|()| pipe.write_all(b"\n"));
     }
-    let (status, said) =
+    let (ended, said) =
         child.wait(attempt.deadline.within(TIME)).map_err(|error| failed(Kind::Io, error.to_string()))?;
-    let Some(status) = status else {
+    let Some(ended) = ended else {
         let failure = failed(Kind::InDoubt, format!("took longer than {}, and was ended", seconds(TIME)));
-        return Err(Setback { is_in_doubt: true, ..failure.into() });
+        return Err(failure.into());
     };
     attempt.hand_over.end();
-    match status.success() {
-        true => Ok(()),
-        false => {
+    match ended {
+        Ended::With(status) if !status.success() => {
             let first = said.split(|octet| *octet == b'\n').next().unwrap_or_default();
             let said = printable(first, QUOTED);
             let colon = if said.is_empty() { "" } else { ": " };
             Err(failed(Kind::Unavailable, format!("failed ({status}){colon}{said}")).into())
         }
+        Ended::With(_) | Ended::Somehow => Ok(()),
     }
 }
 
@@ -80,10 +82,10 @@ struct Running(Child);
 
 impl Running {
     /// Waits for its end, and what it says meanwhile; `None`: not by `deadline`.
-    fn wait(&mut self, deadline: Deadline) -> io::Result<(Option<ExitStatus>, Vec<u8>)> {
+    fn wait(&mut self, deadline: Deadline) -> io::Result<(Option<Ended>, Vec<u8>)> {
         let mut said = Vec::new();
         loop {
-            let ended = self.0.try_wait()?;
+            let ended = process::ended(&mut self.0)?;
             while self.has_said() {
                 let mut octets = [0; SAID];
                 let count = self.0.stderr.as_mut().map_or(Ok(0), |pipe| pipe.read(&mut octets))?;
@@ -94,7 +96,7 @@ impl Running {
                 }
             }
             match ended {
-                Some(status) => return Ok((Some(status), said)),
+                Some(_) => return Ok((ended, said)),
                 None if deadline.is_over() => return Ok((None, said)),
                 None => thread::sleep(LOOK.min(deadline.left())),
             }
@@ -110,7 +112,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.0.try_wait().ok().flatten().is_none() {
+        if matches!(process::ended(&mut self.0), Ok(None)) {
             // Nobody has waited for it yet, so the number is still its own.
             let _ = killpg(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGKILL);
             let _ = self.0.wait();

@@ -67,10 +67,7 @@ pub(super) fn send(
             let why = outcome.decisive().map_or_else(String::new, |(_, reply)| reply.to_string());
             Err(Failure::new(Kind::Unavailable, what, why).into())
         }
-        Err(failure) => {
-            let is_in_doubt = failure.kind == Kind::InDoubt;
-            Err(Setback { is_in_doubt, ..failure.clone().into() })
-        }
+        Err(failure) => Err(failure.clone().into()),
     }
 }
 

@@ -32,13 +32,10 @@ struct Setback {
     failure: Box<Failure>,
     /// How long the service wants to be left alone.
     after: Option<Duration>,
-    /// It may have arrived all the same.
-    is_in_doubt: bool,
 }
 
 impl From<Failure> for Setback {
     fn from(failure: Failure) -> Self {
-        let is_in_doubt = failure.kind == crate::failure::Kind::InDoubt;
-        Self { failure: Box::new(failure), after: None, is_in_doubt }
+        Self { failure: Box::new(failure), after: None }
     }
 }

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::config::alert::{Alert, Means, Occasion};
 use crate::config::site::Site;
 use crate::deadline::Deadline;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::keep::Keep;
 use crate::plan::Course;
@@ -314,10 +314,10 @@ impl Round<'_> {
             Ok(()) => {
                 write(&marker, &mark(Done::Told, alert, series, at)).map_err(|failure| (Box::new(failure), FIRST))
             }
-            Err(Setback { failure, after, is_in_doubt }) => {
+            Err(Setback { failure, after }) => {
                 let pause = after.map(|after| i64::try_from(after.as_secs()).unwrap_or(LONGEST));
                 let pause = pause.unwrap_or_else(|| back_off(state.tries + 1));
-                let done = if is_in_doubt { Done::Doubtful } else { Done::Failed };
+                let done = if failure.kind == Kind::InDoubt { Done::Doubtful } else { Done::Failed };
                 let ended = Timestamp::now().as_second();
                 let (why, next) = (Some(failure.to_string()), Some(ended + pause));
                 let _ = write(&marker, &Mark { why, next, ..mark(done, alert, series, ended) });

@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use super::{LIMIT, Secret};
 use crate::caller;
 use crate::deadline::{Deadline, seconds};
 use crate::failure::{Failure, Kind};
-use crate::process;
+use crate::process::{self, Ended};
 use crate::reply;
 
 /// How long the program may take where the deadline leaves more.
@@ -104,13 +104,6 @@ impl Output {
     }
 }
 
-/// How the program ended.
-enum Ended {
-    With(ExitStatus),
-    /// Nobody kept the status.
-    Somehow,
-}
-
 /// The program while it runs. Killed when dropped before its end.
 struct Running {
     child: Child,
@@ -152,11 +145,7 @@ impl Running {
     }
 
     fn has_exited(&mut self) -> io::Result<Option<Ended>> {
-        let ended = match self.child.try_wait() {
-            Ok(status) => status.map(Ended::With),
-            Err(error) if error.raw_os_error() == Some(Errno::ECHILD as i32) => Some(Ended::Somehow),
-            Err(error) => return Err(error),
-        };
+        let ended = process::ended(&mut self.child)?;
         if ended.is_some() {
             self.forget();
             self.has_ended = true;

@@ -53,6 +53,34 @@ fn a_program_gets_the_facts_and_little_else() {
 }
 
 #[test]
+fn a_program_is_run_once_for_a_caller_that_ignores_its_children() {
+    on_a_host(|host| {
+        let ignoring = |words: &[&str]| {
+            let call = mailchute().uid(SHOP).args(words.iter().copied());
+            call.under("perl", &["-e", "$SIG{CHLD} = 'IGNORE'; exec @ARGV"]).run()
+        };
+        // One that leaves something behind that holds its pipes, and one whose status nobody keeps.
+        for end in ["", "sleep 5 &", "exit 3"] {
+            host.write("/home/shop/page", &format!("#!/bin/sh\necho run >>/home/shop/runs\n{end}\n"), 0o755);
+            host.write_as("/home/shop/runs", "", 0o600, (SHOP, SHOP));
+            configure(host, "", &[("main", 9)], "[alert.ops]\ncommand = \"/home/shop/page\"\n");
+            lay("login", "535 no");
+            let run = ignoring(&["queue", "flush"]);
+            run.expect_status(0);
+            assert!(run.stdout.starts_with("1 alert told\n") && run.stderr.is_empty(), "{end}: {}", run.report());
+            flush().expect_status(0);
+            assert_eq!(fs::read_to_string("/home/shop/runs").unwrap(), "run\n", "{end}");
+            let run = ignoring(&["alert", "test", "ops"]);
+            run.expect_status(0);
+            assert!(run.stdout.ends_with("\ntold\n"), "{end}: {}", run.report());
+        }
+        configure(host, "", &[("main", 9)], "[alert.ops]\ncommand = \"/nonexistent/page\"\n");
+        let run = ignoring(&["alert", "test", "ops"]);
+        assert!(run.status != 0 && run.stderr.contains("cannot be run"), "{}", run.report());
+    });
+}
+
+#[test]
 fn a_program_of_another_user_is_run_for_nobody_else() {
     on_a_host(|host| {
         let mark = "/home/shop/was-here";
