@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::{Child, Command, ExitStatus};
+use std::sync::OnceLock;
 use std::thread;
 
 use nix::errno::Errno;
@@ -22,6 +23,9 @@ const DESCRIPTORS: i32 = 1024;
 
 /// The stack that each thread has, in octets.
 const STACK: usize = 2 << 20;
+
+/// What a failure takes to be told and recorded, in octets.
+const SPARE: usize = 1 << 20;
 
 /// A limit on the stack, in octets, below which the program does not work on it: of what is usual, an eighth.
 const SMALL: u64 = 1 << 20;
@@ -56,10 +60,24 @@ pub fn thread(name: &str) -> thread::Builder {
     thread::Builder::new().name(name.to_owned()).stack_size(STACK)
 }
 
+/// Starts `work` on a thread called `name` that the program can do without, where there is room for its stack and for what
+/// is said beside it.
+///
+/// # Errors
+/// There is none, or no thread is to be had.
+pub fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    if !has_room(STACK + SPARE) {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
+    thread(name).spawn(work).map(drop)
+}
+
 /// Whether there is room for `octets` more where the caller has set a limit on the memory of its processes. Nothing
 /// catches an allocation that fails later on: the program would end by a signal.
 pub fn has_room(octets: usize) -> bool {
-    let is_limited = getrlimit(Resource::RLIMIT_AS).is_ok_and(|(soft, _)| soft != RLIM_INFINITY);
+    static IS_LIMITED: OnceLock<bool> = OnceLock::new();
+    let is_limited =
+        IS_LIMITED.get_or_init(|| getrlimit(Resource::RLIMIT_AS).is_ok_and(|(soft, _)| soft != RLIM_INFINITY));
     let mut room: Vec<u8> = Vec::new();
     let is_there = !is_limited || room.try_reserve_exact(octets).is_ok();
     // What nobody looks at is never asked for.

@@ -59,7 +59,7 @@ pub fn watch(hand_over: Arc<HandOver>, end: impl FnOnce(&Failure) -> u8 + Send +
             }
         }
     };
-    if process::thread("signals").spawn(waiter).is_err() {
+    if process::start("signals", waiter).is_err() {
         let _ = set.thread_unblock();
     }
 }
@@ -78,7 +78,7 @@ pub fn pass_on(child: Pid) -> io::Result<()> {
             }
         }
     };
-    process::thread("signals").spawn(waiter).map(drop).inspect_err(|_| {
+    process::start("signals", waiter).inspect_err(|_| {
         let _ = set.thread_unblock();
     })
 }
@@ -111,7 +111,7 @@ impl Stop {
                 }
             }
         };
-        if process::thread("signals").spawn(waiter).is_err() {
+        if process::start("signals", waiter).is_err() {
             let _ = set.thread_unblock();
         }
         this
