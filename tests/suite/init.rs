@@ -1,7 +1,7 @@
 //! `mailchute init`: options and questions make the same files, what is wrong is told before anything is written, and
 //! whoever is stopped leaves nothing behind.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -413,13 +413,31 @@ while True:
 print(seen.decode(), "status", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), "left", len(steps))
 "#;
 
-/// Types the answers, each behind its question.
-fn type_in(host: &Host<'_>, line: &str, steps: &[(&str, &str)]) -> Run {
+/// The program in a file with this mode, below directories that only root can change.
+fn installed(mode: u32) -> Mailchute {
+    let path = Path::new("/home/mailchute");
+    if !path.exists() {
+        // Not by us: a process that another test starts meanwhile would inherit the open file.
+        let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_mailchute")).arg(path).status();
+        assert!(copied.unwrap().success());
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    Mailchute::new(path)
+}
+
+/// Types the answers, each behind its question, where the program has this mode.
+fn type_in_as(mode: u32, host: &Host<'_>, line: &str, steps: &[(&str, &str)]) -> Run {
     let script = host.scratch().write("terminal.py", TERMINAL, 0o644);
     let steps = serde_json::to_string(steps).unwrap();
-    let run = init(line).under("python3", &[script.to_str().unwrap(), &steps]).run();
+    let call = installed(mode).arg("init").args(words(line));
+    let run = call.under("python3", &[script.to_str().unwrap(), &steps]).run();
     assert!(!run.stdout.contains(VALUE), "the secret is shown\n{}", run.report());
     run
+}
+
+/// The same where others than root can change the program, so that the names of sendmail are not offered to it.
+fn type_in(host: &Host<'_>, line: &str, steps: &[(&str, &str)]) -> Run {
+    type_in_as(0o777, host, line, steps)
 }
 
 /// The questions, and what is answered.
@@ -455,13 +473,20 @@ fn questions_make_what_the_options_make() {
         assert!(run.stdout.contains("the names of sendmail are left as they are"), "{}", run.report());
         assert!(run.stdout.contains("test as www-data: accepted"), "{}", run.report());
         let asked = laid();
+        // Where nobody else can change it, that is asked, and left alone by whoever says no.
+        clear();
+        let mut steps = lines(&all);
+        steps.insert(7, ("Make these links, so that PHP and cron send through mailchute? (y/n) [n]: ", "\n"));
+        let owned = type_in_as(0o755, host, "", &steps);
+        assert!(owned.stdout.contains("status 0 left 0"), "{}", owned.report());
+        assert_eq!(laid(), asked);
         // The command that is told does the same.
         let told = run.stdout.lines().map(str::trim).find_map(|line| line.strip_prefix("mailchute init "));
         let told = told.unwrap_or_else(|| panic!("{}", run.report())).strip_suffix(" < FILE").unwrap();
         clear();
         init(told).stdin(VALUE).run().expect_status(0);
         assert_eq!(laid(), asked);
-        assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 2);
+        assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 3);
     });
 }
 
