@@ -193,6 +193,28 @@ fn faults_of_files_are_named() {
     });
 }
 
+#[test]
+fn a_site_of_which_no_domain_is_known_is_told() {
+    Host::run(&USERS, |host| {
+        lay(host, "host = \"localhost\"\n");
+        let whole = fs::read_to_string(MAIN).unwrap();
+        for (keys, is_told) in [
+            ("from = \"orders@shop.example\"\n", false),
+            ("sender = \"*@shop.example\"\n", false),
+            ("", true),
+            // What lies below a domain has names that only its messages tell.
+            ("sender = \"*@*.shop.example\"\n", true),
+        ] {
+            host.write(MAIN, &whole.replace("from = \"orders@shop.example\"\n", keys), 0o644);
+            let silent = ["--json", "--dns", "127.0.0.1:9"];
+            let found = |words: &[&str]| with_code(&findings(&check(words)), "site.no-sender").len();
+            assert_eq!(found(&silent), usize::from(is_told), "{keys:?}");
+            // Then nothing would be looked up anyway.
+            assert_eq!(found(&["--json", "--offline"]), 0, "{keys:?}");
+        }
+    });
+}
+
 /// What a site's file says is read and followed with that site's rights: root's process learns nothing for it.
 #[test]
 fn a_sites_file_gets_nothing_from_roots_check() {

@@ -131,6 +131,24 @@ fn the_documentation_names_the_rooms() {
     );
 }
 
+/// The man page lists what is on the list, so what nobody emits would be promised there.
+#[test]
+fn every_code_on_the_list_is_given_to_a_finding() {
+    let (list, others): (Vec<_>, Vec<_>) =
+        sources().into_iter().partition(|(path, _)| path == Path::new("finding/codes.rs"));
+    let name = |line: &str| line.trim().split_once(" \"").map(|(name, _)| name.to_owned());
+    let is_name = |name: &String| name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    let names: Vec<String> = list.iter().flat_map(|(_, code)| code.lines().filter_map(name)).filter(is_name).collect();
+    assert_eq!(names.len(), mailchute::finding::codes::ALL.len(), "{names:?}");
+    let is_used = |name: &String| {
+        let word = format!("codes::{name}");
+        let is_end = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        others.iter().any(|(_, code)| code.match_indices(&word).any(|(at, _)| is_end(&code[at + word.len()..])))
+    };
+    let idle: Vec<&String> = names.iter().filter(|name| !is_used(name)).collect();
+    assert!(idle.is_empty(), "nothing makes a finding with {idle:?}");
+}
+
 #[test]
 fn a_provider_never_uses_another_provider() {
     // What they share is in folders; every file beside the list is a provider's, and so is the folder of its name.

@@ -7,7 +7,7 @@ use crate::cli::check::Check;
 use crate::config::site::Site;
 use crate::deadline::Deadline;
 use crate::dns::Client;
-use crate::finding::Section;
+use crate::finding::{Finding, Section, codes};
 use crate::records::{Subject, look as judge};
 
 /// How long all questions to name servers may take together.
@@ -25,11 +25,22 @@ pub(super) fn look(of: &Check, sites: &[&Site]) -> Vec<Section> {
             }
         }
     }
-    if subjects.is_empty() {
-        return Vec::new();
+    let mut sections: Vec<Section> =
+        domains.iter().filter(|(_, domains)| domains.is_empty()).map(|(site, _)| without_domain(site)).collect();
+    if !subjects.is_empty() {
+        let mut client = of.dns.map_or_else(Client::system, Client::at);
+        sections.extend(judge(&subjects, &mut client, Deadline::after(PATIENCE)));
     }
-    let mut client = of.dns.map_or_else(Client::system, Client::at);
-    judge(&subjects, &mut client, Deadline::after(PATIENCE))
+    sections
+}
+
+/// Nothing tells what this site writes as, so nothing is said of its domain.
+fn without_domain(site: &Site) -> Section {
+    let mut section = Section { site: Some(site.name.clone()), ..Section::new("domain") };
+    let sentence = "names no from, so SPF, DKIM and DMARC are not looked at";
+    let finding = Finding::new(&codes::SITE_NO_SENDER, format!("site {}", site.name), sentence);
+    section.findings.push(finding.advise("from = \"NAME@YOUR.DOMAIN\" in the configuration"));
+    section
 }
 
 /// The domains that a site writes as, that of its own `from` first.
