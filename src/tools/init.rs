@@ -82,6 +82,7 @@ fn set_up(mut of: Init) -> Result<u8, Failure> {
         return Err(Failure::new(Kind::NoPermission, "init", "only root sets up mail for a set-group-id binary")
             .hint("put `sudo` in front of the command"));
     }
+    plan::fill(&mut of);
     let here = Surroundings::look();
     let is_asked = !of.yes && !of.secret_stdin && ask::has_terminal();
     let writes = of.write || of.output.is_some();

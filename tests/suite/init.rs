@@ -234,6 +234,40 @@ fn only_root_writes_for_the_host_and_anybody_for_oneself() {
     });
 }
 
+/// A directory of `sites.d` says whose the site is, so the file may not, and nobody else sends by it.
+#[test]
+fn a_file_in_a_users_directory_is_for_that_user_alone() {
+    Host::run(&USERS, |_| {
+        let file = "/etc/mailchute/sites.d/shop/blog.toml";
+        let line = format!("--provider postmark --from a@b.example --secret-stdin --no-network --output {file}");
+        for more in ["--user www-data", "--user shop --user root", "--user shop --user www-data", "--sites-by-pool"] {
+            let run = init(&format!("{line} {more}")).stdin(VALUE).run();
+            run.expect_status(64);
+            run.expect_stderr("mailchute: --output: a file in the directory of shop is for that user alone*");
+            nothing(&run);
+        }
+        let run = init(&line.replace("/shop/", "/nobody-there/")).stdin(VALUE).run();
+        run.expect_status(64);
+        run.expect_stderr("mailchute: --output nobody-there: no such user*");
+        nothing(&run);
+        for more in ["", "--user shop", &format!("--user {SHOP}"), "--site blog"] {
+            let run = init(&format!("{line} {more}")).stdin(VALUE).run();
+            run.expect_status(0);
+            let name = if more.contains("--site") { "blog" } else { "postmark" };
+            let about = Path::new(STORED).join(name).metadata().unwrap();
+            assert_eq!((about.uid(), about.gid(), about.permissions().mode() & 0o7777), (0, SHOP, 0o640), "{more}");
+            // As the program finds it by itself.
+            let run = mailchute().uid(SHOP).args(["explain", "-i", "b@example.net"]).run();
+            run.expect_status(0);
+            assert!(run.stdout.contains(&format!("uid {SHOP} (shop) is listed")), "{more}\n{}", run.report());
+            mailchute().uid(WEB).args(["explain", "-i", "b@example.net"]).run().expect_status(77);
+            let all = crate::check::findings(&mailchute().args(["check", "--offline", "--json"]).run());
+            assert!(crate::check::with_code(&all, "config.skipped").is_empty(), "{more}: {all:?}");
+            clear();
+        }
+    });
+}
+
 #[test]
 fn a_set_group_id_binary_stores_for_its_own_group_and_hears_nobody_else() {
     Host::run(&USERS, |host| {

@@ -81,11 +81,32 @@ pub(super) fn place(of: &Init) -> PathBuf {
     of.output.clone().map_or_else(|| PathBuf::from(MAIN), |path| std::path::absolute(&path).unwrap_or(path))
 }
 
+/// The `sites.d` that a configuration is for, and the user whose directory in there it is for.
+fn within(configuration: &Path) -> Option<(&Path, Option<&str>)> {
+    let above = configuration.parent()?;
+    if above.ends_with("sites.d") {
+        return Some((above, None));
+    }
+    let sites = above.parent().filter(|sites| sites.ends_with("sites.d"))?;
+    Some((sites, Some(above.file_name()?.to_str()?)))
+}
+
+/// The user that all in this configuration is bound to, as it lies in that user's directory.
+fn holder(configuration: &Path) -> Option<&str> {
+    within(configuration)?.1
+}
+
+/// Says who sends where the place of the configuration does.
+pub(super) fn fill(of: &mut Init) {
+    if of.user.is_empty() && !of.sites_by_pool {
+        of.user.extend(holder(&place(of)).map(str::to_owned));
+    }
+}
+
 /// Where the secret goes: `secrets` beside the configuration, or beside `sites.d`.
 fn secrets(configuration: &Path) -> PathBuf {
-    let above = configuration.parent().unwrap_or(Path::new("/"));
-    let above = if above.ends_with("sites.d") { above.parent().unwrap_or(above) } else { above };
-    above.join("secrets")
+    let beside = within(configuration).map_or(configuration, |(sites, _)| sites);
+    beside.with_file_name("secrets")
 }
 
 /// Whether the secret is one to be stored, so that it needs a group.
@@ -131,7 +152,9 @@ impl Plan {
         }
         for Speaking { site, users, gid } in speaking.iter().filter(|speaking| !speaking.users.is_empty()) {
             text += &format!("\n[site.{}]\n", *key(site));
-            text += &format!("user = [{}]\n", list(&users.iter().map(String::as_str).collect::<Vec<_>>()));
+            if holder(&path).is_none() {
+                text += &format!("user = [{}]\n", list(&users.iter().map(String::as_str).collect::<Vec<_>>()));
+            }
             if relays.len() > 1 {
                 let own = relays.iter().find(|(_, of)| of == gid).map_or(site.as_str(), |(name, _)| name);
                 text += &line("relay", own);
@@ -296,8 +319,9 @@ fn directories(configuration: &Path, has_secret: bool) -> Vec<(PathBuf, u32)> {
     let house = Path::new(MAIN).parent().unwrap_or(Path::new("/"));
     if above.starts_with(house) {
         found.push((house.to_owned(), 0o755));
-        if above == house.join("sites.d") {
-            found.push((above.to_owned(), 0o755));
+        if let Some((sites, holder)) = within(configuration).filter(|(sites, _)| sites.parent() == Some(house)) {
+            found.push((sites.to_owned(), 0o755));
+            found.extend(holder.map(|_| (above.to_owned(), 0o755)));
         }
     }
     if has_secret {
@@ -323,6 +347,17 @@ fn speaking(of: &Init, pools: &[Pool]) -> Result<Vec<Speaking>, Failure> {
             Failure::new(Kind::Usage, "--user", why).hint("name the group that reads the secret: --group GROUP")
         })
     };
+    let path = place(of);
+    let holder = holder(&path);
+    if let Some(holder) = holder {
+        let uid = speaker::uid(holder).map_err(|failure| option(failure, "--output"))?;
+        if of.sites_by_pool || of.user.iter().any(|user| speaker::uid(user).ok() != Some(uid)) {
+            let why = format!("a file in the directory of {holder} is for that user alone");
+            return Err(Failure::new(Kind::Usage, "--output", why).hint(
+                "one for others lies in /etc/mailchute/sites.d itself: --output /etc/mailchute/sites.d/NAME.toml",
+            ));
+        }
+    }
     if of.sites_by_pool {
         if pools.is_empty() {
             return Err(Failure::new(Kind::Usage, "--sites-by-pool", "there is no pool of PHP-FPM on this machine")
@@ -353,7 +388,7 @@ fn speaking(of: &Init, pools: &[Pool]) -> Result<Vec<Speaking>, Failure> {
     let mut users = of.user.clone();
     users.dedup();
     let gid = gid(&users)?;
-    if !users.iter().any(|user| user == "root") && of.site.is_none() {
+    if !users.iter().any(|user| user == "root") && of.site.is_none() && holder.is_none() {
         users.push("root".to_owned());
     }
     Ok(vec![Speaking { site, users, gid }])
