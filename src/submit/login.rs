@@ -1,11 +1,98 @@
-//! The login at an API, without a message.
+//! The login without a message: `check` and `init` ask for it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use crate::attempt::Attempt;
-use crate::config::relay::{Interface, Relay};
+use crate::config::relay::{Interface, Relay, Smtp, Way};
 use crate::failure::Failure;
+use crate::host;
 use crate::http;
+use crate::outcome::Stage;
 use crate::providers::api::{Credentials, Standing};
+use crate::reply::Reply;
 use crate::secret::Secret;
+use crate::smtp::{Ending, Session};
+
+/// What came of a login without a message.
+pub struct Tried {
+    /// What the relay says of it.
+    pub said: Said,
+    /// When the certificate of an SMTP server ends.
+    pub end: Option<Timestamp>,
+}
+
+/// What a relay says of a login, or why it was not asked.
+pub enum Said {
+    /// It is accepted.
+    Accepted,
+    /// None is configured, and the relay was reached without.
+    NoLogin,
+    /// Why it was not tried, or nothing can be told from the answer: a clause without full stop.
+    NotTried(&'static str),
+    /// It is accepted, and does not suffice to send: a clause without full stop.
+    Limited(&'static str),
+    /// The relay says no, here.
+    Refused(Reply, Stage),
+}
+
+/// Why there is no answer.
+pub enum Trouble {
+    /// A secret is not to be had, or the API does not answer with it.
+    Settings(Failure),
+    /// The conversation failed.
+    Failed(Failure),
+}
+
+/// Logs in at `relay` and takes leave. Whoever gets access tokens is not asked for one, which would change what is kept:
+/// then an SMTP server is spoken to without a login, and an API not at all.
+///
+/// # Errors
+/// [`Trouble`], without a next step of the relay's.
+pub fn without_message(relay: &Arc<Relay>, attempt: &mut Attempt) -> Result<Tried, Trouble> {
+    match &relay.way {
+        Way::Null(why) => Ok(Tried { said: Said::NotTried(why), end: None }),
+        Way::Smtp(smtp) => by_smtp(relay, smtp, attempt),
+        Way::Api(interface) => by_api(relay, interface, attempt).map(|said| Tried { said, end: None }),
+    }
+}
+
+/// Why the login is not tried where it takes an access token.
+const TOKEN: &str = "an access token would have to be got";
+
+fn by_smtp(relay: &Arc<Relay>, smtp: &Smtp, attempt: &mut Attempt) -> Result<Tried, Trouble> {
+    let (login, said) = match (&relay.oauth, relay.smtp_login()) {
+        (Some(_), _) => (None, Said::NotTried(TOKEN)),
+        (None, None) => (None, Said::NoLogin),
+        (None, Some(_)) => (relay.login(None, attempt).map_err(Trouble::Settings)?, Said::Accepted),
+    };
+    let name = host::name();
+    match Session::open(relay, smtp, login.as_ref(), host::ehlo_argument(&name), attempt) {
+        Ok(session) => {
+            let end = session.certificate_end();
+            session.quit(&mut attempt.trace);
+            Ok(Tried { said, end })
+        }
+        Err(Ending::Refused(reply, stage)) => Ok(Tried { said: Said::Refused(reply, stage), end: None }),
+        Err(Ending::Failed(failure)) => Err(Trouble::Failed(failure)),
+    }
+}
+
+fn by_api(relay: &Relay, interface: &Interface, attempt: &mut Attempt) -> Result<Said, Trouble> {
+    if relay.oauth.is_some() {
+        return Ok(Said::NotTried(TOKEN));
+    }
+    Ok(match standing(relay, interface, attempt).map_err(Trouble::Settings)? {
+        Some(Standing::Accepted) => Said::Accepted,
+        Some(Standing::Limited(why)) => Said::Limited(why),
+        Some(Standing::Refused(reply)) => Said::Refused(reply, Stage::Auth),
+        Some(Standing::Unclear) => {
+            Said::NotTried("what its API answers does not tell, as with keys that may only send")
+        }
+        None => Said::NotTried("its provider documents no request that would only ask"),
+    })
+}
 
 /// The credentials of `relay` for its API, with `token` where it gets one.
 ///
@@ -30,7 +117,7 @@ pub(super) fn keys(
 ///
 /// # Errors
 /// As a secret cannot be read, or the API be reached.
-pub fn standing(relay: &Relay, interface: &Interface, attempt: &mut Attempt) -> Result<Option<Standing>, Failure> {
+fn standing(relay: &Relay, interface: &Interface, attempt: &mut Attempt) -> Result<Option<Standing>, Failure> {
     let keys = keys(relay, interface, None, attempt)?;
     http::login(relay, interface, &keys, attempt)
 }

@@ -7,20 +7,17 @@ use jiff::Timestamp;
 
 use super::general::shown;
 use crate::attempt::Attempt;
-use crate::config::relay::{Interface, Place, Relay, Smtp, TlsMode, Way, is_loopback};
+use crate::config::relay::{Place, Relay, TlsMode, Way, is_loopback};
 use crate::config::site::Site;
 use crate::deadline::{Deadline, seconds};
 use crate::failure::{Failure, Kind};
 use crate::finding::{Code, Finding, Grade, Section, codes};
 use crate::hint;
-use crate::host;
 use crate::outcome::Stage;
 use crate::process;
 use crate::providers::Provider;
-use crate::providers::api::Standing;
 use crate::reply::Reply;
-use crate::smtp::{Ending, Session};
-use crate::submit::login;
+use crate::submit::login::{self, Said, Tried, Trouble};
 use crate::wire::Connection;
 
 /// How long another port is tried.
@@ -67,26 +64,30 @@ fn one(relay: &Arc<Relay>) -> Section {
     let mut section = Section::new("relay");
     let mut attempt = Attempt::new(Deadline::after(relay.connect_timeout));
     let began = Instant::now();
-    let asked = match &relay.way {
-        Way::Null(why) => {
-            section.fine.push(format!("{}: discards every message ({why})", relay.name));
-            return section;
-        }
-        Way::Smtp(smtp) => by_smtp(relay, smtp, &mut attempt),
-        Way::Api(interface) => by_api(relay, interface, &mut attempt),
-    };
+    if let Way::Null(why) = &relay.way {
+        section.fine.push(format!("{}: discards every message ({why})", relay.name));
+        return section;
+    }
+    let asked = ask(relay, &mut attempt);
     let tls = attempt.trace.tls.as_deref().and_then(|tls| tls.split(' ').next()).unwrap_or("no TLS");
     match asked {
-        Ok(Asked { end, login }) => {
+        Ok(Tried { said: Said::Refused(reply, stage), .. }) => section.findings.push(refused(relay, &reply, stage)),
+        Ok(Tried { said: Said::Limited(why), .. }) => {
+            let sentence = format!("the login is accepted, and {why}");
+            section.findings.push(Finding::new(&codes::LOGIN_LIMITED, subject(relay), sentence));
+        }
+        Ok(Tried { said, end }) => {
             let until = end.map(|end| format!(", certificate until {}", end.strftime("%-d %b %Y"))).unwrap_or_default();
             let took = seconds(began.elapsed());
-            section.fine.push(shown(&format!("{} {tls}{until}, {} ({took})", relay.place, login.told())));
-            if let Login::NotTried(why) = login {
-                section.findings.push(Finding::new(
-                    &codes::RELAY_NOT_TRIED,
-                    subject(relay),
-                    format!("login not tried: {why}"),
-                ));
+            let told = match said {
+                Said::Accepted => "login accepted",
+                Said::NoLogin => "no login is configured",
+                _ => "reached",
+            };
+            section.fine.push(shown(&format!("{} {tls}{until}, {told} ({took})", relay.place)));
+            if let Said::NotTried(why) = said {
+                let sentence = format!("login not tried: {why}");
+                section.findings.push(Finding::new(&codes::RELAY_NOT_TRIED, subject(relay), sentence));
             }
             if let Some(end) = end.filter(|end| end.as_second() - Timestamp::now().as_second() < SOON) {
                 let sentence = format!("its certificate ends on {}", end.strftime("%-d %b %Y"));
@@ -115,72 +116,20 @@ fn one(relay: &Arc<Relay>) -> Section {
     section
 }
 
-/// Why the login is not tried where it takes an access token.
-const TOKEN: &str = "an access token would have to be got";
-
-/// What a relay that was reached said.
-struct Asked {
-    /// When its certificate ends.
-    end: Option<Timestamp>,
-    login: Login,
-}
-
-/// What came of the login.
-enum Login {
-    Accepted,
-    None,
-    NotTried(String),
-}
-
-impl Login {
-    fn told(&self) -> &'static str {
-        match self {
-            Self::Accepted => "login accepted",
-            Self::None => "no login is configured",
-            Self::NotTried(_) => "reached",
+/// Logs in; an API is reached first, which tells of its certificate, and of a wrong host apart from a wrong key.
+fn ask(relay: &Arc<Relay>, attempt: &mut Attempt) -> Result<Tried, Box<Finding>> {
+    let end = match &relay.way {
+        Way::Api(_) => {
+            let connection =
+                Connection::open(relay, attempt).map_err(|failure| Box::new(of_failure(relay, &failure)))?;
+            connection.certificate_end()
         }
-    }
-}
-
-fn by_smtp(relay: &Arc<Relay>, smtp: &Smtp, attempt: &mut Attempt) -> Result<Asked, Box<Finding>> {
-    let settings = |failure: Failure| Box::new(found(&codes::RELAY_SETTINGS, relay, &failure));
-    let (login, result) = match (&relay.oauth, relay.smtp_login()) {
-        // To ask for a token would change what is kept.
-        (Some(_), _) => (None, Login::NotTried(TOKEN.to_owned())),
-        (None, None) => (None, Login::None),
-        (None, Some(_)) => (relay.login(None, attempt).map_err(settings)?, Login::Accepted),
+        Way::Smtp(_) | Way::Null(_) => None,
     };
-    let name = host::name();
-    match Session::open(relay, smtp, login.as_ref(), host::ehlo_argument(&name), attempt) {
-        Ok(session) => {
-            let end = session.certificate_end();
-            session.quit(&mut attempt.trace);
-            Ok(Asked { end, login: result })
-        }
-        Err(Ending::Refused(reply, stage)) => Err(Box::new(refused(relay, &reply, stage))),
-        Err(Ending::Failed(failure)) => Err(Box::new(of_failure(relay, &failure))),
-    }
-}
-
-fn by_api(relay: &Arc<Relay>, interface: &Interface, attempt: &mut Attempt) -> Result<Asked, Box<Finding>> {
-    let connection = Connection::open(relay, attempt).map_err(|failure| Box::new(of_failure(relay, &failure)))?;
-    let end = connection.certificate_end();
-    drop(connection);
-    let not_tried = |why: &str| Ok(Asked { end, login: Login::NotTried(why.to_owned()) });
-    if relay.oauth.is_some() {
-        return not_tried(TOKEN);
-    }
-    let standing = login::standing(relay, interface, attempt);
-    match standing.map_err(|failure| Box::new(found(&codes::RELAY_SETTINGS, relay, &failure)))? {
-        Some(Standing::Accepted) => Ok(Asked { end, login: Login::Accepted }),
-        Some(Standing::Limited(why)) => Err(Box::new(Finding::new(
-            &codes::LOGIN_LIMITED,
-            subject(relay),
-            format!("the login is accepted, and {why}"),
-        ))),
-        Some(Standing::Refused(reply)) => Err(Box::new(refused(relay, &reply, Stage::Auth))),
-        Some(Standing::Unclear) => not_tried("what its API answers does not tell, as with keys that may only send"),
-        None => not_tried("its provider documents no request that would only ask"),
+    match login::without_message(relay, attempt) {
+        Ok(tried) => Ok(Tried { end: tried.end.or(end), ..tried }),
+        Err(Trouble::Settings(failure)) => Err(Box::new(found(&codes::RELAY_SETTINGS, relay, &failure))),
+        Err(Trouble::Failed(failure)) => Err(Box::new(of_failure(relay, &failure))),
     }
 }
 
