@@ -17,8 +17,6 @@ use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::secret::STORED;
 
-pub(super) use self::put::{make_directory, store};
-
 /// The longest name, in octets.
 const NAME: usize = 64;
 
@@ -44,8 +42,7 @@ pub(crate) fn run(task: &SecretTask) -> Result<u8, Failure> {
 /// # Errors
 /// `Usage`: it is no name.
 fn file(name: &str) -> Result<PathBuf, Failure> {
-    let is_usual = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    match !name.is_empty() && name.len() <= NAME && !name.starts_with(['.', '-']) && name.chars().all(is_usual) {
+    match is_name(name) {
         true => Ok(Path::new(STORED).join(name)),
         false => Err(Failure::new(
             Kind::Usage,
@@ -54,4 +51,10 @@ fn file(name: &str) -> Result<PathBuf, Failure> {
         )
         .hint(format!("for example `mailchute secret put smtp`, which stores {STORED}/smtp"))),
     }
+}
+
+/// Whether a secret's file, or a site's, can be called so.
+pub(super) fn is_name(name: &str) -> bool {
+    let is_usual = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    !name.is_empty() && name.len() <= NAME && !name.starts_with(['.', '-']) && name.chars().all(is_usual)
 }

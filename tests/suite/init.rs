@@ -22,7 +22,7 @@ fn init(line: &str) -> Mailchute {
 }
 
 /// Everything below /etc/mailchute: path, owner, group, mode, content.
-fn laid() -> Vec<(String, u32, u32, u32, String)> {
+pub(crate) fn laid() -> Vec<(String, u32, u32, u32, String)> {
     let mut found = Vec::new();
     let mut folders = vec![Path::new("/etc/mailchute").to_owned()];
     while let Some(folder) = folders.pop() {

@@ -35,6 +35,7 @@ mod hostile_site;
 mod http;
 mod import;
 mod import_programs;
+mod import_write;
 mod inherited;
 mod init;
 mod injection;

@@ -106,6 +106,14 @@ pub struct Shape<'a> {
     pub head: &'a str,
 }
 
+impl Shape<'_> {
+    /// What the file of a relay's secret is called: after the relay, and its site where all of it is for one, so that
+    /// two sites never have the same.
+    pub fn stored(&self, relay: &str) -> String {
+        self.site.map_or_else(|| relay.to_owned(), |(site, _)| format!("{site}.{relay}"))
+    }
+}
+
 /// What was imported so far.
 #[derive(Debug, Default)]
 pub struct Draft {
@@ -189,7 +197,7 @@ impl Draft {
         self.tables.iter().any(|(table, _)| matches!(table, Table::Site(_)))
     }
 
-    /// The secrets with the names of their files.
+    /// The secrets with the names of their relays.
     pub fn secrets(&self) -> Vec<(&str, &Zeroizing<String>)> {
         let mut found = Vec::new();
         for (table, lines) in &self.tables {
@@ -202,7 +210,7 @@ impl Draft {
         found
     }
 
-    /// The names of the files whose secrets are still to be stored.
+    /// The names of the relays whose secrets are still to be stored.
     pub fn wanted(&self) -> Vec<&str> {
         let is_wanted = |line: &Line| matches!(line.value, Written::Wanted);
         self.tables.iter().filter(|(_, lines)| lines.iter().any(is_wanted)).map(|(table, _)| table.name()).collect()
@@ -238,7 +246,7 @@ impl Draft {
                 put(&format!("user = [{}]", *quoted(user)), "");
             }
             for line in top {
-                put(&line.text(&Table::Top, shape.secrets), &self.source(line, &mut said));
+                put(&line.text(&Table::Top, shape), &self.source(line, &mut said));
             }
         }
         for (table, lines) in tables {
@@ -247,7 +255,7 @@ impl Draft {
                 put(&table.head(), "");
             }
             for line in lines {
-                put(&line.text(table, shape.secrets), &self.source(line, &mut said));
+                put(&line.text(table, shape), &self.source(line, &mut said));
             }
         }
         text
@@ -281,14 +289,14 @@ impl Draft {
 }
 
 impl Line {
-    fn text(&self, table: &Table, secrets: Secrets<'_>) -> Zeroizing<String> {
+    fn text(&self, table: &Table, shape: &Shape<'_>) -> Zeroizing<String> {
         let key = bare_key(&self.key);
         let strings =
             |words: &[String]| words.iter().map(|word| quoted(word).to_string()).collect::<Vec<_>>().join(", ");
         let in_file = |directory: &str| {
-            Zeroizing::new(format!("{{ file = {} }}", *quoted(&format!("{directory}/{}", table.name()))))
+            Zeroizing::new(format!("{{ file = {} }}", *quoted(&format!("{directory}/{}", shape.stored(table.name())))))
         };
-        let value = match (&self.value, secrets) {
+        let value = match (&self.value, shape.secrets) {
             (Written::Text(text), _) => quoted(text),
             (Written::Bare(word), _) => Zeroizing::new(word.clone()),
             (Written::List(words), _) => Zeroizing::new(format!("[{}]", strings(words))),

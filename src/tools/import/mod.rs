@@ -19,6 +19,7 @@ use crate::import::draft::{BESIDE, Draft, Secrets, Shape};
 use crate::import::source::{Belief, Inquiry, Person};
 use crate::import::{Given, Program};
 use crate::root::Root;
+use crate::tools::secret::is_name;
 
 /// The largest password database that is looked through, in octets.
 const ACCOUNTS: usize = 1 << 20;
@@ -72,6 +73,12 @@ pub(crate) fn run(of: &Import) -> Result<u8, Failure> {
         site: of.site.as_deref().map(|site| (site, of.user.as_deref().filter(|user| *user != "root"))),
         head: &head,
     };
+    let kept = draft.secrets().into_iter().map(|(relay, _)| relay).chain(draft.wanted());
+    let mut names = kept.map(|relay| shape.stored(relay)).chain(of.site.clone());
+    if let Some(name) = names.find(|name| !is_name(name)) {
+        let why = "a name has letters, digits, dots, dashes and underscores, 64 at most: files are called after it";
+        return Err(Failure::new(Failing::Usage, format!("--site {name}"), why));
+    }
     check(&draft, &shape)?;
     let unaccepted = draft.ledger.unaccepted(&of.accept);
     let is_written = of.write || of.output.is_some();
@@ -95,12 +102,12 @@ pub(crate) fn run(of: &Import) -> Result<u8, Failure> {
     }
     if is_written {
         let target = write::target(of);
-        let made = write::write(of, &draft, &shape, &target, &person)?;
+        let made = write::write(of, &draft, &shape, &target)?;
         if !of.json {
             door::print(&made)?;
         }
     }
-    told::next(kind, of, &draft, is_written);
+    told::next(kind, of, &draft, &shape, is_written);
     Ok(exit::OK)
 }
 

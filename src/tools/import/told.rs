@@ -51,7 +51,7 @@ pub(super) fn json(kind: &Program, draft: &Draft, shape: &Shape<'_>, unaccepted:
         })
         .collect();
     let files: Vec<_> = draft.ledger.files().map(|file| file.display().to_string()).collect();
-    let secrets: Vec<_> = draft.secrets().iter().map(|(name, _)| *name).collect();
+    let secrets: Vec<_> = draft.secrets().iter().map(|(relay, _)| shape.stored(relay)).collect();
     let whole = json!({
         "kind": kind.name,
         "files": files,
@@ -64,7 +64,7 @@ pub(super) fn json(kind: &Program, draft: &Draft, shape: &Shape<'_>, unaccepted:
 }
 
 /// Says the next step.
-pub(super) fn next(kind: &Program, of: &Import, draft: &Draft, is_written: bool) {
+pub(super) fn next(kind: &Program, of: &Import, draft: &Draft, shape: &Shape<'_>, is_written: bool) {
     for word in of.accept.iter().filter(|word| !CODES.iter().any(|code| code.word == **word)) {
         door::complain(&format!("--accept {word}: there is no such code"));
     }
@@ -75,7 +75,7 @@ pub(super) fn next(kind: &Program, of: &Import, draft: &Draft, is_written: bool)
     let who = of.user.as_deref().unwrap_or("www-data");
     let step = match (is_written, wanted.first()) {
         (false, _) => format!("sudo mailchute import{} --write", again(kind, of)),
-        (true, Some(name)) => format!("sudo mailchute secret put {name}"),
+        (true, Some(relay)) => format!("sudo mailchute secret put {}", shape.stored(relay)),
         (true, None) => format!("sudo mailchute test --as {who} --to you@example.org"),
     };
     door::suggest(&step);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{geteuid, getgid};
+use nix::unistd::geteuid;
 use zeroize::Zeroizing;
 
 use super::draft::{self, key, line, list};
@@ -15,7 +15,7 @@ use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::modes::Modes;
 use crate::secret::Secret;
-use crate::tools::secret::files;
+use crate::tools::secret::files::{self, Laid};
 use crate::tools::secret::put::{CLOSED, MODE};
 use crate::tools::speaker;
 
@@ -166,7 +166,7 @@ impl Plan {
         if let Some(warning) = config.warnings.first() {
             return Err(Failure::new(Kind::Usage, "init", warning.clone()));
         }
-        let (uid, gid) = own();
+        let (uid, gid) = files::own();
         let as_of = Modes { uid, gid, mode: 0o644 };
         let directories = directories(&path, !files.is_empty());
         files.push(Planned::new(path, Content::Configuration(text), as_of));
@@ -214,31 +214,8 @@ impl Plan {
     /// Something is in the way, or cannot be written; what was made before that is taken away.
     pub(super) fn write(&self, replace: bool) -> Result<(), Failure> {
         self.check_places(replace)?;
-        let mut made: Vec<&Path> = Vec::new();
-        let mut new_directories: Vec<&Path> = Vec::new();
-        let written = (|| {
-            for (path, mode) in &self.directories {
-                if files::make_directory(path, *mode)? {
-                    new_directories.push(path);
-                }
-            }
-            for file in self.files.iter().filter(|file| file.there != There::Same) {
-                let octets = file.octets();
-                let is_replaced = file.there == There::Other;
-                files::store(&file.path, octets.as_bytes(), &file.as_of, is_replaced).map_err(|error| {
-                    Failure::new(Kind::Io, file.path.display().to_string(), format!("cannot be written: {error}"))
-                })?;
-                if !is_replaced {
-                    made.push(&file.path);
-                }
-            }
-            Ok(())
-        })();
-        if written.is_err() {
-            made.iter().for_each(|path| drop(fs::remove_file(path)));
-            new_directories.iter().rev().for_each(|path| drop(fs::remove_dir(path)));
-        }
-        written
+        let laid: Vec<Laid> = self.files.iter().filter(|file| file.there != There::Same).map(Planned::laid).collect();
+        files::lay(&self.directories, &laid)
     }
 
     /// What would be written, as the text of the configuration with remarks above it.
@@ -285,6 +262,15 @@ impl Planned {
         })
     }
 
+    fn laid(&self) -> Laid {
+        Laid {
+            path: self.path.clone(),
+            content: Zeroizing::new(self.octets().as_bytes().to_vec()),
+            as_of: self.as_of.clone(),
+            replace: self.there == There::Other,
+        }
+    }
+
     /// `/etc/mailchute/secrets/postmark  root:www-data 0640  new: the secret`.
     fn row(&self) -> String {
         let what = match self.there {
@@ -297,16 +283,8 @@ impl Planned {
     }
 }
 
-/// Whose the configuration is: root's, or of whoever makes one for oneself.
-fn own() -> (u32, u32) {
-    match geteuid() {
-        root if root.is_root() => (0, 0),
-        own => (own.as_raw(), getgid().as_raw()),
-    }
-}
-
 fn secret_ownership(gid: Option<u32>) -> Modes {
-    match own() {
+    match files::own() {
         (0, _) => Modes { uid: 0, gid: gid.unwrap_or(0), mode: MODE },
         (uid, gid) => Modes { uid, gid, mode: 0o600 },
     }
@@ -325,7 +303,7 @@ fn directories(configuration: &Path, has_secret: bool) -> Vec<(PathBuf, u32)> {
         }
     }
     if has_secret {
-        found.push((secrets(configuration), if own().0 == 0 { CLOSED } else { 0o700 }));
+        found.push((secrets(configuration), if files::own().0 == 0 { CLOSED } else { 0o700 }));
     }
     found
 }
@@ -337,7 +315,7 @@ fn speaking(of: &Init, pools: &[Pool]) -> Result<Vec<Speaking>, Failure> {
         (None, gid) => gid,
     };
     let gid = |users: &[String]| -> Result<Option<u32>, Failure> {
-        if group.is_some() || !is_stored(of) || own().0 != 0 {
+        if group.is_some() || !is_stored(of) || files::own().0 != 0 {
             return Ok(group);
         }
         let uids = users.iter().map(|user| speaker::uid(user)).collect::<Result<Vec<_>, _>>()?;

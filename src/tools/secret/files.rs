@@ -4,11 +4,12 @@ use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use nix::unistd::{Group, geteuid};
+use nix::unistd::{Group, geteuid, getgid};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Kind};
 use crate::modes::{self, Modes};
@@ -51,6 +52,71 @@ pub(in crate::tools) fn store(path: &Path, content: &[u8], as_of: &Modes, replac
         let _ = fs::remove_file(path);
     }
     is_durable
+}
+
+/// A file that is written with others.
+pub(in crate::tools) struct Laid {
+    /// Where.
+    pub(in crate::tools) path: PathBuf,
+    /// What is in it.
+    pub(in crate::tools) content: Zeroizing<Vec<u8>>,
+    /// Whose.
+    pub(in crate::tools) as_of: Modes,
+    /// Whether it takes the place of what is there.
+    pub(in crate::tools) replace: bool,
+}
+
+/// Makes the directories, each with its mode, and writes the files in this order: all of them, or nothing. What was made
+/// before a failure is taken away, and what was replaced is put back.
+///
+/// # Errors
+/// As [`make_directory`]; `CannotCreate`: a file cannot be written.
+pub(in crate::tools) fn lay(directories: &[(PathBuf, u32)], files: &[Laid]) -> Result<(), Failure> {
+    let mut made: Vec<&Path> = Vec::new();
+    let mut written: Vec<(&Path, Option<Before>)> = Vec::new();
+    let failed = |path: &Path, error: &io::Error| {
+        Failure::new(Kind::CannotCreate, path.display().to_string(), format!("cannot be written: {error}"))
+    };
+    let laid = (|| {
+        for (path, mode) in directories {
+            if make_directory(path, *mode)? {
+                made.push(path);
+            }
+        }
+        for Laid { path, content, as_of, replace } in files {
+            let before = if *replace { before(path).map_err(|error| failed(path, &error))? } else { None };
+            store(path, content, as_of, *replace).map_err(|error| failed(path, &error))?;
+            written.push((path, before));
+        }
+        Ok(())
+    })();
+    if laid.is_err() {
+        for (path, before) in written.into_iter().rev() {
+            let _ = match before {
+                Some((content, as_of)) => store(path, &content, &as_of, true),
+                None => fs::remove_file(path),
+            };
+        }
+        made.iter().rev().for_each(|path| drop(fs::remove_dir(path)));
+    }
+    laid
+}
+
+/// What a file holds, and whose it is.
+type Before = (Zeroizing<Vec<u8>>, Modes);
+
+/// What is in a file's place; `None`: there is none.
+pub(in crate::tools) fn before(path: &Path) -> io::Result<Option<Before>> {
+    match modes::read(path, usize::MAX >> 1) {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whose a configuration is: root's, or of whoever makes one for oneself.
+pub(in crate::tools) fn own() -> (u32, u32) {
+    (geteuid().as_raw(), if geteuid().is_root() { 0 } else { getgid().as_raw() })
 }
 
 /// Makes the directory `path` where it is missing, and sees that nobody but root, or whoever runs this, can change what

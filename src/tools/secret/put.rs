@@ -115,7 +115,7 @@ fn no_group(why: &str) -> Failure {
 ///
 /// # Errors
 /// `CannotCreate`: it cannot be made. `NoPermission`: others can change what is in it.
-pub(crate) fn make_directory() -> Result<(), Failure> {
+fn make_directory() -> Result<(), Failure> {
     let secrets = Path::new(STORED);
     for (path, mode) in secrets.parent().map(|above| (above, 0o755)).into_iter().chain([(secrets, CLOSED)]) {
         files::make_directory(path, mode)?;
@@ -143,7 +143,7 @@ fn judge(name: &str, value: &Secret, uses: &[Use<'_>]) -> Result<(), Failure> {
 ///
 /// # Errors
 /// `Io`: it cannot be stored, or is there already and `replace` is not said.
-pub(crate) fn store(path: &Path, value: &Secret, gid: u32, replace: bool) -> Result<(), Failure> {
+fn store(path: &Path, value: &Secret, gid: u32, replace: bool) -> Result<(), Failure> {
     let line = Zeroizing::new(format!("{}\n", value.expose()));
     let as_of = Modes { uid: 0, gid, mode: MODE };
     files::store(path, line.as_bytes(), &as_of, replace)
