@@ -4,7 +4,7 @@
 use super::draft::code::{FROM_FIELD, LOCAL_NAMES, MISREAD, PER_USER, PLACEHOLDER, REVERSE_PATH, UNUSED};
 use super::draft::ledger::Id;
 use super::draft::placeholder::is_placeholder;
-use super::draft::{Draft, Said, Table, Tls, Upstream, Written, plain_name, secret};
+use super::draft::{Draft, Said, Table, Tls, Upstream, Written, secret};
 use super::source::{Belief, Inquiry, Person, SourceFile};
 use super::{Found, Program};
 use crate::failure::Failure;
@@ -308,12 +308,8 @@ fn result(asked: &Inquiry<'_>, settings: &Settings, aliases: &[Reverse], draft: 
     draft.ledger.carry(&keep_ids);
     let person = &asked.person.name;
     let is_listed = aliases.iter().any(|alias| alias.user == *person);
-    let top = match aliases.is_empty() {
-        true => Table::Top,
-        false => Table::Site("others".to_owned()),
-    };
     for alias in aliases {
-        let site = Table::Site(plain_name(&alias.user));
+        let site = draft.named(Table::Site, &alias.user, &[alias.id]);
         draft.set(&site, "user", Written::List(vec![alias.user.clone()]), &[alias.id]);
         let address = if alias.address.contains('@') {
             alias.address.clone()
@@ -334,8 +330,10 @@ fn result(asked: &Inquiry<'_>, settings: &Settings, aliases: &[Reverse], draft: 
             draft.set(&site, "relay", Written::List(vec![name]), &[alias.id]);
         }
     }
+    let mut top = Table::Top;
     if !aliases.is_empty() {
-        draft.set(&Table::Top, "default_site", "others", &[]);
+        top = draft.named(Table::Site, "others", &[]);
+        draft.set(&Table::Top, "default_site", top.name(), &[]);
         draft.set(&top, "relay", Written::List(vec!["main".to_owned()]), &[]);
     }
     // Whoever has a line of its own has its sender there.

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use zeroize::Zeroizing;
 
+use self::code::NAME;
 use self::ledger::{Id, Ledger};
 pub use self::upstream::{Tls, Upstream, secret};
 use crate::config::quoted;
@@ -182,6 +183,20 @@ impl Draft {
         self.lines(table).is_some()
     }
 
+    /// A relay or a site that is not there yet, called after `text`: two that come to the same name here are not one, and
+    /// the settings that the second is from say so.
+    pub fn named(&mut self, of: fn(String) -> Table, text: &str, from: &[Id]) -> Table {
+        let base = plain_name(text);
+        let mut names = std::iter::once(base.clone()).chain((2..).map(|number| format!("{base}-{number}")));
+        let table = names.find_map(|name| Some(of(name)).filter(|table| !self.has_table(table)));
+        let table = table.unwrap_or_else(|| of(base.clone()));
+        if table.name() != base {
+            let why = format!("the name {base} is taken here: this one is {}", table.name());
+            self.say_all(from, text, &NAME, &why);
+        }
+        table
+    }
+
     fn lines(&self, table: &Table) -> Option<&[Line]> {
         self.tables.iter().find(|(known, _)| known == table).map(|(_, lines)| lines.as_slice())
     }
@@ -315,7 +330,8 @@ impl Line {
 }
 
 impl Table {
-    fn name(&self) -> &str {
+    /// The name of a relay or a site.
+    pub fn name(&self) -> &str {
         match self {
             Self::Relay(name) | Self::Site(name) => name,
             Self::Top | Self::Alias | Self::Log => "",
@@ -340,7 +356,7 @@ fn bare_key(key: &str) -> String {
 }
 
 /// A name for a relay, a site and the file of a secret, made of what another program calls it.
-pub fn plain_name(text: &str) -> String {
+fn plain_name(text: &str) -> String {
     let usual = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '-' };
     let name: String = text.chars().take(48).map(usual).collect();
     let name = name.trim_matches('-');

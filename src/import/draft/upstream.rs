@@ -24,7 +24,7 @@ pub enum Tls {
 /// What another program knew of a server. Nothing in it is a default of ours.
 #[derive(Debug)]
 pub struct Upstream {
-    /// The relay's name.
+    /// What the program calls it.
     pub name: String,
     /// Host name, address literal or the path of a socket.
     pub host: Said<String>,
@@ -52,7 +52,7 @@ impl Upstream {
     /// A server of which nothing but its name is known.
     pub fn new(program: &'static str, name: &str, host: Said<String>) -> Self {
         Self {
-            name: super::plain_name(name),
+            name: name.to_owned(),
             host,
             port: None,
             tls: Said::own(Tls::None),
@@ -76,7 +76,7 @@ impl Upstream {
 impl Draft {
     /// Makes `upstream` a relay.
     pub fn relay(&mut self, mut upstream: Upstream) -> Table {
-        let table = Table::Relay(upstream.name.clone());
+        let table = self.named(Table::Relay, &upstream.name, &upstream.host.from);
         self.open(&table);
         let host = upstream.host.value.trim_matches(['[', ']']).to_ascii_lowercase();
         let mode = self.mode(&mut upstream, &host);
@@ -95,9 +95,7 @@ impl Draft {
 
     /// Says the same of all settings, or as a remark where there are none.
     pub fn say_all(&mut self, ids: &[Id], key: &str, code: &'static super::code::Judgement, why: &str) {
-        for id in ids {
-            self.ledger.say(*id, code, why);
-        }
+        self.say_all_of(ids, code, why);
         if ids.is_empty() {
             self.ledger.remark(key, code, why);
         }
@@ -173,9 +171,8 @@ impl Draft {
             if let Some(region) = region {
                 self.set(table, "region", region.as_str(), &upstream.host.from);
             }
-            let first = provider.ports.first();
-            match first {
-                Some(first) if number == Some(first.number) && mode == first.tls => self.ledger.carry(&both),
+            match provider.ports.first() {
+                Some(first) if number == Some(first.number) && mode == first.tls => {}
                 _ => {
                     if let Some(number) = number {
                         self.set(table, "port", Written::Bare(number.to_string()), port_ids);

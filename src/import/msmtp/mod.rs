@@ -55,7 +55,7 @@ fn read(asked: &Inquiry<'_>, draft: &mut Draft) -> Result<(), Failure> {
         let place = match (is_alone, at) {
             (true, _) => Table::Top,
             (false, 0) => Table::Site("default".to_owned()),
-            (false, _) => Table::Site(super::draft::plain_name(relay_name(account, &accounts))),
+            (false, _) => draft.named(Table::Site, relay_name(account, &accounts), &[account.head]),
         };
         let made = account_of(asked, account, relay_name(account, &accounts), &place, path, draft);
         match made {

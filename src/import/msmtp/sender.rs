@@ -10,6 +10,17 @@ use crate::import::source::Inquiry;
 
 /// Sets `from` and what belongs to it in `place`.
 pub(super) fn of(asked: &Inquiry<'_>, account: &Account, place: &Table, draft: &mut Draft) -> Result<(), Failure> {
+    let has_address = address(asked, account, place, draft)?;
+    match account.get("from_full_name").filter(|_| !has_address) {
+        Some(("", id)) => draft.ledger.imply(id),
+        Some((_, id)) => draft.drop(id, "there is no address that it would belong to"),
+        None => {}
+    }
+    Ok(())
+}
+
+/// Sets all but a full name that has no address; whether there is an address.
+fn address(asked: &Inquiry<'_>, account: &Account, place: &Table, draft: &mut Draft) -> Result<bool, Failure> {
     let is_own_site = !matches!(place, Table::Top) && *place != Table::Site("default".to_owned());
     let ids = |keys: &[&str]| keys.iter().filter_map(|key| account.get(key)).map(|(_, id)| id).collect::<Vec<Id>>();
     let from = account.get("from").filter(|(from, _)| !from.is_empty());
@@ -26,7 +37,8 @@ pub(super) fn of(asked: &Inquiry<'_>, account: &Account, place: &Table, draft: &
         draft.say_all(&ids(&["set_from_header"]), "", &NO_COUNTERPART, "a missing From field is always added here");
     }
     if is_auto {
-        return auto(asked, account, place, draft);
+        auto(asked, account, place, draft);
+        return Ok(false);
     }
     let Some((pattern, id)) = from else {
         draft.ledger.remark(
@@ -34,12 +46,12 @@ pub(super) fn of(asked: &Inquiry<'_>, account: &Account, place: &Table, draft: &
             &NO_COUNTERPART,
             "msmtp refuses messages without -f here; mailchute takes the From field's address",
         );
-        return full_name(account, None, draft);
+        return Ok(false);
     };
     if is_placeholder(pattern) {
-        return full_name(account, None, draft);
+        return Ok(false);
     }
-    let Some(address) = resolved(asked, pattern, id, draft)? else { return full_name(account, None, draft) };
+    let Some(address) = resolved(asked, pattern, id, draft)? else { return Ok(false) };
     if address.contains(['*', '?', '[']) {
         let is_domain = address.strip_prefix("*@").is_some_and(|domain| !domain.contains(['*', '?', '[']));
         match is_domain && is_own_site {
@@ -53,11 +65,11 @@ pub(super) fn of(asked: &Inquiry<'_>, account: &Account, place: &Table, draft: &
                 "is a pattern, which msmtp compares -f with; there is no address to send from",
             ),
         }
-        return full_name(account, None, draft);
+        return Ok(false);
     }
     if !address.contains('@') {
         draft.ledger.say(id, &ADDRESS, "has no domain; say `domain` or a whole address");
-        return full_name(account, None, draft);
+        return Ok(false);
     }
     let name = account.get("from_full_name").filter(|(name, _)| !name.is_empty());
     let mailbox = name.map_or_else(|| address.clone(), |(name, _)| draft_name(name, &address));
@@ -83,11 +95,11 @@ pub(super) fn of(asked: &Inquiry<'_>, account: &Account, place: &Table, draft: &
             draft.set(place, "other_sender", "pass", &[]);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// `auto_from`: the user's name at `maildomain`.
-fn auto(asked: &Inquiry<'_>, account: &Account, place: &Table, draft: &mut Draft) -> Result<(), Failure> {
+fn auto(asked: &Inquiry<'_>, account: &Account, place: &Table, draft: &mut Draft) {
     let auto = account.get("auto_from").map(|(_, id)| id);
     if let Some((_, id)) = account.get("from") {
         draft.ledger.say(id, &UNUSED, "auto_from is on");
@@ -111,17 +123,6 @@ fn auto(asked: &Inquiry<'_>, account: &Account, place: &Table, draft: &mut Draft
             "msmtp sends from the bare user name; here the From field's address goes first, and a name gets the host's",
         ),
     }
-    full_name(account, None, draft)
-}
-
-fn full_name(account: &Account, address: Option<&str>, draft: &mut Draft) -> Result<(), Failure> {
-    if let Some((name, id)) = account.get("from_full_name") {
-        match (name.is_empty(), address) {
-            (true, _) => draft.ledger.imply(id),
-            (false, _) => draft.drop(id, "there is no address that it would belong to"),
-        }
-    }
-    Ok(())
 }
 
 fn draft_name(name: &str, address: &str) -> String {

@@ -5,7 +5,7 @@ mod route;
 
 use self::parameters::Parameters;
 use super::draft::code::{CERTIFICATE, IMPLIED, LOCAL_DELIVERY, LOOKUP, NO_COUNTERPART, REVERSE_PATH, SERVER, UNUSED};
-use super::draft::{Draft, Said, Table, Tls, Upstream, Written, plain_name};
+use super::draft::{Draft, Said, Table, Tls, Upstream, Written};
 use super::source::{Inquiry, Person};
 use super::{Found, Program, local};
 use crate::failure::{Failure, Kind as Failing};
@@ -91,7 +91,7 @@ impl Client<'_> {
     /// A relay at `host` with the login that one of `keys` has among `logins`.
     fn upstream(&self, name: &str, host: Said<String>, port: u16, draft: &mut Draft) -> Upstream {
         let (tls, verifies) = self.tls(draft);
-        let mut upstream = Upstream::new("Postfix", &plain_name(name), host.clone());
+        let mut upstream = Upstream::new("Postfix", name, host.clone());
         upstream.port = Some(Said { value: port, from: host.from });
         upstream.tls = tls;
         upstream.verifies = verifies;

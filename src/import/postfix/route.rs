@@ -5,7 +5,7 @@ use super::{Client, Said, Table, Written};
 use crate::failure::Failure;
 use crate::import::draft::code::{PASSWORD, PLACEHOLDER, PORT, UNUSED};
 use crate::import::draft::placeholder::is_placeholder;
-use crate::import::draft::{Draft, plain_name, secret};
+use crate::import::draft::{Draft, secret};
 
 /// A server as a table or a parameter names it.
 pub(super) struct Hop {
@@ -80,17 +80,16 @@ pub(super) fn relays(client: &Client<'_>, main: &Hop, draft: &mut Draft) -> Resu
     for row in senders {
         let hop = Hop::new(Said { value: row.value.clone(), from: row.from.clone() });
         let pattern = if row.key.starts_with('@') { format!("*{}", row.key) } else { row.key.clone() };
-        let base = plain_name(row.key.trim_start_matches('@').split(['@', '.']).next().unwrap_or_default());
-        let site = free(&base, draft);
+        let name = row.key.trim_start_matches('@').split(['@', '.']).next().unwrap_or_default();
+        let table = draft.named(Table::Site, name, &row.from);
         let sender = by_sender.is_some().then_some(row.key.as_str());
-        let relay = relay(client, &site, &hop, sender, &logins, usable, draft);
-        let table = Table::Site(site);
+        let relay = relay(client, name, &hop, sender, &logins, usable, draft);
         draft.set(&table, "sender", Written::List(vec![pattern]), &row.from);
         draft.set(&table, "other_sender", "pass", &[]);
         draft.set(&table, "relay", Written::List(vec![relay]), &row.from);
     }
     if !is_alone {
-        let others = Table::Site("others".to_owned());
+        let others = draft.named(Table::Site, "others", &main.text.from);
         draft.set(&others, "relay", Written::List(vec![name]), &main.text.from);
     }
     for login in &logins {
@@ -101,13 +100,6 @@ pub(super) fn relays(client: &Client<'_>, main: &Hop, draft: &mut Draft) -> Resu
         }
     }
     Ok(())
-}
-
-/// A name that no relay has.
-fn free(base: &str, draft: &Draft) -> String {
-    let taken = draft.relays();
-    let name = |number: usize| if number == 0 { base.to_owned() } else { format!("{base}-{number}") };
-    (0..=taken.len()).map(name).find(|name| !taken.contains(&name.as_str())).unwrap_or_else(|| base.to_owned())
 }
 
 /// Makes the relay to `hop`, and returns its name.
