@@ -136,6 +136,27 @@ pub struct Test {
     options: Options,
 }
 
+/// Where a configuration that a command makes goes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Writing {
+    /// Write what would be shown, secrets included
+    #[arg(long, conflicts_with = "output")]
+    pub write: bool,
+    /// Write it, to this file in place of the one in /etc/mailchute
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Put it in the place of what is there
+    #[arg(long)]
+    pub replace: bool,
+}
+
+impl Writing {
+    /// Whether anything is to be written.
+    pub fn is_wanted(&self) -> bool {
+        self.write || self.output.is_some()
+    }
+}
+
 /// `mailchute login`.
 #[derive(Args, Clone, Debug)]
 pub struct Login {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::commands;
+use super::commands::{self, Writing};
 
 /// Where `import --help` leads.
 pub(super) const IMPORT: &str = "\
@@ -54,15 +54,9 @@ pub struct Import {
     /// Take this difference; may be repeated
     #[arg(long, value_name = "CODE")]
     pub accept: Vec<String>,
-    /// Write it to /etc/mailchute, secrets included
-    #[arg(long, conflicts_with = "output")]
-    pub write: bool,
-    /// Write it to this file
-    #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Put it in the place of what is there, of which a copy is kept
-    #[arg(long)]
-    pub replace: bool,
+    /// Where it goes.
+    #[command(flatten)]
+    pub writing: Writing,
     /// Read the files of a host whose root directory is this
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::commands::address;
+use super::commands::{Writing, address};
 
 /// `mailchute init`. What is asked at a terminal is said here, field by field: a question fills in the option of its answer.
 #[derive(Args, Clone, Debug, Default)]
@@ -93,15 +93,9 @@ pub struct Init {
     /// Ask no network for anything, and send no test message
     #[arg(long)]
     pub no_network: bool,
-    /// Write what would be shown
-    #[arg(long, conflicts_with = "output")]
-    pub write: bool,
-    /// Write it, to this file in place of /etc/mailchute/config.toml, and the secret beside it
-    #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Put it in the place of what is there
-    #[arg(long)]
-    pub replace: bool,
+    /// Where it goes.
+    #[command(flatten)]
+    pub writing: Writing,
     /// Ask nothing: take what would stand in [ ]
     #[arg(long)]
     pub yes: bool,

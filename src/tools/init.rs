@@ -85,8 +85,8 @@ fn set_up(mut of: Init) -> Result<u8, Failure> {
     plan::fill(&mut of);
     let here = Surroundings::look();
     let is_asked = !of.yes && !of.secret_stdin && ask::has_terminal();
-    let writes = of.write || of.output.is_some();
-    if !is_root && of.output.is_none() && (of.write || is_asked) {
+    let writes = of.writing.is_wanted();
+    if !is_root && of.writing.output.is_none() && (of.writing.write || is_asked) {
         return Err(Failure::new(Kind::NoPermission, "init", "only root writes /etc/mailchute")
             .hint("put `sudo` in front of the command, or say --output FILE for a configuration of your own"));
     }
@@ -110,21 +110,21 @@ fn set_up(mut of: Init) -> Result<u8, Failure> {
     let links = of.take_sendmail.then(Links::plan).transpose()?;
     let rows = links.iter().flat_map(Links::rows).map(|row| format!("# {row}\n")).collect::<String>();
     door::print(&format!("{rows}{}", plan.shown()))?;
-    if is_asked && !of.replace && plan.is_in_the_way() {
-        of.replace = is_wanted("Put it in the place of what is there?", false)?;
+    if is_asked && !of.writing.replace && plan.is_in_the_way() {
+        of.writing.replace = is_wanted("Put it in the place of what is there?", false)?;
     }
-    plan.check_places(of.replace || !(writes || is_asked))?;
+    plan.check_places(of.writing.replace || !(writes || is_asked))?;
     let is_right = !(writes || is_asked) || is_accepted(&of, secret.as_ref(), is_asked)?;
     if is_asked && !writes {
-        of.write = is_wanted(if is_right { "Write this?" } else { "Write this all the same?" }, is_right)?;
+        of.writing.write = is_wanted(if is_right { "Write this?" } else { "Write this all the same?" }, is_right)?;
     }
-    if !of.write && of.output.is_none() {
+    if !of.writing.is_wanted() {
         say(if is_asked { "nothing was written" } else { "nothing was written; --write does" });
         return Ok(exit::OK);
     }
-    stage.step(|| plan.write(of.replace), "stopped: the files are written, and nothing was tested")?;
+    stage.step(|| plan.write(of.writing.replace), "stopped: the files are written, and nothing was tested")?;
     say(&format!("written: {}", plan.configuration().display()));
-    if is_root && of.output.is_none() {
+    if is_root && of.writing.output.is_none() {
         made_directories(&Choice::default())?;
     }
     let links = match links {
@@ -176,7 +176,7 @@ fn read_secret() -> Result<Secret, Failure> {
 /// Whether what is there stands in the way of all that would be asked.
 fn in_the_way(of: &Init) -> Result<(), Failure> {
     let path = plan::place(of);
-    match path.exists() && !of.replace {
+    match path.exists() && !of.writing.replace {
         false => Ok(()),
         true => Err(Failure::new(Kind::CannotCreate, path.display().to_string(), "is there already")
             .hint("--replace puts a new one in its place; --output /etc/mailchute/sites.d/NAME.toml adds a site")),
@@ -225,7 +225,7 @@ fn offered() -> Result<Option<Links>, Failure> {
 
 /// Logs in where a person has to, and sends the test message as everybody who sends.
 fn tried(of: &mut Init, plan: &Plan, here: &Surroundings, is_asked: bool) -> Result<u8, Failure> {
-    let own = of.output.as_deref().map(|_| plan.configuration());
+    let own = of.writing.output.as_deref().map(|_| plan.configuration());
     let users = speakers(plan, here);
     if draft::is_oauth(of, draft::provider(of)?) {
         if !is_asked || of.no_network {

@@ -44,7 +44,7 @@ pub(crate) fn run(of: &Import) -> Result<u8, Failure> {
         return Ok(exit::OK);
     };
     let kind = Program::named(name)?;
-    if of.secrets == Keeping::Inline && !of.write && of.output.is_none() {
+    if of.secrets == Keeping::Inline && !of.writing.is_wanted() {
         return Err(Failure::new(Failing::Usage, "--secrets inline", "no secret is printed")
             .hint("say --output FILE or --write, too"));
     }
@@ -81,7 +81,7 @@ pub(crate) fn run(of: &Import) -> Result<u8, Failure> {
     }
     check(&draft, &shape)?;
     let unaccepted = draft.ledger.unaccepted(&of.accept);
-    let is_written = of.write || of.output.is_some();
+    let is_written = of.writing.is_wanted();
     match (of.json, is_written && unaccepted.is_empty()) {
         (true, _) => door::print(&told::json(kind, &draft, &shape, &unaccepted))?,
         (false, true) => {}

@@ -22,7 +22,7 @@ const DIRECTORY: &str = "/etc/mailchute";
 
 /// Where the configuration goes.
 pub(super) fn target(of: &Import) -> PathBuf {
-    match (&of.output, &of.site) {
+    match (&of.writing.output, &of.site) {
         (Some(output), _) => output.clone(),
         (None, Some(site)) => Path::new(DIRECTORY).join("sites.d").join(format!("{site}.toml")),
         (None, None) => Path::new(DIRECTORY).join("config.toml"),
@@ -53,14 +53,14 @@ pub(super) fn write(of: &Import, draft: &Draft, shape: &Shape<'_>, target: &Path
     let (uid, own_gid) = files::own();
     let gid = if (is_stored || holds_secret) && uid == 0 { gid(of)? } else { own_gid };
     // What is in the way is found before anything is made.
-    in_the_way(target, of.replace)?;
+    in_the_way(target, of.writing.replace)?;
     let (mut laid, mut said) = (Vec::new(), String::new());
-    let mut lay = |path: PathBuf, content, as_of| laid.push(Laid { path, content, as_of, replace: of.replace });
+    let mut lay = |path: PathBuf, content, as_of| laid.push(Laid { path, content, as_of, replace: of.writing.replace });
     let readable = Modes { uid, gid, mode: MODE };
     if is_stored {
         for (relay, secret) in &secrets {
             let path = Path::new(STORED).join(shape.stored(relay));
-            in_the_way(&path, of.replace)?;
+            in_the_way(&path, of.writing.replace)?;
             said += &format!("stored    {} ({readable})\n", path.display());
             lay(path, Zeroizing::new(format!("{}\n", secret.as_str()).into_bytes()), readable.clone());
         }

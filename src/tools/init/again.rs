@@ -26,7 +26,7 @@ pub(super) fn command(of: &Init) -> String {
         ("--site", of.site.clone()),
         ("--group", of.group.clone()),
         ("--to", of.to.clone()),
-        ("--output", path(&of.output)),
+        ("--output", path(&of.writing.output)),
     ];
     for (name, value) in given {
         if let Some(value) = value {
@@ -43,8 +43,8 @@ pub(super) fn command(of: &Init) -> String {
         ("--take-sendmail", of.take_sendmail),
         ("--no-test", of.no_test),
         ("--no-network", of.no_network),
-        ("--write", of.write),
-        ("--replace", of.replace),
+        ("--write", of.writing.write),
+        ("--replace", of.writing.replace),
         ("--secret-stdin", of.secret_stdin),
     ] {
         if is_set {

@@ -78,7 +78,7 @@ struct Speaking {
 
 /// Where the configuration goes.
 pub(super) fn place(of: &Init) -> PathBuf {
-    of.output.clone().map_or_else(|| PathBuf::from(MAIN), |path| std::path::absolute(&path).unwrap_or(path))
+    of.writing.output.clone().map_or_else(|| PathBuf::from(MAIN), |path| std::path::absolute(&path).unwrap_or(path))
 }
 
 /// The `sites.d` that a configuration is for, and the user whose directory in there it is for.
