@@ -3,9 +3,9 @@
 use super::draft::code::{LOCAL_DELIVERY, MISREAD, PLACEHOLDER, REVERSE_PATH, UNUSED};
 use super::draft::ledger::Id;
 use super::draft::placeholder::is_placeholder;
-use super::draft::{Draft, Said, Table, Tls, Upstream, Written, secret};
-use super::source::{Inquiry, Person, SourceFile, shown, wrong};
-use super::{Found, Program, local};
+use super::draft::{Draft, Said, Smarthost, Table, TlsUse, Written, secret};
+use super::source::{Inquiry, MailUser, SourceFile, shown, wrong};
+use super::{Importable, Program, local};
 use crate::failure::{Failure, Kind as Failing};
 use crate::root::Root;
 
@@ -35,7 +35,7 @@ const VALUES: &[&str] = &[
 const FLAGS: &[&str] =
     &["SECURETRANSFER", "STARTTLS", "OPPORTUNISTIC_TLS", "INSECURE", "DEFER", "FULLBOUNCE", "NULLCLIENT", "VERIFYCERT"];
 
-fn find(root: &Root, _: &Person) -> Vec<Found> {
+fn find(root: &Root, _: &MailUser) -> Vec<Importable> {
     super::of_everybody(root, &[MAIN, AUTH])
 }
 
@@ -66,12 +66,12 @@ fn read(asked: &Inquiry<'_>, draft: &mut Draft) -> Result<(), Failure> {
             .hint("choose a provider: `mailchute providers` lists them"));
     };
     let mail_name = mail_name(asked, &words)?;
-    let mut upstream =
-        Upstream::new("dma", "smarthost", Said { value: host.value.to_owned(), from: host.from.clone() });
+    let mut smarthost =
+        Smarthost::new("dma", "smarthost", Said { value: host.value.to_owned(), from: host.from.clone() });
     if is_placeholder(host.value) {
         draft.say_all_of(&host.from, &PLACEHOLDER, "looks like what a template has in its place");
     }
-    upstream.port = Some(match words.get("PORT") {
+    smarthost.port = Some(match words.get("PORT") {
         Some(Said { value, from }) => match value.trim().parse::<u16>() {
             Ok(port) if port > 0 => Said { value: port, from },
             _ => return Err(wrong(&source.path, draft.ledger.item(from[0]).line, "PORT is no number")),
@@ -80,30 +80,30 @@ fn read(asked: &Inquiry<'_>, draft: &mut Draft) -> Result<(), Failure> {
     });
     // STARTTLS alone has the server offer it, and does not use it.
     let tls = match (words.has("SECURETRANSFER"), words.has("STARTTLS"), words.has("OPPORTUNISTIC_TLS")) {
-        (false, ..) => Tls::None,
-        (true, false, _) => Tls::Implicit,
-        (true, true, false) => Tls::StartTls,
-        (true, true, true) => Tls::Opportunistic,
+        (false, ..) => TlsUse::None,
+        (true, false, _) => TlsUse::Implicit,
+        (true, true, false) => TlsUse::StartTls,
+        (true, true, true) => TlsUse::Opportunistic,
     };
-    upstream.tls = Said { value: tls, from: words.ids(&["SECURETRANSFER", "STARTTLS", "OPPORTUNISTIC_TLS"]) };
-    if tls == Tls::None && !upstream.tls.from.is_empty() {
-        draft.say_all_of(&upstream.tls.from, &UNUSED, "without SECURETRANSFER dma does not encrypt");
+    smarthost.tls = Said { value: tls, from: words.ids(&["SECURETRANSFER", "STARTTLS", "OPPORTUNISTIC_TLS"]) };
+    if tls == TlsUse::None && !smarthost.tls.from.is_empty() {
+        draft.say_all_of(&smarthost.tls.from, &UNUSED, "without SECURETRANSFER dma does not encrypt");
     }
-    upstream.verifies = words.has("VERIFYCERT");
+    smarthost.verifies = words.has("VERIFYCERT");
     draft.say_all_of(&words.ids(&["VERIFYCERT", "INSECURE"]), &super::draft::code::IMPLIED, "");
     if let Some(print) = words.get("FINGERPRINT") {
-        draft.fingerprint(&mut upstream, print);
+        draft.fingerprint(&mut smarthost, print);
     }
     if let Some(Said { value, from }) = words.get("CERTFILE") {
-        upstream.more.push(("client_cert", Said { value: Written::from(value), from }));
+        smarthost.more.push(("client_cert", Said { value: Written::from(value), from }));
     }
     if !mail_name.from.is_empty() {
-        upstream
+        smarthost
             .more
             .push(("helo", Said { value: Written::from(mail_name.value.as_str()), from: mail_name.from.clone() }));
     }
-    login(asked, &words, host.value, &mut upstream, draft)?;
-    draft.relay(upstream);
+    login(asked, &words, host.value, &mut smarthost, draft)?;
+    draft.relay(smarthost);
     sender(asked, &words, &mail_name, draft);
     names(asked, &words, draft)?;
     for (word, why) in [
@@ -171,7 +171,7 @@ fn login(
     asked: &Inquiry<'_>,
     words: &Words,
     host: &str,
-    upstream: &mut Upstream,
+    smarthost: &mut Smarthost,
     draft: &mut Draft,
 ) -> Result<(), Failure> {
     let Some(Said { value, from }) = words.get("AUTHPATH") else { return Ok(()) };
@@ -201,8 +201,8 @@ fn login(
         if is_placeholder(&user) || is_placeholder(&password) {
             draft.ledger.say(id, &PLACEHOLDER, "looks like what a template has in its place");
         }
-        upstream.username = Some(Said::new(user, id));
-        upstream.secret =
+        smarthost.username = Some(Said::new(user, id));
+        smarthost.secret =
             Some(if password.is_empty() { Said::new(Written::Wanted, id) } else { secret(&password, id) });
     }
     Ok(())

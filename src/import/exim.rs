@@ -7,9 +7,9 @@ use super::draft::code::{
 };
 use super::draft::ledger::Id;
 use super::draft::placeholder::is_placeholder;
-use super::draft::{Draft, Said, Table, Tls, Upstream, Written, secret};
-use super::source::{Inquiry, Person, SourceFile, wrong};
-use super::{Found, Program};
+use super::draft::{Draft, Said, Smarthost, Table, TlsUse, Written, secret};
+use super::source::{Inquiry, MailUser, SourceFile, wrong};
+use super::{Importable, Program};
 use crate::failure::{Failure, Kind as Failing};
 use crate::root::Root;
 
@@ -27,7 +27,7 @@ const LOGINS: &str = "/etc/exim4/passwd.client";
 const MACROS: &str = "/etc/exim4/exim4.conf.localmacros";
 const ADDRESSES: &str = "/etc/email-addresses";
 
-fn find(root: &Root, _: &Person) -> Vec<Found> {
+fn find(root: &Root, _: &MailUser) -> Vec<Importable> {
     super::of_everybody(root, &[MAIN, LOGINS])
 }
 
@@ -122,25 +122,25 @@ fn relay(
     is_implicit: bool,
     draft: &mut Draft,
 ) {
-    let mut upstream = Upstream::new("Exim", name, Said::new(host.clone(), id));
+    let mut smarthost = Smarthost::new("Exim", name, Said::new(host.clone(), id));
     if is_placeholder(&host) {
         draft.ledger.say(id, &PLACEHOLDER, "looks like what a template has in its place");
     }
-    upstream.port = Some(Said::new(port, id));
-    upstream.tls.value = if is_implicit { Tls::Implicit } else { Tls::Opportunistic };
+    smarthost.port = Some(Said::new(port, id));
+    smarthost.tls.value = if is_implicit { TlsUse::Implicit } else { TlsUse::Opportunistic };
     if port == 465 && !is_implicit {
-        upstream.tls.value = Tls::Implicit;
+        smarthost.tls.value = TlsUse::Implicit;
         draft.ledger.say(id, &TLS_MODE, "Exim asks for STARTTLS on 465, where TLS begins at once; that is done here");
     }
     if let Some((user, password, id)) = logins.and_then(|source| login(source, &host, draft)) {
         if is_placeholder(&user) || is_placeholder(&password) {
             draft.ledger.say(id, &PLACEHOLDER, "looks like what a template has in its place");
         }
-        upstream.username = Some(Said::new(user, id));
-        upstream.secret =
+        smarthost.username = Some(Said::new(user, id));
+        smarthost.secret =
             Some(if password.is_empty() { Said::new(Written::Wanted, id) } else { secret(&password, id) });
     }
-    draft.relay(upstream);
+    draft.relay(smarthost);
 }
 
 /// User and password for `host`: the first line whose name or pattern it is.

@@ -16,7 +16,7 @@ mod ssmtp;
 use std::path::{Path, PathBuf};
 
 use self::draft::Draft;
-use self::source::{Inquiry, Person};
+use self::source::{Inquiry, MailUser};
 use crate::failure::{Failure, Kind as Failing};
 use crate::root::Root;
 use crate::spelling;
@@ -32,7 +32,7 @@ pub struct Program {
     /// Its files, for the manual.
     pub files: &'static str,
     /// Finds what there is of it.
-    find: fn(&Root, &Person) -> Vec<Found>,
+    find: fn(&Root, &MailUser) -> Vec<Importable>,
     /// Reads it.
     read: fn(&Inquiry<'_>, &mut Draft) -> Result<(), Failure>,
 }
@@ -42,7 +42,7 @@ pub static KINDS: &[Program] = &[msmtp::KIND, ssmtp::KIND, nullmailer::KIND, dma
 
 /// Something to import.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct Importable {
     /// Its files.
     pub files: Vec<PathBuf>,
     /// Whose mail it sends: `everybody`, or `user NAME`.
@@ -66,7 +66,7 @@ impl Program {
     }
 
     /// What there is of it below `root` for `person`.
-    pub fn find(&self, root: &Root, person: &Person) -> Vec<Found> {
+    pub fn find(&self, root: &Root, person: &MailUser) -> Vec<Importable> {
         (self.find)(root, person)
     }
 
@@ -92,13 +92,13 @@ fn queue(draft: &mut Draft, program: &str, directory: &str) {
 }
 
 /// Those of `files` that are there, as one thing to import for everybody; nothing without the first.
-fn of_everybody(root: &Root, files: &[&str]) -> Vec<Found> {
+fn of_everybody(root: &Root, files: &[&str]) -> Vec<Importable> {
     let first = files.first().is_some_and(|first| root.has_file(Path::new(first)));
     let there = files.iter().map(Path::new).filter(|file| first && root.has_file(file)).map(Path::to_path_buf);
     let files: Vec<_> = there.collect();
     match files.is_empty() {
         true => Vec::new(),
-        false => vec![Found { files, whom: "everybody".to_owned() }],
+        false => vec![Importable { files, whom: "everybody".to_owned() }],
     }
 }
 

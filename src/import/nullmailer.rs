@@ -3,9 +3,9 @@
 use super::draft::code::{CERTIFICATE, FROM_FIELD, PLACEHOLDER, PROTOCOL, QUEUE, UNKNOWN};
 use super::draft::ledger::Id;
 use super::draft::placeholder::is_placeholder;
-use super::draft::{Draft, Said, Table, Tls, Upstream, Written, secret};
-use super::source::{Inquiry, Person, SourceFile, shown, wrong};
-use super::{Found, Program};
+use super::draft::{Draft, Said, Smarthost, Table, TlsUse, Written, secret};
+use super::source::{Inquiry, MailUser, SourceFile, shown, wrong};
+use super::{Importable, Program};
 use crate::failure::Failure;
 use crate::root::Root;
 
@@ -24,7 +24,7 @@ const REMOTES: &str = "/etc/nullmailer/remotes";
 const OTHERS: [&str; 4] =
     ["/etc/nullmailer/adminaddr", "/etc/nullmailer/allmailfrom", "/etc/nullmailer/defaulthost", "/etc/nullmailer/me"];
 
-fn find(root: &Root, _: &Person) -> Vec<Found> {
+fn find(root: &Root, _: &MailUser) -> Vec<Importable> {
     super::of_everybody(root, &[REMOTES, OTHERS[0], OTHERS[1], OTHERS[2], OTHERS[3]])
 }
 
@@ -115,10 +115,10 @@ fn remote(
         }
     }
     let name = format!("remote{}", draft.relays().len() + 1);
-    let mut upstream = Upstream::new("nullmailer", &name, Said::new(host, id));
+    let mut smarthost = Smarthost::new("nullmailer", &name, Said::new(host, id));
     // Its own name for the host is ours, too.
     if !helo.from.is_empty() {
-        upstream.more.push(("helo", Said { value: Written::from(helo.value.as_str()), from: helo.from.clone() }));
+        smarthost.more.push(("helo", Said { value: Written::from(helo.value.as_str()), from: helo.from.clone() }));
     }
     let (mut is_tls, mut is_later, mut tls_ids) = (false, false, Vec::new());
     let (mut cert, mut key) = (None, None);
@@ -129,24 +129,24 @@ fn remote(
         let text = || Said::new(value.to_owned(), id);
         match name {
             "port" => match value.parse::<u16>() {
-                Ok(port) if port > 0 => upstream.port = Some(Said::new(port, id)),
+                Ok(port) if port > 0 => smarthost.port = Some(Said::new(port, id)),
                 _ => return Err(wrong(&source.path, number, "port is no number")),
             },
             "user" => {
                 if is_placeholder(value) {
                     draft.ledger.say(id, &PLACEHOLDER, "looks like what a template has in its place");
                 }
-                upstream.username = Some(text());
+                smarthost.username = Some(text());
             }
             "pass" => {
                 if is_placeholder(value) {
                     draft.ledger.say(id, &PLACEHOLDER, "looks like what a template has in its place");
                 }
-                upstream.secret = Some(secret(value, id));
+                smarthost.secret = Some(secret(value, id));
             }
-            "auth-login" => upstream.auth = Said::new(vec!["LOGIN".to_owned()], id),
-            "auth-external" => upstream.auth = Said::new(vec!["EXTERNAL".to_owned()], id),
-            "source" => upstream.more.push(("source", Said::new(Written::from(value), id))),
+            "auth-login" => smarthost.auth = Said::new(vec!["LOGIN".to_owned()], id),
+            "auth-external" => smarthost.auth = Said::new(vec!["EXTERNAL".to_owned()], id),
+            "source" => smarthost.more.push(("source", Said::new(Written::from(value), id))),
             "tls" | "ssl" => {
                 is_tls = true;
                 tls_ids.push(id);
@@ -157,7 +157,7 @@ fn remote(
             }
             "x509certfile" => cert = Some(text()),
             "x509keyfile" => key = Some(text()),
-            "x509cafile" => draft.ca_file(&mut upstream, text()),
+            "x509cafile" => draft.ca_file(&mut smarthost, text()),
             "insecure" => {
                 let why = "nullmailer does not verify the certificate; mailchute always does. If it is the server's own, add \
                            fingerprint = \"...\" or ca_file = \"...\"";
@@ -171,23 +171,23 @@ fn remote(
         }
     }
     let tls = match (is_tls, is_later) {
-        (true, _) => Tls::Implicit,
-        (false, true) => Tls::StartTls,
-        (false, false) => Tls::None,
+        (true, _) => TlsUse::Implicit,
+        (false, true) => TlsUse::StartTls,
+        (false, false) => TlsUse::None,
     };
-    upstream.port = upstream.port.or(Some(Said::own(if is_tls { 465 } else { 25 })));
-    upstream.tls = Said { value: tls, from: tls_ids };
+    smarthost.port = smarthost.port.or(Some(Said::own(if is_tls { 465 } else { 25 })));
+    smarthost.tls = Said { value: tls, from: tls_ids };
     if let Some(cert) = cert {
         let key = key.unwrap_or_else(|| cert.clone());
         let from: Vec<Id> = [cert.from, key.from].concat();
-        upstream.more.push(("client_cert", Said { value: Written::Certificate(cert.value, key.value), from }));
+        smarthost.more.push(("client_cert", Said { value: Written::Certificate(cert.value, key.value), from }));
     }
-    if upstream.username.is_some() && upstream.secret.is_none() {
-        upstream.secret =
-            upstream.username.as_ref().map(|user| Said { value: Written::Wanted, from: user.from.clone() });
+    if smarthost.username.is_some() && smarthost.secret.is_none() {
+        smarthost.secret =
+            smarthost.username.as_ref().map(|user| Said { value: Written::Wanted, from: user.from.clone() });
         draft.ledger.remark("pass", &super::draft::code::PASSWORD, format!("{name} has a user and no password"));
     }
-    draft.relay(upstream);
+    draft.relay(smarthost);
     Ok(())
 }
 

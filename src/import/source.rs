@@ -16,7 +16,7 @@ const LIMIT: usize = 1 << 20;
 
 /// The user whose mail is asked about.
 #[derive(Clone, Debug)]
-pub struct Person {
+pub struct MailUser {
     /// The name; the number where it has none.
     pub name: String,
     /// The uid.
@@ -44,7 +44,7 @@ pub struct Inquiry<'a> {
     /// The files that were named; empty: the usual ones.
     pub files: &'a [PathBuf],
     /// Whose mail it is about.
-    pub person: &'a Person,
+    pub person: &'a MailUser,
     /// The account that was named.
     pub account: Option<&'a str>,
     /// Whether all accounts are meant.

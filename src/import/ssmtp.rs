@@ -4,9 +4,9 @@
 use super::draft::code::{FROM_FIELD, LOCAL_NAMES, MISREAD, PER_USER, PLACEHOLDER, REVERSE_PATH, UNUSED};
 use super::draft::ledger::Id;
 use super::draft::placeholder::is_placeholder;
-use super::draft::{Draft, Said, Table, Tls, Upstream, Written, secret};
-use super::source::{Belief, Inquiry, Person, SourceFile};
-use super::{Found, Program};
+use super::draft::{Draft, Said, Smarthost, Table, TlsUse, Written, secret};
+use super::source::{Belief, Inquiry, MailUser, SourceFile};
+use super::{Importable, Program};
 use crate::failure::Failure;
 use crate::root::Root;
 
@@ -20,7 +20,7 @@ const REVALIASES: &str = "/etc/ssmtp/revaliases";
 /// What ends a word.
 const ENDS: [char; 4] = ['=', ' ', '\t', '\n'];
 
-fn find(root: &Root, _: &Person) -> Vec<Found> {
+fn find(root: &Root, _: &MailUser) -> Vec<Importable> {
     super::of_everybody(root, &[MAIN, REVALIASES])
 }
 
@@ -220,9 +220,9 @@ fn revaliases(source: &SourceFile, draft: &mut Draft) -> Vec<Reverse> {
 fn result(asked: &Inquiry<'_>, settings: &Settings, aliases: &[Reverse], draft: &mut Draft) -> Result<(), Failure> {
     let own_name = asked.host_name()?;
     let tls = match (settings.tls, settings.starttls) {
-        (false, _) => Tls::None,
-        (true, true) => Tls::StartTls,
-        (true, false) => Tls::Implicit,
+        (false, _) => TlsUse::None,
+        (true, true) => TlsUse::StartTls,
+        (true, false) => TlsUse::Implicit,
     };
     let hub = settings.hub.clone().unwrap_or_else(|| Said::own("mailhub".to_owned()));
     let port = settings.port.clone().unwrap_or(Said::own(25));
@@ -235,38 +235,38 @@ fn result(asked: &Inquiry<'_>, settings: &Settings, aliases: &[Reverse], draft: 
         _ => (hub, port),
     };
     let relay = |name: &str, host: Said<String>, port: Said<u16>, draft: &mut Draft| {
-        let mut upstream = Upstream::new("ssmtp", name, host);
-        upstream.port = Some(port);
-        upstream.tls = Said { value: tls, from: settings.tls_ids.clone() };
-        upstream.verifies = false;
-        upstream.username = settings.user.clone().filter(|user| !user.value.is_empty());
-        upstream.secret = settings.password.clone();
-        if upstream.username.is_some() && upstream.secret.is_none() {
-            upstream.secret =
+        let mut smarthost = Smarthost::new("ssmtp", name, host);
+        smarthost.port = Some(port);
+        smarthost.tls = Said { value: tls, from: settings.tls_ids.clone() };
+        smarthost.verifies = false;
+        smarthost.username = settings.user.clone().filter(|user| !user.value.is_empty());
+        smarthost.secret = settings.password.clone();
+        if smarthost.username.is_some() && smarthost.secret.is_none() {
+            smarthost.secret =
                 settings.user.as_ref().map(|user| Said { value: Written::Wanted, from: user.from.clone() });
         }
         match &settings.method {
             Some(method) if method.value.eq_ignore_ascii_case("cram-md5") => {
-                upstream.auth = Said { value: vec!["CRAM-MD5".to_owned()], from: method.from.clone() };
+                smarthost.auth = Said { value: vec!["CRAM-MD5".to_owned()], from: method.from.clone() };
             }
             Some(method) if method.value.eq_ignore_ascii_case("login") => {
-                upstream.auth = Said { value: vec!["LOGIN".to_owned()], from: method.from.clone() };
+                smarthost.auth = Said { value: vec!["LOGIN".to_owned()], from: method.from.clone() };
             }
             Some(method) => draft.say_all(&method.from, "", &UNUSED, "ssmtp takes LOGIN for every word but CRAM-MD5"),
             None => {}
         }
         let name = settings.host_name.as_ref().filter(|name| !name.value.is_empty() && !is_placeholder(&name.value));
-        upstream.more.extend(
+        smarthost.more.extend(
             name.map(|name| ("helo", Said { value: Written::from(name.value.as_str()), from: name.from.clone() })),
         );
         if let Some(file) = settings.ca_file.clone() {
-            draft.ca_file(&mut upstream, file);
+            draft.ca_file(&mut smarthost, file);
         }
         if let (Some(Said { value: true, from }), Some(file)) = (&settings.certificate, &settings.certificate_file) {
             let from = [from.clone(), file.from.clone()].concat();
-            upstream.more.push(("client_cert", Said { value: Written::from(file.value.as_str()), from }));
+            smarthost.more.push(("client_cert", Said { value: Written::from(file.value.as_str()), from }));
         }
-        draft.relay(upstream)
+        draft.relay(smarthost)
     };
     let is_same =
         |host: &str, number: Option<u16>| host == hub.value && number.is_none_or(|number| number == port.value);

@@ -18,8 +18,8 @@ use mailchute::config::relay::{LoginSource, Place, Relay, TlsMode, Username};
 use mailchute::config::site::OtherSender;
 use mailchute::failure::Failure;
 use mailchute::import::Program;
-use mailchute::import::draft::{Draft, Secrets, Shape};
-use mailchute::import::source::{Inquiry, Person};
+use mailchute::import::draft::{Draft, Shape, Storing};
+use mailchute::import::source::{Inquiry, MailUser};
 use mailchute::root::Root;
 use testkit::{PATIENCE, Scratch, apart, need_in};
 
@@ -56,12 +56,12 @@ fn need_mailer(program: &str) -> Option<PathBuf> {
 /// The import of `file` for root, read as every message would read it.
 fn imported(kind: &str, file: &Path) -> Result<(Draft, Config), Failure> {
     let root = Root::host();
-    let person = Person { name: "root".to_owned(), uid: 0, gid: 0, home: PathBuf::from("/root") };
+    let person = MailUser { name: "root".to_owned(), uid: 0, gid: 0, home: PathBuf::from("/root") };
     let files = [file.to_owned()];
     let inquiry =
         Inquiry { root: &root, files: &files, person: &person, account: None, all: false, take: None, given: &[] };
     let draft = Program::named(kind)?.read(&inquiry)?;
-    let toml = draft.toml(&Shape { secrets: Secrets::Files("secrets"), site: None, head: "test" });
+    let toml = draft.toml(&Shape { secrets: Storing::Files("secrets"), site: None, head: "test" });
     let config = Config::parse(Path::new("/etc/mailchute/config.toml"), &toml, &Caller::current())?;
     Ok((draft, config))
 }

@@ -3,7 +3,7 @@
 pub mod code;
 pub mod ledger;
 pub mod placeholder;
-mod upstream;
+mod smarthost;
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use self::code::NAME;
 use self::ledger::{Id, Ledger};
-pub use self::upstream::{Tls, Upstream, secret};
+pub use self::smarthost::{Smarthost, TlsUse, secret};
 use crate::config::quoted;
 use crate::secret::STORED;
 
@@ -89,7 +89,7 @@ pub enum Table {
 
 /// How secrets stand in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Secrets<'a> {
+pub enum Storing<'a> {
     /// In files of this directory.
     Files(&'a str),
     /// In the text itself.
@@ -100,7 +100,7 @@ pub enum Secrets<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Shape<'a> {
     /// How secrets stand in it.
-    pub secrets: Secrets<'a>,
+    pub secrets: Storing<'a>,
     /// The site that all of it is for, and its user.
     pub site: Option<(&'a str, Option<&'a str>)>,
     /// The first line.
@@ -231,7 +231,7 @@ impl Draft {
         self.tables.iter().filter(|(_, lines)| lines.iter().any(is_wanted)).map(|(table, _)| table.name()).collect()
     }
 
-    /// The configuration file. Only [`Secrets::Inline`] has secrets in it.
+    /// The configuration file. Only [`Storing::Inline`] has secrets in it.
     pub fn toml(&self, shape: &Shape<'_>) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(8192));
         let mut said = String::new();
@@ -315,10 +315,10 @@ impl Line {
             (Written::Text(text), _) => quoted(text),
             (Written::Bare(word), _) => Zeroizing::new(word.clone()),
             (Written::List(words), _) => Zeroizing::new(format!("[{}]", strings(words))),
-            (Written::Secret(text), Secrets::Inline) => quoted(text),
-            (Written::Secret(_), Secrets::Files(directory)) => in_file(directory),
-            (Written::Wanted, Secrets::Files(directory)) => in_file(directory),
-            (Written::Wanted, Secrets::Inline) => in_file(ABSOLUTE),
+            (Written::Secret(text), Storing::Inline) => quoted(text),
+            (Written::Secret(_), Storing::Files(directory)) => in_file(directory),
+            (Written::Wanted, Storing::Files(directory)) => in_file(directory),
+            (Written::Wanted, Storing::Inline) => in_file(ABSOLUTE),
             (Written::File(path), _) => Zeroizing::new(format!("{{ file = {} }}", *quoted(path))),
             (Written::Command(words), _) => Zeroizing::new(format!("{{ command = [{}] }}", strings(words))),
             (Written::Certificate(cert, of), _) => {

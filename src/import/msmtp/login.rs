@@ -2,11 +2,11 @@
 
 use super::file::Account;
 use crate::import::draft::code::{COMMAND, PASSWORD, UNUSED};
-use crate::import::draft::{Draft, Said, Upstream, Written, secret};
+use crate::import::draft::{Draft, Said, Smarthost, Written, secret};
 use crate::import::source::Inquiry;
 
 /// Fills in user name, secret and mechanism.
-pub(super) fn of(asked: &Inquiry<'_>, account: &Account, upstream: &mut Upstream, draft: &mut Draft) {
+pub(super) fn of(asked: &Inquiry<'_>, account: &Account, smarthost: &mut Smarthost, draft: &mut Draft) {
     let method = account.get("auth").filter(|(method, _)| *method != "off");
     let keys = ["user", "password", "passwordeval", "ntlmdomain"];
     let Some((method, auth)) = method else {
@@ -20,12 +20,12 @@ pub(super) fn of(asked: &Inquiry<'_>, account: &Account, upstream: &mut Upstream
     };
     match method {
         "" | "on" => draft.ledger.imply(auth),
-        method => upstream.auth = Said::new(vec![method.to_uppercase()], auth),
+        method => smarthost.auth = Said::new(vec![method.to_uppercase()], auth),
     }
     let method = method.to_ascii_lowercase();
-    upstream.is_token = matches!(method.as_str(), "xoauth2" | "oauthbearer");
+    smarthost.is_token = matches!(method.as_str(), "xoauth2" | "oauthbearer");
     let user = account.get("user").filter(|(user, _)| !user.is_empty());
-    upstream.username = user.map(|(user, id)| Said::new(user.to_owned(), id));
+    smarthost.username = user.map(|(user, id)| Said::new(user.to_owned(), id));
     if let Some((_, id)) = account.get("ntlmdomain") {
         draft.drop(id, "there is no NTLM here");
     }
@@ -37,7 +37,7 @@ pub(super) fn of(asked: &Inquiry<'_>, account: &Account, upstream: &mut Upstream
     }
     let password = account.get("password").filter(|(password, _)| !password.is_empty());
     let command = account.get("passwordeval").filter(|(command, _)| !command.is_empty());
-    upstream.secret = match (password, command) {
+    smarthost.secret = match (password, command) {
         (Some((password, id)), other) => {
             if let Some((_, id)) = other {
                 draft.ledger.say(id, &UNUSED, "the password is there");
@@ -52,9 +52,9 @@ pub(super) fn of(asked: &Inquiry<'_>, account: &Account, upstream: &mut Upstream
             Some(Said::new(Written::Wanted, auth))
         }
     };
-    if upstream.username.is_none() {
+    if smarthost.username.is_none() {
         draft.ledger.say(auth, &PASSWORD, "there is no user name here: msmtp asks ~/.netrc or the terminal");
-        upstream.secret = None;
+        smarthost.secret = None;
     }
 }
 

@@ -12,9 +12,9 @@ use super::draft::code::{
 };
 use super::draft::ledger::Id;
 use super::draft::placeholder::is_placeholder;
-use super::draft::{Draft, Said, Table, Tls, Upstream, Written};
-use super::source::{Inquiry, Person, SourceFile};
-use super::{Found, Program, local};
+use super::draft::{Draft, Said, Smarthost, Table, TlsUse, Written};
+use super::source::{Inquiry, MailUser, SourceFile};
+use super::{Importable, Program, local};
 use crate::failure::{Failure, Kind as Failing};
 use crate::root::Root;
 
@@ -26,14 +26,14 @@ pub(super) const KIND: Program =
 const SYSTEM: &str = "/etc/msmtprc";
 
 /// The user's own, the first that is there.
-fn own(person: &Person) -> [PathBuf; 2] {
+fn own(person: &MailUser) -> [PathBuf; 2] {
     [person.home.join(".msmtprc"), person.home.join(".config/msmtp/config")]
 }
 
-fn find(root: &Root, person: &Person) -> Vec<Found> {
+fn find(root: &Root, person: &MailUser) -> Vec<Importable> {
     let mut found = super::of_everybody(root, &[SYSTEM]);
     let own = own(person).into_iter().find(|file| root.has_file(file));
-    found.extend(own.map(|file| Found { files: vec![file], whom: format!("user {}", person.name) }));
+    found.extend(own.map(|file| Importable { files: vec![file], whom: format!("user {}", person.name) }));
     found
 }
 
@@ -155,37 +155,37 @@ fn account_of(
     let Some((host, id)) = host else {
         return Err(refused(path, format!("account {} has no host", account.name)));
     };
-    let mut upstream = Upstream::new("msmtp", name, Said::new(asked.expanded(host), id));
+    let mut smarthost = Smarthost::new("msmtp", name, Said::new(asked.expanded(host), id));
     placeholders(account, draft);
     let is_tls = account.is_on("tls", false);
     let is_later = account.is_on("tls_starttls", true);
     let ids: Vec<Id> = ["tls", "tls_starttls"].iter().filter_map(|key| account.get(key)).map(|(_, id)| id).collect();
     let tls = match (is_tls, is_later) {
-        (false, _) => Tls::None,
-        (true, true) => Tls::StartTls,
-        (true, false) => Tls::Implicit,
+        (false, _) => TlsUse::None,
+        (true, true) => TlsUse::StartTls,
+        (true, false) => TlsUse::Implicit,
     };
-    upstream.tls = Said { value: tls, from: ids };
+    smarthost.tls = Said { value: tls, from: ids };
     let is_lmtp = account.get("protocol").is_some_and(|(protocol, _)| protocol == "lmtp");
-    upstream.port = match account.get("port") {
+    smarthost.port = match account.get("port") {
         Some((port, id)) => port.trim().parse().ok().map(|port| Said::new(port, id)),
         None if is_lmtp && !host.starts_with('/') => {
             return Err(refused(path, format!("account {} has no port, which LMTP needs", account.name)));
         }
-        None => Some(Said::own(if tls == Tls::Implicit { 465 } else { 25 })),
+        None => Some(Said::own(if tls == TlsUse::Implicit { 465 } else { 25 })),
     };
     if host.starts_with('/') {
         if let Some((_, id)) = account.get("port").or_else(|| account.get("host")) {
             draft.ledger.say(id, &UNUSED, "msmtp connects to the socket");
         }
-        upstream.port = None;
+        smarthost.port = None;
     }
-    login::of(asked, account, &mut upstream, draft);
-    trust(asked, account, &mut upstream, is_tls, path, draft)?;
+    login::of(asked, account, &mut smarthost, draft);
+    trust(asked, account, &mut smarthost, is_tls, path, draft)?;
     for (key, (value, id)) in &account.values {
-        plain(asked, key, value, *id, &mut upstream, draft)?;
+        plain(asked, key, value, *id, &mut smarthost, draft)?;
     }
-    let relay = draft.relay(upstream);
+    let relay = draft.relay(smarthost);
     if !matches!(place, Table::Top) {
         let Table::Relay(name) = &relay else { return Ok(()) };
         draft.set(place, "relay", Written::List(vec![name.clone()]), &[account.head]);
@@ -213,7 +213,7 @@ fn placeholders(account: &Account, draft: &mut Draft) {
 fn trust(
     asked: &Inquiry<'_>,
     account: &Account,
-    upstream: &mut Upstream,
+    smarthost: &mut Smarthost,
     is_tls: bool,
     path: &Path,
     draft: &mut Draft,
@@ -233,7 +233,7 @@ fn trust(
         match is_checked {
             true => draft.ledger.imply(id),
             false => {
-                let host = &upstream.host.value;
+                let host = &smarthost.host.value;
                 let why = format!(
                     "msmtp does not verify the certificate of {host}; mailchute always does. If it is the server's own, \
                      add fingerprint = \"...\" or ca_file = \"...\""
@@ -243,7 +243,7 @@ fn trust(
         }
     }
     if let Some((print, id)) = print {
-        draft.fingerprint(upstream, Said::new(print, id));
+        draft.fingerprint(smarthost, Said::new(print, id));
     }
     match file {
         Some(("", _)) if print.is_none() && is_checked => {
@@ -256,14 +256,14 @@ fn trust(
         Some((_, id)) if print.is_some() || !is_checked => {
             draft.ledger.say(id, &UNUSED, "msmtp looks at the fingerprint, or at nothing");
         }
-        Some((file, id)) => draft.ca_file(upstream, Said::new(asked.expanded(file), id)),
+        Some((file, id)) => draft.ca_file(smarthost, Said::new(asked.expanded(file), id)),
         None => {}
     }
     let (cert, key) = (account.get("tls_cert_file"), account.get("tls_key_file"));
     match (cert.filter(|(file, _)| !file.is_empty()), key.filter(|(file, _)| !file.is_empty())) {
         (Some((cert, one)), Some((key, other))) => {
             let value = Written::Certificate(asked.expanded(cert), asked.expanded(key));
-            upstream.more.push(("client_cert", Said { value, from: vec![one, other] }));
+            smarthost.more.push(("client_cert", Said { value, from: vec![one, other] }));
         }
         (None, None) => {}
         _ => {
@@ -279,31 +279,31 @@ fn plain(
     key: &str,
     value: &str,
     id: Id,
-    upstream: &mut Upstream,
+    smarthost: &mut Smarthost,
     draft: &mut Draft,
 ) -> Result<(), Failure> {
     let text = |value: &str| Said::new(Written::from(value), id);
     match key {
         _ if !draft.ledger.is_open(id) => {}
-        "protocol" if value == "lmtp" => upstream.more.push(("protocol", text("lmtp"))),
+        "protocol" if value == "lmtp" => smarthost.more.push(("protocol", text("lmtp"))),
         "protocol" => draft.ledger.imply(id),
         "timeout" if value == "off" => draft.drop(id, "here the deadline (30 s) always counts"),
         "timeout" => match value.trim().parse::<u32>() {
-            Ok(seconds) if seconds <= 86_400 => upstream.more.push(("connect_timeout", text(&format!("{seconds}s")))),
+            Ok(seconds) if seconds <= 86_400 => smarthost.more.push(("connect_timeout", text(&format!("{seconds}s")))),
             _ => draft.drop(id, "longer than a day"),
         },
         "source_ip" if value.is_empty() => draft.ledger.imply(id),
-        "source_ip" => upstream.more.push(("source", text(value))),
+        "source_ip" => smarthost.more.push(("source", text(value))),
         "socket" => draft.ledger.imply(id),
         "proxy_host" if value.is_empty() => draft.ledger.imply(id),
         "proxy_host" => {
             let host =
                 if value.contains(':') && !value.starts_with('[') { format!("[{value}]") } else { value.to_owned() };
-            upstream.more.push(("proxy", text(&format!("socks5://{host}:1080"))));
+            smarthost.more.push(("proxy", text(&format!("socks5://{host}:1080"))));
         }
-        "proxy_port" => proxy_port(value, id, upstream, draft),
+        "proxy_port" => proxy_port(value, id, smarthost, draft),
         "domain" if value.is_empty() || is_placeholder(value) => draft.ledger.imply(id),
-        "domain" => upstream.more.push(("helo", text(value))),
+        "domain" => smarthost.more.push(("helo", text(value))),
         "aliases" if value.is_empty() => draft.ledger.imply(id),
         "aliases" => match local::take(asked, &asked.expanded(value), true, draft)? {
             true => draft.ledger.carry(&[id]),
@@ -348,8 +348,8 @@ fn plain(
     Ok(())
 }
 
-fn proxy_port(value: &str, id: Id, upstream: &mut Upstream, draft: &mut Draft) {
-    let proxy = upstream.more.iter_mut().find(|(key, _)| *key == "proxy");
+fn proxy_port(value: &str, id: Id, smarthost: &mut Smarthost, draft: &mut Draft) {
+    let proxy = smarthost.more.iter_mut().find(|(key, _)| *key == "proxy");
     match proxy {
         Some((_, Said { value: Written::Text(url), from })) if !value.is_empty() => {
             let host = url.rsplit_once(':').map_or("", |(host, _)| host);

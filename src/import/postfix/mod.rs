@@ -5,9 +5,9 @@ mod route;
 
 use self::parameters::Parameters;
 use super::draft::code::{CERTIFICATE, IMPLIED, LOCAL_DELIVERY, LOOKUP, NO_COUNTERPART, REVERSE_PATH, SERVER, UNUSED};
-use super::draft::{Draft, Said, Table, Tls, Upstream, Written};
-use super::source::{Inquiry, Person};
-use super::{Found, Program, local};
+use super::draft::{Draft, Said, Smarthost, Table, TlsUse, Written};
+use super::source::{Inquiry, MailUser};
+use super::{Importable, Program, local};
 use crate::failure::{Failure, Kind as Failing};
 use crate::root::Root;
 
@@ -22,7 +22,7 @@ pub(super) const KIND: Program = Program {
 
 const MAIN: &str = "/etc/postfix/main.cf";
 
-fn find(root: &Root, _: &Person) -> Vec<Found> {
+fn find(root: &Root, _: &MailUser) -> Vec<Importable> {
     super::of_everybody(root, &[MAIN])
 }
 
@@ -58,7 +58,7 @@ impl Client<'_> {
     }
 
     /// When TLS begins, and whether certificates are verified.
-    fn tls(&self, draft: &mut Draft) -> (Said<Tls>, bool) {
+    fn tls(&self, draft: &mut Draft) -> (Said<TlsUse>, bool) {
         let yes = |name: &str, draft: &mut Draft| self.parameters.is_yes(name, &mut draft.ledger);
         let level = self.get("smtp_tls_security_level", draft);
         let (mut from, level) = match level {
@@ -70,9 +70,9 @@ impl Client<'_> {
             },
         };
         let tls = match level.as_str() {
-            "none" => Tls::None,
-            "may" | "dane" => Tls::Opportunistic,
-            _ => Tls::StartTls,
+            "none" => TlsUse::None,
+            "may" | "dane" => TlsUse::Opportunistic,
+            _ => TlsUse::StartTls,
         };
         if level.contains("fingerprint") {
             draft.say_all(
@@ -84,31 +84,31 @@ impl Client<'_> {
         }
         let wrapper = yes("smtp_tls_wrappermode", draft);
         from.extend(wrapper);
-        let tls = if wrapper.is_some() && tls != Tls::None { Tls::Implicit } else { tls };
+        let tls = if wrapper.is_some() && tls != TlsUse::None { TlsUse::Implicit } else { tls };
         (Said { value: tls, from }, matches!(level.as_str(), "verify" | "secure" | "dane" | "dane-only"))
     }
 
     /// A relay at `host` with the login that one of `keys` has among `logins`.
-    fn upstream(&self, name: &str, host: Said<String>, port: u16, draft: &mut Draft) -> Upstream {
+    fn smarthost(&self, name: &str, host: Said<String>, port: u16, draft: &mut Draft) -> Smarthost {
         let (tls, verifies) = self.tls(draft);
-        let mut upstream = Upstream::new("Postfix", name, host.clone());
-        upstream.port = Some(Said { value: port, from: host.from });
-        upstream.tls = tls;
-        upstream.verifies = verifies;
+        let mut smarthost = Smarthost::new("Postfix", name, host.clone());
+        smarthost.port = Some(Said { value: port, from: host.from });
+        smarthost.tls = tls;
+        smarthost.verifies = verifies;
         if let Some(file) = self.get("smtp_tls_CAfile", draft) {
-            draft.ca_file(&mut upstream, file);
+            draft.ca_file(&mut smarthost, file);
         }
         if let (Some(cert), Some(key)) = (self.get("smtp_tls_cert_file", draft), self.get("smtp_tls_key_file", draft)) {
             let key_path = key.value.replace("$smtp_tls_cert_file", &cert.value);
             let from = [cert.from, key.from].concat();
-            upstream.more.push(("client_cert", Said { value: Written::Certificate(cert.value, key_path), from }));
+            smarthost.more.push(("client_cert", Said { value: Written::Certificate(cert.value, key_path), from }));
         }
         if let Some(Said { value, from }) = self.get("smtp_bind_address", draft) {
-            upstream.more.push(("source", Said { value: Written::Text(value), from }));
+            smarthost.more.push(("source", Said { value: Written::Text(value), from }));
         }
         let helo = self.get("smtp_helo_name", draft).or_else(|| self.get("myhostname", draft));
         if let Some(Said { value, from }) = helo {
-            upstream.more.push(("helo", Said { value: Written::Text(value), from }));
+            smarthost.more.push(("helo", Said { value: Written::Text(value), from }));
         }
         if let Some(Said { value, from }) = self.get("smtp_sasl_mechanism_filter", draft) {
             let words = value.split([',', ' ']).map(str::trim).filter(|word| !word.is_empty());
@@ -117,9 +117,9 @@ impl Client<'_> {
             if !no.is_empty() {
                 draft.say_all(&from, "", &NO_COUNTERPART, "what is ruled out is not said here, only what is taken");
             }
-            upstream.auth = Said { value: yes.into_iter().map(str::to_owned).collect(), from };
+            smarthost.auth = Said { value: yes.into_iter().map(str::to_owned).collect(), from };
         }
-        upstream
+        smarthost
     }
 
     /// The sender that programs get who name none.

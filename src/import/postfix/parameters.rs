@@ -117,7 +117,7 @@ fn logical(text: &str) -> Vec<(usize, String)> {
 }
 
 /// One row of a table.
-pub(super) struct Row {
+pub(super) struct TableRow {
     pub(super) key: String,
     pub(super) value: String,
     pub(super) from: Vec<Id>,
@@ -128,7 +128,7 @@ pub(super) struct Row {
 ///
 /// # Errors
 /// A table's text cannot be read.
-pub(super) fn rows(asked: &Inquiry<'_>, spec: &str, id: Id, ledger: &mut Ledger) -> Result<Vec<Row>, Failure> {
+pub(super) fn rows(asked: &Inquiry<'_>, spec: &str, id: Id, ledger: &mut Ledger) -> Result<Vec<TableRow>, Failure> {
     let mut rows = Vec::new();
     for one in tables(spec) {
         let one = one.strip_prefix("proxy:").unwrap_or(&one);
@@ -136,13 +136,13 @@ pub(super) fn rows(asked: &Inquiry<'_>, spec: &str, id: Id, ledger: &mut Ledger)
         match kind {
             "static" => {
                 let value = rest.trim_matches(['{', '}']).trim().to_owned();
-                rows.push(Row { key: "*".to_owned(), value, from: vec![id] });
+                rows.push(TableRow { key: "*".to_owned(), value, from: vec![id] });
             }
             "inline" => {
                 let inside = rest.trim().trim_start_matches('{').trim_end_matches('}');
                 for pair in inside.split(['{', '}', ',']).map(str::trim).filter(|pair| !pair.is_empty()) {
                     if let Some((key, value)) = pair.split_once('=') {
-                        rows.push(Row {
+                        rows.push(TableRow {
                             key: key.trim().to_lowercase(),
                             value: value.trim().to_owned(),
                             from: vec![id],
@@ -160,7 +160,7 @@ pub(super) fn rows(asked: &Inquiry<'_>, spec: &str, id: Id, ledger: &mut Ledger)
                 for (number, line) in logical(&source.text) {
                     let (key, value) = line.split_once([' ', '\t']).unwrap_or((&line, ""));
                     let row = ledger.read(&source.path, number, "entry");
-                    rows.push(Row { key: key.to_lowercase(), value: value.trim().to_owned(), from: vec![row] });
+                    rows.push(TableRow { key: key.to_lowercase(), value: value.trim().to_owned(), from: vec![row] });
                 }
             }
             kind => ledger.say(

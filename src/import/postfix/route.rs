@@ -1,6 +1,6 @@
 //! The servers that Postfix hands mail to, by default and by sender, with their logins.
 
-use super::parameters::{Row, rows};
+use super::parameters::{TableRow, rows};
 use super::{Client, Said, Table, Written};
 use crate::failure::Failure;
 use crate::import::draft::code::{PASSWORD, PLACEHOLDER, PORT, UNUSED};
@@ -70,7 +70,7 @@ pub(super) fn relays(client: &Client<'_>, main: &Hop, draft: &mut Draft) -> Resu
         for login in logins.iter().filter(|login| login.key.contains('@') && !login.key.starts_with('[')) {
             if !senders.iter().any(|row| row.key == login.key) {
                 let Said { value, from } = main.text.clone();
-                senders.push(Row { key: login.key.clone(), value, from });
+                senders.push(TableRow { key: login.key.clone(), value, from });
             }
         }
     }
@@ -108,7 +108,7 @@ fn relay(
     name: &str,
     hop: &Hop,
     sender: Option<&str>,
-    logins: &[Row],
+    logins: &[TableRow],
     logs_in: bool,
     draft: &mut Draft,
 ) -> String {
@@ -123,7 +123,7 @@ fn relay(
         );
         draft.say_all(&host.from, "relayhost", &PORT, &why);
     }
-    let mut upstream = client.upstream(name, host, hop.port, draft);
+    let mut smarthost = client.smarthost(name, host, hop.port, draft);
     if logs_in {
         let find = |key: &str| logins.iter().find(|row| row.key == key.to_lowercase());
         let of_sender = sender.and_then(find);
@@ -135,8 +135,8 @@ fn relay(
                 if is_placeholder(user) || is_placeholder(password) {
                     draft.ledger.say(id, &PLACEHOLDER, "looks like what a template has in its place");
                 }
-                upstream.username = Some(Said::new(user.to_owned(), id));
-                upstream.secret =
+                smarthost.username = Some(Said::new(user.to_owned(), id));
+                smarthost.secret =
                     Some(if password.is_empty() { Said::new(Written::Wanted, id) } else { secret(password, id) });
             }
             None => {
@@ -148,7 +148,7 @@ fn relay(
             }
         }
     }
-    match draft.relay(upstream) {
+    match draft.relay(smarthost) {
         Table::Relay(name) => name,
         _ => name.to_owned(),
     }

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::import::source::Person;
-use crate::import::{Found, KINDS, Program};
+use crate::import::source::MailUser;
+use crate::import::{Importable, KINDS, Program};
 use crate::root::Root;
 
 /// The list, for a reader or as one JSON object.
-pub(super) fn of(root: &Root, person: &Person, is_json: bool) -> String {
-    let found: Vec<(&Program, Found)> =
+pub(super) fn of(root: &Root, person: &MailUser, is_json: bool) -> String {
+    let found: Vec<(&Program, Importable)> =
         KINDS.iter().flat_map(|kind| kind.find(root, person).into_iter().map(move |found| (kind, found))).collect();
     let sendmail = sendmail(root);
     let is_sendmail = |kind: &Program| sendmail.as_deref().is_some_and(|path| path.contains(kind.name));

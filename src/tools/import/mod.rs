@@ -15,8 +15,8 @@ use crate::door;
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind as Failing};
 use crate::host;
-use crate::import::draft::{BESIDE, Draft, Secrets, Shape};
-use crate::import::source::{Belief, Inquiry, Person};
+use crate::import::draft::{BESIDE, Draft, Shape, Storing};
+use crate::import::source::{Belief, Inquiry, MailUser};
 use crate::import::{Given, Program};
 use crate::root::Root;
 use crate::tools::secret::is_name;
@@ -69,7 +69,7 @@ pub(crate) fn run(of: &Import) -> Result<u8, Failure> {
     }
     let head = format!("imported from {} by mailchute {}", origin(kind, &draft), env!("CARGO_PKG_VERSION"));
     let shape = Shape {
-        secrets: Secrets::Files(BESIDE),
+        secrets: Storing::Files(BESIDE),
         site: of.site.as_deref().map(|site| (site, of.user.as_deref().filter(|user| *user != "root"))),
         head: &head,
     };
@@ -133,13 +133,13 @@ fn check(draft: &Draft, shape: &Shape<'_>) -> Result<(), Failure> {
 }
 
 /// Whose mail it is about.
-fn person(root: &Root, named: Option<&str>) -> Result<Person, Failure> {
+fn person(root: &Root, named: Option<&str>) -> Result<MailUser, Failure> {
     let number = named.map_or(Some(getuid().as_raw()), |name| name.parse().ok());
     let nobody = || Failure::new(Failing::Usage, named.unwrap_or("--as"), "no such user");
     if root.is_host() {
         let by_name = named.and_then(|name| User::from_name(name).ok().flatten());
         let entry = by_name.or_else(|| User::from_uid(Uid::from_raw(number?)).ok().flatten()).ok_or_else(nobody)?;
-        return Ok(Person { name: entry.name, uid: entry.uid.as_raw(), gid: entry.gid.as_raw(), home: entry.dir });
+        return Ok(MailUser { name: entry.name, uid: entry.uid.as_raw(), gid: entry.gid.as_raw(), home: entry.dir });
     }
     // Of another host's users, the first is root: nobody calls there.
     let number = if named.is_none() { Some(0) } else { number };
@@ -151,12 +151,12 @@ fn person(root: &Root, named: Option<&str>) -> Result<Person, Failure> {
             (fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?);
         let (uid, gid): (u32, u32) = (uid.parse().ok()?, gid.parse().ok()?);
         let is_it = named == Some(name) || number == Some(uid);
-        is_it.then(|| Person { name: name.to_owned(), uid, gid, home: home.into() })
+        is_it.then(|| MailUser { name: name.to_owned(), uid, gid, home: home.into() })
     };
     let found = text.ok().and_then(|text| text.lines().find_map(entry));
     match (found, named) {
         (Some(person), _) => Ok(person),
-        (None, None) => Ok(Person { name: "root".to_owned(), uid: 0, gid: 0, home: "/root".into() }),
+        (None, None) => Ok(MailUser { name: "root".to_owned(), uid: 0, gid: 0, home: "/root".into() }),
         (None, Some(_)) => Err(nobody()),
     }
 }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::cli::import::{Import, Keeping};
 use crate::failure::{Failure, Kind};
 use crate::host;
-use crate::import::draft::{ABSOLUTE, BESIDE, Draft, Secrets, Shape};
+use crate::import::draft::{ABSOLUTE, BESIDE, Draft, Shape, Storing};
 use crate::modes::Modes;
 use crate::secret::STORED;
 use crate::tools::secret::files::{self, Laid};
@@ -43,9 +43,9 @@ pub(super) fn write(of: &Import, draft: &Draft, shape: &Shape<'_>, target: &Path
     }
     let shape = Shape {
         secrets: match of.secrets {
-            Keeping::Inline => Secrets::Inline,
-            Keeping::Files | Keeping::Keep if target.parent() == Some(Path::new(DIRECTORY)) => Secrets::Files(BESIDE),
-            Keeping::Files | Keeping::Keep => Secrets::Files(ABSOLUTE),
+            Keeping::Inline => Storing::Inline,
+            Keeping::Files | Keeping::Keep if target.parent() == Some(Path::new(DIRECTORY)) => Storing::Files(BESIDE),
+            Keeping::Files | Keeping::Keep => Storing::Files(ABSOLUTE),
         },
         ..*shape
     };

@@ -3,7 +3,7 @@
 use nix::unistd::{User, getgid, getuid};
 
 use crate::import::KINDS;
-use crate::import::source::Person;
+use crate::import::source::MailUser;
 use crate::machine::Machine;
 use crate::root::Root;
 
@@ -57,7 +57,7 @@ fn is_there(name: &str) -> bool {
 
 fn mailers(root: &Root) -> Vec<(&'static str, String)> {
     let entry = User::from_uid(getuid()).ok().flatten();
-    let person = Person {
+    let person = MailUser {
         name: entry.as_ref().map_or_else(|| getuid().to_string(), |entry| entry.name.clone()),
         uid: getuid().as_raw(),
         gid: getgid().as_raw(),

@@ -10,7 +10,7 @@ use crate::providers::{Provider, TlsMode, UserName};
 
 /// When TLS began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tls {
+pub enum TlsUse {
     /// From the first octet.
     Implicit,
     /// After STARTTLS, without which nothing was sent.
@@ -23,7 +23,7 @@ pub enum Tls {
 
 /// What another program knew of a server. Nothing in it is a default of ours.
 #[derive(Debug)]
-pub struct Upstream {
+pub struct Smarthost {
     /// What the program calls it.
     pub name: String,
     /// Host name, address literal or the path of a socket.
@@ -31,7 +31,7 @@ pub struct Upstream {
     /// The port it used; without one where the host is a socket.
     pub port: Option<Said<u16>>,
     /// When TLS began.
-    pub tls: Said<Tls>,
+    pub tls: Said<TlsUse>,
     /// Whether it verified the server's certificate.
     pub verifies: bool,
     /// The user name it logged in with.
@@ -48,14 +48,14 @@ pub struct Upstream {
     pub program: &'static str,
 }
 
-impl Upstream {
+impl Smarthost {
     /// A server of which nothing but its name is known.
     pub fn new(program: &'static str, name: &str, host: Said<String>) -> Self {
         Self {
             name: name.to_owned(),
             host,
             port: None,
-            tls: Said::own(Tls::None),
+            tls: Said::own(TlsUse::None),
             verifies: true,
             username: None,
             secret: None,
@@ -74,21 +74,21 @@ impl Upstream {
 }
 
 impl Draft {
-    /// Makes `upstream` a relay.
-    pub fn relay(&mut self, mut upstream: Upstream) -> Table {
-        let table = self.named(Table::Relay, &upstream.name, &upstream.host.from);
+    /// Makes `smarthost` a relay.
+    pub fn relay(&mut self, mut smarthost: Smarthost) -> Table {
+        let table = self.named(Table::Relay, &smarthost.name, &smarthost.host.from);
         self.open(&table);
-        let host = upstream.host.value.trim_matches(['[', ']']).to_ascii_lowercase();
-        let mode = self.mode(&mut upstream, &host);
-        let known = Provider::at_host(&host).filter(|(provider, _)| fits(provider, &upstream));
-        let mode = self.place(&table, &upstream, known.as_ref(), mode);
-        self.login(&table, &upstream, known.as_ref().map(|(provider, _)| *provider));
-        for (key, said) in upstream.more {
+        let host = smarthost.host.value.trim_matches(['[', ']']).to_ascii_lowercase();
+        let mode = self.mode(&mut smarthost, &host);
+        let known = Provider::at_host(&host).filter(|(provider, _)| fits(provider, &smarthost));
+        let mode = self.place(&table, &smarthost, known.as_ref(), mode);
+        self.login(&table, &smarthost, known.as_ref().map(|(provider, _)| *provider));
+        for (key, said) in smarthost.more {
             self.set(&table, key, said.value, &said.from);
         }
-        if mode != TlsMode::None && !upstream.verifies && !self.has(&table, "fingerprint") {
-            let why = format!("{} did not verify the certificate of {host}; mailchute does", upstream.program);
-            self.say_all(&upstream.tls.from, "tls", &TLS_VERIFIED, &why);
+        if mode != TlsMode::None && !smarthost.verifies && !self.has(&table, "fingerprint") {
+            let why = format!("{} did not verify the certificate of {host}; mailchute does", smarthost.program);
+            self.say_all(&smarthost.tls.from, "tls", &TLS_VERIFIED, &why);
         }
         table
     }
@@ -109,28 +109,28 @@ impl Draft {
     }
 
     /// The way of TLS that is asked for here.
-    fn mode(&mut self, upstream: &mut Upstream, host: &str) -> TlsMode {
+    fn mode(&mut self, smarthost: &mut Smarthost, host: &str) -> TlsMode {
         let is_here = host.starts_with('/') || is_loopback(host);
-        match upstream.tls.value {
-            Tls::Implicit => TlsMode::Implicit,
-            Tls::StartTls => TlsMode::StartTls,
-            Tls::None if upstream.logs_in() && !is_here => {
-                let why = format!("{} logged in without encryption; mailchute asks for STARTTLS", upstream.program);
-                self.say_all(&upstream.tls.from, "tls", &TLS_REQUIRED, &why);
+        match smarthost.tls.value {
+            TlsUse::Implicit => TlsMode::Implicit,
+            TlsUse::StartTls => TlsMode::StartTls,
+            TlsUse::None if smarthost.logs_in() && !is_here => {
+                let why = format!("{} logged in without encryption; mailchute asks for STARTTLS", smarthost.program);
+                self.say_all(&smarthost.tls.from, "tls", &TLS_REQUIRED, &why);
                 TlsMode::StartTls
             }
-            Tls::None => TlsMode::None,
-            Tls::Opportunistic if is_here => {
+            TlsUse::None => TlsMode::None,
+            TlsUse::Opportunistic if is_here => {
                 let why = "on this host nothing is encrypted; tls = \"starttls\" would have it required";
-                self.say_all(&upstream.tls.from, "tls", &TLS_MODE, why);
+                self.say_all(&smarthost.tls.from, "tls", &TLS_MODE, why);
                 TlsMode::None
             }
-            Tls::Opportunistic => {
+            TlsUse::Opportunistic => {
                 let why = format!(
                     "{} went on without STARTTLS where it was not offered; mailchute requires it",
-                    upstream.program
+                    smarthost.program
                 );
-                self.say_all(&upstream.tls.from, "tls", &TLS_REQUIRED, &why);
+                self.say_all(&smarthost.tls.from, "tls", &TLS_REQUIRED, &why);
                 TlsMode::StartTls
             }
         }
@@ -140,12 +140,12 @@ impl Draft {
     fn place(
         &mut self,
         table: &Table,
-        upstream: &Upstream,
+        smarthost: &Smarthost,
         known: Option<&(&'static Provider, Option<String>)>,
         mode: TlsMode,
     ) -> TlsMode {
-        let host = upstream.host.value.trim_matches(['[', ']']);
-        let port = upstream.port.as_ref();
+        let host = smarthost.host.value.trim_matches(['[', ']']);
+        let port = smarthost.port.as_ref();
         let number = port.map(|port| port.value);
         let port_ids = port.map_or(&[][..], |port| &port.from[..]);
         let listed = known.and_then(|(provider, _)| provider.tls_of(number?));
@@ -155,7 +155,7 @@ impl Draft {
                 let name = known.map_or("", |(provider, _)| provider.name);
                 let (now, then) = (said(listed), said(mode));
                 let why = format!("port {} of {name} speaks {now}, not {then}", number.unwrap_or_default());
-                self.say_all(&upstream.tls.from, "tls", &TLS_MODE, &why);
+                self.say_all(&smarthost.tls.from, "tls", &TLS_MODE, &why);
                 listed
             }
             _ => mode,
@@ -165,11 +165,11 @@ impl Draft {
             TlsMode::StartTls => "starttls",
             TlsMode::None => "none",
         };
-        let both = [port_ids, &upstream.tls.from].concat();
+        let both = [port_ids, &smarthost.tls.from].concat();
         if let Some((provider, region)) = known {
-            self.set(table, "provider", provider.id, &upstream.host.from);
+            self.set(table, "provider", provider.id, &smarthost.host.from);
             if let Some(region) = region {
-                self.set(table, "region", region.as_str(), &upstream.host.from);
+                self.set(table, "region", region.as_str(), &smarthost.host.from);
             }
             match provider.ports.first() {
                 Some(first) if number == Some(first.number) && mode == first.tls => {}
@@ -178,17 +178,17 @@ impl Draft {
                         self.set(table, "port", Written::Bare(number.to_string()), port_ids);
                     }
                     if number.is_none_or(|number| provider.tls_of(number) != Some(mode)) {
-                        self.set(table, "tls", tls_word, &upstream.tls.from);
+                        self.set(table, "tls", tls_word, &smarthost.tls.from);
                     }
                 }
             }
             self.ledger.carry(&both);
             return mode;
         }
-        self.set(table, "host", host, &upstream.host.from);
+        self.set(table, "host", host, &smarthost.host.from);
         if host.starts_with('/') {
             if mode != TlsMode::None {
-                self.set(table, "tls", tls_word, &upstream.tls.from);
+                self.set(table, "tls", tls_word, &smarthost.tls.from);
             }
             self.ledger.carry(&both);
             return mode;
@@ -202,31 +202,31 @@ impl Draft {
             Some(_) => TlsMode::StartTls,
         };
         if mode != usual {
-            self.set(table, "tls", tls_word, &upstream.tls.from);
+            self.set(table, "tls", tls_word, &smarthost.tls.from);
         }
         self.ledger.carry(&both);
         mode
     }
 
     /// User name, secret and mechanisms.
-    fn login(&mut self, table: &Table, upstream: &Upstream, known: Option<&'static Provider>) {
+    fn login(&mut self, table: &Table, smarthost: &Smarthost, known: Option<&'static Provider>) {
         let mut mechanisms = Vec::new();
-        for word in &upstream.auth.value {
+        for word in &smarthost.auth.value {
             match Mechanism::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)) {
                 Some((name, _)) => mechanisms.push((*name).to_owned()),
                 None => {
                     let why = format!("{} is not known here; any safe way to log in is taken", word.to_uppercase());
-                    self.say_all(&upstream.auth.from, "auth", &LOGIN_METHOD, &why);
+                    self.say_all(&smarthost.auth.from, "auth", &LOGIN_METHOD, &why);
                 }
             }
         }
         let is_external = mechanisms == ["EXTERNAL"];
-        let (Some(username), Some(secret)) = (&upstream.username, &upstream.secret) else {
+        let (Some(username), Some(secret)) = (&smarthost.username, &smarthost.secret) else {
             if is_external {
-                if let Some(username) = &upstream.username {
+                if let Some(username) = &smarthost.username {
                     self.set(table, "username", username.value.as_str(), &username.from);
                 }
-                self.set(table, "auth", Written::List(mechanisms), &upstream.auth.from);
+                self.set(table, "auth", Written::List(mechanisms), &smarthost.auth.from);
             }
             return;
         };
@@ -240,7 +240,7 @@ impl Draft {
         let natural = known.filter(|provider| provider.derived.is_none()).and_then(|provider| provider.secrets.first());
         let is_given = known.is_some_and(|provider| matches!(provider.username, UserName::Given(_)));
         let key = match natural {
-            _ if upstream.is_token => "token",
+            _ if smarthost.is_token => "token",
             Some(key) if is_known_word || is_given => key,
             _ => "password",
         };
@@ -255,28 +255,28 @@ impl Draft {
             self.set(table, "via", "smtp", &[]);
         }
         match mechanisms.is_empty() {
-            true => self.ledger.carry(&upstream.auth.from),
-            false => self.set(table, "auth", Written::List(mechanisms), &upstream.auth.from),
+            true => self.ledger.carry(&smarthost.auth.from),
+            false => self.set(table, "auth", Written::List(mechanisms), &smarthost.auth.from),
         }
     }
 
     /// The trust that another program had. A file that is the system's own is what is trusted anyway.
-    pub fn ca_file(&mut self, upstream: &mut Upstream, file: Said<String>) {
+    pub fn ca_file(&mut self, smarthost: &mut Smarthost, file: Said<String>) {
         match SYSTEM_STORES.contains(&file.value.as_str()) {
             true => self.say_all(&file.from, "ca_file", &IMPLIED, ""),
             false => {
                 let Said { value, from } = file;
-                upstream.more.push(("ca_file", Said { value: Written::Text(value), from }));
+                smarthost.more.push(("ca_file", Said { value: Written::Text(value), from }));
             }
         }
     }
 
     /// The fingerprint that another program had, hexadecimal digits with or without colons.
-    pub fn fingerprint(&mut self, upstream: &mut Upstream, print: Said<&str>) {
+    pub fn fingerprint(&mut self, smarthost: &mut Smarthost, print: Said<&str>) {
         let digits: String = print.value.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_lowercase();
         let Said { from, .. } = print;
         if digits.len() == 64 {
-            upstream.more.push(("fingerprint", Said { value: Written::Text(digits), from }));
+            smarthost.more.push(("fingerprint", Said { value: Written::Text(digits), from }));
             return;
         }
         let why = "only a SHA-256 fingerprint (64 hexadecimal digits) is taken here, or ca_file";
@@ -300,10 +300,10 @@ pub fn secret(text: &str, from: Id) -> Said<Written> {
 }
 
 /// A provider's preset asks for its own login.
-fn fits(provider: &Provider, upstream: &Upstream) -> bool {
-    let is_plain = upstream.tls.value == Tls::None && !upstream.logs_in();
-    let token_fits = !upstream.is_token || provider.bearer;
-    let has_both = upstream.username.is_some() && upstream.secret.is_some();
+fn fits(provider: &Provider, smarthost: &Smarthost) -> bool {
+    let is_plain = smarthost.tls.value == TlsUse::None && !smarthost.logs_in();
+    let token_fits = !smarthost.is_token || provider.bearer;
+    let has_both = smarthost.username.is_some() && smarthost.secret.is_some();
     has_both && token_fits && !is_plain && !provider.host.is_empty()
 }
 
