@@ -5,7 +5,7 @@ use super::{Line, exchange};
 use crate::attempt::Attempt;
 use crate::config::relay::{Interface, Relay};
 use crate::failure::Failure;
-use crate::providers::api::{Credentials, Standing};
+use crate::providers::api::{Credentials, Validity};
 
 /// Asks the API of `relay` what it thinks of `keys`; `None`: its provider documents no request for that, and nothing was
 /// asked.
@@ -17,7 +17,7 @@ pub fn login(
     interface: &Interface,
     keys: &Credentials,
     attempt: &mut Attempt,
-) -> Result<Option<Standing>, Failure> {
+) -> Result<Option<Validity>, Failure> {
     let (api, endpoint) = (&interface.api, interface.endpoint.as_str());
     let Some(request) = api.login(keys, endpoint, jiff::Timestamp::now())? else { return Ok(None) };
     let answer = exchange(relay, endpoint, &request, None, keys, attempt, &mut Line::default());
@@ -25,5 +25,5 @@ pub fn login(
         failure.why = without(failure.why, keys);
         failure
     })?;
-    Ok(Some(api.standing(&answer)))
+    Ok(Some(api.validity(&answer)))
 }

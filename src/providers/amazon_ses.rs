@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use self::signature::Signer;
 use super::api::response::names;
 use super::api::{
-    Api, Cloud, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size, Standing,
+    Api, Cloud, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size, Validity,
 };
 use super::preset::{
     Allowance, Bounce, BounceKind, Derived, Fate, Hint, Include, Need, Provider, Published, Sure, UserName, implicit,
@@ -259,22 +259,22 @@ impl Api for AmazonSes {
         Ok(Some(with(request, headers)))
     }
 
-    fn standing(&self, response: &Response) -> Standing {
+    fn validity(&self, response: &Response) -> Validity {
         if let (true, Some(account)) = (response.is_success(), response.json::<Account>()) {
             return match account {
-                Account { sending_enabled: false, .. } => Standing::Limited("the account's sending is switched off"),
+                Account { sending_enabled: false, .. } => Validity::Limited("the account's sending is switched off"),
                 Account { production_access_enabled: false, .. } => {
-                    Standing::Limited("the account is in the sandbox: it reaches verified addresses only")
+                    Validity::Limited("the account is in the sandbox: it reaches verified addresses only")
                 }
-                _ => Standing::Accepted,
+                _ => Validity::Accepted,
             };
         }
-        let Some(refused) = response.json::<Refused>() else { return Standing::Unclear };
+        let Some(refused) = response.json::<Refused>() else { return Validity::Unclear };
         match kind(response, &refused) {
             // Who asks is known, and may send without this right.
-            "AccessDenied" => Standing::Accepted,
+            "AccessDenied" => Validity::Accepted,
             kind if Meaning::of(CODES, kind) == Some(Meaning::LOGIN) => response.refused_login(),
-            _ => Standing::Unclear,
+            _ => Validity::Unclear,
         }
     }
 

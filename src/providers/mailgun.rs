@@ -8,7 +8,7 @@ use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 
 use super::api::request::segment;
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size, Standing};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size, Validity};
 use super::preset::{
     Allowance, Bounce, Fate, Hint, Include, Key, KeyForm, Provider, Published, Sure, at, implicit, starttls,
 };
@@ -184,8 +184,8 @@ impl Api for Mailgun {
     }
 
     // A domain sending key may do nothing but send (documentation.mailgun.com, "Authentication").
-    fn standing(&self, response: &Response) -> Standing {
-        if response.is_success() { Standing::Accepted } else { Standing::Unclear }
+    fn validity(&self, response: &Response) -> Validity {
+        if response.is_success() { Validity::Accepted } else { Validity::Unclear }
     }
 
     fn outcome(&self, envelope: &Envelope, response: &Response) -> Result<Outcome, Failure> {

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Standing};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Validity};
 use super::preset::{Bounce, Extra, Fate, Include, Key, KeyForm, Need, Provider, Published, Sure, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -122,10 +122,10 @@ impl Api for Mandrill {
         Ok(Some(Request::json("/api/1.0/users/ping2.json", &Ping { key: keys.get("api_key")? })?))
     }
 
-    fn standing(&self, response: &Response) -> Standing {
+    fn validity(&self, response: &Response) -> Validity {
         match response.json::<Refused>() {
             Some(refused) if refused.name == "Invalid_Key" => response.refused_login(),
-            _ => response.standing(),
+            _ => response.validity(),
         }
     }
 

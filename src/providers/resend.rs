@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Attachment, Fact, File, FileForm, Parts, Person, at_most};
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, Standing};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, Validity};
 use super::preset::{
     Bounce, BounceKind, Fate, Hint, Idempotency, Include, Key, KeyForm, Need, Provider, Published, Sure, UserName,
     implicit, starttls,
@@ -207,14 +207,14 @@ impl Api for Resend {
     }
 
     // resend.com/docs/api-reference/errors.
-    fn standing(&self, response: &Response) -> Standing {
+    fn validity(&self, response: &Response) -> Validity {
         let name = response.json().map_or_else(String::new, |Refused { name, .. }| name);
         match (response.status, name.as_str()) {
-            (_, "restricted_api_key") => Standing::Accepted,
+            (_, "restricted_api_key") => Validity::Accepted,
             (400 | 401 | 403, "validation_error") | (_, "missing_api_key" | "invalid_api_key") => {
                 response.refused_login()
             }
-            _ => response.standing(),
+            _ => response.validity(),
         }
     }
 

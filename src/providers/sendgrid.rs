@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, Standing};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, Validity};
 use super::preset::{
     Allowance, Bounce, Include, Key, KeyForm, Provider, Published, Sure, UserName, at, implicit, starttls,
 };
@@ -186,12 +186,12 @@ impl Api for SendGrid {
         Ok(Some(Request::get("/v3/scopes").bearer(keys.get("api_key")?)))
     }
 
-    fn standing(&self, response: &Response) -> Standing {
+    fn validity(&self, response: &Response) -> Validity {
         match response.json::<Scopes>() {
-            _ if !response.is_success() => response.standing(),
-            Some(Scopes { scopes }) if scopes.iter().any(|scope| scope == "mail.send") => Standing::Accepted,
-            Some(_) => Standing::Limited("the key may not send: it needs the permission Mail Send"),
-            None => Standing::Unclear,
+            _ if !response.is_success() => response.validity(),
+            Some(Scopes { scopes }) if scopes.iter().any(|scope| scope == "mail.send") => Validity::Accepted,
+            Some(_) => Validity::Limited("the key may not send: it needs the permission Mail Send"),
+            None => Validity::Unclear,
         }
     }
 

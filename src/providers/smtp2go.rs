@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
-use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, Standing};
+use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, Validity};
 use super::preset::{Bounce, Include, KeyForm, Provider, Published, Sure, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -157,10 +157,10 @@ impl Api for Smtp2go {
         Ok(Some(request.header("X-Smtp2go-Api-Key", keys.get("api_key")?)))
     }
 
-    fn standing(&self, response: &Response) -> Standing {
+    fn validity(&self, response: &Response) -> Validity {
         match response.status {
-            403 => Standing::Accepted,
-            _ => response.standing(),
+            403 => Validity::Accepted,
+            _ => response.validity(),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::host;
 use crate::http;
 use crate::outcome::Stage;
-use crate::providers::api::{Credentials, Standing};
+use crate::providers::api::{Credentials, Validity};
 use crate::reply::Reply;
 use crate::secret::Secret;
 use crate::smtp::{Ending, Session};
@@ -83,11 +83,11 @@ fn by_api(relay: &Relay, interface: &Interface, attempt: &mut Attempt) -> Result
     if relay.oauth.is_some() {
         return Ok(Said::NotTried(TOKEN));
     }
-    Ok(match standing(relay, interface, attempt).map_err(Trouble::Settings)? {
-        Some(Standing::Accepted) => Said::Accepted,
-        Some(Standing::Limited(why)) => Said::Limited(why),
-        Some(Standing::Refused(reply)) => Said::Refused(reply, Stage::Auth),
-        Some(Standing::Unclear) => {
+    Ok(match validity(relay, interface, attempt).map_err(Trouble::Settings)? {
+        Some(Validity::Accepted) => Said::Accepted,
+        Some(Validity::Limited(why)) => Said::Limited(why),
+        Some(Validity::Refused(reply)) => Said::Refused(reply, Stage::Auth),
+        Some(Validity::Unclear) => {
             Said::NotTried("what its API answers does not tell, as with keys that may only send")
         }
         None => Said::NotTried("its provider documents no request that would only ask"),
@@ -117,7 +117,7 @@ pub(super) fn keys(
 ///
 /// # Errors
 /// As a secret cannot be read, or the API be reached.
-fn standing(relay: &Relay, interface: &Interface, attempt: &mut Attempt) -> Result<Option<Standing>, Failure> {
+fn validity(relay: &Relay, interface: &Interface, attempt: &mut Attempt) -> Result<Option<Validity>, Failure> {
     let keys = keys(relay, interface, None, attempt)?;
     http::login(relay, interface, &keys, attempt)
 }

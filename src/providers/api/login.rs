@@ -6,7 +6,7 @@ use crate::reply::Reply;
 
 /// What an answer to [`Api::login`](super::Api::login) says of the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Validity {
     /// They are accepted.
     Accepted,
     /// They are accepted, and do not suffice to send: the clause says why, without full stop.
@@ -19,17 +19,17 @@ pub enum Standing {
 
 impl Response {
     /// By the status alone: 401 is about who asks, 403 about what is asked for (RFC 9110, section 15.5).
-    pub fn standing(&self) -> Standing {
+    pub fn validity(&self) -> Validity {
         match self.status {
-            200..=299 => Standing::Accepted,
+            200..=299 => Validity::Accepted,
             401 => self.refused_login(),
-            _ => Standing::Unclear,
+            _ => Validity::Unclear,
         }
     }
 
     /// That the credentials are refused, with what the provider says.
-    pub fn refused_login(&self) -> Standing {
-        Standing::Refused(self.reply(Meaning::LOGIN, &self.quoted()))
+    pub fn refused_login(&self) -> Validity {
+        Validity::Refused(self.reply(Meaning::LOGIN, &self.quoted()))
     }
 }
 
@@ -105,60 +105,60 @@ mod tests {
     }
 
     /// What the answer with this status and body says.
-    fn standing(id: &str, status: u16, body: &str) -> Standing {
+    fn validity(id: &str, status: u16, body: &str) -> Validity {
         let entry = Provider::find(id).unwrap().api.unwrap();
         let settings = SETTINGS.iter().find(|(name, _)| *name == id).map_or("{}", |(_, settings)| settings);
         let api = entry.read(ValueDeserializer::parse(settings).unwrap()).unwrap();
-        api.standing(&Response { status, body: body.into(), is_whole: true, ..Response::default() })
+        api.validity(&Response { status, body: body.into(), is_whole: true, ..Response::default() })
     }
 
     #[test]
     fn what_the_answer_says_of_the_credentials() {
-        let limited = |standing: &Standing| matches!(standing, Standing::Limited(_));
-        let refused = |standing: &Standing| matches!(standing, Standing::Refused(reply) if reply.code() == 535);
+        let limited = |validity: &Validity| matches!(validity, Validity::Limited(_));
+        let refused = |validity: &Validity| matches!(validity, Validity::Refused(reply) if reply.code() == 535);
         for id in ["brevo", "mailersend", "mailjet", "postmark", "smtp2go", "sparkpost", "zoho-mail"] {
-            assert_eq!(standing(id, 200, "{}"), Standing::Accepted, "{id}");
-            assert!(refused(&standing(id, 401, r#"{"message":"no"}"#)), "{id}");
+            assert_eq!(validity(id, 200, "{}"), Validity::Accepted, "{id}");
+            assert!(refused(&validity(id, 401, r#"{"message":"no"}"#)), "{id}");
             for status in [302, 404, 429, 500, 503] {
-                assert_eq!(standing(id, status, "{}"), Standing::Unclear, "{id} {status}");
+                assert_eq!(validity(id, status, "{}"), Validity::Unclear, "{id} {status}");
             }
         }
         // The key is known, and may do less than that.
-        assert_eq!(standing("smtp2go", 403, "{}"), Standing::Accepted);
-        assert_eq!(standing("sparkpost", 403, "{}"), Standing::Unclear);
+        assert_eq!(validity("smtp2go", 403, "{}"), Validity::Accepted);
+        assert_eq!(validity("sparkpost", 403, "{}"), Validity::Unclear);
         // A domain sending key may nothing but send.
-        assert_eq!(standing("mailgun", 200, "{}"), Standing::Accepted);
-        assert_eq!(standing("mailgun", 401, "Forbidden"), Standing::Unclear);
+        assert_eq!(validity("mailgun", 200, "{}"), Validity::Accepted);
+        assert_eq!(validity("mailgun", 401, "Forbidden"), Validity::Unclear);
 
-        assert_eq!(standing("sendgrid", 200, r#"{"scopes":["mail.send","stats.read"]}"#), Standing::Accepted);
-        assert!(limited(&standing("sendgrid", 200, r#"{"scopes":["stats.read"]}"#)));
-        assert_eq!(standing("sendgrid", 200, "{}"), Standing::Unclear);
+        assert_eq!(validity("sendgrid", 200, r#"{"scopes":["mail.send","stats.read"]}"#), Validity::Accepted);
+        assert!(limited(&validity("sendgrid", 200, r#"{"scopes":["stats.read"]}"#)));
+        assert_eq!(validity("sendgrid", 200, "{}"), Validity::Unclear);
 
-        assert_eq!(standing("resend", 200, "{}"), Standing::Accepted);
+        assert_eq!(validity("resend", 200, "{}"), Validity::Accepted);
         let restricted = r#"{"name":"restricted_api_key","message":"This API key is restricted to only send emails"}"#;
-        assert_eq!(standing("resend", 401, restricted), Standing::Accepted);
+        assert_eq!(validity("resend", 401, restricted), Validity::Accepted);
         for (status, name) in [(400, "validation_error"), (401, "missing_api_key"), (403, "invalid_api_key")] {
             let body = format!(r#"{{"name":"{name}","message":"API key is invalid"}}"#);
-            assert!(refused(&standing("resend", status, &body)), "{name}");
+            assert!(refused(&validity("resend", status, &body)), "{name}");
         }
-        assert_eq!(standing("resend", 429, r#"{"name":"rate_limit_exceeded","message":"x"}"#), Standing::Unclear);
+        assert_eq!(validity("resend", 429, r#"{"name":"rate_limit_exceeded","message":"x"}"#), Validity::Unclear);
 
-        assert_eq!(standing("mandrill", 200, r#"{"PING":"PONG!"}"#), Standing::Accepted);
+        assert_eq!(validity("mandrill", 200, r#"{"PING":"PONG!"}"#), Validity::Accepted);
         let invalid = r#"{"status":"error","code":-1,"name":"Invalid_Key","message":"Invalid API key"}"#;
-        assert!(refused(&standing("mandrill", 500, invalid)));
-        assert_eq!(standing("mandrill", 500, "busy"), Standing::Unclear);
+        assert!(refused(&validity("mandrill", 500, invalid)));
+        assert_eq!(validity("mandrill", 500, "busy"), Validity::Unclear);
 
         let account =
             |production, sending| format!(r#"{{"ProductionAccessEnabled":{production},"SendingEnabled":{sending}}}"#);
-        assert_eq!(standing("amazon-ses", 200, &account(true, true)), Standing::Accepted);
-        assert!(limited(&standing("amazon-ses", 200, &account(false, true))));
-        assert!(limited(&standing("amazon-ses", 200, &account(true, false))));
+        assert_eq!(validity("amazon-ses", 200, &account(true, true)), Validity::Accepted);
+        assert!(limited(&validity("amazon-ses", 200, &account(false, true))));
+        assert!(limited(&validity("amazon-ses", 200, &account(true, false))));
         // Who may only send is known, and may not ask for the account.
         let told = |kind: &str| format!(r#"{{"__type":"{kind}","message":"said"}}"#);
-        assert_eq!(standing("amazon-ses", 403, &told("AccessDeniedException")), Standing::Accepted);
+        assert_eq!(validity("amazon-ses", 403, &told("AccessDeniedException")), Validity::Accepted);
         for kind in ["UnrecognizedClientException", "SignatureDoesNotMatch", "ExpiredTokenException"] {
-            assert!(refused(&standing("amazon-ses", 403, &told(kind))), "{kind}");
+            assert!(refused(&validity("amazon-ses", 403, &told(kind))), "{kind}");
         }
-        assert_eq!(standing("amazon-ses", 500, "busy"), Standing::Unclear);
+        assert_eq!(validity("amazon-ses", 500, "busy"), Validity::Unclear);
     }
 }

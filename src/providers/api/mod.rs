@@ -25,7 +25,7 @@ use serde::de::{DeserializeOwned, Deserializer, Visitor};
 pub use codes::{Codes, Meaning};
 pub use keys::{Credential, Credentials};
 pub use lean::Kept;
-pub use login::Standing;
+pub use login::Validity;
 pub(crate) use mail::unreadable;
 pub use mail::{Mail, cannot};
 pub use request::{Body, Piece, Request};
@@ -81,8 +81,8 @@ pub trait Api: Debug + Send + Sync {
     }
 
     /// What `response` to it says of the keys.
-    fn standing(&self, response: &Response) -> Standing {
-        response.standing()
+    fn validity(&self, response: &Response) -> Validity {
+        response.validity()
     }
 
     /// What `response` says about each recipient of `envelope`.
