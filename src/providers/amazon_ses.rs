@@ -14,8 +14,8 @@ use super::api::{
     Api, Cloud, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size, Validity,
 };
 use super::preset::{
-    Allowance, Bounce, BounceKind, Derived, Fate, Hint, Include, Need, Provider, Published, Sure, UserName, implicit,
-    starttls,
+    Allowance, Bounce, BounceKind, Derived, Hint, Include, Need, Provider, Published, StatusQuery, Sure, UserName,
+    implicit, starttls,
 };
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -57,7 +57,7 @@ pub(super) static PROVIDER: Provider = Provider {
         octets: Some(40 << 20),
         source: "the AWS documentation, page \"Service quotas in Amazon SES\"",
     }),
-    fate: Some(&Fate {
+    status_query: Some(&StatusQuery {
         ask: "aws sesv2 get-message-insights --message-id {id}",
         source: "docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetMessageInsights.html; it takes the Virtual Deliverability Manager",
     }),

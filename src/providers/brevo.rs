@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, cannot};
 use super::preset::{
-    Bounce, Extra, Fate, Idempotency, Include, Key, KeyForm, Need, Provider, Published, Sure, implicit, starttls,
+    Bounce, Extra, Idempotency, Include, Key, KeyForm, Need, Provider, Published, StatusQuery, Sure, implicit, starttls,
 };
 use crate::attempt::IdempotencyKey;
 use crate::envelope::Envelope;
@@ -38,7 +38,7 @@ pub(super) static PROVIDER: Provider = Provider {
         "the SMTP key is not the API key",
         "by API: 99 recipients a message, one Reply-To address, and no images inside the text",
     ],
-    fate: Some(&Fate {
+    status_query: Some(&StatusQuery {
         ask: "GET https://api.brevo.com/v3/smtp/statistics/events?messageId={id}",
         source: "the vendor's client @getbrevo/brevo, getEmailEventReport",
     }),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::api::request::segment;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size, Validity};
 use super::preset::{
-    Allowance, Bounce, Fate, Hint, Include, Key, KeyForm, Provider, Published, Sure, at, implicit, starttls,
+    Allowance, Bounce, Hint, Include, Key, KeyForm, Provider, Published, StatusQuery, Sure, at, implicit, starttls,
 };
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -45,7 +45,7 @@ pub(super) static PROVIDER: Provider = Provider {
         octets: Some(25 << 20),
         source: "mailgun/documentation",
     }),
-    fate: Some(&Fate {
+    status_query: Some(&StatusQuery {
         ask: "GET https://api.mailgun.net/v3/DOMAIN/events?message-id={id}",
         source: "documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/events; the EU's host is api.eu.mailgun.net",
     }),

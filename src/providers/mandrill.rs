@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Validity};
-use super::preset::{Bounce, Extra, Fate, Include, Key, KeyForm, Need, Provider, Published, Sure, UserName, starttls};
+use super::preset::{
+    Bounce, Extra, Include, Key, KeyForm, Need, Provider, Published, StatusQuery, Sure, UserName, starttls,
+};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -27,7 +29,7 @@ pub(super) static PROVIDER: Provider = Provider {
         "without X-MC-PreserveRecipients the account's default decides whether recipients see one another",
         "by API, a message to more than 10 recipients is only queued: refusals come later",
     ],
-    fate: Some(&Fate {
+    status_query: Some(&StatusQuery {
         ask: "POST https://mandrillapp.com/api/1.0/messages/info.json with the id {id}",
         source: "its description in OpenAPI (messages/info)",
     }),

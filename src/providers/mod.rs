@@ -138,19 +138,19 @@ mod tests {
     }
 
     #[test]
-    fn where_a_fate_is_told_is_asked_by_the_identifier_alone() {
-        for (provider, fate) in all().filter_map(|provider| Some((provider, provider.fate?))) {
-            assert_eq!(fate.ask.matches("{id}").count(), 1, "{}", provider.id);
-            assert!(fate.source.contains('.') || fate.source.contains(' '), "{}", provider.id);
-            let made = fate.of("0a_1-b.c").unwrap();
+    fn what_became_of_a_message_is_asked_by_the_identifier_alone() {
+        for (provider, query) in all().filter_map(|provider| Some((provider, provider.status_query?))) {
+            assert_eq!(query.ask.matches("{id}").count(), 1, "{}", provider.id);
+            assert!(query.source.contains('.') || query.source.contains(' '), "{}", provider.id);
+            let made = query.of("0a_1-b.c").unwrap();
             assert!(made.contains("0a_1-b.c") && !made.contains('{'), "{made}");
             for foreign in
                 ["", "-x", "a b", "a;reboot", "$(reboot)", "a`b`", "a\nb", "a'b", "a\"b", "a&b", &"x".repeat(300)]
             {
-                assert_eq!(fate.of(foreign), None, "{}: {foreign}", provider.id);
+                assert_eq!(query.of(foreign), None, "{}: {foreign}", provider.id);
             }
         }
-        let of = |id: &str, message: &str| Provider::find(id).unwrap().fate.unwrap().of(message);
+        let of = |id: &str, message: &str| Provider::find(id).unwrap().status_query.unwrap().of(message);
         let brevo = "GET https://api.brevo.com/v3/smtp/statistics/events?messageId=%3C20.1%40x.example%3E";
         assert_eq!(of("brevo", "<20.1@x.example>").as_deref(), Some(brevo));
         assert_eq!(of("ses", "<0100@email.example>"), None);

@@ -7,7 +7,7 @@ use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
 use super::api::response::names;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, Size};
 use super::preset::{
-    Allowance, Bounce, BounceKind, Fate, Include, Need, Provider, Published, Sure, UserName, at, starttls,
+    Allowance, Bounce, BounceKind, Include, Need, Provider, Published, StatusQuery, Sure, UserName, at, starttls,
 };
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -35,7 +35,7 @@ pub(super) static PROVIDER: Provider = Provider {
         octets: None,
         source: "Postmark's support page of ErrorCode 300",
     }),
-    fate: Some(&Fate {
+    status_query: Some(&StatusQuery {
         ask: "GET https://api.postmarkapp.com/messages/outbound/{id}/details",
         source: "its description in OpenAPI (Server API)",
     }),

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::api::parts::{Attachment, Fact, File, FileForm, Parts, Person, at_most};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, Validity};
 use super::preset::{
-    Bounce, BounceKind, Fate, Hint, Idempotency, Include, Key, KeyForm, Need, Provider, Published, Sure, UserName,
-    implicit, starttls,
+    Bounce, BounceKind, Hint, Idempotency, Include, Key, KeyForm, Need, Provider, Published, StatusQuery, Sure,
+    UserName, implicit, starttls,
 };
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -78,7 +78,7 @@ pub(super) static PROVIDER: Provider = Provider {
         "the same message again within 24 hours is answered again and not sent again; a Resend-Idempotency-Key field of \
          its own decides what is the same",
     ],
-    fate: Some(&Fate {
+    status_query: Some(&StatusQuery {
         ask: "GET https://api.resend.com/emails/{id}",
         source: "resend.com/docs/api-reference/emails/retrieve-email",
     }),

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, joined};
 use super::api::request::segment;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, cannot};
-use super::preset::{Bounce, Extra, Fate, Include, Need, Provider, Published, Purpose, Sure, UserName, implicit};
+use super::preset::{
+    Bounce, Extra, Include, Need, Provider, Published, Purpose, StatusQuery, Sure, UserName, implicit,
+};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -20,7 +22,7 @@ pub(super) static PROVIDER: Provider = Provider {
     secrets: &["secret_key", "password"],
     api: Some(&ENTRY),
     notes: &["the API takes no inline images and no addresses outside ASCII"],
-    fate: Some(&Fate {
+    status_query: Some(&StatusQuery {
         ask: "GET https://api.scaleway.com/transactional-email/v1alpha1/regions/fr-par/emails?message_id={id}",
         source: "scaleway.com/en/developers/api/transactional-email/emails",
     }),

@@ -201,7 +201,7 @@ fn event(line: &Line<'_>, now: &Zoned) -> String {
         let name = provider.map(|provider| provider.name);
         let whose = name.map(|name| format!(" at {name}, whose log tells what became of it later")).unwrap_or_default();
         fact("provider id", &format!("{}{whose}", shown(&id)));
-        let ask = provider.and_then(|provider| provider.fate?.of(&id));
+        let ask = provider.and_then(|provider| provider.status_query?.of(&id));
         fact("ask it", &ask.unwrap_or_default());
     }
     fact("key", &text(Field::Key));

@@ -65,7 +65,7 @@ pub struct Provider {
     /// What it takes at most, where its own pages say so.
     pub allowance: Option<&'static Allowance>,
     /// Where it tells what became of a message later, by the identifier that it gave.
-    pub fate: Option<&'static Fate>,
+    pub status_query: Option<&'static StatusQuery>,
     /// What a domain has to publish, where that is known.
     pub published: Option<&'static Published>,
     /// What no source confirms: configurable, and not to be taken as fact.
@@ -100,14 +100,14 @@ pub struct Allowance {
 
 /// Where a provider tells what became of a message after it was accepted.
 #[derive(Debug)]
-pub struct Fate {
+pub struct StatusQuery {
     /// The command, or the request of its API, with `{id}` for its identifier; what stands in capitals is the account's.
     pub ask: &'static str,
     /// Where it is said.
     pub source: &'static str,
 }
 
-impl Fate {
+impl StatusQuery {
     /// What to run, or to request, for the message that the provider calls `id`; `None`: that is no identifier which may
     /// stand in a command.
     pub fn of(&self, id: &str) -> Option<String> {
@@ -232,7 +232,7 @@ impl Provider {
         found: "",
         notes: &[],
         allowance: None,
-        fate: None,
+        status_query: None,
         published: None,
         unverified: &[],
     };
