@@ -12,7 +12,7 @@
 //!
 //! | Row | Rooms | |
 //! |---|---|---|
-//! | words | `reply`, `hex`, `deadline`, `host`, `process`, `spelling`, `random`, `charset`, `encoded_word`, `address` | what everything else speaks of |
+//! | words | `reply`, `hex`, `deadline`, `host`, `process`, `spelling`, `random`, `charset`, `encoded_word`, `der`, `address` | what everything else speaks of |
 //! | nouns | `outcome`, `rule`, `failure`, `finding`, `envelope`, `attempt`, `exit`, `caller`, `modes`, `root`, `secret`, `message` | values that decide nothing |
 //! | keep | `keep` | what stays on disk for each uid: directory, lock, atomic save |
 //! | facts | `providers`, `config` | what is known of providers, and what was configured |
@@ -32,6 +32,7 @@ pub mod cli;
 pub mod conclude;
 pub mod config;
 pub mod deadline;
+mod der;
 pub mod dns;
 pub mod door;
 pub mod encoded_word;

@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
+use crate::der::{BIT_STRING, INTEGER, OBJECT_IDENTIFIER, SEQUENCE, expect};
+
 /// A key that a receiver can use, and what is to be said of it all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
@@ -129,35 +131,21 @@ fn shown(text: &str) -> String {
 
 /// How long the modulus of a public key is; `None`: it is none (RFC 5280 4.1, RFC 8017 A.1.1).
 fn rsa_bits(der: &[u8]) -> Option<usize> {
-    let (inside, _) = element(der, 0x30)?;
+    let (inside, _) = expect(SEQUENCE, der)?;
     // Without the frame that names the algorithm, it is the key itself.
-    let modulus = match element(inside, 0x30) {
+    let modulus = match expect(SEQUENCE, inside) {
         Some((algorithm, rest)) => {
-            let (oid, _) = element(algorithm, 0x06)?;
-            let (bits, _) = element(rest, 0x03)?;
+            let (oid, _) = expect(OBJECT_IDENTIFIER, algorithm)?;
+            let (bits, _) = expect(BIT_STRING, rest)?;
             let key = bits.strip_prefix(&[0])?;
-            let (key, _) = element(key, 0x30)?;
-            element(key, 0x02).filter(|_| oid == RSA)?.0
+            let (key, _) = expect(SEQUENCE, key)?;
+            expect(INTEGER, key).filter(|_| oid == RSA)?.0
         }
-        None => element(inside, 0x02)?.0,
+        None => expect(INTEGER, inside)?.0,
     };
     let first = modulus.iter().position(|octet| *octet != 0)?;
     let significant = &modulus[first..];
     Some(significant.len() * 8 - significant[0].leading_zeros() as usize)
-}
-
-/// The content of the element of this type at the beginning, and what follows it (X.690 8.1).
-fn element(der: &[u8], kind: u8) -> Option<(&[u8], &[u8])> {
-    let [found, length, rest @ ..] = der else { return None };
-    let (length, rest) = match *length {
-        short @ 0..0x80 => (usize::from(short), rest),
-        long => {
-            let (octets, rest) =
-                rest.split_at_checked(usize::from(long & 0x7f)).filter(|(octets, _)| octets.len() <= 3)?;
-            (octets.iter().fold(0, |length, octet| length << 8 | usize::from(*octet)), rest)
-        }
-    };
-    (*found == kind && length <= rest.len()).then(|| rest.split_at(length))
 }
 
 #[cfg(test)]

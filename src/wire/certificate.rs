@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-const SEQUENCE: u8 = 0x30;
+use crate::der::{GENERALIZED_TIME, SEQUENCE, UTC_TIME, element, expect};
+
+/// Tag of the version, which the first one leaves out.
 const VERSION: u8 = 0xa0;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
 
 /// `notAfter` of the certificate; `None`: it is none.
 pub(super) fn end(der: &[u8]) -> Option<Timestamp> {
@@ -33,28 +33,6 @@ pub(super) fn end(der: &[u8]) -> Option<Timestamp> {
     };
     let time = DateTime::strptime("%Y%m%d%H%M%S", digits).ok()?;
     TimeZone::UTC.to_timestamp(time).ok()
-}
-
-/// What is in the element at the start of `der`, which has this tag, and what follows it.
-fn expect(wanted: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
-    element(der).filter(|(tag, ..)| *tag == wanted).map(|(_, inside, rest)| (inside, rest))
-}
-
-/// Tag and content of the element at the start of `der`, and what follows it (X.690 8.1).
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&[tag, first], mut rest) = der.split_first_chunk()?;
-    let length = match first {
-        0..=0x7f => usize::from(first),
-        // Lengths of up to four octets; no certificate is longer.
-        0x81..=0x84 => {
-            let (octets, behind) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            rest = behind;
-            octets.iter().fold(0, |length, octet| length << 8 | usize::from(*octet))
-        }
-        _ => return None,
-    };
-    let (inside, rest) = rest.split_at_checked(length)?;
-    Some((tag, inside, rest))
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ const LIMIT: usize = 400;
 #[rustfmt::skip]
 const ROOMS: &[&str] = &[
     // Words.
-    "reply", "hex", "deadline", "host", "process", "spelling", "random", "charset", "encoded_word", "address",
+    "reply", "hex", "deadline", "host", "process", "spelling", "random", "charset", "encoded_word", "der",
+    "address",
     // Nouns.
     "outcome", "rule", "failure", "finding", "envelope", "attempt", "exit", "caller", "modes", "root", "secret",
     "message",
