@@ -139,8 +139,13 @@ fn ask(zone: &Zone, question: &Question) -> Resolved {
         if here.iter().any(|record| record.2 == "SERVFAIL") {
             return Resolved::unasked("server failure (SERVFAIL)");
         }
-        let found: Vec<_> = here.iter().filter_map(|record| typed(record, question.kind())).collect();
+        let mut found: Vec<_> = here.iter().filter_map(|record| typed(record, question.kind())).collect();
         if !found.is_empty() {
+            // A resolver turns addresses around from answer to answer: here from name to name.
+            if matches!(question.kind(), Qtype::A | Qtype::Aaaa) {
+                let first = name.len() % found.len();
+                found.rotate_left(first);
+            }
             return Resolved { aliases, said: Said::Records(found) };
         }
         match here.iter().find(|record| record.1 == "CNAME") {

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use super::Case;
 use crate::dns::{Qtype, Said, Unresolved};
-use crate::finding::{Finding, Grade, Record, Section, codes};
+use crate::finding::{Finding, Grade, Section, codes};
 use crate::providers::Key;
 use crate::records::dkim::{Algorithm, GOOD_BITS, KeyRecord, LEAST_BITS, Useless, is_meant, read};
 use crate::records::pattern::{filled, fixed, is_like};
 use crate::reply::printable;
 
-/// A selector that nobody has: what is said of it is said of every name.
+/// A selector that nobody has.
 const NOBODYS: &str = "no-such-selector";
 
 /// What is known of the signatures.
@@ -40,6 +40,13 @@ enum Seen {
 struct Sought<'a> {
     selector: &'a str,
     target: Option<&'static str>,
+}
+
+impl Sought<'_> {
+    /// The name that has to stand for it, where that is the same for everybody.
+    fn fixed(&self, home: &str) -> Option<String> {
+        self.target.and_then(|target| fixed(target, home))
+    }
 }
 
 pub(super) fn judge(case: &Case<'_>) -> Result<Signed, Unresolved> {
@@ -111,13 +118,9 @@ fn look(case: &Case<'_>, sought: Sought<'_>, home: &str) -> Result<Seen, Unresol
         Said::NoName | Said::NoRecord if target.is_some() => {
             Seen::Dangling(answer.aliases.last().cloned().unwrap_or_default())
         }
-        // A proxy in front of a zone answers for the name with its own addresses.
         Said::NoRecord if sought.target.is_some() => {
-            let addresses: Vec<_> = case.known.ask(&name, Qtype::A)?.addresses().collect();
-            // So does a wildcard, for every name.
-            let everybodys = case.known.ask(&self::name(NOBODYS, home), Qtype::A)?;
-            let is_own = !addresses.is_empty() && everybodys.addresses().ne(addresses.iter().copied());
-            if is_own { Seen::Proxied(addresses) } else { Seen::Absent }
+            let addresses = case.proxied(&name, &self::name(NOBODYS, home))?;
+            if addresses.is_empty() { Seen::Absent } else { Seen::Proxied(addresses) }
         }
         Said::NoName | Said::NoRecord => Seen::Absent,
     })
@@ -189,7 +192,7 @@ fn at_name(case: &Case<'_>, sought: Sought<'_>, home: &str, seen: &Seen) -> Vec<
             let target = printable(target.as_bytes(), 255);
             let sentence = format!("it leads to {target}, where no key is: it is gone at {}", case.provider());
             let finding = case.finding(&codes::DNS_DANGLING, name.clone(), sentence);
-            vec![put(case, finding, &name, "CNAME", fixed(sought.target.unwrap_or("{"), home), true)]
+            vec![case.point(finding, &name, sought.fixed(home), true)]
         }
         Seen::Texts(_, texts) if texts.len() > 1 => {
             let sentence =
@@ -203,7 +206,7 @@ fn at_name(case: &Case<'_>, sought: Sought<'_>, home: &str, seen: &Seen) -> Vec<
             let sentence =
                 format!("it leads to {}, and {} wants {wanted}", printable(target.as_bytes(), 255), case.provider());
             let finding = case.weighed(&codes::DNS_TARGET, name.clone(), sentence);
-            vec![put(case, finding, &name, "CNAME", fixed(sought.target.unwrap_or("{"), home), true)]
+            vec![case.point(finding, &name, sought.fixed(home), true)]
         }
         Seen::Texts(..) => Vec::new(),
     }
@@ -222,22 +225,7 @@ fn missing(case: &Case<'_>, sought: Sought<'_>, home: &str, is_named: bool) -> F
         name.clone(),
         format!("there is no key, and {} signs with it", case.provider()),
     );
-    put(case, finding, &name, "CNAME", sought.target.and_then(|target| fixed(target, home)), false)
-}
-
-/// The record to set where it is the same for everybody, else where it is shown.
-fn put(
-    case: &Case<'_>,
-    finding: Finding,
-    name: &str,
-    kind: &'static str,
-    value: Option<String>,
-    replaces: bool,
-) -> Finding {
-    match value {
-        Some(value) => finding.set(Record { name: name.to_owned(), kind, value }, replaces),
-        None => finding.advise(case.shown()),
-    }
+    case.point(finding, &name, sought.fixed(home), false)
 }
 
 fn unknown(case: &Case<'_>, signed: &mut Signed) {

@@ -6,12 +6,14 @@ mod others;
 mod reverse_path;
 mod spf;
 
+use std::net::IpAddr;
+
 use super::dmarc as policies;
 use super::pattern::filled;
 use crate::address::compared_domain;
 use crate::config::relay::{Relay, Way};
-use crate::dns::{Known, Unresolved};
-use crate::finding::{Code, Finding, Grade, Section, codes};
+use crate::dns::{Known, Qtype, Unresolved};
+use crate::finding::{Code, Finding, Grade, Record, Section, codes};
 use crate::providers::{self, Provider, Published, Sure};
 
 /// How far above the domain of From the registered one is looked for, where no policy says whose it is.
@@ -140,6 +142,28 @@ impl Case<'_> {
     fn unasked(&self, name: &str, why: &str) -> Finding {
         let finding = self.finding(&codes::DNS_UNASKED, name, format!("could not be asked: {why}"));
         finding.advise("look again later, or ask another server: mailchute check --dns ADDRESS")
+    }
+
+    /// The addresses that `name` has where another name should stand for it: a proxy in front of a zone answers with its
+    /// own. What `nobodys`, a name that nobody has, answers with as well is a wildcard's, and none of these.
+    fn proxied(&self, name: &str, nobodys: &str) -> Result<Vec<IpAddr>, Unresolved> {
+        let addresses = |name: &str| {
+            let mut addresses: Vec<_> = self.known.ask(name, Qtype::A)?.addresses().collect();
+            // Name servers give them in another order each time.
+            addresses.sort();
+            Ok(addresses)
+        };
+        let own = addresses(name)?;
+        let is_everybodys = !own.is_empty() && addresses(nobodys)? == own;
+        Ok(if is_everybodys { Vec::new() } else { own })
+    }
+
+    /// The CNAME to set at `name` where its target is the same for everybody, else where it is shown.
+    fn point(&self, finding: Finding, name: &str, target: Option<String>, replaces: bool) -> Finding {
+        match target {
+            Some(value) => finding.set(Record { name: name.to_owned(), kind: "CNAME", value }, replaces),
+            None => finding.advise(self.shown()),
+        }
     }
 
     /// Where the account shows its records, as a step.

@@ -2,10 +2,13 @@
 
 use super::{Case, below};
 use crate::dns::{Qtype, Rdata, Said, Unresolved};
-use crate::finding::{Finding, Record, codes};
+use crate::finding::{Finding, Grade, codes};
 use crate::providers::{Bounce, BounceKind, Need};
 use crate::records::pattern::{filled, fixed, is_like};
 use crate::reply::printable;
+
+/// A name that nobody has.
+const NOBODYS: &str = "no-such-name";
 
 /// What is known of it.
 pub(super) struct Returned {
@@ -75,17 +78,9 @@ fn at(case: &Case<'_>, bounce: &Bounce, name: &str, home: &str) -> Result<At, Un
     let Some(first) = targets.first() else {
         // The name of the provider's own choice only: others are used for other things.
         let is_usual = bounce.kind == BounceKind::Cname && below(bounce.names[0], home) == name;
-        let addresses: Vec<_> =
-            if is_usual { case.known.ask(name, Qtype::A)?.addresses().collect() } else { Vec::new() };
-        let everybodys = if addresses.is_empty() {
-            Vec::new()
-        } else {
-            case.known.ask(&below("no-such-name", home), Qtype::A)?.addresses().collect()
-        };
-        if addresses.is_empty() || addresses == everybodys {
-            return Ok(At::Absent);
-        }
-        let sentence = format!("it answers with {} instead of a CNAME: it is proxied", addresses[0]);
+        let addresses = if is_usual { case.proxied(name, &below(NOBODYS, home))? } else { Vec::new() };
+        let Some(first) = addresses.first() else { return Ok(At::Absent) };
+        let sentence = format!("it answers with {first} instead of a CNAME: it is proxied");
         let finding = case.weighed(&codes::DNS_PROXIED, name, sentence).advise("set the record to \"DNS only\"");
         return Ok(At::Here(vec![finding]));
     };
@@ -97,14 +92,8 @@ fn at(case: &Case<'_>, bounce: &Bounce, name: &str, home: &str) -> Result<At, Un
         }
         let shown = printable(first.as_bytes(), 255);
         let sentence = format!("it leads to {shown}, and {} wants {}", case.provider(), filled(bounce.target, home));
-        return Ok(At::Here(vec![put(
-            case,
-            case.weighed(&codes::DNS_TARGET, name, sentence),
-            bounce,
-            name,
-            home,
-            true,
-        )]));
+        let finding = case.weighed(&codes::DNS_TARGET, name, sentence);
+        return Ok(At::Here(vec![case.point(finding, name, alias(bounce, home), true)]));
     }
     Ok(At::Here(Vec::new()))
 }
@@ -119,16 +108,12 @@ fn missing(case: &Case<'_>, bounce: &Bounce, home: &str, usual: &str) -> Option<
     };
     let mut finding = case.weighed(&codes::DNS_RETURN_PATH, name.clone(), sentence);
     if bounce.need == Need::Should {
-        finding = finding.at_most(crate::finding::Grade::Note);
+        finding = finding.at_most(Grade::Note);
     }
-    Some(put(case, finding, bounce, &name, home, false))
+    Some(case.point(finding, &name, alias(bounce, home), false))
 }
 
-fn put(case: &Case<'_>, finding: Finding, bounce: &Bounce, name: &str, home: &str, replaces: bool) -> Finding {
-    match fixed(bounce.target, home) {
-        Some(value) if bounce.kind == BounceKind::Cname => {
-            finding.set(Record { name: name.to_owned(), kind: "CNAME", value }, replaces)
-        }
-        _ => finding.advise(case.shown()),
-    }
+/// The name that has to stand for that of the reverse-path, where that is the same for everybody.
+fn alias(bounce: &Bounce, home: &str) -> Option<String> {
+    fixed(bounce.target, home).filter(|_| bounce.kind == BounceKind::Cname)
 }
