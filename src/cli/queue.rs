@@ -78,7 +78,7 @@ pub struct Flush {
     /// What this user (name or uid) sent
     #[arg(long = "as", value_name = "USER")]
     pub user: Option<String>,
-    /// Print nothing
+    /// Print only what is broken, nothing of what waits: for a timer
     #[arg(long, short)]
     pub quiet: bool,
     /// Part of a run for all, which says itself that it is over.

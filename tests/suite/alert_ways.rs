@@ -173,6 +173,33 @@ fn a_ping_says_how_the_flush_went() {
 }
 
 #[test]
+fn a_flush_that_comes_to_nothing_in_any_place_is_told_of_at_once() {
+    on_a_host(|host| {
+        // What waits may lie in several places of the user's.
+        let places = ["61042", "61042.1"].map(|name| format!("/var/spool/mailchute/{name}"));
+        for broken in &places {
+            for directory in places.iter().flat_map(|place| [place.clone(), format!("{place}/queue")]) {
+                fs::create_dir(&directory).unwrap();
+                std::os::unix::fs::chown(&directory, Some(SHOP), Some(SHOP)).unwrap();
+                fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+            }
+            let lock = format!("{broken}/flush.lock");
+            fs::create_dir(&lock).unwrap();
+            let web = Web::saying("HTTP/1.1 200 OK\n\nok");
+            configure(host, "", &[("main", 9)], &ops("json", web.port(), "on = [\"flush\"]"));
+            let run = flush();
+            assert!(run.status != 0 && run.stderr.contains(&lock), "{}", run.report());
+            let asked = web.finish();
+            assert_eq!(asked.len(), 1, "{lock}");
+            let facts = json(&asked[0]);
+            assert_eq!(facts["event"], "flush");
+            assert!(facts["reason"].as_str().unwrap().starts_with(&format!("{lock}: ")), "{facts}");
+            places.iter().for_each(|place| fs::remove_dir_all(place).unwrap());
+        }
+    });
+}
+
+#[test]
 fn root_serves_whoever_has_only_alerts() {
     on_a_host(|host| {
         let web = Web::saying("HTTP/1.1 200 OK\n\nok");

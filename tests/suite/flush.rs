@@ -503,6 +503,63 @@ fn root_sends_for_all_by_a_process_of_each() {
 }
 
 #[test]
+fn a_quiet_run_for_all_says_what_is_broken_and_nothing_of_what_waits() {
+    Host::run(&USERS, |host| {
+        enqueue(host, 1, "");
+        let all = |words: &[&str]| mailchute().args(words.iter().copied()).run();
+        let quiet: [&[&str]; 2] = [&["queue", "flush", "--all", "--quiet"], &["-q"]];
+        for words in quiet {
+            make_due();
+            let run = all(words);
+            run.expect_status(69);
+            assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""), "{words:?}");
+        }
+        // The file that is named is the one that every user's process reads.
+        let good = fs::read_to_string(CONFIG).unwrap();
+        let (other, server) = ("/etc/mailchute/other.toml", Server::new().start());
+        configure(host, "on_relay_failure = \"spool\"", server.port());
+        fs::rename(CONFIG, other).unwrap();
+        host.write(CONFIG, "nonsense = 1\n", 0o644);
+        make_due();
+        for words in quiet {
+            let run = all(words);
+            run.expect_status(78);
+            let told = format!("mailchute: uid {SHOP}: {CONFIG}:1: ");
+            assert!(run.stdout.is_empty() && run.stderr.starts_with(&told), "{}", run.report());
+            assert!(run.stderr.lines().skip(1).all(|line| line.starts_with("hint: ")), "{}", run.report());
+        }
+        let run = all(&["--config", other, "queue", "flush", "--all"]);
+        says(&run, 0, &format!("uid {SHOP}: 1 sent\n"));
+        assert_eq!(server.finish().iter().map(|session| session.deliveries.len()).sum::<usize>(), 1);
+        // A spool that cannot be looked after is told of as well.
+        host.write(CONFIG, &good, 0o644);
+        let lock = format!("{SPOOL}/{SHOP}/flush.lock");
+        let _ = fs::remove_file(&lock);
+        fs::create_dir(&lock).unwrap();
+        fs::write(format!("{SPOOL}/{SHOP}/queue/eeeeeeeeeeee"), "").unwrap();
+        let run = all(quiet[0]);
+        assert!(![0, 69, 79].contains(&run.status), "{}", run.report());
+        let told = format!("mailchute: uid {SHOP}: {lock}: ");
+        assert!(run.stdout.is_empty() && run.stderr.starts_with(&told), "{}", run.report());
+    });
+}
+
+#[test]
+fn a_run_for_all_says_that_nobody_keeps_the_ends_of_its_processes() {
+    Host::run(&USERS, |host| {
+        enqueue(host, 1, "");
+        let server = Server::new().start();
+        prepare(host, server.port(), "");
+        let all = mailchute().args(["queue", "flush", "--all", "--quiet"]);
+        let run = all.under("perl", &["-e", "$SIG{CHLD} = 'IGNORE'; exec @ARGV"]).run();
+        run.expect_status(71);
+        let told = format!("mailchute: uid {SHOP}: nobody knows how the process that sends what waits ended: ");
+        assert!(run.stderr.starts_with(&told), "{}", run.report());
+        assert_eq!(server.finish()[0].deliveries.len(), 1);
+    });
+}
+
+#[test]
 fn a_unit_that_leaves_root_few_rights_sends_all_the_same() {
     Host::run(&USERS, |host| {
         let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/units/mailchute-flush.service");

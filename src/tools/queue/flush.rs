@@ -67,15 +67,15 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
     let progress = Progress::new(!of.quiet);
     let show = |done, all| progress.show(done, all);
     let flush = Flush::of(spool, &dossier, &is_stopped, &show);
-    // A person waits until it is their turn; what is due is sent by whoever has it.
-    let is_asked_for = !(of.ids.is_empty() && of.site.is_none());
-    let take = |spool: &Spool| match is_asked_for {
-        true => await_turn(spool, &stop),
-        false => Turn::take(spool),
-    };
     // What is configured is read anew for each run.
     let course = || Course::begin(caller, &invocation.choice);
     let alerts = alerts::Alerts { dossier: &dossier, is_stopped: &is_stopped, spool };
+    // A person waits until it is their turn; what is due is sent by whoever has it.
+    let is_asked_for = !(of.ids.is_empty() && of.site.is_none());
+    let take = |spool: &Spool| {
+        let turn = if is_asked_for { await_turn(spool, &stop) } else { Turn::take(spool) };
+        turn.inspect_err(|failure| alerts.raise(&course(), failure))
+    };
     let run = |turn: &Turn| {
         let course = course();
         if !of.part {
@@ -83,22 +83,20 @@ pub(super) fn run(invocation: &Invocation, of: &queue::Flush, caller: &Caller) -
         }
         // Whoever is to hear of trouble need not wait for what has waited long already.
         let before = alerts.tell(&course).told;
-        let whole = flush.run(&course, &wanted, turn);
-        if let Err(failure) = &whole {
-            alerts.raise(&course, failure);
-        }
-        let mut whole = whole?;
+        let send = |flush: &Flush<'_>, turn: &Turn| {
+            flush.run(&course, &wanted, turn).inspect_err(|failure| alerts.raise(&course, failure))
+        };
+        let mut whole = send(&flush, turn)?;
         for other in places().iter().filter(|other| other.directory() != spool.directory()) {
             if let Some(turn) = take(other)? {
-                let of_other = Flush::of(other, &dossier, &is_stopped, &show).run(&course, &wanted, &turn)?;
-                whole = whole.beside(of_other);
+                whole = whole.beside(send(&Flush::of(other, &dossier, &is_stopped, &show), &turn)?);
             }
         }
         let heard = alerts.tell(&course);
         Ok((whole, Heard { told: before + heard.told, ..heard }))
     };
     if of.wait {
-        return stay(spool, &stop, caller.uid, run, || first_due(&places()));
+        return stay(spool, &stop, caller.uid, take, run, || first_due(&places()));
     }
     let Some(turn) = take(spool)? else {
         if is_asked_for {
@@ -156,6 +154,7 @@ fn stay(
     spool: &Spool,
     stop: &Stop,
     uid: u32,
+    take: impl Fn(&Spool) -> Result<Option<Turn>, Failure>,
     run: impl Fn(&Turn) -> Result<(Summary, Heard), Failure>,
     first_due: impl Fn() -> Result<Option<SystemTime>, Failure>,
 ) -> Result<u8, Failure> {
@@ -166,7 +165,7 @@ fn stay(
         while !stop.is_set() {
             // Between runs the turn is anybody's: a person may want it done now.
             let mut until_alert = None;
-            match Turn::take(spool)?.map(|turn| run(&turn)) {
+            match take(spool)?.map(|turn| run(&turn)) {
                 Some(Ok((summary, heard))) => {
                     whole = whole.and(summary);
                     until_alert = heard.next;

@@ -45,10 +45,11 @@ impl Alerts<'_> {
         }
     }
 
-    /// Has somebody hear of a run that came to nothing.
+    /// Has somebody hear of a run that came to nothing, at once: the next one may come no further.
     pub(super) fn raise(&self, course: &Course<'_>, failure: &Failure) {
         if course.config().is_ok_and(|config| config.alerts.iter().any(|alert| alert.on.has(Occasion::Flush))) {
             raise(course.caller().uid, &failure.to_string());
+            self.tell(course);
         }
     }
 

@@ -1,6 +1,7 @@
 //! `mailchute queue flush --all`: root starts a process for each user who has something waiting, which has that user's
 //! rights. Root itself opens no entry and speaks to no relay.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
@@ -20,7 +21,7 @@ use crate::door::{self, signals::Stop};
 use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::plan::{Choice, Course};
-use crate::process;
+use crate::process::{self, Ended};
 use crate::random;
 use crate::reply::printable;
 use crate::spool::flusher::LOCK;
@@ -55,7 +56,7 @@ pub(in crate::tools::queue) fn run(choice: &Choice, of: &queue::Flush) -> Result
     let next = || waiting.lock().ok().filter(|_| !stop.is_set()).and_then(|mut users| users.next());
     let work = || {
         while let Some(uid) = next() {
-            let end = flush(uid, &stop);
+            let end = flush(choice, uid, &stop);
             if let Ok(mut ends) = ends.lock() {
                 ends.push(told(uid, end, of.quiet));
             }
@@ -73,6 +74,9 @@ pub(in crate::tools::queue) fn run(choice: &Choice, of: &queue::Flush) -> Result
     Ok(worst)
 }
 
+/// The weight of a status that says that something is broken.
+const BROKEN: u8 = 3;
+
 /// A doubt counts more than what still waits, and any trouble of ours more than both.
 fn weight(status: u8) -> u8 {
     let of = |kind| exit::of_kind(&kind, Scheme::Reply);
@@ -80,7 +84,7 @@ fn weight(status: u8) -> u8 {
         exit::OK => 0,
         waits if waits == of(Kind::Unavailable) => 1,
         doubt if doubt == of(Kind::InDoubt) => 2,
-        _ => 3,
+        _ => BROKEN,
     }
 }
 
@@ -130,12 +134,35 @@ fn has_names(queue: &Path) -> bool {
 struct End {
     status: u8,
     said: String,
+    /// On its standard error.
+    complaint: String,
+}
+
+impl End {
+    /// What it said last on its standard error, which is what kept it from its work.
+    fn trouble(&self, uid: u32) -> Failure {
+        let mut hint = None;
+        let mut lines = self.complaint.lines().rev();
+        let why = lines.find_map(|line| {
+            hint = line.strip_prefix("hint: ").or(hint);
+            line.strip_prefix("mailchute: ").map(str::to_owned)
+        });
+        let why = why.unwrap_or_else(|| format!("the process that sends what waits ended with status {}", self.status));
+        Failure { hint: hint.map(str::to_owned), ..Failure::new(Kind::System, format!("uid {uid}"), why) }
+    }
 }
 
 fn told(uid: u32, end: Result<End, Failure>, is_quiet: bool) -> u8 {
     match end {
-        Ok(End { status, said }) => {
-            for line in said.lines().filter(|_| !is_quiet) {
+        Ok(end) if is_quiet => {
+            // Whoever reads nothing else is to know why that user's messages are not looked at.
+            if weight(end.status) == BROKEN {
+                door::report(&end.trouble(uid));
+            }
+            end.status
+        }
+        Ok(End { status, said, complaint }) => {
+            for line in said.lines().chain(complaint.lines()) {
                 let _ = door::say(&format!("uid {uid}: {}\n", printable(line.as_bytes(), 1024)));
             }
             status
@@ -152,10 +179,11 @@ fn told(uid: u32, end: Result<End, Failure>, is_quiet: bool) -> u8 {
 /// Runs the process that sends what waits for `uid`.
 ///
 /// # Errors
-/// `System`: there is none to be had, or it did not end in time or not by itself.
-fn flush(uid: u32, stop: &Stop) -> Result<End, Failure> {
+/// `System`: there is none to be had, it did not end in time or not by itself, or nobody knows how.
+fn flush(choice: &Choice, uid: u32, stop: &Stop) -> Result<End, Failure> {
     let failed = |why: String| Failure::new(Kind::System, format!("uid {uid}"), why);
     let mut command = process::again().map_err(|error| failed(format!("no process: {error}")))?;
+    command.args(choice.config.iter().flat_map(|file| [OsStr::new("--config"), file.as_os_str()]));
     command.args(["queue", "flush", "--part", "--as"]).arg(uid.to_string()).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = process::spawn(&mut command).map_err(|error| failed(format!("no process: {error}")))?;
@@ -174,21 +202,26 @@ fn flush(uid: u32, stop: &Stop) -> Result<End, Failure> {
         };
         let ears = [listen(out.map(|pipe| Box::new(pipe) as _)), listen(err.map(|pipe| Box::new(pipe) as _))];
         let status = attend(&mut child, stop);
-        let said = ears.into_iter().filter_map(|ear| ear.ok()?.join().ok()?).collect();
-        match status {
-            Some(status) => Ok(End { status, said }),
-            None => Err(failed("the process that sends what waits had to be ended".to_owned())),
-        }
+        let [said, complaint] = ears.map(|ear| ear.ok().and_then(|ear| ear.join().ok()?).unwrap_or_default());
+        status.map(|status| End { status, said, complaint }).map_err(|why| failed(why.to_owned()))
     })
 }
 
-/// Waits for the end of `child`, and sees to it where it does not come; `None`: it had no status of its own.
-fn attend(child: &mut Child, stop: &Stop) -> Option<u8> {
+/// Waits for the end of `child`, and sees to it where it does not come.
+///
+/// # Errors
+/// Why it has no status of its own.
+fn attend(child: &mut Child, stop: &Stop) -> Result<u8, &'static str> {
+    const CUT_OFF: &str = "the process that sends what waits had to be ended";
     let mut end = Instant::now() + SPAN;
     let mut is_told = false;
     loop {
-        if let Some(status) = child.try_wait().ok()? {
-            return status.code().and_then(|code| u8::try_from(code).ok());
+        match process::ended(child).map_err(|_| CUT_OFF)? {
+            Some(Ended::With(status)) => return status.code().and_then(|code| u8::try_from(code).ok()).ok_or(CUT_OFF),
+            Some(Ended::Somehow) => {
+                return Err("nobody knows how the process that sends what waits ended: SIGCHLD is ignored here");
+            }
+            None => {}
         }
         if !is_told && (stop.is_set() || Instant::now() >= end) {
             // It ends after the message that it is at.
@@ -198,7 +231,7 @@ fn attend(child: &mut Child, stop: &Stop) -> Option<u8> {
         } else if is_told && Instant::now() >= end {
             let _ = child.kill();
             let _ = child.wait();
-            return None;
+            return Err(CUT_OFF);
         }
         thread::sleep(LOOK);
     }
