@@ -147,7 +147,10 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let what = path.display().to_string();
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            let hint = match (closed_directory(path), host::binary_group()) {
+            let closed = closed_directory(path);
+            // What a command names is what was judged: a way there that another may change leads elsewhere by then.
+            let ours = ours(closed.as_deref().unwrap_or(path)).map(|real| real.display().to_string());
+            let hint = match (ours, host::binary_group()) {
                 // To give the file to this user's group would undo what the binary's is for.
                 (_, Some(group)) if group != getegid().as_raw() => format!(
                     "the binary's group {} was not given to this process: whoever calls may gain no rights (a unit with \
@@ -155,19 +158,19 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
                     group_name(group)
                 ),
                 // Who names a file need not be who owns it: no command hands over what was never meant for this program.
-                (closed, _) if !is_ours(closed.as_deref().unwrap_or(path)) => format!(
+                (None, _) => format!(
                     "if this user is to read it: as root, put it where only root writes, such as /etc/mailchute/secrets, \
                      with the group {} and mode 0640, and name that place",
                     group_name(getegid().as_raw())
                 ),
-                (Some(dir), _) => format!("as root: chmod a+x {}", dir.display()),
-                (None, _) => match others_group(path) {
+                (Some(real), _) if closed.is_some() => format!("as root: chmod a+x {real}"),
+                (Some(real), _) => match others_group(path) {
                     // To take it from the last user would only move the trouble to that one.
                     Some(group) => format!(
                         "it is for the group {group}: give this user a file of its own, or as root put all who send into \
                          one group and chgrp the file to that"
                     ),
-                    None => format!("as root: chgrp {} {what} && chmod 0640 {what}", group_name(getegid().as_raw())),
+                    None => format!("as root: chgrp {} {real} && chmod 0640 {real}", group_name(getegid().as_raw())),
                 },
             };
             Failure::new(Kind::NoPermission, what, "permission denied").hint(hint)
@@ -182,12 +185,10 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
 /// What the directories are called in which root keeps what this program reads.
 const OURS: [&str; 3] = ["mailchute", "sites.d", "secrets"];
 
-/// Whether root has laid `path`, a file or a directory, into a directory of this program's, and nobody else can have: one
-/// of another name, and one that another may write to, may hold anything, or lead anywhere.
-fn is_ours(path: &Path) -> bool {
-    let Some(real) = path.parent().and_then(|above| above.canonicalize().ok()) else { return false };
-    let Some(name) = path.file_name() else { return false };
-    let real = real.join(name);
+/// Where `path` is, a file or a directory, if root has laid it into a directory of this program's, and nobody else can
+/// have: one of another name, and one that another may write to, may hold anything, or lead anywhere.
+fn ours(path: &Path) -> Option<PathBuf> {
+    let real = path.parent()?.canonicalize().ok()?.join(path.file_name()?);
     let is_roots = |path: &Path| {
         path.symlink_metadata().is_ok_and(|found| {
             // In a sticky directory others may add names, and change none.
@@ -196,7 +197,7 @@ fn is_ours(path: &Path) -> bool {
         })
     };
     let is_named = real.components().any(|part| OURS.iter().any(|name| part.as_os_str() == *name));
-    is_named && real.ancestors().all(is_roots)
+    (is_named && real.ancestors().all(is_roots)).then_some(real)
 }
 
 /// The group that `path` is readable for, where it is neither root's nor this process's.
@@ -254,8 +255,15 @@ mod tests {
         std::os::unix::fs::symlink("/etc/shadow", at("secrets/link")).unwrap();
         std::os::unix::fs::symlink(at("home"), at("secrets/home")).unwrap();
         std::os::unix::fs::symlink("/etc", at("home/secrets")).unwrap();
+        std::os::unix::fs::symlink(at("secrets"), at("home/link")).unwrap();
         assert!(is_given(&at("secrets/key")) && is_given(&at("home/mailchute/key")));
         own(&at("home"), 61_042);
+        // A way that its user may lead elsewhere is in no command.
+        for way in ["home/link/key", "home/../secrets/key", "secrets/key"] {
+            let said = hint(&at(way));
+            let real = at("secrets/key").canonicalize().unwrap();
+            assert!(said.ends_with(&format!(" {0} && chmod 0640 {0}", real.display())), "{way}: {said}");
+        }
         for path in [
             at("home/mailchute/key"),
             at("home/plain/key"),
