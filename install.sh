@@ -476,6 +476,9 @@ uninstall_all() {
         for name in $names; do may_take "$name"; done
     fi
     for name in $names; do give_name_back "$name"; done
+    # What enables the timer is a link to the unit that goes now.
+    was_enabled=no
+    if packaged && has_systemd && systemctl --quiet is-enabled mailchute-flush.timer; then was_enabled=yes; fi
     uninstall_flusher
     if is_set_group_id; then group=$(stat -c %G "$target"); fi
     packaged || leave_mode
@@ -485,7 +488,7 @@ uninstall_all() {
     done
     rm -rf "$DESTDIR$doc"
     if packaged; then
-        if has_systemd; then systemctl enable --now mailchute-flush.timer || :; fi
+        if [ $was_enabled = yes ]; then systemctl enable --now mailchute-flush.timer || :; fi
         say "what install.sh put here is removed; the package has the rest"
         return
     fi

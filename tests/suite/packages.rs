@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use mailchute::keep::Place;
+use mailchute::spool::flusher;
 use testkit::Host;
 
 fn root() -> &'static Path {
@@ -59,6 +60,35 @@ fn the_installer_leaves_a_package_alone() {
         let (is_done, said) = installer(host, &prefix, &["--uninstall"]);
         assert!(is_done && !installed.exists(), "{said}");
         assert!(Path::new(Place::Spool.parent()).is_dir(), "{said}");
+    });
+}
+
+#[test]
+fn a_timer_that_was_disabled_stays_so_when_the_package_takes_over() {
+    Host::run(&[], |host| {
+        let scratch = host.scratch();
+        let prefix = scratch.join("opt").display().to_string();
+        fs::create_dir_all(flusher::SYSTEMD).expect("a directory");
+        let systemctl = "#!/bin/sh\necho \"$*\" >>\"${0%/*}/asked\"\n\
+                         case $* in *is-enabled*) [ -e \"${0%/*}/enabled\" ] ;; esac\n";
+        scratch.write("bin/systemctl", systemctl, 0o755);
+        scratch.write("bin/enabled", "", 0o644);
+        for is_enabled in [true, false] {
+            let package = |is_there: bool| {
+                scratch.write("bin/rpm", format!("#!/bin/sh\n{is_there}\n"), 0o755);
+            };
+            package(false);
+            let (is_done, said) = installer(host, &prefix, &["--binary", env!("CARGO_BIN_EXE_mailchute")]);
+            assert!(is_done, "{said}");
+            package(true);
+            fs::remove_file(scratch.join("bin/asked")).expect("what it asked");
+            let (is_done, said) = installer(host, &prefix, &["--uninstall"]);
+            assert!(is_done, "{said}");
+            let asked = fs::read_to_string(scratch.join("bin/asked")).expect("what it asked");
+            assert!(asked.contains("disable --now"), "{asked}");
+            assert_eq!(asked.ends_with("daemon-reload\nenable --now mailchute-flush.timer\n"), is_enabled, "{asked}");
+            let _ = fs::remove_file(scratch.join("bin/enabled"));
+        }
     });
 }
 
