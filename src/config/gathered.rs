@@ -48,6 +48,7 @@ impl Gathered {
             alerts: main.alerts,
             ping: main.ping,
             default_site: DefaultSite::Refuse,
+            is_part: false,
             log: main.log.to.unwrap_or_default(),
             log_keep: main.log.keep.unwrap_or(log::KEEP),
             logs: Vec::new(),
@@ -67,7 +68,7 @@ impl Gathered {
     /// Whether what was left out changes nothing for `caller`: it is listed by a site, so those of others are not its
     /// either way, and no name of theirs decides anything.
     pub(super) fn is_enough_for(&self, caller: &Caller) -> bool {
-        let Some(others) = self.others.as_ref().filter(|others| !others.is_empty()) else { return true };
+        let Some(others) = self.others.as_ref().filter(|_| self.config.is_part) else { return true };
         let is_known = |name: &String| name == "refuse" || self.names.contains(name);
         self.config.sites.iter().any(|site| site.users.contains(&caller.uid))
             && others.is_disjoint(&self.names)
@@ -134,7 +135,7 @@ impl Gathered {
             && let Some(names) = glance::others(source, accounts)
         {
             left_out.extend(names.into_iter().map(str::to_owned));
-            self.hidden = true;
+            (self.hidden, self.config.is_part) = (true, true);
             return Ok(());
         }
         let name = file.file_stem().unwrap_or_default().to_string_lossy();

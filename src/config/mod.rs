@@ -66,6 +66,8 @@ pub struct Config {
     pub alerts: Vec<Arc<Alert>>,
     /// `ping` of the main file: what is asked for after each flush.
     pub ping: Option<Source>,
+    /// Whether files for others only were left out, unparsed.
+    pub is_part: bool,
     /// `log.to` of the main file; empty: nothing is named.
     log: Vec<LogTarget>,
     /// `log.to` of the files of `sites.d` that say so.

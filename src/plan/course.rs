@@ -115,8 +115,12 @@ impl<'a> Course<'a> {
         let senders: Vec<Address> = typed.into_iter().chain(authors).collect();
         let senders: Vec<&Address> = senders.iter().collect();
         let select = |config| site::select(config, self.caller, self.wanted_site().as_deref(), &senders);
-        // Why there is none may be in what is others'.
-        select(self.own_config()?).or_else(|_| select(self.config()?))
+        let own = self.own_config()?;
+        match select(own) {
+            // Why there is none may be in what is others'.
+            Err(_) if own.is_part => select(self.config()?),
+            selected => selected,
+        }
     }
 
     /// Chooses the envelope, makes `message` fit and finds the route.
