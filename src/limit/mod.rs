@@ -30,7 +30,7 @@ use crate::reply::Reply;
 /// The longest that one waits for others who count.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The code of our refusal of what is over a limit.
+/// The code of our refusal of what is over a limit, or stands behind what is.
 const OVER: u16 = 450;
 
 /// What was counted, for as long as it may turn out to be too much.
@@ -223,7 +223,7 @@ fn refused(limits: &Limits, denied: Denied) -> Refused {
         }
         Denied::Behind => {
             let text = "other messages wait for its limit, this one waits behind them";
-            Refused::Behind(Failure::refused(subject, Reply::own(450, (4, 7, 1), text)).into())
+            Refused::Behind(Failure::refused(subject, Reply::own(OVER, (4, 7, 1), text)).into())
         }
         Denied::Uncounted(failure) => Refused::Uncounted(uncounted(limits, &failure).into()),
     }
