@@ -64,6 +64,41 @@ fn the_installer_leaves_a_package_alone() {
 }
 
 #[test]
+fn every_script_knows_where_things_are_kept_and_for_whom() {
+    let mut places = Place::ALL.map(Place::parent);
+    places.sort_unstable();
+    let sorted = |words: &str| {
+        let mut names: Vec<_> = words.split_whitespace().map(str::to_owned).collect();
+        names.sort_unstable();
+        names
+    };
+    let prepare = read("examples/packages/prepare");
+    let open = prepare.lines().find(|line| line.starts_with("directory 1733 ")).expect("what everybody may enter");
+    assert_eq!(sorted(open.trim_start_matches("directory 1733 ")), places);
+    let installer = read("install.sh");
+    let named = installer.lines().find_map(|line| line.strip_prefix("places=\"")?.strip_suffix('"')).expect("places");
+    assert_eq!(sorted(named), places, "install.sh");
+    // What is empty goes when the package does, the places before what they are in.
+    for script in ["deb/postrm", "rpm/postun"] {
+        let text = read(&format!("examples/packages/{script}")).replace("\\\n", " ");
+        let spool = format!("\nspool={}\n", Place::Spool.parent());
+        assert!(script != "deb/postrm" || text.contains(&spool), "{script}");
+        let line = text.lines().find_map(|line| line.trim().strip_prefix("for parent in ")).expect("a loop");
+        let line = line.replace("\"$spool\"", Place::Spool.parent());
+        let names = line.trim_end_matches("; do").trim_end();
+        let above =
+            names.strip_suffix("/var/lib/mailchute /etc/mailchute").unwrap_or_else(|| panic!("{script}: {names}"));
+        assert_eq!(sorted(above), places, "{script}");
+    }
+    // What the host makes anew has the group in the same lines.
+    let rule = |text: &str| {
+        let start = text.find("s|^d ").expect("an expression");
+        text[start..].split_inclusive('|').take(3).collect::<String>()
+    };
+    assert_eq!(rule(&prepare), rule(&installer));
+}
+
+#[test]
 fn a_timer_that_was_disabled_stays_so_when_the_package_takes_over() {
     Host::run(&[], |host| {
         let scratch = host.scratch();
