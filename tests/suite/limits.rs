@@ -46,6 +46,11 @@ fn relay(name: &str, port: u16) -> String {
     format!("[relay.{name}]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n")
 }
 
+/// One relay, and a limit over which messages wait.
+fn limited(host: &Host<'_>, limit: &str, server: &Server) {
+    configure(host, &format!("limit = \"{limit}\"\nover_limit = \"spool\""), &relay("main", server.port()));
+}
+
 fn send() -> Run {
     send_to(&["bob@example.net"])
 }
@@ -537,9 +542,7 @@ fn recipients(session: &Session) -> Vec<String> {
 fn who_waits_for_room_goes_before_who_comes_later() {
     on_a_host(|host| {
         let server = Server::new().start();
-        let limited = |limit: &str| {
-            configure(host, &format!("limit = \"{limit}\"\nover_limit = \"spool\""), &relay("main", server.port()));
-        };
+        let limited = |limit: &str| limited(host, limit, &server);
         limited("1/day");
         assert_eq!([waits(0), waits(1), waits(2)], [false, true, true]);
         limited("2/day");
@@ -565,9 +568,7 @@ fn who_waits_for_room_goes_before_who_comes_later() {
 fn a_large_message_is_not_passed_by_small_ones() {
     on_a_host(|host| {
         let server = Server::new().start();
-        let limited = |limit: &str| {
-            configure(host, &format!("limit = \"{limit}\"\nover_limit = \"spool\""), &relay("main", server.port()));
-        };
+        let limited = |limit: &str| limited(host, limit, &server);
         limited("4 recipients/day");
         assert!(!waits(0));
         send_to(&["1@example.net", "2@example.net", "3@example.net", "4@example.net"]).expect_status(0);
@@ -587,9 +588,7 @@ fn a_large_message_is_not_passed_by_small_ones() {
 fn a_mark_that_is_left_behind_delays_and_stops_nobody() {
     on_a_host(|host| {
         let server = Server::new().start();
-        let limited = |limit: &str| {
-            configure(host, &format!("limit = \"{limit}\"\nover_limit = \"spool\""), &relay("main", server.port()));
-        };
+        let limited = |limit: &str| limited(host, limit, &server);
         limited("1/day");
         assert_eq!([waits(0), waits(1)], [false, true]);
         limited("9/day");
@@ -619,9 +618,7 @@ fn a_mark_that_is_left_behind_delays_and_stops_nobody() {
 fn those_who_come_while_what_waits_is_sent_take_no_place_of_theirs() {
     on_a_host(|host| {
         let server = Server::new().start();
-        let limited = |limit: &str| {
-            configure(host, &format!("limit = \"{limit}\"\nover_limit = \"spool\""), &relay("main", server.port()));
-        };
+        let limited = |limit: &str| limited(host, limit, &server);
         limited("2/day");
         let all: Vec<bool> = (0..12).map(waits).collect();
         assert_eq!(all.iter().filter(|waits| **waits).count(), 10);

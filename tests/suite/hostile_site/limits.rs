@@ -10,7 +10,6 @@ use nix::mount::{MsFlags, mount};
 use testkit::{Mailchute, need, need_strace};
 
 use super::{Bench, Mode, SHOP, in_both_modes, in_mode, stops};
-use crate::setup::MESSAGE;
 
 /// What the site does to whatever counts, as a shell says it.
 const ACTS: [&str; 16] = [
@@ -182,12 +181,6 @@ fn a_full_disk_lets_no_more_through_and_harms_nothing_that_was_kept() {
     });
 }
 
-/// A call of `user`'s that strace starts as root, so that the program gets its group.
-fn traced(bench: &Bench<'_>, user: &str, words: &[&str]) -> Mailchute {
-    let all = [&["-u", user, "-qq"][..], words].concat();
-    Mailchute::new(&bench.binary).stdin(MESSAGE).args(["-i", "bob@example.net"]).under("strace", &all)
-}
-
 #[test]
 fn no_quota_of_its_own_keeps_others_from_sending() {
     if !need_strace() {
@@ -217,7 +210,7 @@ fn no_quota_of_its_own_keeps_others_from_sending() {
             let call = if number % 2 == 0 { "pwrite64" } else { "write" };
             let inject = format!("inject={call}:error=EDQUOT:when={}", (number + 1) / 2);
             let words = ["-o", trace.to_str().unwrap(), "-e", &format!("trace={call}"), "-e", &inject];
-            let run = bench.attempt(&inject, traced(bench, "blog", &words));
+            let run = bench.attempt(&inject, stops::traced(bench, "blog", &words));
             let text = fs::read_to_string(&trace).unwrap();
             let Some(hit) = text.lines().find(|line| line.contains("(INJECTED)")) else {
                 if number > 8 {

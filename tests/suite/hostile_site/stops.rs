@@ -2,7 +2,6 @@
 //! root sees what there is, within the time that they have. Every seventh call, and all while something is counted;
 //! `MAILCHUTE_SWEEP=full` for every call.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testkit::{Mailchute, Point, Running, need_strace};
+use testkit::{Mailchute, Point, Running, need_strace, points_in};
 
 use super::{BLOG, Bench, GROUP, Mode, in_both_modes, in_mode, sampled};
 use crate::setup::MESSAGE;
@@ -33,27 +32,17 @@ pub(super) fn share_a_relay(bench: &Bench<'_>) {
     bench.accept();
 }
 
-/// A call of the site's that strace starts as root, so that the program gets its group.
-fn traced(bench: &Bench<'_>, words: &[&str]) -> Mailchute {
-    let all = [&["-u", "shop", "-qq"][..], words].concat();
+/// A call of `user`'s that strace starts as root, so that the program gets its group.
+pub(super) fn traced(bench: &Bench<'_>, user: &str, words: &[&str]) -> Mailchute {
+    let all = [&["-u", user, "-qq"][..], words].concat();
     Mailchute::new(&bench.binary).stdin(MESSAGE).args(["-i", "bob@example.net"]).under("strace", &all)
 }
 
 /// What it does, one system call after the other.
 fn points(bench: &Bench<'_>, trace: &Path) -> Vec<Point> {
-    traced(bench, &["-o", trace.to_str().unwrap()]).run().expect_status(0);
-    let mut seen = HashMap::<String, u32>::new();
-    let mut points = Vec::new();
-    let text = fs::read_to_string(trace).unwrap();
-    // The first starts the program.
-    for line in text.lines().skip(1) {
-        let is_name = |call: &str| call.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'_');
-        let Some((call, _)) = line.split_once('(').filter(|(call, _)| is_name(call)) else { continue };
-        let number = seen.entry(call.to_owned()).or_insert(0);
-        *number += 1;
-        points.push(Point { call: call.to_owned(), number: *number, line: line.to_owned() });
-    }
-    assert!(points.len() > 100, "{text}");
+    traced(bench, "shop", &["-o", trace.to_str().unwrap()]).run().expect_status(0);
+    let points = points_in(trace);
+    assert!(points.len() > 100, "{points:#?}");
     points
 }
 
@@ -64,7 +53,7 @@ fn stopped(bench: &Bench<'_>, point: &Point, trace: &Path) -> Option<Running> {
     let inject = format!("inject={call}:signal=STOP:when={number}");
     // The tracer is its grandchild then, and it is ours.
     let words = ["-D", "-o", trace.to_str().unwrap(), "-e", &format!("trace={call}"), "-e", &inject];
-    let running = traced(bench, &words).spawn();
+    let running = traced(bench, "shop", &words).spawn();
     let end = Instant::now() + SPAN;
     loop {
         let text = fs::read_to_string(trace).unwrap_or_default();

@@ -40,5 +40,5 @@ pub use server::{Action, Login, Moment, Server, TlsStart};
 pub use session::{Delivery, Recipient, Session};
 pub use socks::Socks;
 pub use spooled::{Spooled, spooled};
-pub use strace::{Fault, Point, Pretence, need_strace, points};
+pub use strace::{Fault, Point, Pretence, need_strace, points, points_in};
 pub use web::{Answer, Asked, Web};

@@ -56,6 +56,16 @@ pub fn need_strace() -> bool {
 /// There is no trace.
 pub fn points(call: Mailchute, trace: &Path) -> (Run, Vec<Point>) {
     let run = call.under("strace", &["-o", &trace.to_string_lossy()]).run();
+    let points = points_in(trace);
+    assert!(points.len() > 20, "{}\n{points:#?}", run.report());
+    (run, points)
+}
+
+/// What strace has written down of a call into `trace`.
+///
+/// # Panics
+/// There is no trace.
+pub fn points_in(trace: &Path) -> Vec<Point> {
     let text = fs::read_to_string(trace).expect("a trace");
     let mut seen = HashMap::new();
     let mut points = Vec::new();
@@ -66,8 +76,7 @@ pub fn points(call: Mailchute, trace: &Path) -> (Run, Vec<Point>) {
         *number += 1;
         points.push(Point { call: call.to_owned(), number: *number, line: line.to_owned() });
     }
-    assert!(points.len() > 20, "{}\n{text}", run.report());
-    (run, points)
+    points
 }
 
 fn is_name(text: &str) -> bool {
