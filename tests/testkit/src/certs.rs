@@ -13,6 +13,9 @@ use crate::scratch::Scratch;
 /// The names every certificate of ours is good for, unless it is made for another one.
 const NAMES: [&str; 3] = ["127.0.0.1", "::1", "localhost"];
 
+/// What [`Identity::Named`] is good for.
+const NAMED: [&str; 4] = ["shop.example", "*.shop.example", "api.postmarkapp.com", "api.brevo.com"];
+
 /// What a server presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
@@ -26,6 +29,8 @@ pub enum Identity {
     SelfSigned,
     /// Signed by an authority that nobody has heard of.
     OtherAuthority,
+    /// Good for shop.example, the names right below it, and the APIs of Postmark and Brevo.
+    Named,
 }
 
 /// One server certificate with its key.
@@ -75,6 +80,7 @@ impl Certs {
             signed(Identity::WrongName, &server(&["mx.example.com"]), Some(&authority)),
             signed(Identity::SelfSigned, &good, None),
             signed(Identity::OtherAuthority, &good, Some(&other)),
+            signed(Identity::Named, &server(&NAMED), Some(&authority)),
         ];
         Self { authority_pem: authority.pem(), servers, clients: [client(&authority), client(&other)] }
     }

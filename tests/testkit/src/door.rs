@@ -35,7 +35,15 @@ impl Door {
     /// # Panics
     /// It cannot be opened.
     pub(crate) fn tcp() -> (Self, Key, SocketAddr) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
+        Self::tcp_at(0)
+    }
+
+    /// At this port of 127.0.0.1; 0: one that the system chooses.
+    ///
+    /// # Panics
+    /// It cannot be opened.
+    pub(crate) fn tcp_at(port: u16) -> (Self, Key, SocketAddr) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("a port on loopback");
         listener.set_nonblocking(true).expect("a socket that does not block");
         let address = listener.local_addr().expect("its address");
         let (door, key) = Self::of(Listener::Tcp(listener));

@@ -13,8 +13,12 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::channel::PATIENCE;
-use crate::peers::need_mount_namespace;
+use crate::peers::{missing, need, need_mount_namespace};
 use crate::scratch::Scratch;
+
+/// Brings loopback up: SIOCSIFFLAGS with IFF_UP.
+const LOOPBACK: &str = "import fcntl, socket, struct
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sH14x', b'lo', 1))";
 
 /// The view of the file system inside [`Host::run`].
 pub struct Host<'a> {
@@ -80,6 +84,23 @@ impl Host<'_> {
         assert!(Command::new("cp").arg(binary).arg(&path).status().expect("cp").success());
         set(&path, group, 0o2755);
         path
+    }
+
+    /// Gives this thread and what it starts a network of its own, in which nothing but loopback is and every port is free;
+    /// `false`: that is not to be had here.
+    ///
+    /// # Panics
+    /// Loopback does not come up.
+    pub fn leave_network(&self) -> bool {
+        if need("python3").is_none() {
+            return false;
+        }
+        if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
+            missing(&format!("this test needs a network of its own ({error})"));
+            return false;
+        }
+        assert!(Command::new("python3").args(["-c", LOOPBACK]).status().expect("python3").success(), "loopback");
+        true
     }
 
     /// Listens on a datagram socket that everybody may write to.

@@ -70,8 +70,20 @@ impl Web {
     ///
     /// # Panics
     /// It cannot listen.
-    pub fn start(identity: Option<Identity>, mut answer: impl FnMut(&Asked) -> Answer + Send + 'static) -> Self {
-        let (door, key, address) = Door::tcp();
+    pub fn start(identity: Option<Identity>, answer: impl FnMut(&Asked) -> Answer + Send + 'static) -> Self {
+        Self::start_at(0, identity, answer)
+    }
+
+    /// The same at this port, which is free in a network of the test's own, see [`crate::Host::leave_network`].
+    ///
+    /// # Panics
+    /// It cannot listen.
+    pub fn start_at(
+        port: u16,
+        identity: Option<Identity>,
+        mut answer: impl FnMut(&Asked) -> Answer + Send + 'static,
+    ) -> Self {
+        let (door, key, address) = Door::tcp_at(port);
         let worker = thread::spawn(move || {
             let (mut heard, mut connections) = (Vec::new(), 0);
             while let Some(client) = door.next() {
