@@ -10,7 +10,7 @@ use crate::reply::{TEXT_LIMIT, printable};
 use crate::root::Root;
 
 /// The names that programs call to send.
-const SENDMAILS: [&str; 2] = ["/usr/sbin/sendmail", "/usr/lib/sendmail"];
+pub(super) const SENDMAILS: [&str; 2] = ["/usr/sbin/sendmail", "/usr/lib/sendmail"];
 /// The other names, of which only ours knows our spool.
 const OTHERS: [&str; 2] = ["/usr/bin/mailq", "/usr/bin/newaliases"];
 

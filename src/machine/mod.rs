@@ -11,10 +11,13 @@ use std::path::{Path, PathBuf};
 pub use self::origin::Origin;
 use self::php::Php;
 use crate::finding::Section;
+use crate::reply::printable;
 use crate::root::Root;
 
 /// The longest file that is read, in octets.
 const LIMIT: usize = 1 << 20;
+/// The longest line that describes a machine, in octets.
+const DESCRIBED: usize = 1000;
 
 /// What was found.
 pub struct Machine<'r> {
@@ -40,6 +43,21 @@ impl<'r> Machine<'r> {
     /// Looks at the machine below `root`.
     pub fn look(root: &'r Root) -> Self {
         Self { root, php: php::find(root), origin: Origin::of(root) }
+    }
+
+    /// What it is, in one line: the system, panel and host, every PHP with its pools, and what sendmail is.
+    pub fn described(&self) -> String {
+        let mut words = self.origin.words();
+        match self.php.is_empty() {
+            true => words.push("no PHP".to_owned()),
+            false => {
+                let all: Vec<String> = self.php.iter().map(Php::described).collect();
+                words.push(format!("PHP {}", all.join(", ")));
+            }
+        }
+        let mailer = mailer::find(self.root, Path::new(mailer::SENDMAILS[0]));
+        words.push(format!("{} {}", mailer::SENDMAILS[0], mailer.described()));
+        printable(words.join(", ").as_bytes(), DESCRIBED)
     }
 
     /// The names of the users that PHP's pools run as, each once.

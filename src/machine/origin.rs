@@ -86,4 +86,10 @@ impl Origin {
             host: HOSTS.iter().find(is_of),
         }
     }
+
+    /// System, panel and host, as far as they are known: `Debian GNU/Linux 12 (bookworm)`, `Plesk`, `Hetzner`.
+    pub fn words(&self) -> Vec<String> {
+        let known = [self.system.clone(), self.panel.map(str::to_owned), self.host.map(|host| host.name.to_owned())];
+        known.into_iter().flatten().collect()
+    }
 }

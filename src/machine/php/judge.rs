@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Kind, Php, Pool, Setting};
+use super::{Kind, Php, Pool, Setting, listed};
 use crate::finding::{Finding, Grade, Section, codes};
 use crate::machine::mailer::{self, Owner};
 use crate::machine::{Wanted, confinement, exists, text};
@@ -12,8 +12,6 @@ use crate::root::Root;
 
 /// What PHP runs where nothing else is said.
 const DEFAULT: &str = "/usr/sbin/sendmail -t -i";
-/// How many pools are named that are fine.
-const NAMED: usize = 8;
 /// Where a name without a slash is looked for, as a shell without `PATH` does.
 const PATH: [&str; 5] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/bin"];
 /// What a pool needs in its chroot to run a program.
@@ -94,10 +92,7 @@ impl Judge<'_> {
             section.fine.extend((is_fine && php.pools.is_empty()).then_some(name));
             return;
         }
-        let more = fine.len().saturating_sub(NAMED);
-        fine.truncate(NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        section.fine.push(shown(&format!("{name}: {}{more}", fine.join(", "))));
+        section.fine.push(shown(&format!("{name}: {}", listed(fine))));
     }
 
     fn of_pool(&self, php: &Php, pool: &Pool) -> Vec<Finding> {

@@ -8,12 +8,16 @@ mod judge;
 mod layout;
 mod pool;
 
+use std::borrow::Borrow;
 use std::path::PathBuf;
 
 pub use self::ini::Setting;
 pub(super) use self::judge::{all_name_us, judge};
 pub use self::pool::Pool;
 use crate::root::Root;
+
+/// How many pools are named in one line.
+const NAMED: usize = 8;
 
 /// What a PHP is built into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,10 +77,28 @@ impl Php {
         if name.is_empty() { "php".to_owned() } else { name }
     }
 
+    /// The same with its pools and their users: `8.2 fpm (pools www as www-data, shop as shop)`.
+    pub fn described(&self) -> String {
+        let pools: Vec<String> = self.pools.iter().map(Pool::described).collect();
+        match &pools[..] {
+            [] => self.name(),
+            [pool] => format!("{} (pool {pool})", self.name()),
+            _ => format!("{} (pools {})", self.name(), listed(pools)),
+        }
+    }
+
     /// The setting of `key` that counts.
     pub fn setting(&self, key: &str) -> Option<&Setting> {
         self.settings.iter().rev().find(|setting| setting.key == key)
     }
+}
+
+/// The first few of `names`, and how many more there are.
+fn listed(mut names: Vec<impl Borrow<str>>) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    names.join(", ") + &more
 }
 
 /// Every PHP below `root`.

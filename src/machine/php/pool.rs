@@ -51,6 +51,11 @@ impl Pool {
         let said = self.setting("user").map(|setting| setting.value.as_str())?;
         Some(if said == "$pool" { &self.name } else { said })
     }
+
+    /// The name, and whom it runs as: `shop as shop`.
+    pub(super) fn described(&self) -> String {
+        self.user().map_or_else(|| self.name.clone(), |user| format!("{} as {user}", self.name))
+    }
 }
 
 /// `key` of `array[key]`.
