@@ -1,9 +1,11 @@
 //! The words of `mailchute init`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 
+use super::check::server;
 use super::commands::{Writing, address};
 
 /// `mailchute init`. What is asked at a terminal is said here, field by field: a question fills in the option of its answer.
@@ -90,6 +92,9 @@ pub struct Init {
     /// Send no test message
     #[arg(long)]
     pub no_test: bool,
+    /// Ask this name server about the domain, in place of the system's
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = server)]
+    pub dns: Option<SocketAddr>,
     /// Ask no network for anything, and send no test message
     #[arg(long)]
     pub no_network: bool,

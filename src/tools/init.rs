@@ -99,7 +99,7 @@ fn set_up(mut of: Init) -> Result<u8, Failure> {
         false => {
             if of.email.is_some() && of.provider.is_none() && of.host.is_none() && !of.no_network {
                 let domain = draft::domain(draft::from(&of).unwrap_or_default());
-                let found = discovery::look(domain).filter(|found| !found.is_foreign());
+                let found = discovery::look(domain, of.dns).filter(|found| !found.is_foreign());
                 found.iter().for_each(|found| found.fill(&mut of));
             }
             missing(&of)?;

@@ -4,6 +4,7 @@ mod admission;
 pub mod alert;
 pub(crate) mod ban;
 pub(crate) mod bans;
+mod blocked;
 pub(crate) mod bs;
 pub(crate) mod check;
 mod culprits;

@@ -12,12 +12,12 @@ use crate::setup::{data, mailchute};
 
 const WEB: u32 = 61042;
 const SHOP: u32 = 61043;
-const USERS: [(&str, u32); 2] = [("www-data", WEB), ("shop", SHOP)];
-const MAIN: &str = "/etc/mailchute/config.toml";
+pub(crate) const USERS: [(&str, u32); 2] = [("www-data", WEB), ("shop", SHOP)];
+pub(crate) const MAIN: &str = "/etc/mailchute/config.toml";
 const STORED: &str = "/etc/mailchute/secrets";
-const VALUE: &str = "correct-horse-battery";
+pub(crate) const VALUE: &str = "correct-horse-battery";
 
-fn init(line: &str) -> Mailchute {
+pub(crate) fn init(line: &str) -> Mailchute {
     mailchute().arg("init").args(words(line))
 }
 
@@ -41,13 +41,13 @@ pub(crate) fn laid() -> Vec<(String, u32, u32, u32, String)> {
     found
 }
 
-fn clear() {
+pub(crate) fn clear() {
     let _ = fs::remove_dir_all("/etc/mailchute");
 }
 
 /// Nothing of it was written, not even a directory, and the secret is nowhere.
 #[track_caller]
-fn nothing(run: &Run) {
+pub(crate) fn nothing(run: &Run) {
     assert!(!Path::new("/etc/mailchute").exists(), "{:?}\n{}", laid(), run.report());
     assert!(!run.stdout.contains(VALUE) && !run.stderr.contains(VALUE), "{}", run.report());
 }
@@ -470,7 +470,7 @@ fn type_in_as(mode: u32, host: &Host<'_>, line: &str, steps: &[(&str, &str)]) ->
 }
 
 /// The same where others than root can change the program, so that the names of sendmail are not offered to it.
-fn type_in(host: &Host<'_>, line: &str, steps: &[(&str, &str)]) -> Run {
+pub(crate) fn type_in(host: &Host<'_>, line: &str, steps: &[(&str, &str)]) -> Run {
     type_in_as(0o777, host, line, steps)
 }
 
@@ -777,6 +777,10 @@ fn each_pool_is_a_site_with_a_secret_of_its_own_and_another_mailer_is_named() {
         let asked = fs::read_to_string(MAIN).unwrap();
         clear();
         let steps = [
+            ("This machine: ", ""),
+            ("PHP 8.2 fpm (pools gone as nobody-there, shop as shop, www as www-data, www2 as www-data), ", ""),
+            ("/usr/sbin/sendmail ", ""),
+            (", no configuration.", ""),
             ("msmtp is set up here (/etc/msmtprc): `mailchute import msmtp`", ""),
             ("or SMTP server: ", "postmark\n"),
             ("token, made at", VALUE),

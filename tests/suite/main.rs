@@ -38,6 +38,7 @@ mod import_programs;
 mod import_write;
 mod inherited;
 mod init;
+mod init_network;
 mod injection;
 mod install;
 mod kit;

@@ -1,7 +1,7 @@
 //! The relays: reached, TLS, login, and goodbye. Each in a thread of its own, under its own time for connecting.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -15,17 +15,13 @@ use crate::finding::{Code, Finding, Grade, Section, codes};
 use crate::hint;
 use crate::outcome::Stage;
 use crate::process;
-use crate::providers::Provider;
 use crate::reply::Reply;
 use crate::submit::login::{self, Said, Tried, Trouble};
+use crate::tools::blocked::{self, Elsewhere};
 use crate::wire::Connection;
 
-/// How long another port is tried.
-const OTHER_PORT: Duration = Duration::from_secs(3);
 /// How long before its end a certificate is worth a line, in seconds.
 const SOON: i64 = 14 * 24 * 3600;
-/// Ports that hosts close, those that others stand in for.
-const MAIL_PORTS: [u16; 5] = [25, 465, 587, 2465, 2525];
 
 /// What came of the relays of `sites`, each asked once.
 pub(super) fn look(sites: &[&Site]) -> Vec<Section> {
@@ -149,43 +145,15 @@ fn of_failure(relay: &Relay, failure: &Failure) -> Finding {
 
 /// Nobody answers: whether others do at the same provider, which tells whose doing it is.
 fn silent(relay: &Relay, failure: &Failure) -> Finding {
-    let (Place::Tcp { host, port }, Some(provider)) = (&relay.place, relay.provider) else {
+    let Some((elsewhere, provider)) = blocked::elsewhere(relay).zip(relay.provider) else {
         return found(&codes::RELAY_UNREACHABLE, relay, failure);
     };
-    if !MAIL_PORTS.contains(port) {
-        return found(&codes::RELAY_UNREACHABLE, relay, failure);
-    }
-    let others: Vec<u16> = provider.ports.iter().map(|known| known.number).filter(|number| number != port).collect();
-    let open = std::thread::scope(|scope| {
-        let tried: Vec<_> = others.iter().map(|other| (*other, scope.spawn(|| answers(relay, host, *other)))).collect();
-        tried.into_iter().filter_map(|(other, thread)| thread.join().ok()?.then_some(other)).collect::<Vec<_>>()
-    });
-    let blocked = |next: String| {
-        let sentence = shown(&format!("{failure}, and others of {} answer", provider.name));
-        Finding::new(&codes::RELAY_BLOCKED, subject(relay), sentence).advise(next)
+    let sentence = shown(&format!("{failure}, and others of {} answer", provider.name));
+    let next = match elsewhere {
+        Elsewhere::Port(port) => format!("port = {port} in [relay.{}]", relay.name),
+        Elsewhere::Api => format!("via = \"api\" in [relay.{}]", relay.name),
     };
-    match (open.first(), web_host(provider)) {
-        (Some(other), _) => blocked(format!("port = {other} in [relay.{}]", relay.name)),
-        (None, Some(web)) if answers(relay, &web, 443) => blocked(format!("via = \"api\" in [relay.{}]", relay.name)),
-        _ => found(&codes::RELAY_UNREACHABLE, relay, failure),
-    }
-}
-
-/// The host of a provider's API.
-fn web_host(provider: &Provider) -> Option<String> {
-    // One that needs settings, such as a domain, is the same host with any.
-    let api = provider.api?.read(toml::de::ValueDeserializer::parse("{}").ok()?).ok()?;
-    let endpoint = api.endpoint();
-    let host = endpoint.strip_prefix("https://")?.split(['/', ':']).next()?;
-    (!host.contains('{')).then(|| host.to_owned())
-}
-
-/// Whether somebody answers at this port.
-fn answers(relay: &Relay, host: &str, port: u16) -> bool {
-    let place = Place::Tcp { host: host.to_owned(), port };
-    let other =
-        Relay { source: relay.source, proxy: relay.proxy.clone(), ..Relay::new(&relay.name, place, TlsMode::None) };
-    Connection::open(&other, &mut Attempt::new(Deadline::after(OTHER_PORT))).is_ok()
+    Finding::new(&codes::RELAY_BLOCKED, subject(relay), sentence).advise(next)
 }
 
 /// The relay said no.

@@ -26,6 +26,7 @@ pub(super) fn command(of: &Init) -> String {
         ("--site", of.site.clone()),
         ("--group", of.group.clone()),
         ("--to", of.to.clone()),
+        ("--dns", of.dns.map(|server| server.to_string())),
         ("--output", path(&of.writing.output)),
     ];
     for (name, value) in given {

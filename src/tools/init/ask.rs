@@ -2,10 +2,12 @@
 
 use std::io::{IsTerminal as _, stderr, stdin};
 use std::os::fd::AsFd as _;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 
+use super::attempted;
 use super::discovery::{self, Found};
 use super::draft;
 use super::plan;
@@ -17,6 +19,7 @@ use crate::host;
 use crate::providers::{Provider, UserName};
 use crate::reply::{TEXT_LIMIT, printable};
 use crate::secret::Secret;
+use crate::tools::blocked::{self, Elsewhere};
 use crate::tools::secret::typed;
 use crate::tools::speaker;
 
@@ -109,6 +112,7 @@ fn line() -> Result<String, Failure> {
 /// # Errors
 /// As [`ask`], and as [`typed::read`].
 pub(super) fn interview(of: &mut Init, here: &Surroundings) -> Result<Option<Secret>, Failure> {
+    say(&format!("This machine: {}, {}.", here.machine, configuration()));
     say("Nothing is written before you have seen it. Enter takes what stands in [ ].");
     for (name, file) in &here.mailers {
         say(&format!("{name} is set up here ({file}): `mailchute import {name}` takes that over; ^C leaves this."));
@@ -144,11 +148,17 @@ pub(super) fn interview(of: &mut Init, here: &Surroundings) -> Result<Option<Sec
     Ok(secret)
 }
 
+/// `no configuration`, or which there is.
+fn configuration() -> String {
+    let main = Path::new(plan::MAIN);
+    if main.exists() { format!("configuration {}", plan::MAIN) } else { "no configuration".to_owned() }
+}
+
 /// The provider or server, and the user name or what stands for it where one is needed: whether that was asked.
 fn relay(of: &mut Init) -> Result<bool, Failure> {
     if of.provider.is_none() && of.host.is_none() {
         let domain = draft::domain(draft::from(of).unwrap_or_default());
-        let found = if of.no_network { None } else { discovery::look(domain) };
+        let found = if of.no_network { None } else { discovery::look(domain, of.dns) };
         let usual = found.as_ref().filter(|found| !found.is_foreign()).map(Found::answer);
         ask("Provider (`mailchute providers` lists them), or SMTP server", usual.as_deref(), |answer| {
             let mut next = upstream(of, answer)?;
@@ -159,8 +169,10 @@ fn relay(of: &mut Init) -> Result<bool, Failure> {
         })?;
     }
     draft::check_relay(of, None)?;
+    let is_rerouted = reroute(of)?;
     let provider = draft::provider(of)?;
-    let has_asked = of.client_id.is_none() && !draft::is_secret_said(of) && client(of, provider)?;
+    let is_client_asked = of.client_id.is_none() && !draft::is_secret_said(of) && client(of, provider)?;
+    let has_asked = is_rerouted || is_client_asked;
     if of.username.is_some() {
         return Ok(has_asked);
     }
@@ -192,6 +204,31 @@ fn relay(of: &mut Init) -> Result<bool, Failure> {
         let next = Init { username: Some(answer.to_owned()), ..of.clone() };
         draft::check_relay(&next, None).map(|()| *of = next)
     })?;
+    Ok(true)
+}
+
+/// Asks for another way to the provider where its port is closed and another way is open: whether it did. Before the
+/// secret, which may be of another kind there.
+fn reroute(of: &mut Init) -> Result<bool, Failure> {
+    if of.no_network || of.via.is_some() {
+        return Ok(false);
+    }
+    let Some(relay) = draft::place(of)?.filter(|relay| relay.provider.is_some() && !blocked::is_open(relay)) else {
+        return Ok(false);
+    };
+    let Some(way) = blocked::elsewhere(&relay) else { return Ok(false) };
+    say(&format!("   {}", attempted::told(&relay, way)));
+    let (question, next) = match way {
+        Elsewhere::Port(port) => (format!("Use port {port}?"), Init { port: Some(port), ..of.clone() }),
+        Elsewhere::Api => ("Send by its API?".to_owned(), Init { via: Some("api".to_owned()), ..of.clone() }),
+    };
+    if let Err(failure) = draft::check_relay(&next, None) {
+        complain(&failure);
+        return Ok(false);
+    }
+    if is_wanted(&question, true)? {
+        *of = next;
+    }
     Ok(true)
 }
 

@@ -7,7 +7,22 @@ use crate::config::relay::{Relay, Way};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Kind};
 use crate::hint;
+use crate::outcome::Stage;
 use crate::submit::login::{self, Said, Trouble};
+use crate::tools::blocked::{self, Elsewhere};
+
+/// That nobody answers at `relay`, and `way` is open.
+pub(super) fn told(relay: &Relay, way: Elsewhere) -> String {
+    let name = relay.provider.map_or("the provider", |provider| provider.name);
+    let open = match way {
+        Elsewhere::Port(port) => format!("port {port}"),
+        Elsewhere::Api => "the HTTP API".to_owned(),
+    };
+    format!(
+        "{} does not answer, while {open} of {name} does: something between here and there closes the port",
+        relay.place
+    )
+}
 
 /// Logs in at `relay`, and says what came of it, as a clause.
 ///
@@ -17,9 +32,12 @@ pub(super) fn log_in(relay: &Arc<Relay>) -> Result<String, Failure> {
     let mut attempt = Attempt::new(Deadline::after(relay.connect_timeout));
     let tried = login::without_message(relay, &mut attempt).map_err(|trouble| {
         let (Trouble::Settings(failure) | Trouble::Failed(failure)) = trouble;
-        match failure.hint {
-            Some(_) => failure,
-            None => Failure { hint: hint::for_failure(&failure, relay), ..failure },
+        let is_silent = failure.kind == Kind::Unavailable && failure.stage == Some(Stage::Connect);
+        match (is_silent.then(|| blocked::elsewhere(relay)).flatten(), &failure.hint) {
+            (Some(Elsewhere::Port(port)), _) => failure.hint(format!("port {port} answers: add --port {port}")),
+            (Some(Elsewhere::Api), _) => failure.hint("its API answers: add --via api"),
+            (None, Some(_)) => failure,
+            (None, None) => Failure { hint: hint::for_failure(&failure, relay), ..failure },
         }
     })?;
     let place = &relay.place;

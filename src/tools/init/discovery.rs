@@ -1,5 +1,6 @@
 //! What the domain of the sender's address tells of how its mail is sent. Only the domain is told to anybody.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::ask::say;
@@ -73,9 +74,10 @@ impl Found {
 }
 
 /// Looks at `domain`: who has its mailboxes and who is set up to send for it, its own word in the domain name system, and
-/// then in the file for mail programs. Tells what it finds.
-pub(super) fn look(domain: &str) -> Option<Found> {
-    let guess = records::guess(domain, &mut Client::system(), Deadline::after(TIME));
+/// then in the file for mail programs. Tells what it finds. `server` is asked in place of the system's.
+pub(super) fn look(domain: &str, server: Option<SocketAddr>) -> Option<Found> {
+    let mut client = server.map_or_else(Client::system, Client::at);
+    let guess = records::guess(domain, &mut client, Deadline::after(TIME));
     if let Some(provider) = guess.mailbox {
         say(&format!("   {domain}: its mailboxes are with {}", provider.name));
     }

@@ -100,7 +100,8 @@ pub(super) fn is_secret_said(of: &Init) -> bool {
         || of.secret_credential.is_some()
 }
 
-fn is_by_api(of: &Init) -> bool {
+/// Whether it goes by the provider's API.
+pub(super) fn is_by_api(of: &Init) -> bool {
     of.via.as_deref() == Some("api")
 }
 
@@ -265,13 +266,33 @@ pub(super) fn check_sender(of: &Init) -> Result<(), Failure> {
 /// `Usage`, with the reason; `Data`: the value is not what is wanted.
 pub(super) fn check_relay(of: &Init, value: Option<&str>) -> Result<(), Failure> {
     let provider = provider(of)?;
+    let config = completed(of, provider, value.is_some())?;
+    let Some(value) = value else { return Ok(()) };
+    let is_it = |using: &&uses::Use<'_>| using.is_of(Path::new(UNREAD_FILE));
+    let wrong = uses::all(&config).iter().filter(is_it).find_map(|using| using.wrong(value));
+    let wrong = wrong.or_else(|| likeness::foreign(value, provider?));
+    match wrong {
+        Some(wrong) => Err(Failure::new(Kind::Data, "the secret", wrong)),
+        None => Ok(()),
+    }
+}
+
+/// The relay where it is known and who logs in is not: to be reached.
+///
+/// # Errors
+/// As [`check_relay`].
+pub(super) fn place(of: &Init) -> Result<Option<Arc<Relay>>, Failure> {
+    Ok(first_relay(&completed(of, provider(of)?, false)?))
+}
+
+/// The configuration of the relay, in which something stands in for whatever is said later on.
+fn completed(of: &Init, provider: Option<&'static Provider>, has_value: bool) -> Result<Config, Failure> {
     if let (Some(via), None) = (of.via.as_deref(), provider) {
         return Err(Failure::new(Kind::Usage, "--via", format!("{via:?} needs --provider")));
     }
-    let is_secret_unneeded = is_oauth(of, provider) && value.is_none();
+    let is_secret_unneeded = is_oauth(of, provider) && !has_value;
     let mut of = of.clone();
     if username_key(&of, provider).is_some() && of.username.is_none() {
-        // Said later on.
         of.username = Some("unknown@localhost.example".to_owned());
     }
     if let Some(UserName::Joined(keys)) = provider.map(|provider| &provider.username)
@@ -286,16 +307,11 @@ pub(super) fn check_relay(of: &Init, value: Option<&str>) -> Result<(), Failure>
         of.set.extend(unsaid);
     }
     let text = relay_lines(&of, "main", (!is_secret_unneeded).then_some(UNREAD))?;
-    let option = if of.provider.is_some() { "--provider" } else { "--host" };
-    let config = looked_at(option, &text)?;
-    let Some(value) = value else { return Ok(()) };
-    let is_it = |using: &&uses::Use<'_>| using.is_of(Path::new(UNREAD_FILE));
-    let wrong = uses::all(&config).iter().filter(is_it).find_map(|using| using.wrong(value));
-    let wrong = wrong.or_else(|| likeness::foreign(value, provider?));
-    match wrong {
-        Some(wrong) => Err(Failure::new(Kind::Data, "the secret", wrong)),
-        None => Ok(()),
-    }
+    looked_at(if of.provider.is_some() { "--provider" } else { "--host" }, &text)
+}
+
+fn first_relay(config: &Config) -> Option<Arc<Relay>> {
+    config.sites.first().and_then(|site| site.relays.first().cloned())
 }
 
 /// The relay with its secret, in memory only, to be tried.
@@ -306,7 +322,7 @@ pub(super) fn relay(of: &Init, value: Option<&str>) -> Result<Option<Arc<Relay>>
     let secret = value.map(quoted);
     let text = Zeroizing::new(relay_lines(of, "main", secret.as_ref().map(|secret| secret.as_str()))?);
     let config = load(Path::new("/etc/mailchute/config.toml"), &text)?;
-    Ok(config.sites.first().and_then(|site| site.relays.first().cloned()))
+    Ok(first_relay(&config))
 }
 
 /// Looks at the aliases.

@@ -20,7 +20,7 @@ use crate::tools::secret::put::{CLOSED, MODE};
 use crate::tools::speaker;
 
 /// The configuration where nothing else is said.
-const MAIN: &str = "/etc/mailchute/config.toml";
+pub(super) const MAIN: &str = "/etc/mailchute/config.toml";
 
 /// The site's name where none is said.
 const SITE: &str = "main";

@@ -22,6 +22,8 @@ const WEB: [&str; 7] = ["www-data", "apache", "nginx", "http", "wwwrun", "www", 
 /// What is here.
 #[derive(Debug)]
 pub(super) struct Surroundings {
+    /// The machine in one line.
+    pub(super) machine: String,
     /// The pools, in order.
     pub(super) pools: Vec<Pool>,
     /// The user that the web server runs as.
@@ -47,7 +49,11 @@ impl Surroundings {
             [only] => Some(only.user.clone()),
             _ => WEB.iter().find(|name| is_there(name)).map(|name| (*name).to_owned()),
         };
-        Self { pools, web_user, mailers: mailers(&root) }
+        let mut machine = machine.described();
+        if let (true, Some(user)) = (pools.is_empty(), &web_user) {
+            machine += &format!(", web user {user}");
+        }
+        Self { machine, pools, web_user, mailers: mailers(&root) }
     }
 }
 
