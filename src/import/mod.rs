@@ -5,6 +5,7 @@
 
 mod dma;
 pub mod draft;
+mod esmtp;
 mod exim;
 mod local;
 mod msmtp;
@@ -38,7 +39,8 @@ pub struct Program {
 }
 
 /// Every kind, in the order of the help: a line each.
-pub static KINDS: &[Program] = &[msmtp::KIND, ssmtp::KIND, nullmailer::KIND, dma::KIND, postfix::KIND, exim::KIND];
+pub static KINDS: &[Program] =
+    &[msmtp::KIND, ssmtp::KIND, nullmailer::KIND, dma::KIND, esmtp::KIND, postfix::KIND, exim::KIND];
 
 /// Something to import.
 #[derive(Debug, PartialEq, Eq)]

@@ -122,14 +122,25 @@ fn check(draft: &Draft, shape: &Shape<'_>) -> Result<(), Failure> {
     let toml = draft.toml(shape);
     Config::parse(Path::new("/etc/mailchute/config.toml"), &toml, &Caller::current()).map(drop).map_err(|failure| {
         let line = failure.what.rsplit_once(':').and_then(|(_, number)| number.parse::<usize>().ok());
-        let line = line.and_then(|number| toml.lines().nth(number.saturating_sub(1))).unwrap_or_default();
-        let source = line.split_once('#').map_or("the result", |(_, source)| source.trim());
+        let source = line.and_then(|number| source(&toml, number)).unwrap_or_else(|| "the result".to_owned());
         let told = Failure::new(Failing::Data, source, format!("cannot be taken over: {}", failure.why));
         match failure.hint {
             Some(hint) => told.hint(hint),
             None => told,
         }
     })
+}
+
+/// Where line `number` of the result is from, with the file, which is said only where it is another than before.
+fn source(toml: &str, number: usize) -> Option<String> {
+    let places = |line: &str| line.rsplit_once("  # ").map(|(_, places)| places.to_owned());
+    let place = places(toml.lines().nth(number.checked_sub(1)?)?)?;
+    if !place.starts_with(':') {
+        return Some(place);
+    }
+    let before = toml.lines().take(number - 1).filter_map(places).collect::<Vec<_>>().join(", ");
+    let (file, _) = before.rsplit(", ").find(|place| place.starts_with('/'))?.split_once(':')?;
+    Some(format!("{file}{place}"))
 }
 
 /// Whose mail it is about.

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
 
 use testkit::PATIENCE;
 
@@ -17,22 +19,35 @@ pub(super) struct Heard {
     pub(super) from: String,
 }
 
+/// What `program` tells a server at `listener` of a message, and how it ends.
+pub(super) fn talk(program: &mut Command, listener: TcpListener, message: &str) -> (Heard, ExitStatus) {
+    let place = listener.local_addr().expect("its address");
+    let hearing = thread::spawn(move || hear(&listener));
+    let mut child =
+        program.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+    let _ = child.stdin.take().expect("piped").write_all(message.as_bytes());
+    let status = child.wait().expect("the program ends");
+    // One that never came is set free.
+    let _ = TcpStream::connect(place);
+    (hearing.join().expect("the server"), status)
+}
+
 /// Listens for one conversation on `listener`, and takes everything.
-pub(super) fn hear(listener: &TcpListener) -> Heard {
+fn hear(listener: &TcpListener) -> Heard {
     let (mut stream, _) = listener.accept().expect("a client");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     let mut heard = Heard::default();
-    // A client that speaks TLS at once says something before the greeting.
-    stream.set_read_timeout(Some(std::time::Duration::from_millis(60))).expect("a time-out");
+    if stream.write_all(b"220 mail.example.net\r\n").is_err() {
+        return heard;
+    }
+    // A client that speaks TLS at once does not wait for the greeting.
     let mut first = [0; 1];
     if stream.peek(&mut first).is_ok_and(|count| count == 1 && first[0] == 22) {
         heard.tls = "implicit";
         return heard;
     }
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     let mut lines = BufReader::new(stream.try_clone().expect("a second end"));
     let mut say = |text: &str| stream.write_all(text.as_bytes()).is_ok();
-    say("220 mail.example.net\r\n");
     let (mut is_data, mut is_header) = (false, true);
     while let Some(line) = next(&mut lines) {
         let upper = line.to_uppercase();
@@ -51,18 +66,26 @@ pub(super) fn hear(listener: &TcpListener) -> Heard {
         let goes_on = match upper.split([' ', ':']).next().unwrap_or_default() {
             "EHLO" | "HELO" => {
                 heard.hello = line[4..].trim().to_owned();
-                say("250-mail.example.net\r\n250-STARTTLS\r\n250 AUTH LOGIN\r\n")
+                say("250-mail.example.net\r\n250-STARTTLS\r\n250 AUTH PLAIN LOGIN\r\n")
             }
             "STARTTLS" => {
                 heard.tls = "starttls";
                 return heard;
             }
             "AUTH" => {
-                say("334 VXNlcm5hbWU6\r\n");
-                let user = next(&mut lines).unwrap_or_default();
-                say("334 UGFzc3dvcmQ6\r\n");
-                let password = next(&mut lines).unwrap_or_default();
-                heard.login = Some((base64(&user), base64(&password)));
+                let mut words = line.split(' ').skip(1);
+                let is_plain = words.next().is_some_and(|word| word.eq_ignore_ascii_case("PLAIN"));
+                let mut answer = |challenge: &str| {
+                    words.next().map(str::to_owned).or_else(|| {
+                        say(challenge);
+                        next(&mut lines)
+                    })
+                };
+                let first = base64(&answer("334 VXNlcm5hbWU6\r\n").unwrap_or_default());
+                heard.login = Some(match first.split('\0').collect::<Vec<_>>()[..] {
+                    [_, user, password] if is_plain => (user.to_owned(), password.to_owned()),
+                    _ => (first, base64(&answer("334 UGFzc3dvcmQ6\r\n").unwrap_or_default())),
+                });
                 say("235 ok\r\n")
             }
             "MAIL" => {

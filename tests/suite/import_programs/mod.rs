@@ -2,14 +2,16 @@
 //! is what the import has made of it, or the import has named the setting. A difference that is not named fails the test.
 //!
 //! A few hundred files are made for each program; with `MAILCHUTE_IMPORTS=10000` in the environment so many. msmtp prints
-//! what it has read (`-P`); ssmtp tells it to a server on loopback. `.ci/run` unpacks what cannot be installed beside a mail
+//! what it has read (`-P`); ssmtp and esmtp tell it to a server on loopback. `.ci/run` unpacks what cannot be installed beside a mail
 //! server to `/opt/mailers`.
 
+mod esmtp;
 mod heard;
 mod msmtp;
 mod ssmtp;
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
 use mailchute::caller::Caller;
@@ -63,6 +65,26 @@ fn imported(kind: &str, file: &Path) -> Result<(Draft, Config), Failure> {
     let toml = draft.toml(&Shape { secrets: Storing::Files("secrets"), site: None, head: "test" });
     let config = Config::parse(Path::new("/etc/mailchute/config.toml"), &toml, &Caller::current())?;
     Ok((draft, config))
+}
+
+/// The differences of which the import has said nothing.
+#[derive(Default)]
+struct Silent {
+    told: BTreeSet<String>,
+    found: Vec<String>,
+}
+
+impl Silent {
+    fn of(draft: &Draft) -> Self {
+        Self { told: named(draft), found: Vec::new() }
+    }
+
+    /// Holds both against each other: they are the same, or one of `keys` was named.
+    fn same<T: PartialEq + Debug>(&mut self, keys: &[&str], theirs: T, ours: T) {
+        if theirs != ours && !keys.iter().any(|key| self.told.contains(*key)) {
+            self.found.push(format!("{keys:?}: {theirs:?}, ours {ours:?}"));
+        }
+    }
 }
 
 /// The settings that the import has named, in lower case.

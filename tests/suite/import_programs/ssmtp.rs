@@ -1,14 +1,11 @@
 //! sSMTP, which tells a server what it has read.
 
-use std::io::Write;
-use std::net::{TcpListener, TcpStream};
-use std::process::Stdio;
-use std::thread;
+use std::net::TcpListener;
 
 use mailchute::config::relay::TlsMode;
 use testkit::{Scratch, apart};
 
-use super::heard::hear;
+use super::heard::talk;
 use super::{Dice, files, imported, named, need_mailer, place, username};
 
 fn ssmtp_conf(dice: &mut Dice, port: u16) -> String {
@@ -56,21 +53,10 @@ fn ssmtp_tells_a_server_what_the_import_says() {
             assert!(told.contains("mailhub") || told.contains("remoteport"), "seed {seed}: {:?}\n{text}", place(relay));
             continue;
         }
-        let hearing = thread::spawn(move || hear(&listener));
-        let mut child = apart(&program)
-            .arg("-t")
-            .arg(format!("-C{}", file.display()))
-            .env("LD_LIBRARY_PATH", "/opt/mailers/usr/lib/x86_64-linux-gnu")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("ssmtp");
-        let _ = child.stdin.take().expect("piped").write_all(b"To: bob@example.net\n\nhello\n");
-        child.wait().expect("ssmtp ends");
-        // One that never came is set free.
-        let _ = TcpStream::connect(("127.0.0.1", port));
-        let heard = hearing.join().expect("the server");
+        let mut call = apart(&program);
+        call.arg("-t").arg(format!("-C{}", file.display()));
+        call.env("LD_LIBRARY_PATH", "/opt/mailers/usr/lib/x86_64-linux-gnu");
+        let (heard, _) = talk(&mut call, listener, "To: bob@example.net\n\nhello\n");
         let mut silent = Vec::new();
         let mut same = |keys: &[&str], is_same: bool, what: String| {
             if !is_same && !keys.iter().any(|key| told.contains(*key)) {
