@@ -10,6 +10,7 @@ mod exim;
 mod local;
 mod msmtp;
 mod nullmailer;
+mod opensmtpd;
 mod postfix;
 pub mod source;
 mod ssmtp;
@@ -39,8 +40,17 @@ pub struct Program {
 }
 
 /// Every kind, in the order of the help: a line each.
-pub static KINDS: &[Program] =
-    &[msmtp::KIND, ssmtp::KIND, nullmailer::KIND, dma::KIND, esmtp::KIND, postfix::KIND, exim::KIND];
+#[rustfmt::skip]
+pub static KINDS: &[Program] = &[
+    msmtp::KIND,
+    ssmtp::KIND,
+    nullmailer::KIND,
+    dma::KIND,
+    esmtp::KIND,
+    postfix::KIND,
+    exim::KIND,
+    opensmtpd::KIND,
+];
 
 /// Something to import.
 #[derive(Debug, PartialEq, Eq)]

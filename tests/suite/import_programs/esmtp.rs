@@ -127,15 +127,15 @@ fn esmtp_tells_a_server_what_the_import_says() {
         let used = if heard.hello.is_empty() { None } else { Some(("127.0.0.1".to_owned(), port)) };
         silent.same(
             &["hostname", "preconnect"],
-            used.clone().unwrap_or_else(|| ("localhost".to_owned(), 25)),
-            place(relay),
+            &used.clone().unwrap_or_else(|| ("localhost".to_owned(), 25)),
+            &place(relay),
         );
         if used.is_some() {
             talks += 1;
             let tls = if relay.tls == TlsMode::StartTls { "starttls" } else { "" };
             silent.same(&["starttls"], heard.tls, tls);
             if let Some(helo) = &relay.smtp().expect("SMTP").helo {
-                silent.same(&["helo"], heard.hello.as_str(), helo);
+                silent.same(&["helo"], &heard.hello, helo);
             }
         }
         if !heard.sender.is_empty() {
@@ -143,7 +143,7 @@ fn esmtp_tells_a_server_what_the_import_says() {
             let secret = secret.map_or(String::new(), |(_, secret)| secret.to_string());
             let login = username(relay).map(|user| (user, secret));
             logins += usize::from(login.is_some());
-            silent.same(&["username", "password"], heard.login.clone(), login);
+            silent.same(&["username", "password"], &heard.login, &login);
             let path = format!("MAIL FROM:<{sender}>");
             silent.same(&["force reverse_path"], &heard.sender, &path);
         }

@@ -80,7 +80,7 @@ impl Silent {
     }
 
     /// Holds both against each other: they are the same, or one of `keys` was named.
-    fn same<T: PartialEq + Debug>(&mut self, keys: &[&str], theirs: T, ours: T) {
+    fn same<T: PartialEq + Debug + ?Sized>(&mut self, keys: &[&str], theirs: &T, ours: &T) {
         if theirs != ours && !keys.iter().any(|key| self.told.contains(*key)) {
             self.found.push(format!("{keys:?}: {theirs:?}, ours {ours:?}"));
         }
