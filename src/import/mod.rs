@@ -12,6 +12,7 @@ mod msmtp;
 mod nullmailer;
 mod opensmtpd;
 mod postfix;
+mod sendmail;
 pub mod source;
 mod ssmtp;
 
@@ -50,6 +51,7 @@ pub static KINDS: &[Program] = &[
     postfix::KIND,
     exim::KIND,
     opensmtpd::KIND,
+    sendmail::KIND,
 ];
 
 /// Something to import.

@@ -2,12 +2,13 @@
 //! is what the import has made of it, or the import has named the setting. A difference that is not named fails the test.
 //!
 //! A few hundred files are made for each program; with `MAILCHUTE_IMPORTS=10000` in the environment so many. msmtp prints
-//! what it has read (`-P`); ssmtp and esmtp tell it to a server on loopback. `.ci/run` unpacks what cannot be installed beside a mail
+//! what it has read (`-P`); ssmtp and esmtp tell it to a server on loopback; m4 makes a sendmail.cf. `.ci/run` unpacks what cannot be installed beside a mail
 //! server to `/opt/mailers`.
 
 mod esmtp;
 mod heard;
 mod msmtp;
+mod sendmail;
 mod ssmtp;
 
 use std::collections::BTreeSet;
