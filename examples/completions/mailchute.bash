@@ -32,7 +32,7 @@ _mailchute() {
             ;;
     esac
     case ${COMP_WORDS[1]} in
-        check) words="--site --as --offline --root --ignore --dns --selector --json --quiet --verbose --config" ;;
+        check) words="--site --as --domain --message --provider --offline --root --ignore --dns --selector --json --quiet --verbose --config" ;;
         explain) words="--as --cwd" ;;
         test) words="--to --from --as --cwd --site --relay" ;;
         alert) words="list test --as --site --config --relay" ;;

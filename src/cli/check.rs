@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::address::compared_domain;
 use crate::dns;
 use crate::finding::{Code, code, codes};
 use crate::plan::Choice;
+use crate::providers::{self, Provider};
 use crate::spelling;
 
 /// `mailchute check`.
@@ -19,6 +21,16 @@ pub struct Check {
     /// As this user (name or uid) [default: for root every user that sends]
     #[arg(long = "as", value_name = "USER")]
     pub user: Option<String>,
+    /// Only the records of this domain, for the relays of the sites; may be repeated
+    #[arg(long = "domain", value_name = "DOMAIN", value_parser = domain, group = "judged",
+        conflicts_with_all = ["root", "user", "offline"])]
+    pub domains: Vec<String>,
+    /// Only what this copy of a message that arrived tells (- for standard input), and its domain
+    #[arg(long, value_name = "FILE", group = "judged", conflicts_with_all = ["root", "user"])]
+    pub message: Option<PathBuf>,
+    /// For this provider, whatever is configured; with --domain or --message
+    #[arg(long, value_name = "PROVIDER", value_parser = provider, requires = "judged")]
+    pub provider: Option<&'static Provider>,
     /// Ask nobody: no relay, no name server
     #[arg(long)]
     pub offline: bool,
@@ -65,6 +77,22 @@ impl Check {
 /// The address of a name server.
 pub(super) fn server(text: &str) -> Result<SocketAddr, &'static str> {
     dns::server(text).ok_or("an IP address is wanted, with a port perhaps")
+}
+
+fn domain(text: &str) -> Result<String, &'static str> {
+    let domain = compared_domain(text.trim_end_matches('.')).into_owned();
+    match domain.contains('.') && dns::Question::new(&domain, dns::Qtype::Txt).is_some() {
+        true => Ok(domain),
+        false => Err("a domain is wanted, such as shop.example"),
+    }
+}
+
+fn provider(word: &str) -> Result<&'static Provider, String> {
+    let words = || providers::all().flat_map(Provider::words);
+    Provider::find(word).ok_or_else(|| match spelling::nearest(word, words()) {
+        Some(near) => format!("no provider has this name; did you mean {near}?"),
+        None => "no provider has this name; `mailchute providers` lists them".to_owned(),
+    })
 }
 
 fn known(word: &str) -> Result<&'static Code, String> {

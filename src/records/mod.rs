@@ -8,6 +8,7 @@ mod guess;
 mod judge;
 pub mod merge;
 pub mod pattern;
+pub mod received;
 pub mod spf;
 
 pub use guess::{Guess, Service, guess};

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `provider:` `username:` `from:` | the relay and the domain of From (`shop.example` where there is none) |
 //! | `selector:` | as the option |
+//! | `copy:` | a field of a copy that arrived, in order |
 //! | `with:` `without:` | a record more, or all of a name and type (`*`: every type) less: `name TYPE value` |
 //! | `finding:` | `GRADE CODE SUBJECT`: exactly these are made, in any order |
 //! | `says:` | a part of a finding's sentence |
@@ -27,7 +28,9 @@ use mailchute::config::relay::{LoginSource, Place, Relay, SecretKind, Smtp, TlsM
 use mailchute::deadline::Deadline;
 use mailchute::dns::{Client, Known, Qtype, Question, Rdata, Resolved, Said, settle};
 use mailchute::finding::{Finding, Next, Section};
+use mailchute::message::Message;
 use mailchute::providers::Provider;
+use mailchute::records::received::{self, Received};
 use mailchute::records::{Subject, guess, judged, look};
 use testkit::{Case, Port, Scratch, apart, need};
 
@@ -88,8 +91,8 @@ fn situations() -> Vec<Situation> {
         for (name, case) in file.each() {
             case.knows(
                 &[
-                    "provider", "username", "from", "selector", "with", "without", "finding", "says", "next", "fine",
-                    "stays",
+                    "provider", "username", "from", "selector", "copy", "with", "without", "finding", "says", "next",
+                    "fine", "stays",
                 ],
                 &[],
             );
@@ -186,6 +189,13 @@ fn relay(case: &Case) -> Relay {
     relay
 }
 
+/// What the copy of a block tells.
+fn copy(case: &Case) -> Option<Received> {
+    let fields: String = case.values("copy").map(|field| format!("{field}\r\n")).collect();
+    let text = format!("{fields}\r\nbody\r\n");
+    (!fields.is_empty()).then(|| received::read(Message::read(&mut text.as_bytes(), false).unwrap().header()).unwrap())
+}
+
 fn from_memory(zone: &Zone, subjects: &[Subject<'_>]) -> Vec<Section> {
     let answer = |known: &mut Known, wanted: Vec<Question>| {
         wanted.into_iter().for_each(|question| known.put(question.clone(), ask(zone, &question)));
@@ -270,7 +280,8 @@ fn records_from_memory() {
         let relay = relay(&situation.case);
         let selectors: Vec<_> = situation.case.values("selector").map(str::to_owned).collect();
         let domain = situation.case.value("from").unwrap_or("shop.example");
-        let subject = Subject { site: "shop", domain, relay: &relay, selectors: &selectors };
+        let copy = copy(&situation.case);
+        let subject = Subject { site: Some("shop"), domain, relay: &relay, selectors: &selectors, copy: copy.as_ref() };
         let sections = from_memory(&situation.zone, std::slice::from_ref(&subject));
         let complaints = [compare(&situation.case, &sections), applied(situation, &sections, &subject)].concat();
         wrong.extend(complaints.into_iter().map(|complaint| format!("{}: {complaint}", situation.name)));
@@ -300,18 +311,12 @@ fn every_provider_that_wants_records_has_a_case() {
 pub(crate) struct Nsd {
     child: Child,
     number: u16,
-    _port: Option<Port>,
+    _port: Port,
     _scratch: Scratch,
 }
 
 impl Nsd {
     pub(crate) fn start(nsd: &std::path::Path, zone: &Zone) -> Self {
-        let port = Port::reserve();
-        Self::start_at(port.number(), Some(port), nsd, zone)
-    }
-
-    /// The same at a port that is free, in a network of the test's own.
-    pub(crate) fn start_at(number: u16, port: Option<Port>, nsd: &std::path::Path, zone: &Zone) -> Self {
         let scratch = Scratch::new();
         let mut text = ". 300 SOA ns. root. 1 3600 600 86400 60\n. NS ns.\nns. A 127.0.0.1\n".to_owned();
         let mut broken = Vec::new();
@@ -343,38 +348,38 @@ impl Nsd {
             let _ = writeln!(text, "{name}. 60 {kind} {data}");
         }
         scratch.write("zone", text, 0o644);
-        let mut conf = format!(
-            "server:\n username: \"\"\n chroot: \"\"\n database: \"\"\n zonesdir: \"{0}\"\n pidfile: \"\"\n xfrdfile: \"\"\n zonelistfile: \"{0}/list\"\n \
-             ip-address: 127.0.0.1\n port: {1}\n server-count: 1\n xfrdir: \"{0}\"\n minimal-responses: yes\n\
-             remote-control:\n control-enable: no\nzone:\n name: \".\"\n zonefile: \"zone\"\n",
-            scratch.path().display(),
-            number
-        );
+        let mut zones = String::new();
         for name in broken {
-            let _ = write!(conf, "zone:\n name: \"{name}\"\n zonefile: \"missing\"\n");
+            let _ = write!(zones, "zone:\n name: \"{name}\"\n zonefile: \"missing\"\n");
         }
-        let conf = scratch.write("nsd.conf", conf, 0o644);
-        let log = std::fs::File::create(scratch.join("log")).unwrap();
-        let child = apart(nsd)
-            .arg("-d")
-            .arg("-c")
-            .arg(conf)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let server = Self { child, number, _port: port, _scratch: scratch };
         let begun = Instant::now();
-        let question = |known: &Known| known.ask("ns", Qtype::A);
-        while Client::at(server.address())
-            .settle(Deadline::after(Duration::from_secs(5)), question)
-            .why_unasked()
-            .is_some()
-        {
-            assert!(begun.elapsed() < Duration::from_secs(60), "nsd does not answer: {}", server._scratch.read("log"));
+        loop {
+            // The port is held for TCP; somebody may have it for UDP.
+            let port = Port::reserve();
+            let number = port.number();
+            let conf = format!(
+                "server:\n username: \"\"\n chroot: \"\"\n database: \"\"\n zonesdir: \"{0}\"\n pidfile: \"\"\n xfrdfile: \"\"\n zonelistfile: \"{0}/list\"\n \
+                 ip-address: 127.0.0.1\n port: {1}\n server-count: 1\n xfrdir: \"{0}\"\n minimal-responses: yes\n\
+                 remote-control:\n control-enable: no\nzone:\n name: \".\"\n zonefile: \"zone\"\n{zones}",
+                scratch.path().display(),
+                number
+            );
+            let conf = scratch.write("nsd.conf", conf, 0o644);
+            let log = std::fs::File::create(scratch.join("log")).unwrap();
+            let mut command = apart(nsd);
+            command.arg("-d").arg("-c").arg(conf).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+            let mut child = command.spawn().unwrap();
+            let address: SocketAddr = (Ipv4Addr::LOCALHOST, number).into();
+            let question = |known: &Known| known.ask("ns", Qtype::A);
+            while child.try_wait().unwrap().is_none() {
+                let answer = Client::at(address).settle(Deadline::after(Duration::from_secs(5)), question);
+                if answer.why_unasked().is_none() {
+                    return Self { child, number, _port: port, _scratch: scratch };
+                }
+                assert!(begun.elapsed() < Duration::from_secs(60), "nsd does not answer: {}", scratch.read("log"));
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "nsd does not start: {}", scratch.read("log"));
         }
-        server
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -426,7 +431,8 @@ fn records_by_a_real_name_server() {
         let selectors: Vec<_> = case.values("selector").map(str::to_owned).collect();
         let own = renamed("shop.example", number);
         let domain = case.value("from").unwrap_or(&own);
-        let subject = Subject { site: "shop", domain, relay: &relay, selectors: &selectors };
+        let copy = copy(&case);
+        let subject = Subject { site: Some("shop"), domain, relay: &relay, selectors: &selectors, copy: copy.as_ref() };
         if client.count() > 300 {
             client = Client::at(server.address());
         }
@@ -501,4 +507,102 @@ fn check_says_what_is_published() {
     let silent = format!("127.0.0.1:{}", nobody.number());
     let unasked = checked(&config, &["--dns", &silent]);
     assert_eq!(unasked.keys().filter(|code| is_of_dns(code)).collect::<Vec<_>>(), ["dns.unasked"]);
+}
+
+/// Domains by themselves, as sites send from them, as a provider wants them, and as a copy that arrived tells.
+#[test]
+fn check_judges_a_domain_and_a_copy_that_arrived() {
+    let Some(nsd) = need("nsd") else { return };
+    let server = Nsd::start(
+        &nsd,
+        &lines(
+            "shop.example TXT v=spf1 include:spf.messagingengine.com ~all\nspf.messagingengine.com TXT v=spf1 ip4:192.0.2.1 -all\n\
+             _dmarc.shop.example TXT v=DMARC1; p=reject\nown._domainkey.shop.example TXT v=DKIM1; k=rsa; p=RSA2048\n\
+             weak._domainkey.shop.example TXT v=DKIM1; k=rsa; p=RSA1024\nother.example A 192.0.2.2\n",
+        ),
+    );
+    let scratch = Scratch::new();
+    let config = scratch.write(
+        "config.toml",
+        "from = \"orders@shop.example\"\n[relay.main]\nprovider = \"fastmail\"\nhost = \"127.0.0.1\"\nport = 9\n\
+         username = \"ann@shop.example\"\napp_password = \"x\"\n",
+        0o600,
+    );
+    let dns = server.address().to_string();
+    let found = |words: &[&str]| {
+        let all = checked(&config, &[&["--dns", &dns], words].concat());
+        // Nothing but domains is looked at.
+        let families = ["dns.", "spf.", "dkim.", "dmarc.", "message."];
+        assert!(all.keys().all(|code| families.iter().any(|family| code.starts_with(family))), "{all:?}");
+        all
+    };
+    let codes = |words: &[&str]| found(words).into_keys().collect::<Vec<_>>();
+    // Fastmail's own names of keys are missing, and the one that is named is there.
+    assert!(codes(&["--domain", "Shop.Example."]).contains(&"dkim.missing".to_owned()));
+    assert!(codes(&["--domain", "shop.example", "--selector", "own"]).is_empty());
+    let other = found(&["--domain", "shop.example", "--domain", "other.example"]);
+    assert!(other["dmarc.missing"].contains("_dmarc.other.example"), "{other:?}");
+    // No site sends as it, and another provider wants other things of it.
+    let postmark = codes(&["--domain", "other.example", "--provider", "postmark"]);
+    assert!(
+        postmark.contains(&"dkim.unknown".to_owned()) && !postmark.contains(&"spf.missing".to_owned()),
+        "{postmark:?}"
+    );
+    let without = mailchute()
+        .args(["check", "--json", "--config"])
+        .arg(scratch.join("none.toml"))
+        .args(["--dns", &dns, "--domain", "other.example"])
+        .run();
+    without.expect_status(0);
+    assert!(
+        without.stdout.contains("config.invalid") && without.stdout.contains("dmarc.missing"),
+        "{}",
+        without.report()
+    );
+
+    let fields = "From: Shop <orders@shop.example>\nReturn-Path: <bounce@shop.example>\n";
+    let said = |result: &str| {
+        format!(
+            "Authentication-Results: mx.example.net; dkim={result} header.d=shop.example; spf={result}; dmarc={result}\n"
+        )
+    };
+    let signed =
+        |selector: &str| format!("DKIM-Signature: v=1; a=rsa-sha256; d=shop.example; s={selector}; h=From; b=x\n");
+    for (name, text, expected) in [
+        ("good", said("pass") + fields + &signed("own"), &[][..]),
+        ("weak", said("pass") + fields + &signed("weak"), &["dkim.weak"]),
+        ("gone", said("none") + fields + &signed("gone"), &["dkim.missing"]),
+        ("failed", said("fail") + fields + &signed("own"), &["message.dkim", "message.dmarc", "message.spf"]),
+        (
+            "newsletter",
+            format!("List-Unsubscribe: <mailto:x@shop.example>\n{fields}{}", signed("own")),
+            &["message.unsubscribe"],
+        ),
+    ] {
+        let copy = scratch.write(name, format!("{text}Subject: x\n\nbody\n"), 0o600);
+        assert_eq!(codes(&["--message", copy.to_str().unwrap()]), expected, "{name}");
+        let ignored: Vec<&str> = expected.iter().flat_map(|code| ["--ignore", code]).collect();
+        assert!(codes(&[&["--message", copy.to_str().unwrap()], &ignored[..]].concat()).is_empty(), "{name}");
+    }
+    let copy = scratch.write("unsigned", format!("{fields}\nbody\n"), 0o600);
+    let unsigned = codes(&["--message", copy.to_str().unwrap(), "--offline"]);
+    assert_eq!(unsigned, ["message.unsigned"]);
+    let check = |words: &[&str]| mailchute().args(["check", "--config"]).arg(&config).args(words.iter().copied());
+    let run =
+        check(&["--dns", &dns, "--message", "-"]).stdin(said("pass") + fields + &signed("own") + "\nbody\n").run();
+    run.expect_status(0);
+    let told = ["mx.example.net says dkim=pass, spf=pass, dmarc=pass", "--selector own looks for the key", "RSA 2048"];
+    assert!(told.iter().all(|text| run.stdout.contains(text)), "{}", run.report());
+    for (words, status, why) in [
+        (&["--message", "/nonexistent"][..], 66, "/nonexistent: cannot be read"),
+        (&["--message", "-"], 65, "has no From field"),
+        (&["--domain", "shop"], 64, "a domain is wanted"),
+        (&["--domain", "shop.example", "--offline"], 64, "--offline"),
+        (&["--provider", "postmark"], 64, "--domain"),
+        (&["--domain", "shop.example", "--provider", "postmrk"], 64, "did you mean postmark?"),
+    ] {
+        let run = check(words).stdin("Subject: no\n\n").run();
+        run.expect_status(status);
+        assert!(run.stderr.contains(why), "{}", run.report());
+    }
 }

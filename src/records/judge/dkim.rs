@@ -8,6 +8,7 @@ use crate::finding::{Finding, Grade, Section, codes};
 use crate::providers::Key;
 use crate::records::dkim::{Algorithm, GOOD_BITS, KeyRecord, LEAST_BITS, Useless, is_meant, read};
 use crate::records::pattern::{filled, fixed, is_like};
+use crate::records::received::Received;
 use crate::reply::printable;
 
 /// A selector that nobody has.
@@ -51,8 +52,10 @@ impl Sought<'_> {
 
 pub(super) fn judge(case: &Case<'_>) -> Result<Signed, Unresolved> {
     let mut signed = Signed { section: case.section("DKIM"), domain: None, is_certain: true };
+    let of_copy = case.subject.copy.into_iter().flat_map(Received::own_signatures);
+    let of_copy = of_copy.filter(|signature| signature.domain == case.homes[0]).map(|signature| &signature.selector);
     let own: Vec<Vec<Sought<'_>>> =
-        case.subject.selectors.iter().map(|selector| vec![Sought { selector, target: None }]).collect();
+        case.subject.selectors.iter().chain(of_copy).map(|selector| vec![Sought { selector, target: None }]).collect();
     let published = case.published();
     let known: Vec<Vec<Sought<'_>>> = published.map_or_else(Vec::new, |published| {
         let probed = published.probe.iter().map(|selector| vec![Sought { selector, target: None }]);
@@ -231,7 +234,11 @@ fn missing(case: &Case<'_>, sought: Sought<'_>, home: &str, is_named: bool) -> F
 fn unknown(case: &Case<'_>, signed: &mut Signed) {
     let sentence = format!("no DKIM key is found, and its name is known to the account at {} only", case.provider());
     let finding = case.finding(&codes::DKIM_UNKNOWN, case.homes[0].clone(), sentence);
-    signed.section.findings.push(finding.run(format!("mailchute check --site {} --selector NAME", case.subject.site)));
+    let whose = match case.subject.site {
+        Some(site) => format!("--site {site}"),
+        None => format!("--domain {}", case.domain),
+    };
+    signed.section.findings.push(finding.run(format!("mailchute check {whose} --selector NAME")));
 }
 
 fn of_no_use(case: &Case<'_>, name: &str, useless: &Useless) -> Finding {

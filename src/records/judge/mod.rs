@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use super::dmarc as policies;
 use super::pattern::filled;
+use super::received::Received;
 use crate::address::compared_domain;
 use crate::config::relay::{Relay, Way};
 use crate::dns::{Known, Qtype, Unresolved};
@@ -22,14 +23,16 @@ const PARENTS: usize = 3;
 /// A domain that mail is sent from, and the relay it goes through.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// The site, by name.
-    pub site: &'a str,
+    /// The site, by name; `None`: none sends as this domain.
+    pub site: Option<&'a str>,
     /// The domain of From.
     pub domain: &'a str,
     /// The relay.
     pub relay: &'a Relay,
     /// DKIM selectors that the user named; empty: those the provider is known to use.
     pub selectors: &'a [String],
+    /// A copy that arrived: what it tells counts in place of what the provider is known to do.
+    pub copy: Option<&'a Received>,
 }
 
 /// What is said of a subject, section by section.
@@ -69,14 +72,15 @@ fn at_a_mailbox_provider(subject: &Subject<'_>, domain: &str, owner: &Provider) 
         return section;
     }
     let sentence = format!("only {} can sign for it, and the relay {} is another's", owner.name, subject.relay.name);
-    let finding = Finding::new(&codes::DMARC_FOREIGN, domain, sentence).of_site(subject.site);
+    let finding = Finding::new(&codes::DMARC_FOREIGN, domain, sentence);
+    let finding = Finding { site: subject.site.map(str::to_owned), ..finding };
     section.findings.push(finding.advise("send from an address at a domain of your own"));
     section
 }
 
 /// An empty section about a subject.
 fn section(label: &str, subject: &Subject<'_>) -> Section {
-    Section { site: Some(subject.site.to_owned()), ..Section::new(label) }
+    Section { site: subject.site.map(str::to_owned), ..Section::new(label) }
 }
 
 /// A subject that is being judged.
@@ -91,6 +95,9 @@ struct Case<'a> {
 
 /// The registered domain where the configuration tells it; else that of From and those above it.
 fn homes(subject: &Subject<'_>, domain: &str, found: Option<&policies::Walk>) -> Vec<String> {
+    if let Some(signature) = subject.copy.and_then(|copy| copy.own_signatures().next()) {
+        return vec![signature.domain.clone()];
+    }
     let relay = subject.relay;
     let by_login = relay.provider.and_then(|provider| provider.published).is_some_and(|published| published.by_login);
     let login = || relay.username().filter(|_| by_login)?.rsplit_once('@').map(|(_, domain)| domain);
@@ -125,7 +132,7 @@ impl Case<'_> {
 
     /// A finding about `subject`.
     fn finding(&self, code: &'static Code, subject: impl Into<String>, sentence: impl Into<String>) -> Finding {
-        Finding::new(code, subject, sentence).of_site(self.subject.site)
+        Finding { site: self.subject.site.map(str::to_owned), ..Finding::new(code, subject, sentence) }
     }
 
     /// The same, where it is built on what is known of the provider: no worse than that allows.

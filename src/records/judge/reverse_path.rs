@@ -21,6 +21,9 @@ pub(super) struct Returned {
 }
 
 pub(super) fn judge(case: &Case<'_>) -> Result<Returned, Unresolved> {
+    if let Some(at) = case.subject.copy.and_then(|copy| copy.return_path.clone()) {
+        return Ok(Returned { domain: Some(at), is_foreign: false, findings: Vec::new() });
+    }
     let nothing = Returned { domain: None, is_foreign: false, findings: Vec::new() };
     let Some(bounce) = case.published().map(|published| &published.bounce) else { return Ok(nothing) };
     if bounce.usual.is_empty() {

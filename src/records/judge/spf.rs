@@ -17,7 +17,10 @@ const SHOWN: usize = 80;
 pub(super) fn judge(case: &Case<'_>, returned: &Returned) -> Result<Section, Unresolved> {
     let mut section = case.section("SPF");
     let published = case.published();
-    let include = published.filter(|published| published.spf.needed);
+    // Where bounces go to another's domain, that one's record counts.
+    let copy = case.subject.copy;
+    let is_elsewhere = copy.is_some_and(|copy| copy.return_path.as_ref().is_some_and(|at| !copy.is_related(at)));
+    let include = published.filter(|published| published.spf.needed && !is_elsewhere);
     // With the reverse-path at the registered domain its record counts, else whatever there is at that of From.
     let domain = if include.is_some() { &case.homes[0] } else { &case.domain };
     let found = survey(case.known, domain)?;

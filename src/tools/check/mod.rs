@@ -5,6 +5,7 @@
 //! files and logs in with that user's secrets, so that root opens nothing and connects nowhere because a user's file
 //! says so.
 
+mod domain;
 mod general;
 mod json;
 mod own;
@@ -46,8 +47,8 @@ struct Seen {
 /// Looks at the set-up, prints what was found and returns the status of the worst of it.
 ///
 /// # Errors
-/// This process may not become the user that was asked for, `--root` is no directory, or standard output cannot be
-/// written.
+/// This process may not become the user that was asked for, `--root` is no directory, the copy of `--message` cannot be
+/// read, or standard output cannot be written.
 pub(crate) fn run(invocation: &Invocation, of: &Check) -> Result<u8, Failure> {
     let mut of = Check { config: of.config.clone().or_else(|| invocation.choice.config.clone()), ..of.clone() };
     if host::is_privileged() {
@@ -66,8 +67,10 @@ pub(crate) fn run(invocation: &Invocation, of: &Check) -> Result<u8, Failure> {
             }
         };
     }
-    let root = Root::at(of.root.as_deref())?;
-    let mut seen = look(&of, &root);
+    let mut seen = match of.domains.is_empty() && of.message.is_none() {
+        true => look(&of, &Root::at(of.root.as_deref())?),
+        false => domain::look(&of)?,
+    };
     for section in &mut seen.sections {
         section.findings.retain(|finding| !of.ignored.contains(&finding.code));
     }
@@ -113,7 +116,7 @@ fn look(of: &Check, root: &Root) -> Seen {
         let unknown = of.sites.iter().filter(|name| !sites.iter().any(|(known, _)| known == *name));
         sections.extend(unknown.map(|name| general::no_such_site(name)));
     }
-    Seen { title: title(known, &machine), sections, sites }
+    Seen { title: title(known, Some(&machine)), sections, sites }
 }
 
 /// What `caller` can do, as a process of that user's tells root's.
@@ -142,10 +145,10 @@ fn part_of(of: &Check, config: &Config, caller: &Caller) -> Vec<Section> {
 }
 
 /// `mailchute 0.2.0, /etc/mailchute/config.toml, Debian GNU/Linux 12 (bookworm), Hetzner`.
-fn title(config: Option<&Config>, machine: &Machine<'_>) -> String {
+fn title(config: Option<&Config>, machine: Option<&Machine<'_>>) -> String {
     let mut words = vec![format!("mailchute {}", env!("CARGO_PKG_VERSION"))];
     words.extend(config.map(|config| config.origin.to_string()));
-    words.extend(machine.origin.words());
+    words.extend(machine.into_iter().flat_map(|machine| machine.origin.words()));
     if host::binary_group().is_some() {
         words.push("set-group-id".to_owned());
     }

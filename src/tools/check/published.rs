@@ -21,17 +21,24 @@ pub(super) fn look(of: &Check, sites: &[&Site]) -> Vec<Section> {
         for relay in site.every_relay() {
             let is_known = |known: &Subject<'_>| known.relay.name == relay.name && known.domain == domain;
             if !subjects.iter().any(is_known) {
-                subjects.push(Subject { site: &site.name, domain, relay, selectors: &of.selectors });
+                let site = Some(site.name.as_str());
+                subjects.push(Subject { site, domain, relay, selectors: &of.selectors, copy: None });
             }
         }
     }
     let mut sections: Vec<Section> =
         domains.iter().filter(|(_, domains)| domains.is_empty()).map(|(site, _)| without_domain(site)).collect();
-    if !subjects.is_empty() {
-        let mut client = of.dns.map_or_else(Client::system, Client::at);
-        sections.extend(judge(&subjects, &mut client, Deadline::after(PATIENCE)));
-    }
+    sections.extend(ask(of, &subjects));
     sections
+}
+
+/// What name servers say of `subjects`, and what it means.
+pub(super) fn ask(of: &Check, subjects: &[Subject<'_>]) -> Vec<Section> {
+    if subjects.is_empty() {
+        return Vec::new();
+    }
+    let mut client = of.dns.map_or_else(Client::system, Client::at);
+    judge(subjects, &mut client, Deadline::after(PATIENCE))
 }
 
 /// Nothing tells what this site writes as, so nothing is said of its domain.
@@ -44,7 +51,7 @@ fn without_domain(site: &Site) -> Section {
 }
 
 /// The domains that a site writes as, that of its own `from` first.
-fn domains(site: &Site) -> Vec<String> {
+pub(super) fn domains(site: &Site) -> Vec<String> {
     let own = site.from.iter().filter_map(|from| from.spec.address().ok()).map(|address| address.domain().to_owned());
     // What lies below a domain has names that only its messages tell.
     let listed = site.sender.iter().filter(|pattern| !pattern.subdomains).map(|pattern| pattern.domain.clone());
