@@ -46,6 +46,8 @@ pub(super) static TABLE: &[Line] = &[
         |said| said.reply.is_transient(),
         Rule { stages: &[Auth], hint: "{provider} did not check the password and asks you to wait", ..ANY },
     ),
+    // Google's code for a signature is Microsoft's for a tenant that takes no passwords.
+    rule(Rule { enhanced: &[x(5, 7, 30)], words: ABOUT_RECORDS, hint: RECORDS, ..ANY }),
     made(is_about_login, ANY, login::refused),
     made(lacks_permission, ANY, |said| Some(login::for_permission(said.relay))),
     made(|said| of_provider(said).is_some(), ANY, of_provider),
@@ -101,6 +103,9 @@ pub(super) static TABLE: &[Line] = &[
             ..ANY
         },
     ),
+    // Google slows down what it does not believe, and says so by way of a rate.
+    rule(Rule { enhanced: &[x(4, 7, 26)], hint: RECORDS, ..ANY }),
+    only(|said| said.reply.is_transient(), Rule { words: ABOUT_RECORDS, hint: RECORDS, ..ANY }),
     rule(Rule {
         words: &["limit exceeded", "quota exceeded", "throttl", "rate limit", "too many messages"],
         hint: LIMITED,
@@ -127,19 +132,8 @@ pub(super) static TABLE: &[Line] = &[
         hint: UNVERIFIED,
         ..ANY
     }),
-    rule(Rule {
-        enhanced: &[x(5, 7, 26), x(5, 7, 25), x(5, 7, 23), x(5, 7, 20)],
-        hint: "set the SPF, DKIM and DMARC records for the sender's domain as {provider} lists them",
-        ..ANY
-    }),
-    only(
-        |said| said.reply.is_permanent(),
-        Rule {
-            words: &["dmarc", "dkim", "spf "],
-            hint: "set the SPF, DKIM and DMARC records for the sender's domain as {provider} lists them",
-            ..ANY
-        },
-    ),
+    rule(Rule { enhanced: UNPROVEN, hint: RECORDS, ..ANY }),
+    only(|said| said.reply.is_permanent(), Rule { words: ABOUT_RECORDS, hint: RECORDS, ..ANY }),
     rule(Rule {
         stages: &[Auth],
         enhanced: &[x(5, 3, 5)],
@@ -209,6 +203,38 @@ const BLOCKED: &str =
     "the server refuses this host's address: use its submission port with a login, or ask its operator";
 
 const LIMITED: &str = "{provider} is limiting how fast this account sends: wait, or raise the plan";
+
+const RECORDS: &str = "set the SPF, DKIM and DMARC records for the sender's domain as {provider} lists them: `mailchute \
+                       check` says which are wrong";
+
+/// What says that nothing proves whose the message is: RFC 7372, and of Microsoft what refuses for DMARC (509) and what
+/// wants all three of whoever sends much (515).
+const UNPROVEN: &[Enhanced] = &[
+    x(5, 7, 20),
+    x(5, 7, 21),
+    x(5, 7, 22),
+    x(5, 7, 23),
+    x(5, 7, 24),
+    x(5, 7, 25),
+    x(5, 7, 26),
+    x(5, 7, 509),
+    x(5, 7, 515),
+];
+
+/// The words of those that use another code.
+const ABOUT_RECORDS: &[&str] = &[
+    "dmarc",
+    "dkim",
+    "spf ",
+    "spf:",
+    "spf=",
+    "spf-",
+    "sender policy framework",
+    "unauthenticated email",
+    "not aligned",
+    "alignment",
+    "required authentication level",
+];
 
 const UNVERIFIED: &str = "verify this sender or its domain at {provider}, or set `from` to one that is verified with \
                           other_sender = \"rewrite\"";

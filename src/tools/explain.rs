@@ -29,7 +29,7 @@ use crate::oauth::store::Store;
 use crate::plan::{Course, Plan};
 use crate::secret::Source;
 use crate::spool::{Spool, flusher};
-use crate::tools::{admission, send};
+use crate::tools::{admission, check, send};
 
 /// Prints every decision about the message `of` would send, on standard input or none, and returns 0, or the status
 /// the message would end with if no relay was spoken to.
@@ -110,6 +110,12 @@ fn walk(
         useless.extend(page.trouble.take());
     }
     spool_rows(site, caller, page);
+    for finding in check::known(config, site, caller) {
+        page.row("check", &format!("{} {}: {finding}", finding.grade, finding.code.word));
+        if let Some(next) = &finding.next {
+            page.row("", &format!("-> {next}"));
+        }
+    }
     if !of.ignored.is_empty() {
         page.row("ignored", &of.ignored.join(" "));
     }

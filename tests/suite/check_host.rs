@@ -215,6 +215,47 @@ fn a_site_of_which_no_domain_is_known_is_told() {
     });
 }
 
+/// What is known without asking anybody, in the words of `check`.
+#[test]
+fn explain_says_what_check_finds() {
+    Host::run(&USERS, |host| {
+        let relay = format!("host = \"mail.example.net\"\nusername = \"shop\"\npassword = '{VALUE}'\n");
+        let explained = || {
+            let run = mailchute().uid(SHOP).args(["explain", "-i", "b@example.net"]).run();
+            assert!(!run.report().contains(VALUE), "{}", run.report());
+            run.stdout
+        };
+        lay(host, &relay);
+        assert!(!explained().contains("check"), "{}", explained());
+        for (code, change) in [
+            ("secret.missing", None),
+            ("site.disabled", Some(("[site.shop]", "[site.shop]\ndisabled = \"spam\""))),
+            ("site.no-sender", Some(("from = \"orders@shop.example\"", "domain = \"host.example\""))),
+            ("secret.expires", Some(("[relay.main]", "[relay.main]\nsecret_expires = 2020-01-01"))),
+        ] {
+            lay(host, &relay);
+            match change {
+                Some((from, to)) => {
+                    let text = fs::read_to_string(MAIN).unwrap();
+                    host.write(MAIN, &text.replace(from, to), 0o644);
+                }
+                None => fs::remove_file(SECRET).unwrap(),
+            }
+            let all = findings(&check(&["--json", "--as", "shop", "--dns", "127.0.0.1:9"]));
+            let found = with_code(&all, code);
+            assert!(!found.is_empty(), "{code}: {all:?}");
+            let line = |one: &serde_json::Value| {
+                let text = |key: &str| one[key].as_str().unwrap().to_owned();
+                format!("{} {code}: {}: {}", text("grade"), text("subject"), text("sentence"))
+            };
+            // Root's process tells of secrets more than a user's.
+            let lines: Vec<String> = found.into_iter().map(line).collect();
+            let page = explained();
+            assert!(lines.iter().any(|line| page.contains(line)), "{lines:#?}\n{page}");
+        }
+    });
+}
+
 /// What a site's file says is read and followed with that site's rights: root's process learns nothing for it.
 #[test]
 fn a_sites_file_gets_nothing_from_roots_check() {

@@ -63,6 +63,31 @@ const REPLIES: &[(Moment, &str, &str)] = &[
         "the mailbox that logs in",
     ),
     (Moment::Message, "550 5.7.26 This mail is unauthenticated", "set the SPF, DKIM and DMARC records"),
+    (
+        Moment::Message,
+        "550 5.7.515 Access denied, sending domain SHOP.EXAMPLE does not meet the required authentication level",
+        "set the SPF, DKIM and DMARC records",
+    ),
+    (Moment::Message, "550 5.7.509 Access denied, does not pass verification", "set the SPF, DKIM and DMARC records"),
+    (
+        Moment::Message,
+        "550 5.7.1 Unauthenticated email from shop.example is not accepted due to domain's DMARC policy",
+        "set the SPF, DKIM and DMARC records",
+    ),
+    (Moment::Message, "550 5.7.27 SPF [shop.example] with ip: [192.0.2.1] = Did not pass", "set the SPF, DKIM and"),
+    (Moment::Message, "550 5.7.30 DKIM = did not pass", "set the SPF, DKIM and DMARC records"),
+    (Moment::Message, "550 5.7.32 the From header does not have alignment", "set the SPF, DKIM and DMARC records"),
+    (
+        Moment::Message,
+        "421 4.7.26 Your email has been rate limited because it is unauthenticated",
+        "set the SPF, DKIM and DMARC records",
+    ),
+    (
+        Moment::Message,
+        "421 4.7.32 Your email has been rate limited: the From header is not aligned with SPF or DKIM",
+        "set the SPF, DKIM and DMARC records",
+    ),
+    (Moment::Rcpt, "550 5.7.1 SPF: 192.0.2.1 is not allowed to send for shop.example", "set the SPF, DKIM and DMARC"),
     (Moment::Message, "554 5.7.1 rejected as spam", "127.0.0.1 refuses this message itself, often as spam"),
     (Moment::Message, "550 5.7.1 no", "127.0.0.1 refuses this message itself"),
 ];
@@ -80,6 +105,9 @@ fn refusals_have_the_right_next_step() {
                 true => assert!(hints.is_empty(), "{}", run.report()),
                 false => assert!(hints.len() == 1 && hints[0].starts_with(hint), "{hint}\n{}", run.report()),
             }
+            // Whoever is told of records is told what looks at them.
+            let is_told = |text: &str| hints.iter().any(|hint| hint.contains(text));
+            assert_eq!(is_told("SPF, DKIM"), is_told("`mailchute check`"), "{}", run.report());
         },
     );
 }

@@ -146,14 +146,13 @@ fn user_name(uid: u32) -> String {
     entry.map_or_else(|| uid.to_string(), |entry| entry.name)
 }
 
-/// Bans, limits, aliases of one site.
-pub(super) fn of_site(config: &Config, site: &Site, caller: &Caller) -> Vec<Section> {
+/// Bans, limits, aliases of one site, for its user `uid`.
+pub(super) fn of_site(config: &Config, site: &Site, uid: u32) -> Section {
     let mut section = Section { site: Some(site.name.clone()), ..Section::new("site") };
     let subject = format!("site {}", site.name);
     if let Err(failure) = site.check_enabled() {
         section.findings.push(Finding::new(&codes::SITE_DISABLED, &subject, shown(&failure.why)));
     }
-    let uid = site.users.iter().copied().find(|uid| *uid != NOBODY).unwrap_or(caller.uid);
     if let Err(failure) = ban::check(config, site, uid) {
         let finding = Finding::new(&codes::SITE_BANNED, &subject, shown(&failure.why));
         section.findings.push(finding.run(format!("sudo mailchute unban {}", site.name)));
@@ -173,7 +172,7 @@ pub(super) fn of_site(config: &Config, site: &Site, caller: &Caller) -> Vec<Sect
         let finding = Finding::new(&codes::ALIAS_NONE, &subject, sentence);
         section.findings.push(finding.advise("[alias] \"*\" = \"YOU@YOUR.DOMAIN\" in the configuration"));
     }
-    vec![section]
+    section
 }
 
 /// Whether the host's own alias file has this name, as far as a look at its lines tells.

@@ -23,11 +23,11 @@ use crate::cli::Speaker;
 use crate::cli::check::Check;
 use crate::cli::invocation::Invocation;
 use crate::config::Config;
-use crate::config::site::Site;
+use crate::config::site::{NOBODY, Site};
 use crate::door;
 use crate::exit;
 use crate::failure::Failure;
-use crate::finding::Section;
+use crate::finding::{Finding, Section};
 use crate::host;
 use crate::machine::Machine;
 use crate::plan::{Choice, Course};
@@ -96,7 +96,8 @@ fn look(of: &Check, root: &Root) -> Seen {
         let meant = |site: &&Site| of.sites.is_empty() || of.sites.contains(&site.name);
         for site in config.sites.iter().filter(meant) {
             sites.push((site.name.clone(), general::described(site)));
-            sections.extend(general::of_site(config, site, &caller));
+            let uid = site.users.iter().copied().find(|uid| *uid != NOBODY).unwrap_or(caller.uid);
+            sections.push(general::of_site(config, site, uid));
         }
         if !of.offline {
             sections.extend(published::look(of, &config.sites.iter().filter(meant).collect::<Vec<_>>()));
@@ -117,6 +118,13 @@ fn look(of: &Check, root: &Root) -> Seen {
         sections.extend(unknown.map(|name| general::no_such_site(name)));
     }
     Seen { title: title(known, Some(&machine)), sections, sites }
+}
+
+/// What is found about `site` without asking anybody, as this process, which is `caller`'s: `explain` says it in the same
+/// words.
+pub(crate) fn known(config: &Config, site: &Site, caller: &Caller) -> Vec<Finding> {
+    let sections = [general::of_site(config, site, caller.uid), own::look(site, caller)];
+    sections.into_iter().flat_map(|section| section.findings).chain(published::without_domain(site)).collect()
 }
 
 /// What `caller` can do, as a process of that user's tells root's.

@@ -26,8 +26,12 @@ pub(super) fn look(of: &Check, sites: &[&Site]) -> Vec<Section> {
             }
         }
     }
+    let of_site = |site: &Site| {
+        let findings = without_domain(site).into_iter().collect();
+        Section { site: Some(site.name.clone()), findings, ..Section::new("domain") }
+    };
     let mut sections: Vec<Section> =
-        domains.iter().filter(|(_, domains)| domains.is_empty()).map(|(site, _)| without_domain(site)).collect();
+        domains.iter().filter(|(_, domains)| domains.is_empty()).map(|(site, _)| of_site(site)).collect();
     sections.extend(ask(of, &subjects));
     sections
 }
@@ -42,12 +46,13 @@ pub(super) fn ask(of: &Check, subjects: &[Subject<'_>]) -> Vec<Section> {
 }
 
 /// Nothing tells what this site writes as, so nothing is said of its domain.
-fn without_domain(site: &Site) -> Section {
-    let mut section = Section { site: Some(site.name.clone()), ..Section::new("domain") };
+pub(super) fn without_domain(site: &Site) -> Option<Finding> {
+    if !domains(site).is_empty() {
+        return None;
+    }
     let sentence = "names no from, so SPF, DKIM and DMARC are not looked at";
     let finding = Finding::new(&codes::SITE_NO_SENDER, format!("site {}", site.name), sentence);
-    section.findings.push(finding.advise("from = \"NAME@YOUR.DOMAIN\" in the configuration"));
-    section
+    Some(finding.advise("from = \"NAME@YOUR.DOMAIN\" in the configuration"))
 }
 
 /// The domains that a site writes as, that of its own `from` first.
