@@ -56,7 +56,7 @@ impl Caller {
 }
 
 /// Where programs are found by whoever has no `PATH` of their own.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Gives `command`, a program of the user's that this process is about to start, an environment of that user's: as it
 /// is, but for what a web site's visitor has put into it; or where this process stands in for the user

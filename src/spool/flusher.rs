@@ -48,7 +48,7 @@ impl Flusher {
 /// Who is going to flush `spool`.
 pub fn of(spool: &Spool) -> Flusher {
     let is_shared = spool.directory().parent() == Some(Path::new(Place::Spool.parent()));
-    match is_shared && is_timed() && !is_stale(spool) {
+    match is_shared && is_timed() && !is_overdue(spool) {
         true => Flusher::Supervised,
         false => Flusher::Own,
     }
@@ -62,7 +62,7 @@ pub fn is_timed() -> bool {
 }
 
 /// Whether something is due for so long that nobody can be flushing. A heartbeat answers without a look at what waits.
-fn is_stale(spool: &Spool) -> bool {
+pub fn is_overdue(spool: &Spool) -> bool {
     let long_ago = SystemTime::now() - PATIENCE;
     let heartbeat = fs::symlink_metadata(spool.keep().file(LOCK)).and_then(|lock| lock.modified());
     let is_alive = heartbeat.is_ok_and(|beat| beat >= long_ago);

@@ -22,6 +22,7 @@ mod bs;
 mod callers;
 mod check;
 mod check_host;
+mod check_state;
 mod codes;
 mod config;
 mod daemons;

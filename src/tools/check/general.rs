@@ -16,6 +16,9 @@ use crate::root::Root;
 use crate::spool::flusher;
 use crate::tools::secret::check as secrets;
 
+/// Which part of a limit is little, where no more is left of it.
+const NEARLY: u32 = 10;
+
 /// A text of somebody else's, for a terminal.
 pub(super) fn shown(text: &str) -> String {
     printable(text.as_bytes(), TEXT_LIMIT)
@@ -157,10 +160,15 @@ pub(super) fn of_site(config: &Config, site: &Site, uid: u32) -> Section {
         let finding = Finding::new(&codes::SITE_BANNED, &subject, shown(&failure.why));
         section.findings.push(finding.run(format!("sudo mailchute unban {}", site.name)));
     }
-    if let Some(limits) = &site.limits {
+    let of_relays = site.every_relay().into_iter();
+    let of_relays =
+        of_relays.filter_map(|relay| Some((shown(&format!("relay {}", relay.name)), relay.limits.as_ref()?)));
+    for (whose, limits) in site.limits.iter().map(|limits| (subject.clone(), limits)).chain(of_relays) {
         for left in limit::left(limits, uid).unwrap_or_default() {
+            let finding = |code| Finding::new(code, &whose, shown(&left.to_string()));
             match left.left {
-                0 => section.findings.push(Finding::new(&codes::LIMIT_REACHED, &subject, shown(&left.to_string()))),
+                0 => section.findings.push(finding(&codes::LIMIT_REACHED)),
+                few if few <= left.limit.count / NEARLY => section.findings.push(finding(&codes::LIMIT_NEAR)),
                 _ => section.fine.push(left.to_string()),
             }
         }

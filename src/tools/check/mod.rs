@@ -5,6 +5,7 @@
 //! files and logs in with that user's secrets, so that root opens nothing and connects nowhere because a user's file
 //! says so.
 
+mod alerts;
 mod domain;
 mod general;
 mod json;
@@ -93,10 +94,12 @@ fn look(of: &Check, root: &Root) -> Seen {
     let mut sites = Vec::new();
     if let Some(config) = known {
         sections.extend(general::of_spool(config));
+        let asked = of.user.as_deref().and_then(|user| speaker::uid(user).ok());
         let meant = |site: &&Site| of.sites.is_empty() || of.sites.contains(&site.name);
         for site in config.sites.iter().filter(meant) {
             sites.push((site.name.clone(), general::described(site)));
-            let uid = site.users.iter().copied().find(|uid| *uid != NOBODY).unwrap_or(caller.uid);
+            let first = || site.users.iter().copied().find(|uid| *uid != NOBODY);
+            let uid = asked.or_else(first).unwrap_or(caller.uid);
             sections.push(general::of_site(config, site, uid));
         }
         if !of.offline {
@@ -106,6 +109,7 @@ fn look(of: &Check, root: &Root) -> Seen {
             true => users::look(of, config, &machine, &caller),
             false => part_of(of, config, &caller),
         });
+        once(&mut sections);
         sections
             .retain(|section| section.site.as_ref().is_none_or(|name| sites.iter().any(|(known, _)| known == name)));
         let place = |section: &Section| {
@@ -118,6 +122,15 @@ fn look(of: &Check, root: &Root) -> Seen {
         sections.extend(unknown.map(|name| general::no_such_site(name)));
     }
     Seen { title: title(known, Some(&machine)), sections, sites }
+}
+
+/// Leaves out what several users' processes say of all sites alike.
+fn once(sections: &mut [Section]) {
+    let mut said: Vec<Finding> = Vec::new();
+    for section in sections.iter_mut().filter(|section| section.label == "alerts") {
+        section.findings.retain(|finding| !said.contains(finding));
+        said.extend(section.findings.iter().cloned());
+    }
 }
 
 /// What is found about `site` without asking anybody, as this process, which is `caller`'s: `explain` says it in the same
@@ -146,6 +159,8 @@ fn part_of(of: &Check, config: &Config, caller: &Caller) -> Vec<Section> {
     if sites.is_empty() && of.sites.is_empty() {
         sections.push(own::without_site(caller));
     }
+    sections.extend(own::waiting(caller));
+    sections.push(alerts::look(config, &sites, caller));
     if !of.offline {
         sections.extend(relay::look(&sites));
     }

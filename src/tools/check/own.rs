@@ -16,7 +16,7 @@ use crate::oauth::not_logged_in;
 use crate::oauth::store::Store;
 use crate::root::Root;
 use crate::secret::Source;
-use crate::spool::Spool;
+use crate::spool::{Folder, Spool, flusher};
 
 /// What programs run to send.
 const SENDMAIL: &str = "/usr/sbin/sendmail";
@@ -68,6 +68,33 @@ pub(super) fn look(site: &Site, caller: &Caller) -> Section {
         section.fine.push("reads its configuration and secrets".to_owned());
     }
     section
+}
+
+/// What waits for `caller`, and what is kept that nobody sends by itself.
+pub(super) fn waiting(caller: &Caller) -> Option<Section> {
+    let spool = Spool::find(caller)?;
+    let count = |folder| spool.list(folder).map_or(0, |list| list.len());
+    let [queue, held, failed] = [Folder::Queue, Folder::Held, Folder::Failed].map(count);
+    let name = shown(&named(caller));
+    let mut section = Section::new("spool");
+    if queue > 0 {
+        section.fine.push(format!("{} of {name} {}", messages(queue), if queue == 1 { "waits" } else { "wait" }));
+    }
+    if flusher::is_overdue(&spool) {
+        let sentence = "messages are due for ten minutes and more, and nobody has sent them";
+        let finding = Finding::new(&codes::SPOOL_OVERDUE, format!("spool of {name}"), sentence);
+        section.findings.push(finding.run(format!("sudo -u {name} mailchute queue flush")));
+    }
+    if held + failed > 0 {
+        let sentence = format!("{} held and {} given up are kept until a person looks at them", messages(held), failed);
+        let finding = Finding::new(&codes::SPOOL_KEPT, format!("spool of {name}"), sentence);
+        section.findings.push(finding.run(format!("sudo -u {name} mailchute queue list")));
+    }
+    Some(section)
+}
+
+fn messages(count: usize) -> String {
+    format!("{count} message{}", if count == 1 { "" } else { "s" })
 }
 
 fn of_relay(relay: &Relay, caller: &Caller, section: &mut Section) {
