@@ -208,10 +208,10 @@ mod tests {
             ("user default pass host\n", &["<username>", "default", "<password>", "host"]),
             ("helo default\n", &["<helo>", "<default>"]),
             ("host a;\nx", &["<hostname>", "a", "x"]),
-            ("pass a\\x41\\101\\n\\q\\0101 \n", &["<password>", "aAe\nqA1"]),
+            ("pass a\\x41\\101\\n\\q\\0101 \n", &["<password>", "aAe\nq\u{8}1"]),
             ("pass \"a\\x4\"", &["<password>", "a\u{4}..."]),
             ("pass \"a\\\"\n", &["<password>", "a..."]),
-            ("a\\\nb\\x00c", &["a", "b"]),
+            ("a\\\nb\\x00c", &["a...", "b"]),
             ("# no end", &["#", "no", "end"]),
             ("host\u{e9}=\u{e9}", &["host\u{e9}", "=", "\u{e9}"]),
         ] {
