@@ -13,10 +13,7 @@ use super::api::response::names;
 use super::api::{
     Api, Cloud, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size, Validity,
 };
-use super::preset::{
-    Allowance, Bounce, BounceKind, Derived, Hint, Include, Need, Provider, Published, StatusQuery, Sure, UserName,
-    implicit, starttls,
-};
+use super::preset::{Allowance, Derived, Hint, Provider, StatusQuery, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -62,25 +59,19 @@ pub(super) static PROVIDER: Provider = Provider {
         source: "docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetMessageInsights.html; it takes the Virtual Deliverability Manager",
     }),
     unverified: &["which regions offer SMTP"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "Domain-Connect templates (27), docs.aws.amazon.com",
-    own_selectors: true,
-    spf: Include::useless("amazonses.com", &[]),
-    bounce: Bounce {
-        usual: "amazonses.com",
-        names: &["mail", "send", "bounce", "bounces", "ses", "mailfrom"],
-        kind: BounceKind::Mx,
-        target: "feedback-smtp.{token}.amazonses.com",
-        need: Need::Should,
-    },
-    shown: "the identity's DKIM and custom MAIL FROM settings in the SES console",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: Domain-Connect templates (27), docs.aws.amazon.com
+    selectors: own
+    spf: useless amazonses.com
+    return-path: amazonses.com
+    bounces: mail send bounce bounces ses mailfrom MX feedback-smtp.{token}.amazonses.com should
+    shown: the identity's DKIM and custom MAIL FROM settings in the SES console
+";
 
 static HINTS: &[Hint] = &[
     Hint::login(Rule {

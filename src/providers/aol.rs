@@ -1,6 +1,6 @@
 //! AOL Mail: by SMTP.
 
-use super::preset::{Provider, Published, starttls};
+use super::preset::{Provider, starttls};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "aol",
@@ -8,9 +8,11 @@ pub(super) static PROVIDER: Provider = Provider {
     host: "smtp.aol.com",
     ports: &[starttls(587)],
     unverified: &["STARTTLS on 587", "whether it wants an app password", "AUTH mechanisms", "limits"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published =
-    Published { source: "the domains it gives addresses at", own: &["aol.com"], ..Published::PRESET };
+const RECORDS: &str = "\
+    source: the domains it gives addresses at
+    own: aol.com
+";

@@ -14,9 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Piece, Request, Response, Size};
-use super::preset::{
-    Bounce, Extra, Hint, Idempotency, Include, Key, Need, Provider, Published, Sure, UserName, starttls,
-};
+use super::preset::{Hint, Idempotency, Provider, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Outcome;
@@ -45,23 +43,20 @@ pub(super) static PROVIDER: Provider = Provider {
         "by API, the sender's display name is the one set at Azure",
     ],
     unverified: &["AUTH mechanisms", "user names made per resource", "50 recipients"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "zones, an answer of the API, MicrosoftDocs",
-    keys: &[&[
-        Key::alias("selector1-azurecomm-prod-net", "selector1-azurecomm-prod-net._domainkey.azurecomm.net"),
-        Key::alias("selector2-azurecomm-prod-net", "selector2-azurecomm-prod-net._domainkey.azurecomm.net"),
-    ]],
-    spf: Include::needed("spf.protection.outlook.com", &[]),
-    bounce: Bounce::AT_DOMAIN,
-    others: &[Extra::proof("ms-domain-verification={any}", Need::Must)],
-    shown: "Provision domains of the Email Communication Service",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: zones, an answer of the API, MicrosoftDocs
+    key: selector1-azurecomm-prod-net -> selector1-azurecomm-prod-net._domainkey.azurecomm.net
+    and: selector2-azurecomm-prod-net -> selector2-azurecomm-prod-net._domainkey.azurecomm.net
+    spf: needed spf.protection.outlook.com
+    return-path: {domain}
+    wants: @ TXT ms-domain-verification={any} must
+    shown: Provision domains of the Email Communication Service
+";
 
 static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("access_key")],

@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, cannot};
-use super::preset::{
-    Bounce, Extra, Idempotency, Include, Key, KeyForm, Need, Provider, Published, StatusQuery, Sure, implicit, starttls,
-};
+use super::preset::{Idempotency, KeyForm, Provider, StatusQuery, implicit, starttls};
 use crate::attempt::IdempotencyKey;
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -46,23 +44,22 @@ pub(super) static PROVIDER: Provider = Provider {
         "STARTTLS on 587 and 2525",
         "that an idempotency key is remembered only once its message was accepted",
     ],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "Domain-Connect template of the vendor, developers.brevo.com, zones",
-    keys: &[
-        &[Key::alias("brevo1", "b1.{dashed}.dkim.brevo.com"), Key::alias("brevo2", "b2.{dashed}.dkim.brevo.com")],
-        &[Key::text("mail")],
-    ],
-    spf: Include::useless("spf.brevo.com", &["spf.sendinblue.com"]),
-    bounce: Bounce::at("brevosend.com"),
-    others: &[Extra::proof("brevo-code:{token}", Need::Must), Extra::DMARC],
-    shown: "Senders, domains, IPs > Domains at Brevo",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: Domain-Connect template of the vendor, developers.brevo.com, zones
+    key: brevo1 -> b1.{dashed}.dkim.brevo.com
+    and: brevo2 -> b2.{dashed}.dkim.brevo.com
+    key: mail
+    spf: useless spf.brevo.com spf.sendinblue.com
+    return-path: brevosend.com
+    wants: @ TXT brevo-code:{token} must
+    wants: _dmarc TXT v=DMARC1{any} must
+    shown: Senders, domains, IPs > Domains at Brevo
+";
 
 static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("api_key")],

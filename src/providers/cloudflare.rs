@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::request::segment;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Sender, Size, cannot};
-use super::preset::{
-    Allowance, Bounce, BounceKind, Extra, Include, Key, Need, Provider, Published, Sure, UserName, implicit,
-};
+use super::preset::{Allowance, Provider, UserName, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -31,26 +29,20 @@ pub(super) static PROVIDER: Provider = Provider {
         octets: Some(5 << 20),
         source: "cloudflare-docs, pages of the Email Service",
     }),
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "cloudflare/cloudflare-docs, email-service/configuration/domains",
-    keys: &[&[Key::text("cf-bounce")]],
-    spf: Include::useless("_spf.mx.cloudflare.net", &[]),
-    bounce: Bounce {
-        usual: "cf-bounce.{domain}",
-        names: &["cf-bounce"],
-        kind: BounceKind::Mx,
-        target: "route{n}.mx.cloudflare.net",
-        need: Need::Must,
-    },
-    others: &[Extra::DMARC],
-    shown: "Email > Email Sending of the domain at Cloudflare, where its records are locked",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: cloudflare/cloudflare-docs, email-service/configuration/domains
+    key: cf-bounce
+    spf: useless _spf.mx.cloudflare.net
+    return-path: cf-bounce.{domain}
+    bounces: cf-bounce MX route{n}.mx.cloudflare.net must
+    wants: _dmarc TXT v=DMARC1{any} must
+    shown: Email > Email Sending of the domain at Cloudflare, where its records are locked
+";
 
 static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("token")],

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
 use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Request, Response, cannot};
-use super::preset::{Bounce, Include, Key, Provider, Published, Sure, implicit};
+use super::preset::{Provider, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -20,20 +20,19 @@ pub(super) static PROVIDER: Provider = Provider {
     api: Some(&ENTRY),
     notes: &["by API: no images inside the text"],
     unverified: &["other ports (2525 is commonly used)", "size limits", "the API's error texts"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::Medium,
-    source: "zones and panels, the vendor's SDK",
-    keys: &[&[Key::text("api")]],
-    spf: Include::needed("_spf.elasticemail.com", &[]),
-    // The record of the domain is wanted by the panel; the reverse-path's host is a guess.
-    bounce: Bounce::at("bounces.elasticemail.net"),
-    shown: "Settings > Domains at Elastic Email",
-    ..Published::PRESET
-};
+/// The record of the domain is wanted by the panel; the reverse-path's host is a guess.
+const RECORDS: &str = "\
+    sure: medium
+    source: zones and panels, the vendor's SDK
+    key: api
+    spf: needed _spf.elasticemail.com
+    return-path: bounces.elasticemail.net
+    shown: Settings > Domains at Elastic Email
+";
 
 static ENTRY: Entry = Entry { credentials: &[Credential::needed("api_key")], ..Entry::of::<ElasticEmail>() };
 

@@ -1,6 +1,6 @@
 //! GMX: by SMTP.
 
-use super::preset::{Provider, Published, starttls};
+use super::preset::{Provider, starttls};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "gmx",
@@ -8,12 +8,11 @@ pub(super) static PROVIDER: Provider = Provider {
     host: "mail.gmx.com",
     ports: &[starttls(587)],
     unverified: &["STARTTLS on 587", "whether it wants an app password", "AUTH mechanisms", "limits"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    source: "the domains it gives addresses at",
-    own: &["gmx.com", "gmx.net", "gmx.de", "gmx.at", "gmx.ch", "web.de"],
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    source: the domains it gives addresses at
+    own: gmx.com gmx.net gmx.de gmx.at gmx.ch web.de
+";

@@ -6,10 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size};
-use super::preset::{
-    AuthorizationServer, Bounce, Hint, Include, Key, Provider, Published, Scopes, Sure, TokenHints, at, implicit,
-    starttls,
-};
+use super::preset::{AuthorizationServer, Hint, Provider, Scopes, TokenHints, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -42,28 +39,21 @@ pub(super) static PROVIDER: Provider = Provider {
         "500 recipients a day (2000 in Workspace), 100 or 500 a message, 25 MB",
         "how smtp-relay.gmail.com authenticates",
     ],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "Domain-Connect template of the vendor, zones",
-    keys: &[
-        &[Key::text("google")],
-        &[Key::text("google1")],
-        &[Key::text("google2")],
-        &[Key::text("default")],
-        &[Key::text("20230601")],
-    ],
-    own_selectors: true,
-    spf: Include::needed("_spf.google.com", &[]),
-    bounce: Bounce::AT_DOMAIN,
-    own: &["gmail.com", "googlemail.com"],
-    exchanges: &["smtp.google.com", "{any}aspmx.l.google.com", "aspmx{n}.googlemail.com"],
-    shown: "Apps > Google Workspace > Gmail > Authenticate email in the admin console",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: Domain-Connect template of the vendor, zones
+    key: google google1 google2 default 20230601
+    selectors: own
+    spf: needed _spf.google.com
+    return-path: {domain}
+    own: gmail.com googlemail.com
+    exchanges: smtp.google.com {any}aspmx.l.google.com aspmx{n}.googlemail.com
+    shown: Apps > Google Workspace > Gmail > Authenticate email in the admin console
+";
 
 /// Google; the addresses are those of its discovery document.
 static AUTHORIZATION: AuthorizationServer = AuthorizationServer {

@@ -1,6 +1,6 @@
 //! iCloud Mail: by SMTP.
 
-use super::preset::{Provider, Published, starttls};
+use super::preset::{Provider, starttls};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "icloud",
@@ -8,12 +8,11 @@ pub(super) static PROVIDER: Provider = Provider {
     host: "smtp.mail.me.com",
     ports: &[starttls(587)],
     unverified: &["STARTTLS on 587", "whether it wants an app password", "AUTH mechanisms", "limits"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    source: "the domains it gives addresses at",
-    own: &["icloud.com", "me.com", "mac.com"],
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    source: the domains it gives addresses at
+    own: icloud.com me.com mac.com
+";

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, OF_THE_WRITER, Parts, Person};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, cannot};
-use super::preset::{Bounce, BounceKind, Include, Key, KeyForm, Need, Provider, Published, Sure, starttls};
+use super::preset::{KeyForm, Provider, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -24,25 +24,20 @@ pub(super) static PROVIDER: Provider = Provider {
         "by API: header fields of one's own need a plan that has them (custom_headers = true)",
     ],
     unverified: &["port 2525", "25 MB; 50 To, 10 Cc, 10 Bcc"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::Medium,
-    source: "Domain-Connect template of the vendor, zones",
-    keys: &[&[Key::alias("mlsend2", "mlsend2._domainkey.mailersend.net")], &[Key::text("mlsend")]],
-    spf: Include::needed("_spf.mailersend.net", &[]),
-    bounce: Bounce {
-        usual: "mta.{domain}",
-        names: &["mta"],
-        kind: BounceKind::Cname,
-        target: "mailersend.net",
-        need: Need::Must,
-    },
-    shown: "Domains > Manage at MailerSend",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: medium
+    source: Domain-Connect template of the vendor, zones
+    key: mlsend2 -> mlsend2._domainkey.mailersend.net
+    key: mlsend
+    spf: needed _spf.mailersend.net
+    return-path: mta.{domain}
+    bounces: mta CNAME mailersend.net must
+    shown: Domains > Manage at MailerSend
+";
 
 static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], ..Entry::of::<MailerSend>() };
 

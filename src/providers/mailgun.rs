@@ -9,9 +9,7 @@ use serde::Deserialize;
 
 use super::api::request::segment;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size, Validity};
-use super::preset::{
-    Allowance, Bounce, Hint, Include, Key, KeyForm, Provider, Published, StatusQuery, Sure, at, implicit, starttls,
-};
+use super::preset::{Allowance, Hint, KeyForm, Provider, StatusQuery, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::hex;
@@ -49,34 +47,22 @@ pub(super) static PROVIDER: Provider = Provider {
         ask: "GET https://api.mailgun.net/v3/DOMAIN/events?message-id={id}",
         source: "documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/events; the EU's host is api.eu.mailgun.net",
     }),
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "Mailgun's help text, Domain-Connect templates, zones",
-    keys: &[
-        &[
-            Key::alias("pdk1", "pdk1._domainkey.{token}.dkim1.{any}mailgun.com"),
-            Key::alias("pdk2", "pdk2._domainkey.{token}.dkim1.{any}mailgun.com"),
-        ],
-        &[Key::text("mx")],
-        &[Key::text("k1")],
-        &[Key::text("pic")],
-        &[Key::text("smtp")],
-        &[Key::text("mailo")],
-        &[Key::text("krs")],
-        &[Key::text("s1")],
-        &[Key::text("mg")],
-    ],
-    own_selectors: true,
-    spf: Include::needed("mailgun.org", &["eu.mailgun.org"]),
-    bounce: Bounce::AT_DOMAIN,
-    by_login: true,
-    shown: "Sending > Domain settings > DNS records at Mailgun",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: Mailgun's help text, Domain-Connect templates, zones
+    key: pdk1 -> pdk1._domainkey.{token}.dkim1.{any}mailgun.com
+    and: pdk2 -> pdk2._domainkey.{token}.dkim1.{any}mailgun.com
+    key: mx k1 pic smtp mailo krs s1 mg
+    selectors: own
+    spf: needed mailgun.org eu.mailgun.org
+    return-path: {domain}
+    registered: by login
+    shown: Sending > Domain settings > DNS records at Mailgun
+";
 
 static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("api_key")],

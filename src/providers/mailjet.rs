@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response};
-use super::preset::{Bounce, BounceKind, Include, Key, Need, Provider, Published, Sure, UserName, implicit, starttls};
+use super::preset::{Provider, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -23,25 +23,19 @@ pub(super) static PROVIDER: Provider = Provider {
     secrets: &["secret_key", "password"],
     api: Some(&ENTRY),
     unverified: &["15 MB and 50 recipients a message"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "Domain-Connect template of the vendor, zones",
-    keys: &[&[Key::text("mailjet")]],
-    spf: Include::useless("spf.mailjet.com", &[]),
-    bounce: Bounce {
-        usual: "bnc3.mailjet.com",
-        names: &["bnc3"],
-        kind: BounceKind::Cname,
-        target: "bnc3.mailjet.com",
-        need: Need::May,
-    },
-    shown: "Account settings > Sender domains at Mailjet",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: Domain-Connect template of the vendor, zones
+    key: mailjet
+    spf: useless spf.mailjet.com
+    return-path: bnc3.mailjet.com
+    bounces: bnc3 CNAME bnc3.mailjet.com may
+    shown: Account settings > Sender domains at Mailjet
+";
 
 static ENTRY: Entry =
     Entry { credentials: &[Credential::needed("api_key"), Credential::needed("secret_key")], ..Entry::of::<Mailjet>() };

@@ -1,6 +1,6 @@
 //! Mail.ru: by SMTP.
 
-use super::preset::{Provider, Published, implicit};
+use super::preset::{Provider, implicit};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "mailru",
@@ -9,12 +9,11 @@ pub(super) static PROVIDER: Provider = Provider {
     host: "smtp.mail.ru",
     ports: &[implicit(465)],
     unverified: &["whether it wants an app password", "AUTH mechanisms", "limits"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    source: "the domains it gives addresses at",
-    own: &["mail.ru", "inbox.ru", "list.ru", "bk.ru"],
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    source: the domains it gives addresses at
+    own: mail.ru inbox.ru list.ru bk.ru
+";

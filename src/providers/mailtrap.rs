@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts};
 use super::api::request::segment;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response};
-use super::preset::{Bounce, Extra, Include, Key, Provider, Published, Sure, UserName, at, starttls};
+use super::preset::{Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Outcome;
@@ -23,23 +23,20 @@ pub(super) static PROVIDER: Provider = Provider {
     api: Some(&ENTRY),
     notes: &["by API, region = \"bulk\" is the bulk stream; region = \"sandbox\" wants inbox_id"],
     unverified: &["ports 2525 and 25", "limits", "the API's sandbox path"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "a Domain-Connect template with the full set, zones",
-    keys: &[&[
-        Key::alias("rwmt1", "rwmt1.dkim.smtp.mailtrap.live"),
-        Key::alias("rwmt2", "rwmt2.dkim.smtp.mailtrap.live"),
-    ]],
-    spf: Include::useless("_spf.smtp.mailtrap.live", &[]),
-    bounce: Bounce::at("smtp.mailtrap.live"),
-    others: &[Extra::DMARC],
-    shown: "Sending Domains at Mailtrap",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: a Domain-Connect template with the full set, zones
+    key: rwmt1 -> rwmt1.dkim.smtp.mailtrap.live
+    and: rwmt2 -> rwmt2.dkim.smtp.mailtrap.live
+    spf: useless _spf.smtp.mailtrap.live
+    return-path: smtp.mailtrap.live
+    wants: _dmarc TXT v=DMARC1{any} must
+    shown: Sending Domains at Mailtrap
+";
 
 static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], ..Entry::of::<Mailtrap>() };
 

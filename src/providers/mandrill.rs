@@ -7,9 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Validity};
-use super::preset::{
-    Bounce, Extra, Include, Key, KeyForm, Need, Provider, Published, StatusQuery, Sure, UserName, starttls,
-};
+use super::preset::{KeyForm, Provider, StatusQuery, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -34,23 +32,22 @@ pub(super) static PROVIDER: Provider = Provider {
         source: "its description in OpenAPI (messages/info)",
     }),
     unverified: &["any user name will do", "ports 465, 25, 2525", "25 MB", "the API's error names"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "zones, Domain-Connect template of the vendor",
-    keys: &[
-        &[Key::alias("mte1", "dkim1.mandrillapp.com"), Key::alias("mte2", "dkim2.mandrillapp.com")],
-        &[Key::text("mandrill")],
-    ],
-    spf: Include::useless("spf.mandrillapp.com", &[]),
-    bounce: Bounce::at("mandrillapp.com"),
-    others: &[Extra::proof("mandrill_verify.{token}", Need::Must), Extra::DMARC],
-    shown: "Settings > Domains at Mandrill",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: zones, Domain-Connect template of the vendor
+    key: mte1 -> dkim1.mandrillapp.com
+    and: mte2 -> dkim2.mandrillapp.com
+    key: mandrill
+    spf: useless spf.mandrillapp.com
+    return-path: mandrillapp.com
+    wants: @ TXT mandrill_verify.{token} must
+    wants: _dmarc TXT v=DMARC1{any} must
+    shown: Settings > Domains at Mandrill
+";
 
 static ENTRY: Entry =
     Entry { credentials: &[Credential::needed("api_key")], raw: true, seven_bit: true, ..Entry::of::<Mandrill>() };

@@ -5,10 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, Size};
-use super::preset::{
-    Allowance, AuthorizationServer, Bounce, Hint, Include, Key, Provider, Published, Scopes, Sure, TokenHints, at,
-    starttls,
-};
+use super::preset::{Allowance, AuthorizationServer, Hint, Provider, Scopes, TokenHints, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::Outcome;
@@ -45,27 +42,21 @@ pub(super) static PROVIDER: Provider = Provider {
         "500 recipients a message",
         "by API: that every tenant takes Bcc out",
     ],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "zones and scripts with both forms of the targets, Domain-Connect templates",
-    keys: &[&[
-        Key::alias("selector1", "selector1-{token}._domainkey.{any}"),
-        Key::alias("selector2", "selector2-{token}._domainkey.{any}"),
-    ]],
-    spf: Include::needed(
-        "spf.protection.outlook.com",
-        &["spf.protection.office365.us", "spf.protection.partner.outlook.cn"],
-    ),
-    bounce: Bounce::AT_DOMAIN,
-    own: &["outlook.com", "hotmail.com", "live.com", "msn.com"],
-    exchanges: &["{any}.mail.protection.outlook.com", "{any}.mx.microsoft"],
-    shown: "Email authentication settings > DKIM in the Defender portal, where it is to be enabled, too",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: zones and scripts with both forms of the targets, Domain-Connect templates
+    key: selector1 -> selector1-{token}._domainkey.{any}
+    and: selector2 -> selector2-{token}._domainkey.{any}
+    spf: needed spf.protection.outlook.com spf.protection.office365.us spf.protection.partner.outlook.cn
+    return-path: {domain}
+    own: outlook.com hotmail.com live.com msn.com
+    exchanges: {any}.mail.protection.outlook.com {any}.mx.microsoft
+    shown: Email authentication settings > DKIM in the Defender portal, where it is to be enabled, too
+";
 
 /// Microsoft's identity platform, version 2; the addresses are those of its discovery documents.
 static AUTHORIZATION: AuthorizationServer = AuthorizationServer {

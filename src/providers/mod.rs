@@ -8,6 +8,8 @@
 pub mod api;
 mod preset;
 
+use std::sync::OnceLock;
+
 pub use preset::{
     Allowance, AuthorizationServer, Bounce, BounceKind, Derived, Extra, Hint, Idempotency, Include, Key, KeyForm, Need,
     Port, Provider, Published, Purpose, Region, Scopes, Sure, TlsMode, TokenHints, UserName, When,
@@ -79,7 +81,18 @@ providers! {
     smtp,
 }
 
+/// What a domain has to publish for each of them, once it was asked for.
+static PUBLISHED: OnceLock<Vec<Option<Published>>> = OnceLock::new();
+
 impl Provider {
+    /// What a domain has to publish, where that is known.
+    pub fn published(&self) -> Option<&'static Published> {
+        let read = |provider: &Provider| Some(provider.records).filter(|text| !text.is_empty()).map(Published::read);
+        // A line that is wrong does not get past the tests.
+        let all = PUBLISHED.get_or_init(|| all().map(|provider| read(provider)?.ok()).collect());
+        all.get(self::all().position(|provider| provider.id == self.id)?)?.as_ref()
+    }
+
     /// The provider whose id or alias is `word`, in any case.
     pub fn find(word: &str) -> Option<&'static Self> {
         all().find(|p| p.words().any(|w| w.eq_ignore_ascii_case(word)))
@@ -120,6 +133,59 @@ mod tests {
         words.sort_unstable();
         words.dedup();
         assert_eq!(words.len(), count);
+    }
+
+    #[test]
+    fn every_record_that_a_provider_wants_can_be_read() {
+        for provider in all().filter(|provider| !provider.records.is_empty()) {
+            let read = Published::read(provider.records).unwrap_or_else(|line| panic!("{}: {line}", provider.id));
+            assert!(!read.source.is_empty(), "{}: where are its facts from?", provider.id);
+            assert_eq!(provider.published().map(|published| published.source), Some(read.source), "{}", provider.id);
+            let keys: Vec<_> = provider.records.lines().filter_map(|line| line.trim().split(':').next()).collect();
+            for (at, key) in keys.iter().enumerate().filter(|(_, key)| !["key", "and", "wants"].contains(key)) {
+                assert!(!keys[..at].contains(key), "{}: {key} twice", provider.id);
+            }
+            // What is nobody's does not mean anything.
+            let patterns = read.keys.iter().flatten().filter_map(|key| key.target).chain(read.exchanges);
+            for text in
+                patterns.chain([read.bounce.usual, read.bounce.target]).chain(read.others.iter().map(|one| one.value))
+            {
+                let placeholders = text.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+                assert_eq!(
+                    placeholders.clone().count(),
+                    text.matches(['{', '}']).count() / 2,
+                    "{}: {text}",
+                    provider.id
+                );
+                for (name, _) in placeholders {
+                    assert!(["domain", "dashed", "n", "token", "any"].contains(&name), "{}: {text}", provider.id);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_told_by_its_line() {
+        for line in [
+            "sure: very",
+            "keys: a",
+            "key: a -> b c",
+            "and: a",
+            "selectors: mine",
+            "spf: spf.example.net",
+            "spf: wanted spf.example.net",
+            "bounces: MX b must",
+            "bounces: a TXT b must",
+            "bounces: a MX b perhaps",
+            "wants: @ TXT a",
+            "wants: www TXT a must",
+            "registered: somewhere",
+            "own:",
+            "",
+        ] {
+            let text: &'static str = format!("source: x\n{line}\n").leak();
+            assert_eq!(Published::read(text).err(), Some(line));
+        }
     }
 
     #[test]

@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
 use super::api::response::names;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, Size};
-use super::preset::{
-    Allowance, Bounce, BounceKind, Include, Need, Provider, Published, StatusQuery, Sure, UserName, at, starttls,
-};
+use super::preset::{Allowance, Provider, StatusQuery, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -40,25 +38,19 @@ pub(super) static PROVIDER: Provider = Provider {
         source: "its description in OpenAPI (Server API)",
     }),
     unverified: &["AUTH mechanisms"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "Domain-Connect templates, the Domains API, zones",
-    own_selectors: true,
-    spf: Include::useless("spf.mtasv.net", &[]),
-    bounce: Bounce {
-        usual: "pm.mtasv.net",
-        names: &["pm-bounces", "pm_bounces", "bounces", "pmbounces"],
-        kind: BounceKind::Cname,
-        target: "pm.mtasv.net",
-        need: Need::Should,
-    },
-    shown: "Sender Signatures > DNS settings at Postmark",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: Domain-Connect templates, the Domains API, zones
+    selectors: own
+    spf: useless spf.mtasv.net
+    return-path: pm.mtasv.net
+    bounces: pm-bounces pm_bounces bounces pmbounces CNAME pm.mtasv.net should
+    shown: Sender Signatures > DNS settings at Postmark
+";
 
 static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("token")],

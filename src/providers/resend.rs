@@ -8,10 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Attachment, Fact, File, FileForm, Parts, Person, at_most};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, Validity};
-use super::preset::{
-    Bounce, BounceKind, Hint, Idempotency, Include, Key, KeyForm, Need, Provider, Published, StatusQuery, Sure,
-    UserName, implicit, starttls,
-};
+use super::preset::{Hint, Idempotency, KeyForm, Provider, StatusQuery, UserName, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -83,25 +80,19 @@ pub(super) static PROVIDER: Provider = Provider {
         source: "resend.com/docs/api-reference/emails/retrieve-email",
     }),
     unverified: &["what its SMTP server replies to a key it knows"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "Domain-Connect template of the vendor, resend.com/docs",
-    keys: &[&[Key::text("resend")]],
-    spf: Include::useless("amazonses.com", &[]),
-    bounce: Bounce {
-        usual: "send.{domain}",
-        names: &["send", "outbound", "bounces"],
-        kind: BounceKind::Mx,
-        target: "feedback-smtp.{token}.amazonses.com",
-        need: Need::Must,
-    },
-    shown: "Domains at Resend",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: Domain-Connect template of the vendor, resend.com/docs
+    key: resend
+    spf: useless amazonses.com
+    return-path: send.{domain}
+    bounces: send outbound bounces MX feedback-smtp.{token}.amazonses.com must
+    shown: Domains at Resend
+";
 
 static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("api_key")],

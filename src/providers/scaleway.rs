@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, joined};
 use super::api::request::segment;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, cannot};
-use super::preset::{
-    Bounce, Extra, Include, Need, Provider, Published, Purpose, StatusQuery, Sure, UserName, implicit,
-};
+use super::preset::{Provider, StatusQuery, UserName, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -27,20 +25,20 @@ pub(super) static PROVIDER: Provider = Provider {
         source: "scaleway.com/en/developers/api/transactional-email/emails",
     }),
     unverified: &["ports 587, 2465, 2587", "size and attachment limits", "a least length of subject and text"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "scaleway.com how-to/authenticate-domain, zones",
-    own_selectors: true,
-    spf: Include::needed("_spf.tem.scaleway.com", &["_spf.scw-tem.cloud"]),
-    bounce: Bounce::AT_DOMAIN,
-    others: &[Extra { purpose: Purpose::Mx, name: "", value: "{any}", need: Need::Should }, Extra::DMARC],
-    shown: "Transactional Email > Domains in the Scaleway console",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: scaleway.com how-to/authenticate-domain, zones
+    selectors: own
+    spf: needed _spf.tem.scaleway.com _spf.scw-tem.cloud
+    return-path: {domain}
+    wants: @ MX {any} should
+    wants: _dmarc TXT v=DMARC1{any} must
+    shown: Transactional Email > Domains in the Scaleway console
+";
 
 static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("secret_key")],

@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, Validity};
-use super::preset::{
-    Allowance, Bounce, Include, Key, KeyForm, Provider, Published, Sure, UserName, at, implicit, starttls,
-};
+use super::preset::{Allowance, KeyForm, Provider, UserName, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -30,25 +28,20 @@ pub(super) static PROVIDER: Provider = Provider {
     allowance: Some(&Allowance { rates: &[], recipients: Some(1000), octets: None, source: "sendgrid/sendgrid-oai" }),
     unverified: &["smtp.eu.sendgrid.net"],
     session_messages: Some(5000),
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "Domain-Connect template of the vendor, zones",
-    keys: &[
-        &[
-            Key::alias("s1", "s1.domainkey.u{n}.wl{n}.sendgrid.net"),
-            Key::alias("s2", "s2.domainkey.u{n}.wl{n}.sendgrid.net"),
-        ],
-        &[Key::text("m1")],
-    ],
-    spf: Include::useless("sendgrid.net", &[]),
-    bounce: Bounce::at("sendgrid.net"),
-    shown: "Settings > Sender Authentication at SendGrid",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: Domain-Connect template of the vendor, zones
+    key: s1 -> s1.domainkey.u{n}.wl{n}.sendgrid.net
+    and: s2 -> s2.domainkey.u{n}.wl{n}.sendgrid.net
+    key: m1
+    spf: useless sendgrid.net
+    return-path: sendgrid.net
+    shown: Settings > Sender Authentication at SendGrid
+";
 
 static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("api_key")],

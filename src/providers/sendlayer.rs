@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person, at_most};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, cannot};
-use super::preset::{Bounce, BounceKind, Key, Need, Provider, Published, Sure, starttls};
+use super::preset::{Provider, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -23,24 +23,18 @@ pub(super) static PROVIDER: Provider = Provider {
         "by API: 10 recipients in To, 10 in Cc, 5 in Bcc, 10 MB a message",
     ],
     unverified: &["AUTH mechanisms", "ports 465 and 2525", "images inside the text by API"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::Medium,
-    source: "Domain-Connect template of the vendor",
-    keys: &[&[Key::alias("sl", "sl._domainkey.m{n}.sendlayer.net")]],
-    bounce: Bounce {
-        usual: "sl.{domain}",
-        names: &["sl"],
-        kind: BounceKind::Cname,
-        target: "{any}.sendlayer.net",
-        need: Need::Must,
-    },
-    shown: "Settings > Domains at SendLayer",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: medium
+    source: Domain-Connect template of the vendor
+    key: sl -> sl._domainkey.m{n}.sendlayer.net
+    return-path: sl.{domain}
+    bounces: sl CNAME {any}.sendlayer.net must
+    shown: Settings > Domains at SendLayer
+";
 
 static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("api_key")],

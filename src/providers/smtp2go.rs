@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
 use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, Validity};
-use super::preset::{Bounce, Include, KeyForm, Provider, Published, Sure, at, implicit, starttls};
+use super::preset::{KeyForm, Provider, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -34,19 +34,18 @@ pub(super) static PROVIDER: Provider = Provider {
     api: Some(&ENTRY),
     keys: &[KeyForm { prefix: "api-", smtp: false, api: true }],
     unverified: &["AUTH mechanisms", "50 MB and 100 recipients a message", "the API's answers about senders"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "the API's answer, zones, Domain-Connect templates",
-    own_selectors: true,
-    spf: Include::useless("spf.smtp2go.com", &[]),
-    bounce: Bounce::at("smtp2go.com"),
-    shown: "Sending > Verified senders at SMTP2GO",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: the API's answer, zones, Domain-Connect templates
+    selectors: own
+    spf: useless spf.smtp2go.com
+    return-path: smtp2go.com
+    shown: Sending > Verified senders at SMTP2GO
+";
 
 static ENTRY: Entry = Entry { credentials: &[Credential::needed("api_key")], ..Entry::of::<Smtp2go>() };
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::api::parts::identity;
 use super::api::{Api, Credential, Credentials, Entry, Mail, Meaning, Request, Response, cannot};
-use super::preset::{Include, Key, Provider, Published, Sure, implicit, starttls};
+use super::preset::{Provider, implicit, starttls};
 use crate::address::List;
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -26,19 +26,18 @@ pub(super) static PROVIDER: Provider = Provider {
         "by API: channel is the name of the sender",
     ],
     unverified: &["port 587", "size and recipient limits", "8-bit content by API"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::Low,
-    source: "zones, one manual",
-    keys: &[&[Key::text("smtpcomcustomers")], &[Key::text("smtpcom")], &[Key::text("dkim")]],
-    own_selectors: true,
-    spf: Include::needed("_spf.smtp.com", &[]),
-    shown: "Sender domains at SMTP.com",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: low
+    source: zones, one manual
+    key: smtpcomcustomers smtpcom dkim
+    selectors: own
+    spf: needed _spf.smtp.com
+    shown: Sender domains at SMTP.com
+";
 
 static ENTRY: Entry =
     Entry { credentials: &[Credential::needed("api_key")], raw: true, seven_bit: true, ..Entry::of::<SmtpCom>() };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::response::names;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Sender, cannot};
-use super::preset::{Bounce, BounceKind, Include, Need, Provider, Published, Sure, UserName, at, starttls};
+use super::preset::{Provider, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::{Answer, Outcome, Stage};
@@ -26,25 +26,19 @@ pub(super) static PROVIDER: Provider = Provider {
         "a sending domain that is not set up is answered with 550 5.7.1",
     ],
     unverified: &["20 MB"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "the Sending Domains API, a Domain-Connect template",
-    own_selectors: true,
-    spf: Include::useless("_spf.sparkpostmail.com", &[]),
-    bounce: Bounce {
-        usual: "sparkpostmail.com",
-        names: &["bounce", "bounces", "sp", "mail"],
-        kind: BounceKind::Cname,
-        target: "{any}sparkpostmail.com",
-        need: Need::Should,
-    },
-    shown: "Configuration > Domains at SparkPost",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: the Sending Domains API, a Domain-Connect template
+    selectors: own
+    spf: useless _spf.sparkpostmail.com
+    return-path: sparkpostmail.com
+    bounces: bounce bounces sp mail CNAME {any}sparkpostmail.com should
+    shown: Configuration > Domains at SparkPost
+";
 
 static ENTRY: Entry = Entry {
     credentials: &[Credential::needed("api_key")],

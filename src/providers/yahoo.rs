@@ -1,6 +1,6 @@
 //! Yahoo Mail: by SMTP.
 
-use super::preset::{Provider, Published, implicit};
+use super::preset::{Provider, implicit};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "yahoo",
@@ -8,9 +8,11 @@ pub(super) static PROVIDER: Provider = Provider {
     host: "smtp.mail.yahoo.com",
     ports: &[implicit(465)],
     unverified: &["whether it wants an app password", "AUTH mechanisms", "limits"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published =
-    Published { source: "the domains it gives addresses at", own: &["yahoo.com", "ymail.com"], ..Published::PRESET };
+const RECORDS: &str = "\
+    source: the domains it gives addresses at
+    own: yahoo.com ymail.com
+";

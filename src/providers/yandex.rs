@@ -1,6 +1,6 @@
 //! Yandex Mail: by SMTP.
 
-use super::preset::{Provider, Published, implicit};
+use super::preset::{Provider, implicit};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "yandex",
@@ -8,12 +8,11 @@ pub(super) static PROVIDER: Provider = Provider {
     host: "smtp.yandex.ru",
     ports: &[implicit(465)],
     unverified: &["whether it wants an app password", "AUTH mechanisms", "limits"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    source: "the domains it gives addresses at",
-    own: &["yandex.ru", "yandex.com", "ya.ru"],
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    source: the domains it gives addresses at
+    own: yandex.ru yandex.com ya.ru
+";

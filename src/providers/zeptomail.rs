@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response};
-use super::preset::{Bounce, BounceKind, Need, Provider, Published, Sure, UserName, at, implicit, starttls};
+use super::preset::{Provider, UserName, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -23,24 +23,18 @@ pub(super) static PROVIDER: Provider = Provider {
     api: Some(&ENTRY),
     notes: &["token is the send-mail token of one agent", "transactional mail only"],
     unverified: &["SMTP hosts of other data centres", "API hosts: endpoint takes another", "size limits"],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::High,
-    source: "zones and notes",
-    own_selectors: true,
-    bounce: Bounce {
-        usual: "bounce-zem.{domain}",
-        names: &["bounce-zem", "bounce", "bounces"],
-        kind: BounceKind::Cname,
-        target: "cluster{n}.zeptomail.{any}",
-        need: Need::Must,
-    },
-    shown: "Mail Agents > Domains at ZeptoMail",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: high
+    source: zones and notes
+    selectors: own
+    return-path: bounce-zem.{domain}
+    bounces: bounce-zem bounce bounces CNAME cluster{n}.zeptomail.{any} must
+    shown: Mail Agents > Domains at ZeptoMail
+";
 
 static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], ..Entry::of::<ZeptoMail>() };
 

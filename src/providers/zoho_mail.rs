@@ -9,10 +9,7 @@ use serde_json::Value;
 use super::api::parts::{Attachment, OF_THE_WRITER, Parts, Person};
 use super::api::request::segment;
 use super::api::{Api, Before, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, cannot};
-use super::preset::{
-    AuthorizationServer, Bounce, Extra, Include, Key, Need, Provider, Published, Purpose, Scopes, Sure, TokenHints, at,
-    implicit, starttls,
-};
+use super::preset::{AuthorizationServer, Provider, Scopes, TokenHints, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::{Outcome, Stage};
@@ -51,32 +48,22 @@ pub(super) static PROVIDER: Provider = Provider {
         "by API: what the error texts say, of which some come with 500",
         "that a Self Client's code is redeemed without a redirect URI, and scopes apart by commas",
     ],
-    published: Some(&PUBLISHED),
+    records: RECORDS,
     ..Provider::PRESET
 };
 
-static PUBLISHED: Published = Published {
-    sure: Sure::Medium,
-    source: "Domain-Connect template of the vendor, zones",
-    keys: &[
-        &[Key::text("zmail")],
-        &[Key::text("zoho")],
-        &[Key::text("default")],
-        &[Key::text("mail")],
-        &[Key::text("1")],
-    ],
-    own_selectors: true,
-    spf: Include::needed(
-        "zohomail.com",
-        &["zoho.com", "one.zoho.com", "zoho.eu", "zohomail.eu", "zoho.in", "zohomail.in", "zoho.com.au", "zoho.jp"],
-    ),
-    bounce: Bounce::AT_DOMAIN,
-    others: &[Extra { purpose: Purpose::Mx, name: "", value: "mx{n}.zoho.{any}", need: Need::Should }],
-    own: &["zohomail.com", "zohomail.eu"],
-    exchanges: &["mx{n}.zoho.{any}", "mx{n}.zohomail.{any}"],
-    shown: "Domains > Email configuration at Zoho Mail",
-    ..Published::PRESET
-};
+const RECORDS: &str = "\
+    sure: medium
+    source: Domain-Connect template of the vendor, zones
+    key: zmail zoho default mail 1
+    selectors: own
+    spf: needed zohomail.com zoho.com one.zoho.com zoho.eu zohomail.eu zoho.in zohomail.in zoho.com.au zoho.jp
+    return-path: {domain}
+    wants: @ MX mx{n}.zoho.{any} should
+    own: zohomail.com zohomail.eu
+    exchanges: mx{n}.zoho.{any} mx{n}.zohomail.{any}
+    shown: Domains > Email configuration at Zoho Mail
+";
 
 /// The codes of its errors that public code reads. What `moreInfo` says of senders, some of it with 500, is not documented.
 static CODES: &Codes = &[("INVALID_OAUTHTOKEN", Meaning::LOGIN)];

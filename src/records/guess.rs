@@ -41,7 +41,7 @@ pub fn guess(domain: &str, client: &mut Client, deadline: Deadline) -> Guess {
 /// The same from what is known.
 fn guessed(known: &Known, domain: &str) -> Result<Guess, Unresolved> {
     let mut guess = Guess::default();
-    let own = providers::all().find(|provider| provider.published.is_some_and(|known| known.own.contains(&domain)));
+    let own = providers::all().find(|provider| provider.published().is_some_and(|known| known.own.contains(&domain)));
     if own.is_some() {
         return Ok(Guess { mailbox: own, ..guess });
     }
@@ -60,8 +60,8 @@ fn mailbox(known: &Known, domain: &str, guess: &mut Guess) -> Result<(), Unresol
     });
     let Some((_, first)) = hosts.min() else { return Ok(()) };
     guess.mailbox = providers::all().find(|provider| {
-        let patterns = provider.published.map_or(&[][..], |published| published.exchanges);
-        patterns.iter().any(|pattern| is_like(pattern, first, domain))
+        let patterns = provider.published().into_iter().flat_map(|published| &published.exchanges);
+        patterns.into_iter().any(|pattern| is_like(pattern, first, domain))
     });
     Ok(())
 }
@@ -95,7 +95,7 @@ fn services(known: &Known, domain: &str, guess: &mut Guess) -> Result<(), Unreso
 
 /// A key that another name stands for is the surest sign, then a reverse-path, then an include.
 fn senders(known: &Known, domain: &str, guess: &mut Guess) -> Result<(), Unresolved> {
-    let all = || providers::all().filter_map(|provider| Some((provider, provider.published?)));
+    let all = || providers::all().filter_map(|provider| Some((provider, provider.published()?)));
     let key = |selector: &str| format!("{selector}._domainkey.{domain}");
     let place = |name: &str| format!("{name}.{domain}");
     let mut pending = None;

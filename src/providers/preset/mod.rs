@@ -66,8 +66,8 @@ pub struct Provider {
     pub allowance: Option<&'static Allowance>,
     /// Where it tells what became of a message later, by the identifier that it gave.
     pub status_query: Option<&'static StatusQuery>,
-    /// What a domain has to publish, where that is known.
-    pub published: Option<&'static Published>,
+    /// What a domain has to publish, as [`Published`] reads it; empty: it is not known.
+    pub(super) records: &'static str,
     /// What no source confirms: configurable, and not to be taken as fact.
     pub unverified: &'static [&'static str],
 }
@@ -233,7 +233,7 @@ impl Provider {
         notes: &[],
         allowance: None,
         status_query: None,
-        published: None,
+        records: "",
         unverified: &[],
     };
 

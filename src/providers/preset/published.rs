@@ -1,8 +1,27 @@
 //! What a domain has to publish in the domain name system so that mail through a provider is believed.
 //!
-//! Names are relative to the domain as it is registered with the provider. In patterns `{domain}` stands for it,
-//! `{dashed}` for the same with dashes for dots, `{n}` for digits or nothing, `{token}` for a label or a part of one that
-//! the account has, and `{any}` for anything.
+//! A provider's file holds it as text, read for `check` and `init` alone: as a table it would be full of addresses, which
+//! the loader fills in each time the program starts, for a message that has no use for them. A line is `KEY: VALUE`:
+//!
+//! | Key | Value |
+//! |---|---|
+//! | `sure` | `high` (also where nothing is said), `medium`, `low`: how sure the facts are |
+//! | `source` | where they are from |
+//! | `key` | a DKIM key: `SELECTOR -> TARGET`, or `SELECTOR` where the key itself is published; several of those: each suffices |
+//! | `and` | one more that is needed beside the key before |
+//! | `selectors` | `own`: they are the account's own, so that a key under other names proves nothing, nor does its absence |
+//! | `spf` | `needed` or `useless` in the record of the domain itself; its include; other names that do as well |
+//! | `return-path` | the domain of the reverse-path as long as nothing is published |
+//! | `bounces` | names below the domain that it may have, the usual first; `CNAME` or `MX`, its target, and the need |
+//! | `wants` | another record: name (`@`: the domain itself), type, value and need |
+//! | `registered` | `by login`: the domain of the SMTP user name is the one that is registered |
+//! | `own` | domains of its own that everybody may have an address at |
+//! | `exchanges` | the mail exchanges of domains whose mailboxes are with it |
+//! | `shown` | where the records of an account are shown: it follows "see" |
+//!
+//! A need is `must`, `should` or `may`. Names are relative to the domain as it is registered with the provider. In targets,
+//! values and exchanges `{domain}` stands for it, `{dashed}` for the same with dashes for dots, `{n}` for digits or
+//! nothing, `{token}` for a label or a part of one that the account has, and `{any}` for anything.
 
 /// The records that a provider wants.
 #[derive(Debug)]
@@ -12,23 +31,21 @@ pub struct Published {
     /// Where they are from.
     pub source: &'static str,
     /// DKIM keys: one of these sets has to be there, with all its keys.
-    pub keys: &'static [&'static [Key]],
+    pub keys: Vec<Vec<Key>>,
     /// Whether selectors are the account's own: then a key under other names proves nothing, nor does its absence.
     pub own_selectors: bool,
-    /// Further selectors that are worth asking for.
-    pub probe: &'static [&'static str],
     /// Its SPF include.
     pub spf: Include,
     /// Where its bounces go, which decides whose SPF record counts.
     pub bounce: Bounce,
     /// What else it wants.
-    pub others: &'static [Extra],
+    pub others: Vec<Extra>,
     /// Whether the domain of the SMTP user name is the one that is registered with it.
     pub by_login: bool,
     /// Domains of its own that everybody may have an address at.
-    pub own: &'static [&'static str],
+    pub own: Vec<&'static str>,
     /// Patterns of the mail exchanges of domains whose mailboxes are with it.
-    pub exchanges: &'static [&'static str],
+    pub exchanges: Vec<&'static str>,
     /// Where the records of an account are shown: it follows "see".
     pub shown: &'static str,
 }
@@ -56,10 +73,8 @@ pub struct Key {
 /// An SPF include.
 #[derive(Debug)]
 pub struct Include {
-    /// The name; empty: there is none.
-    pub name: &'static str,
-    /// Names that do as well: of other regions, or former ones.
-    pub also: &'static [&'static str],
+    /// Its names, the usual first: others are those of regions, or former ones. Empty: there is none.
+    pub names: Vec<&'static str>,
     /// Whether the record of the domain itself has to have it. Otherwise it has no effect there.
     pub needed: bool,
 }
@@ -71,7 +86,7 @@ pub struct Bounce {
     /// known.
     pub usual: &'static str,
     /// Names below the domain that it may have, the usual first. Empty: it has none, or the account's own.
-    pub names: &'static [&'static str],
+    pub names: Vec<&'static str>,
     /// What is published there.
     pub kind: BounceKind,
     /// The pattern of its target.
@@ -125,70 +140,120 @@ pub enum Purpose {
 }
 
 impl Published {
-    /// What most have in common: nothing that is wanted.
-    pub(in crate::providers) const PRESET: Self = Self {
-        sure: Sure::High,
-        source: "",
-        keys: &[],
-        own_selectors: false,
-        probe: &[],
-        spf: Include { name: "", also: &[], needed: false },
-        bounce: Bounce { usual: "", names: &[], kind: BounceKind::Cname, target: "", need: Need::May },
-        others: &[],
-        by_login: false,
-        own: &[],
-        exchanges: &[],
-        shown: "",
-    };
+    /// Reads what a provider's file holds.
+    ///
+    /// # Errors
+    /// The line that is wrong.
+    pub(in crate::providers) fn read(text: &'static str) -> Result<Self, &'static str> {
+        let mut published = Self {
+            sure: Sure::High,
+            source: "",
+            keys: Vec::new(),
+            own_selectors: false,
+            spf: Include { names: Vec::new(), needed: false },
+            bounce: Bounce { usual: "", names: Vec::new(), kind: BounceKind::Cname, target: "", need: Need::May },
+            others: Vec::new(),
+            by_login: false,
+            own: Vec::new(),
+            exchanges: Vec::new(),
+            shown: "",
+        };
+        for line in text.lines().map(str::trim) {
+            published.take(line).ok_or(line)?;
+        }
+        Ok(published)
+    }
+
+    /// Takes in one line. `None`: it is wrong.
+    fn take(&mut self, line: &'static str) -> Option<()> {
+        let (key, value) = line.split_once(": ")?;
+        let words = || value.split(' ');
+        match key {
+            "sure" => self.sure = Sure::of(value)?,
+            "source" => self.source = value,
+            "key" if value.contains(" -> ") => self.keys.push(vec![Key::of(value)?]),
+            "key" => self.keys.extend(words().map(|selector| vec![Key { selector, target: None }])),
+            "and" => self.keys.last_mut()?.push(Key::of(value)?),
+            "selectors" if value == "own" => self.own_selectors = true,
+            "spf" => {
+                let (need, names) = value.split_once(' ')?;
+                let needed = match need {
+                    "needed" => true,
+                    "useless" => false,
+                    _ => return None,
+                };
+                self.spf = Include { names: names.split(' ').collect(), needed };
+            }
+            "return-path" => self.bounce.usual = value,
+            "bounces" => {
+                let words: Vec<_> = words().collect();
+                let (names @ [_, ..], &[kind, target, need]) = words.split_last_chunk()? else { return None };
+                let kind = match kind {
+                    "CNAME" => BounceKind::Cname,
+                    "MX" => BounceKind::Mx,
+                    _ => return None,
+                };
+                self.bounce =
+                    Bounce { usual: self.bounce.usual, names: names.to_vec(), kind, target, need: Need::of(need)? };
+            }
+            "wants" => self.others.push(Extra::of(value)?),
+            "registered" if value == "by login" => self.by_login = true,
+            "own" => self.own = words().collect(),
+            "exchanges" => self.exchanges = words().collect(),
+            "shown" => self.shown = value,
+            _ => return None,
+        }
+        Some(())
+    }
 
     /// The host names of its SPF include.
     pub fn includes(&self) -> impl Iterator<Item = &'static str> {
-        std::iter::once(self.spf.name).chain(self.spf.also.iter().copied()).filter(|name| !name.is_empty())
+        self.spf.names.iter().copied()
+    }
+}
+
+impl Sure {
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "high" => Some(Self::High),
+            "medium" => Some(Self::Medium),
+            "low" => Some(Self::Low),
+            _ => None,
+        }
+    }
+}
+
+impl Need {
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "must" => Some(Self::Must),
+            "should" => Some(Self::Should),
+            "may" => Some(Self::May),
+            _ => None,
+        }
     }
 }
 
 impl Key {
-    /// A key that is published as it is.
-    pub(in crate::providers) const fn text(selector: &'static str) -> Self {
-        Self { selector, target: None }
-    }
-
-    /// A key that another name stands for.
-    pub(in crate::providers) const fn alias(selector: &'static str, target: &'static str) -> Self {
-        Self { selector, target: Some(target) }
-    }
-}
-
-impl Include {
-    /// One that has to be in the record of the domain itself.
-    pub(in crate::providers) const fn needed(name: &'static str, also: &'static [&'static str]) -> Self {
-        Self { name, also, needed: true }
-    }
-
-    /// One that has no effect there.
-    pub(in crate::providers) const fn useless(name: &'static str, also: &'static [&'static str]) -> Self {
-        Self { name, also, needed: false }
-    }
-}
-
-impl Bounce {
-    /// The domain itself.
-    pub(in crate::providers) const AT_DOMAIN: Self =
-        Self { usual: "{domain}", names: &[], kind: BounceKind::Cname, target: "", need: Need::May };
-
-    /// The provider's own name, for everybody.
-    pub(in crate::providers) const fn at(usual: &'static str) -> Self {
-        Self { usual, ..Self::AT_DOMAIN }
+    fn of(text: &'static str) -> Option<Self> {
+        match text.split(' ').collect::<Vec<_>>()[..] {
+            [selector] => Some(Self { selector, target: None }),
+            [selector, "->", target] => Some(Self { selector, target: Some(target) }),
+            _ => None,
+        }
     }
 }
 
 impl Extra {
-    /// A TXT record at the domain that proves whose it is.
-    pub(in crate::providers) const fn proof(value: &'static str, need: Need) -> Self {
-        Self { purpose: Purpose::Verification, name: "", value, need }
+    fn of(text: &'static str) -> Option<Self> {
+        let words: Vec<_> = text.split(' ').collect();
+        let [name, kind, value, need] = words[..] else { return None };
+        let purpose = match (name, kind) {
+            ("@", "TXT") => Purpose::Verification,
+            ("@", "MX") => Purpose::Mx,
+            ("_dmarc", "TXT") => Purpose::Dmarc,
+            _ => return None,
+        };
+        Some(Self { purpose, name: if name == "@" { "" } else { name }, value, need: Need::of(need)? })
     }
-
-    /// A DMARC policy.
-    pub(in crate::providers) const DMARC: Self =
-        Self { purpose: Purpose::Dmarc, name: "_dmarc", value: "v=DMARC1{any}", need: Need::Must };
 }

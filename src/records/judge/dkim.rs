@@ -58,9 +58,8 @@ pub(super) fn judge(case: &Case<'_>) -> Result<Signed, Unresolved> {
         case.subject.selectors.iter().chain(of_copy).map(|selector| vec![Sought { selector, target: None }]).collect();
     let published = case.published();
     let known: Vec<Vec<Sought<'_>>> = published.map_or_else(Vec::new, |published| {
-        let probed = published.probe.iter().map(|selector| vec![Sought { selector, target: None }]);
         let sought = |key: &'static Key| Sought { selector: key.selector, target: key.target };
-        published.keys.iter().map(|set| set.iter().map(sought).collect()).chain(probed).collect()
+        published.keys.iter().map(|set| set.iter().map(sought).collect()).collect()
     });
     let is_named = !own.is_empty();
     let sets = if is_named { own } else { known };

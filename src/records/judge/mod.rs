@@ -62,7 +62,7 @@ pub(super) fn judge(known: &Known, subject: &Subject<'_>) -> Result<Vec<Section>
 
 /// The provider whose own domain this is: everybody may have an address there.
 fn owner(domain: &str) -> Option<&'static Provider> {
-    providers::all().find(|provider| provider.published.is_some_and(|published| published.own.contains(&domain)))
+    providers::all().find(|provider| provider.published().is_some_and(|published| published.own.contains(&domain)))
 }
 
 fn at_a_mailbox_provider(subject: &Subject<'_>, domain: &str, owner: &Provider) -> Section {
@@ -99,7 +99,7 @@ fn homes(subject: &Subject<'_>, domain: &str, found: Option<&policies::Walk>) ->
         return vec![signature.domain.clone()];
     }
     let relay = subject.relay;
-    let by_login = relay.provider.and_then(|provider| provider.published).is_some_and(|published| published.by_login);
+    let by_login = relay.provider.and_then(|provider| provider.published()).is_some_and(|published| published.by_login);
     let login = || relay.username().filter(|_| by_login)?.rsplit_once('@').map(|(_, domain)| domain);
     let named = relay.api().and_then(|interface| interface.api.domain()).or_else(login);
     if let Some(named) = named {
@@ -118,7 +118,7 @@ fn homes(subject: &Subject<'_>, domain: &str, found: Option<&policies::Walk>) ->
 impl Case<'_> {
     /// What the provider wants.
     fn published(&self) -> Option<&'static Published> {
-        self.subject.relay.provider?.published
+        self.subject.relay.provider?.published()
     }
 
     /// The provider's name; `the relay` where it is none that is known.

@@ -34,7 +34,7 @@ pub(super) fn judge(case: &Case<'_>) -> Result<Returned, Unresolved> {
     }
     let mut first_unasked = None;
     for home in &case.homes {
-        for name in bounce.names {
+        for name in &bounce.names {
             let name = below(name, home);
             match at(case, bounce, &name, home)? {
                 At::Here(findings) => return Ok(Returned { domain: Some(name), is_foreign: false, findings }),

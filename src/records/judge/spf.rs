@@ -67,7 +67,7 @@ fn covered(
     if published.includes().any(|name| found.names(name)) || has_error {
         return Ok(());
     }
-    let include = published.spf.name;
+    let Some(include) = published.includes().next() else { return Ok(()) };
     // Its addresses may stand in the record without its name.
     let theirs = survey(case.known, include)?;
     let mut samples = theirs.networks.iter().take(SAMPLES).peekable();
@@ -111,7 +111,7 @@ fn useless(case: &Case<'_>, domain: &str, found: &Survey, returned: &Returned) -
     let cost = found.costs.iter().find(|cost| cost.term.split_once(':').is_some_and(|(_, name)| is_own(name)))?;
     // Where others have the same name, it is theirs as well.
     let has_others = providers::all()
-        .filter_map(|provider| provider.published)
+        .filter_map(|provider| provider.published())
         .any(|other| other.spf.needed && other.includes().any(|name| cost.term.to_ascii_lowercase().ends_with(name)));
     if has_others {
         return None;
@@ -190,7 +190,7 @@ fn lookups(case: &Case<'_>, domain: &str, found: &Survey) -> Finding {
         let name = cost.term.split_once(':').map_or("", |(_, name)| name);
         let of = |published: &Published| published.includes().any(|include| include.eq_ignore_ascii_case(name));
         let all: Vec<_> =
-            providers::all().filter_map(|provider| provider.published).filter(|published| of(published)).collect();
+            providers::all().filter_map(|provider| provider.published()).filter(|published| of(published)).collect();
         !all.is_empty() && all.iter().all(|published| !published.spf.needed) && found.lookups - cost.lookups <= LOOKUPS
     });
     match spare {
