@@ -152,8 +152,8 @@ const COLD: &[&str] = &[
     "core::slice::sort::unstable",
 ];
 
-/// Set for a binary that is to run on hosts with an older glibc: the static unwinder of GCC 12 asks for 2.35, which is
-/// newer than anything else does, and than RHEL 9.
+/// Set for a binary that is to run on hosts with an older glibc: the static unwinder of GCC 12 asks for 2.35, and packed
+/// relocations for 2.36, which is newer than anything else does, and than RHEL 9.
 const SHARED_UNWINDER: &str = "MAILCHUTE_SHARED_UNWINDER";
 
 fn main() {
@@ -172,6 +172,7 @@ fn main() {
     let may_take_it_in = env::var_os(SHARED_UNWINDER).is_none();
     if may_take_it_in && variable("CARGO_CFG_TARGET_ENV") == "gnu" && variable("HOST") == variable("TARGET") {
         take_in_the_unwinder(&place);
+        pack_relocations();
     }
     if variable("PROFILE") == "release" {
         let script = place.join("cold.ld");
@@ -184,16 +185,28 @@ fn main() {
 /// that library, whose constructor asks the processor what it can do, took 0.1 ms of each run on a virtual machine, and
 /// a tenth of a megabyte. Where GCC has no static one it is loaded as before.
 fn take_in_the_unwinder(place: &Path) {
-    let asked = |name: &str| Command::new("cc").arg(format!("-print-file-name={name}")).output().ok();
-    let find = |name| {
-        let said = String::from_utf8(asked(name)?.stdout).ok()?;
-        Some(PathBuf::from(said.trim())).filter(|path| path.is_absolute() && path.is_file())
-    };
     let (Some(unwinder), Some(helpers)) = (find("libgcc_eh.a"), find("libgcc.a")) else { return };
     // The linker takes this file for the library of that name, which it looks for here first.
     let stand_in = format!("INPUT({} {})\n", unwinder.display(), helpers.display());
     fs::write(place.join("libgcc_s.so"), stand_in).expect("OUT_DIR can be written");
     println!("cargo::rustc-link-search=native={}", place.display());
+}
+
+/// Has the places that hold an address, which the loader fills in, told by bits: a list of them has 24 octets for each,
+/// and 0.2 MB of it are read at each start. Where glibc does not know that, as before 2.36, the list stays.
+fn pack_relocations() {
+    const KNOWN_BY: &[u8] = b"GLIBC_ABI_DT_RELR";
+    let library = find("libc.so.6").and_then(|path| fs::read(path).ok()).unwrap_or_default();
+    if library.windows(KNOWN_BY.len()).any(|octets| octets == KNOWN_BY) {
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
+}
+
+/// The file of this name that the C compiler would link.
+fn find(name: &str) -> Option<PathBuf> {
+    let asked = Command::new("cc").arg(format!("-print-file-name={name}")).output().ok()?;
+    let said = String::from_utf8(asked.stdout).ok()?;
+    Some(PathBuf::from(said.trim())).filter(|path| path.is_absolute() && path.is_file())
 }
 
 /// The linker script: a section of its own for the cold code, after all other code.
