@@ -40,6 +40,7 @@ const RECORDS: &str = "\
     key: m1
     spf: useless sendgrid.net
     return-path: sendgrid.net
+    bounces: em{n} CNAME u{n}.wl{n}.sendgrid.net must
     shown: Settings > Sender Authentication at SendGrid
 ";
 

@@ -44,6 +44,7 @@ const RECORDS: &str = "\
     selectors: own
     spf: useless spf.smtp2go.com
     return-path: smtp2go.com
+    bounces: em{n} CNAME return.smtp2go.net must
     shown: Sending > Verified senders at SMTP2GO
 ";
 

@@ -118,7 +118,7 @@ fn senders(known: &Known, domain: &str, guess: &mut Guess) -> Result<(), Unresol
         }
         let bounce = &published.bounce;
         let kind = if bounce.kind == providers::BounceKind::Cname { Qtype::Cname } else { Qtype::Mx };
-        if let Some(first) = bounce.names.first()
+        if let Some(first) = bounce.names.first().filter(|name| !name.contains('{'))
             && is_led(place(first), kind, bounce.target)
         {
             found.push((1, provider));

@@ -13,6 +13,7 @@ pub(super) fn judge(
     found: &Walk,
     signed: &Signed,
     returned: &Returned,
+    passes_spf: Option<bool>,
 ) -> Result<Section, Unresolved> {
     let mut section = case.section("DMARC");
     let domain = &case.domain;
@@ -36,7 +37,7 @@ pub(super) fn judge(
         None => {}
         Some((at, policy)) => section.findings.extend(notes(case, found, at, policy)),
     }
-    forecast(case, found, counts, signed, returned, &mut section)?;
+    forecast(case, found, counts, signed, (returned, passes_spf), &mut section)?;
     Ok(section)
 }
 
@@ -81,7 +82,7 @@ fn forecast(
     found: &Walk,
     counts: Option<&(String, Dmarc)>,
     signed: &Signed,
-    returned: &Returned,
+    (returned, passes_spf): (&Returned, Option<bool>),
     section: &mut Section,
 ) -> Result<(), Unresolved> {
     let domain = &case.domain;
@@ -97,7 +98,7 @@ fn forecast(
     if let Some(d) = signed.domain.as_ref().filter(|_| by_dkim) {
         ways.push(format!("by DKIM (d={d}, {})", manner(strict_dkim, d == domain)));
     }
-    if let Some(at) = returned.domain.as_ref().filter(|_| by_spf) {
+    if let Some(at) = returned.domain.as_ref().filter(|_| by_spf && passes_spf == Some(true)) {
         ways.push(format!("by SPF ({at}, {})", manner(strict_spf, at == domain)));
     }
     if let [first, rest @ ..] = &ways[..] {
@@ -122,6 +123,7 @@ fn forecast(
         }
     }
     let is_known = signed.is_certain
+        && (!by_spf || passes_spf.is_some())
         && case.published().is_some_and(|published| published.own.is_empty() || !published.keys.is_empty());
     let Some(action) = found.action(domain, true).filter(|_| ways.is_empty() && is_known && found.unasked.is_empty())
     else {
@@ -131,7 +133,11 @@ fn forecast(
         .domain
         .as_ref()
         .map_or_else(|| "there is no key of it".to_owned(), |d| format!("the signature is for {d}"));
-    let at = returned.domain.as_ref().map_or(String::new(), |at| format!(", the reverse-path at {at}"));
+    let at = match &returned.domain {
+        Some(at) if by_spf => format!(", and SPF does not let the relay pass at {at}"),
+        Some(_) => format!(", the reverse-path at {}", returned.place),
+        None => String::new(),
+    };
     let sentence = format!("mail would fail its policy ({}): {other}{at}", action.word());
     let finding =
         case.weighed(&codes::DMARC_UNALIGNED, domain.clone(), sentence).advise("mend DKIM first: it is enough");

@@ -54,8 +54,9 @@ pub(super) fn judge(known: &Known, subject: &Subject<'_>) -> Result<Vec<Section>
     let (signed, returned, others) = (dkim::judge(&case), reverse_path::judge(&case), others::judge(&case));
     let listed = returned.as_ref().map_err(|pending| *pending).and_then(|returned| spf::judge(&case, returned));
     let (signed, returned) = (signed?, returned?);
-    let policy = dmarc::judge(&case, &found?, &signed, &returned);
-    let mut sections = vec![listed?, signed.section, policy?];
+    let listed = listed?;
+    let policy = dmarc::judge(&case, &found?, &signed, &returned, listed.passes)?;
+    let mut sections = vec![listed.section, signed.section, policy];
     sections.extend(others?);
     Ok(sections)
 }
@@ -99,7 +100,7 @@ fn homes(subject: &Subject<'_>, domain: &str, found: Option<&policies::Walk>) ->
         return vec![signature.domain.clone()];
     }
     let relay = subject.relay;
-    let by_login = relay.provider.and_then(|provider| provider.published()).is_some_and(|published| published.by_login);
+    let by_login = relay.provider.and_then(Provider::published).is_some_and(|published| published.by_login);
     let login = || relay.username().filter(|_| by_login)?.rsplit_once('@').map(|(_, domain)| domain);
     let named = relay.api().and_then(|interface| interface.api.domain()).or_else(login);
     if let Some(named) = named {

@@ -4,7 +4,7 @@ use super::Case;
 use super::reverse_path::Returned;
 use crate::dns::Unresolved;
 use crate::finding::{Finding, Grade, Record, Section, codes};
-use crate::providers::{self, Published};
+use crate::providers::{self, BounceKind, Provider, Published};
 use crate::records::merge;
 use crate::records::spf::{Fault, LOOKUPS, Peer, Qualifier, Survey, VOIDS, Verdict, evaluate, survey};
 use crate::reply::printable;
@@ -14,7 +14,14 @@ const SAMPLES: usize = 24;
 /// How much of a term is shown, in octets.
 const SHOWN: usize = 80;
 
-pub(super) fn judge(case: &Case<'_>, returned: &Returned) -> Result<Section, Unresolved> {
+/// What is known of it.
+pub(super) struct Listed {
+    pub(super) section: Section,
+    /// Whether the record of the domain in the reverse-path lets the relay pass; `None`: it is not known.
+    pub(super) passes: Option<bool>,
+}
+
+pub(super) fn judge(case: &Case<'_>, returned: &Returned) -> Result<Listed, Unresolved> {
     let mut section = case.section("SPF");
     let published = case.published();
     // Where bounces go to another's domain, that one's record counts.
@@ -23,51 +30,115 @@ pub(super) fn judge(case: &Case<'_>, returned: &Returned) -> Result<Section, Unr
     let include = published.filter(|published| published.spf.needed && !is_elsewhere);
     // With the reverse-path at the registered domain its record counts, else whatever there is at that of From.
     let domain = if include.is_some() { &case.homes[0] } else { &case.domain };
-    let found = survey(case.known, domain)?;
+    let own = returned.domain.as_ref().filter(|at| returned.by.is_some() && *at != domain);
+    let (found, at_own) = (survey(case.known, domain), own.map(|at| survey(case.known, at)).transpose());
+    let (found, at_own) = (found?, at_own?);
     section.findings.extend(returned.findings.iter().cloned());
-    for text in &found.unasked {
-        let (name, why) = text.split_once(": ").unwrap_or((text, ""));
-        section.findings.push(case.unasked(name, why));
-    }
+    section.findings.extend(unasked(case, &found));
     let is_needed = include.is_some();
     let is_counted = is_needed || returned.domain.as_ref() == Some(domain) || published.is_none();
     let grade = if is_counted { Grade::Broken } else { Grade::Weak };
     let flaws = found.flaws.iter().map(|flaw| flawed(case, domain, &found, flaw).at_most(grade));
     section.findings.extend(flaws);
     section.findings.extend(loose_ends(case, domain, &found).into_iter().map(|finding| finding.at_most(grade)));
+    let mut passes = None;
     match include {
-        Some(published) => covered(case, domain, &found, published, &mut section)?,
+        Some(published) => {
+            let covers = covered(case, domain, &found, published, &mut section)?;
+            passes = covers.filter(|_| returned.domain.as_ref() == Some(domain));
+        }
         None => section.findings.extend(useless(case, domain, &found, returned)),
     }
-    if section.findings.iter().all(|finding| finding.grade == Grade::Note) && found.unasked.is_empty() {
-        section.fine.extend(fine(case, domain, &found, is_needed, returned));
+    if let (Some(at), Some(found)) = (own, &at_own) {
+        passes = at_return_path(case, at, found, returned, &mut section)?;
     }
-    Ok(section)
+    if section.findings.iter().all(|finding| finding.grade == Grade::Note) && found.unasked.is_empty() {
+        section.fine.extend(fine(case, domain, &found, is_needed, (returned, passes)));
+    }
+    Ok(Listed { section, passes })
+}
+
+/// What counts where a name below the domain is made the one in the reverse-path: its own record, or that of the
+/// provider's name which stands for it. Whether it lets pass, as far as it is known.
+fn at_return_path(
+    case: &Case<'_>,
+    at: &str,
+    found: &Survey,
+    returned: &Returned,
+    section: &mut Section,
+) -> Result<Option<bool>, Unresolved> {
+    let mut own = case.section("SPF");
+    own.findings.extend(unasked(case, found));
+    let is_own = returned.by == Some(BounceKind::Mx);
+    for flaw in &found.flaws {
+        let finding = flawed(case, at, found, flaw);
+        let theirs = || format!("it is the record of {}, who alone can mend it", case.provider());
+        own.findings.push(if is_own { finding } else { finding.advise(theirs()) });
+    }
+    let passes = match case.published().filter(|_| is_own) {
+        Some(published) => {
+            own.findings.extend(loose_ends(case, at, found));
+            covered(case, at, found, published, &mut own)?
+        }
+        None if found.records.is_empty() && found.unasked.is_empty() => {
+            if returned.findings.is_empty() {
+                let sentence = format!("the name it leads to has no SPF record, which {} keeps there", case.provider());
+                own.findings.push(case.weighed(&codes::SPF_MISSING, at, sentence).advise(case.shown()));
+            }
+            Some(false)
+        }
+        None => found.unasked.is_empty().then_some(found.flaws.is_empty()),
+    };
+    // Mail is believed by its signature as well.
+    section.findings.extend(own.findings.into_iter().map(|finding| finding.at_most(Grade::Weak)));
+    section.fine.extend(own.fine);
+    Ok(passes)
+}
+
+/// What could not be asked for.
+fn unasked(case: &Case<'_>, found: &Survey) -> Vec<Finding> {
+    let parts = found.unasked.iter().map(|text| text.split_once(": ").unwrap_or((text, "")));
+    parts.map(|(name, why)| case.unasked(name, why)).collect()
 }
 
 /// The sentence of a domain about which nothing is to be said.
-fn fine(case: &Case<'_>, domain: &str, found: &Survey, is_needed: bool, returned: &Returned) -> Option<String> {
+fn fine(
+    case: &Case<'_>,
+    domain: &str,
+    found: &Survey,
+    is_needed: bool,
+    (returned, passes): (&Returned, Option<bool>),
+) -> Option<String> {
+    let is_own = returned.by.is_some() && passes == Some(true);
     match &returned.domain {
         _ if is_needed => Some(format!("{domain} covers {}, {} of {LOOKUPS} look-ups", case.provider(), found.lookups)),
-        Some(at) => Some(format!("not needed at {}: the reverse-path of {} is at {at}", case.domain, case.provider())),
+        Some(_) => Some(format!(
+            "not needed at {}: the reverse-path of {} is at {}{}",
+            case.domain,
+            case.provider(),
+            returned.place,
+            if is_own { ", whose record lets it pass" } else { "" }
+        )),
         None if found.records.is_empty() => None,
         None => Some(format!("{domain} has a record, {} of {LOOKUPS} look-ups", found.lookups)),
     }
 }
 
-/// Whether the provider's servers may send.
+/// Whether the provider's servers may send, as far as it is known.
 fn covered(
     case: &Case<'_>,
     domain: &str,
     found: &Survey,
     published: &Published,
     section: &mut Section,
-) -> Result<(), Unresolved> {
-    let has_error = !found.flaws.is_empty() || !found.unasked.is_empty();
-    if published.includes().any(|name| found.names(name)) || has_error {
-        return Ok(());
+) -> Result<Option<bool>, Unresolved> {
+    if !found.flaws.is_empty() {
+        return Ok(Some(false));
     }
-    let Some(include) = published.includes().next() else { return Ok(()) };
+    if published.includes().any(|name| found.names(name)) {
+        return Ok(Some(true));
+    }
+    let Some(include) = published.includes().next().filter(|_| found.unasked.is_empty()) else { return Ok(None) };
     // Its addresses may stand in the record without its name.
     let theirs = survey(case.known, include)?;
     let mut samples = theirs.networks.iter().take(SAMPLES).peekable();
@@ -81,7 +152,7 @@ fn covered(
     let verdicts = if has_samples { verdicts? } else { Vec::new() };
     if has_samples && verdicts.iter().all(|verdict| *verdict == Verdict::Pass) {
         section.fine.push(format!("{domain} covers {} by its addresses", case.provider()));
-        return Ok(());
+        return Ok(Some(true));
     }
     let merged = merge::with_include(&found.records, include);
     let named = published.includes().find(|name| found.named.iter().any(|(named, _)| named.eq_ignore_ascii_case(name)));
@@ -100,18 +171,18 @@ fn covered(
     }
     finding = finding.set(record(domain, merged), !found.records.is_empty());
     section.findings.push(seen(finding, found));
-    Ok(())
+    Ok(Some(false))
 }
 
 /// An include of the provider's that has no effect, because its reverse-path is elsewhere.
 fn useless(case: &Case<'_>, domain: &str, found: &Survey, returned: &Returned) -> Option<Finding> {
     let published = case.published()?;
-    let at = returned.domain.as_ref().filter(|at| *at != domain)?;
+    let at = returned.domain.as_ref().filter(|at| *at != domain).map(|_| &returned.place)?;
     let is_own = |name: &str| published.includes().any(|include| include.eq_ignore_ascii_case(name));
     let cost = found.costs.iter().find(|cost| cost.term.split_once(':').is_some_and(|(_, name)| is_own(name)))?;
     // Where others have the same name, it is theirs as well.
     let has_others = providers::all()
-        .filter_map(|provider| provider.published())
+        .filter_map(Provider::published)
         .any(|other| other.spf.needed && other.includes().any(|name| cost.term.to_ascii_lowercase().ends_with(name)));
     if has_others {
         return None;
@@ -189,8 +260,7 @@ fn lookups(case: &Case<'_>, domain: &str, found: &Survey) -> Finding {
     let spare = costs.iter().find(|cost| {
         let name = cost.term.split_once(':').map_or("", |(_, name)| name);
         let of = |published: &Published| published.includes().any(|include| include.eq_ignore_ascii_case(name));
-        let all: Vec<_> =
-            providers::all().filter_map(|provider| provider.published()).filter(|published| of(published)).collect();
+        let all: Vec<_> = providers::all().filter_map(Provider::published).filter(|published| of(published)).collect();
         !all.is_empty() && all.iter().all(|published| !published.spf.needed) && found.lookups - cost.lookups <= LOOKUPS
     });
     match spare {
