@@ -52,7 +52,7 @@ pub struct Check {
     /// Print only what is broken, and nothing if nothing is
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print the codes, and what each finding is built on
+    /// Print the codes, what each finding is built on, and what name servers said
     #[arg(short, long)]
     pub verbose: bool,
     /// Read this configuration file and nothing else

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::alias::{Followed, Names, checked};
 use crate::address::{AddrSpec, Address, List, Listed, Mailbox, Piece, parse_address, read_list, same_mailbox};
 use crate::config::relay::Username;
-use crate::config::site::OtherSender;
+use crate::config::site::{OtherSender, Site};
 use crate::envelope::{Dsn, Envelope, ReversePath};
 use crate::failure::{Failure, Kind};
 use crate::message::{Field, Header};
@@ -53,15 +53,8 @@ impl Submitter<'_> {
     /// # Errors
     /// `Data`: not even user and host name make an address.
     pub fn own_address(&self) -> Result<(Address, &'static str), Failure> {
-        let site = self.names.site;
-        if let Some(Ok(address)) = site.from.as_ref().map(|from| from.spec.address()) {
-            return Ok((address, "the site's `from`"));
-        }
-        let login = site.relays.first().and_then(|relay| relay.smtp_login());
-        if let Some(Username::Given(username)) = login.map(|login| &login.username)
-            && let Ok(address) = parse_address(username).and_then(|spec| spec.address())
-        {
-            return Ok((address, "the relay's `username`"));
+        if let Some(found) = configured_address(self.names.site) {
+            return Ok(found);
         }
         let spec = AddrSpec { local: local_part(self.user), domain: Some(self.names.host_name.to_owned()) };
         match checked(&spec) {
@@ -94,6 +87,17 @@ impl Submitter<'_> {
         }
         list
     }
+}
+
+/// The address that stands for everybody who uses `site`, and where it comes from; `None`: the configuration has none.
+pub(super) fn configured_address(site: &Site) -> Option<(Address, &'static str)> {
+    if let Some(Ok(address)) = site.from.as_ref().map(|from| from.spec.address()) {
+        return Some((address, "the site's `from`"));
+    }
+    let login = site.relays.first().and_then(|relay| relay.smtp_login())?;
+    let Username::Given(username) = &login.username else { return None };
+    let address = parse_address(username).and_then(|spec| spec.address()).ok()?;
+    Some((address, "the relay's `username`"))
 }
 
 /// A local part for `user`: `jane` for `CORP\jane`, `jane.doe` for `jane doe`. Quoted, as it would have to be, few

@@ -21,6 +21,7 @@ pub use self::choice::Choice;
 pub use self::course::Course;
 pub use self::divert::Diversion;
 pub use self::envelope::Wishes;
+pub use self::sender::{own_sender, rewrites};
 use crate::config::relay::Relay;
 use crate::envelope::Envelope;
 

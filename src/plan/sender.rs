@@ -1,6 +1,6 @@
 //! Who a site may write as: `sender` against the reverse-path and every field that says who writes.
 
-use super::envelope::Submitter;
+use super::envelope::{Submitter, configured_address};
 use crate::address::{AddrSpec, Address, List, Listed, Mailbox, Piece, same_mailbox};
 use crate::config::site::{OtherSender, Site};
 use crate::envelope::{Dsn, Envelope};
@@ -86,6 +86,17 @@ pub(super) fn allows(site: &Site, spec: &AddrSpec) -> bool {
     site.sender.is_empty()
         || site.sender.iter().any(|pattern| pattern.matches(&address))
         || own().is_some_and(|own| same_mailbox(&own) == same_mailbox(&address))
+}
+
+/// The address that `site` writes as where a message names none, as far as its configuration tells.
+pub fn own_sender(site: &Site) -> Option<Address> {
+    let (address, _) = configured_address(site)?;
+    allows(site, &AddrSpec::from(&address)).then_some(address)
+}
+
+/// Whether `site` writes another address in the place of one that it may not write as.
+pub fn rewrites(site: &Site) -> bool {
+    !site.sender.is_empty() && site.other_sender == OtherSender::Rewrite
 }
 
 /// What the header section says about who writes that the site may not.

@@ -6,6 +6,7 @@
 //! | `provider:` `username:` `from:` | the relay and the domain of From (`shop.example` where there is none) |
 //! | `selector:` | as the option |
 //! | `copy:` | a field of a copy that arrived, in order |
+//! | `rewrites:` | the site's own address, which takes the place of others |
 //! | `with:` `without:` | a record more, or all of a name and type (`*`: every type) less: `name TYPE value` |
 //! | `finding:` | `GRADE CODE SUBJECT`: exactly these are made, in any order |
 //! | `says:` | a part of a finding's sentence |
@@ -91,8 +92,8 @@ fn situations() -> Vec<Situation> {
         for (name, case) in file.each() {
             case.knows(
                 &[
-                    "provider", "username", "from", "selector", "copy", "with", "without", "finding", "says", "next",
-                    "fine", "stays",
+                    "provider", "username", "from", "selector", "copy", "rewrites", "with", "without", "finding",
+                    "says", "next", "fine", "stays",
                 ],
                 &[],
             );
@@ -280,8 +281,15 @@ fn records_from_memory() {
         let relay = relay(&situation.case);
         let selectors: Vec<_> = situation.case.values("selector").map(str::to_owned).collect();
         let domain = situation.case.value("from").unwrap_or("shop.example");
-        let copy = copy(&situation.case);
-        let subject = Subject { site: Some("shop"), domain, relay: &relay, selectors: &selectors, copy: copy.as_ref() };
+        let (copy, rewritten) = (copy(&situation.case), situation.case.value("rewrites"));
+        let subject = Subject {
+            site: Some("shop"),
+            domain,
+            relay: &relay,
+            selectors: &selectors,
+            copy: copy.as_ref(),
+            rewritten,
+        };
         let sections = from_memory(&situation.zone, std::slice::from_ref(&subject));
         let complaints = [compare(&situation.case, &sections), applied(situation, &sections, &subject)].concat();
         wrong.extend(complaints.into_iter().map(|complaint| format!("{}: {complaint}", situation.name)));
@@ -430,8 +438,15 @@ fn records_by_a_real_name_server() {
         let selectors: Vec<_> = case.values("selector").map(str::to_owned).collect();
         let own = renamed("shop.example", number);
         let domain = case.value("from").unwrap_or(&own);
-        let copy = copy(&case);
-        let subject = Subject { site: Some("shop"), domain, relay: &relay, selectors: &selectors, copy: copy.as_ref() };
+        let (copy, rewritten) = (copy(&case), case.value("rewrites"));
+        let subject = Subject {
+            site: Some("shop"),
+            domain,
+            relay: &relay,
+            selectors: &selectors,
+            copy: copy.as_ref(),
+            rewritten,
+        };
         if client.count() > 300 {
             client = Client::at(server.address());
         }
@@ -486,15 +501,13 @@ fn check_says_what_is_published() {
     let Some(nsd) = need("nsd") else { return };
     let server = Nsd::start(&nsd, &lines("shop.example TXT v=spf1 a -all\nshop.example A 192.0.2.1\n"));
     let (scratch, nobody) = (Scratch::new(), Port::reserve());
-    let config = scratch.write(
-        "config.toml",
-        format!(
-            "from = \"orders@shop.example\"\n[relay.main]\nprovider = \"fastmail\"\nhost = \"127.0.0.1\"\nport = {}\n\
-             username = \"ann@shop.example\"\napp_password = \"x\"\n",
-            nobody.number()
-        ),
-        0o600,
-    );
+    let configured = |name: &str, keys: &str| {
+        let relay =
+            "provider = \"fastmail\"\nhost = \"127.0.0.1\"\nusername = \"ann@shop.example\"\napp_password = \"x\"";
+        let port = nobody.number();
+        scratch.write(name, format!("{keys}[relay.main]\n{relay}\nport = {port}\n"), 0o600)
+    };
+    let config = configured("config.toml", "from = \"orders@shop.example\"\n");
     let address = server.address().to_string();
     let found = checked(&config, &["--dns", &address]);
     assert!(found["spf.missing"].contains("v=spf1 a include:spf.messagingengine.com -all"), "{found:?}");
@@ -502,6 +515,22 @@ fn check_says_what_is_published() {
     assert!(found["dmarc.missing"].contains("_dmarc.shop.example"), "{found:?}");
     let is_of_dns = |code: &String| ["dns.", "spf.", "dkim.", "dmarc."].iter().any(|family| code.starts_with(family));
     assert!(!checked(&config, &["--offline"]).keys().any(is_of_dns));
+    // Without `from`, it writes as the user of its relay.
+    let of_user = checked(&configured("user.toml", ""), &["--dns", &address]);
+    assert!(of_user["spf.missing"] == found["spf.missing"] && !of_user.contains_key("site.no-sender"), "{of_user:?}");
+    let others = configured("others.toml", "sender = \"*@other.example\"\n");
+    assert!(!checked(&others, &["--dns", &address])["spf.missing"].contains("shop.example"));
+    let free = "from = \"orders@shop.example\"\nsender = [\"ann@gmail.com\"]\nother_sender = \"rewrite\"\n";
+    let foreign = checked(&configured("free.toml", free), &["--dns", &address]);
+    assert!(foreign["dmarc.foreign"].contains("orders@shop.example takes its place"), "{foreign:?}");
+    let page = |words: &[&str]| mailchute().args(["check", "--config"]).arg(&config).args(words.iter().copied()).run();
+    let (short, long) = (page(&["--dns", &address]).stdout, page(&["-v", "--dns", &address]).stdout);
+    let questions = |text: &str| text.split_once(" questions to name servers)").map(|(before, _)| before.to_owned());
+    let count = |text: &str| questions(text).and_then(|text| text.rsplit(' ').next()?.parse::<usize>().ok());
+    assert!(count(&short).is_some_and(|count| count > 5), "{short}");
+    assert_eq!(count(&short), count(&long), "{long}");
+    assert!(long.contains("shop.example TXT: \"v=spf1 a -all\"") && !short.contains("shop.example TXT:"), "{long}");
+    assert_eq!(count(&page(&["--offline"]).stdout), None);
     // Nobody answers there: nothing is missing for all that.
     let silent = format!("127.0.0.1:{}", nobody.number());
     let unasked = checked(&config, &["--dns", &silent]);

@@ -1,8 +1,8 @@
 //! Which policy counts, and whether mail through this relay would pass it.
 
-use super::Case;
 use super::dkim::Signed;
 use super::reverse_path::Returned;
+use super::{Case, domain_of};
 use crate::dns::{Qtype, Unresolved};
 use crate::finding::{Finding, Grade, Record, Section, codes};
 use crate::records::dmarc::{self, Disposition, Dmarc, Walk};
@@ -104,6 +104,10 @@ fn forecast(
     if let [first, rest @ ..] = &ways[..] {
         let and = rest.first().map(|other| format!(" and {other}")).unwrap_or_default();
         section.fine.push(format!("mail from {domain} passes {first}{and}"));
+        // What counts is the From that goes out.
+        if let Some(own) = case.subject.rewritten.filter(|own| domain_of(own) == *domain) {
+            section.fine.push(format!("so does what is written as anybody else: it goes out as {own}"));
+        }
     }
     // What a strict policy rules out that a relaxed one would let pass.
     if let Some((at, _)) = counts {

@@ -33,6 +33,8 @@ pub struct Subject<'a> {
     pub selectors: &'a [String],
     /// A copy that arrived: what it tells counts in place of what the provider is known to do.
     pub copy: Option<&'a Received>,
+    /// The site's own address, where it takes the place of every From that the site may not write as.
+    pub rewritten: Option<&'a str>,
 }
 
 /// What is said of a subject, section by section.
@@ -75,8 +77,17 @@ fn at_a_mailbox_provider(subject: &Subject<'_>, domain: &str, owner: &Provider) 
     let sentence = format!("only {} can sign for it, and the relay {} is another's", owner.name, subject.relay.name);
     let finding = Finding::new(&codes::DMARC_FOREIGN, domain, sentence);
     let finding = Finding { site: subject.site.map(str::to_owned), ..finding };
-    section.findings.push(finding.advise("send from an address at a domain of your own"));
+    section.findings.push(match subject.rewritten.filter(|own| domain_of(own) != domain) {
+        Some(own) => finding.advise(format!("take it out of `sender`: {own} takes its place then")),
+        None => finding.advise("send from an address at a domain of your own"),
+    });
     section
+}
+
+/// The domain of an address, as names are compared.
+fn domain_of(address: &str) -> String {
+    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+    compared_domain(domain).into_owned()
 }
 
 /// An empty section about a subject.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::general::{described, no_such_site, of_failure, shown};
-use super::published::{ask, domains};
+use super::published::{Asked, ask, domains};
 use super::{Seen, title};
 use crate::caller::Caller;
 use crate::cli::check::Check;
@@ -65,18 +65,21 @@ pub(super) fn look(of: &Check) -> Result<Seen, Failure> {
         for (site, relay) in pairs {
             let is_known = |known: &Subject<'_>| known.relay.name == relay.name && known.domain == domain;
             if !subjects.iter().any(is_known) {
-                subjects.push(Subject { site, domain, relay, selectors: &of.selectors, copy });
+                subjects.push(Subject { site, domain, relay, selectors: &of.selectors, copy, rewritten: None });
             }
         }
     }
+    let mut asked = Asked::default();
     if !of.offline {
-        sections.extend(ask(of, &subjects));
+        let (judged, all) = ask(of, &subjects);
+        sections.extend(judged);
+        asked = all;
     }
     let about = sites.iter().map(|site| (site.name.clone(), described(site))).collect::<Vec<_>>();
     sections.sort_by_key(|section| {
         section.site.as_ref().map_or(0, |name| 1 + about.iter().position(|(known, _)| known == name).unwrap_or(0))
     });
-    Ok(Seen { title: title(config, None), sections, sites: about })
+    Ok(Seen { title: title(config, None), sections, sites: about, asked })
 }
 
 /// A relay of which nothing but its provider is known.

@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use nix::unistd::geteuid;
 
+use self::published::Asked;
 use crate::caller::Caller;
 use crate::cli::Speaker;
 use crate::cli::check::Check;
@@ -43,6 +44,8 @@ struct Seen {
     sections: Vec<Section>,
     /// Name and description of each site, in the order of the configuration.
     sites: Vec<(String, String)>,
+    /// What name servers were asked.
+    asked: Asked,
 }
 
 /// Looks at the set-up, prints what was found and returns the status of the worst of it.
@@ -91,7 +94,7 @@ fn look(of: &Check, root: &Root) -> Seen {
     let mut sections = Vec::new();
     sections.extend(config.as_ref().map(|config| general::of_files(config.as_ref().copied(), &caller)));
     sections.extend(machine.sections(general::wanted(known)));
-    let mut sites = Vec::new();
+    let (mut sites, mut questions) = (Vec::new(), Asked::default());
     if let Some(config) = known {
         sections.extend(general::of_spool(config));
         let asked = of.user.as_deref().and_then(|user| speaker::uid(user).ok());
@@ -103,7 +106,9 @@ fn look(of: &Check, root: &Root) -> Seen {
             sections.push(general::of_site(config, site, uid));
         }
         if !of.offline {
-            sections.extend(published::look(of, &config.sites.iter().filter(meant).collect::<Vec<_>>()));
+            let (published, all) = published::look(of, &config.sites.iter().filter(meant).collect::<Vec<_>>());
+            sections.extend(published);
+            questions = all;
         }
         sections.extend(match geteuid().is_root() {
             true => users::look(of, config, &machine, &caller),
@@ -121,7 +126,7 @@ fn look(of: &Check, root: &Root) -> Seen {
         let unknown = of.sites.iter().filter(|name| !sites.iter().any(|(known, _)| known == *name));
         sections.extend(unknown.map(|name| general::no_such_site(name)));
     }
-    Seen { title: title(known, Some(&machine)), sections, sites }
+    Seen { title: title(known, Some(&machine)), sections, sites, asked: questions }
 }
 
 /// Leaves out what several users' processes say of all sites alike.

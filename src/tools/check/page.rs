@@ -65,8 +65,17 @@ pub(super) fn print(of: &Check, seen: &Seen, took: Duration) -> Result<(), Failu
         let (broken, weak, notes) = (count(Grade::Broken), count(Grade::Weak), count(Grade::Note));
         let plural = if notes == 1 { "" } else { "s" };
         let more = if of.verbose { "" } else { ".  mailchute check -v shows codes and what each is built on" };
+        let asked = match seen.asked.questions {
+            0 => String::new(),
+            1 => ", 1 question to name servers".to_owned(),
+            count => format!(", {count} questions to name servers"),
+        };
+        if of.verbose {
+            writer.answers(&seen.asked.answers);
+        }
         writer.text.push('\n');
-        writer.paragraph("", &format!("{broken} broken, {weak} weak, {notes} note{plural} ({}){more}", seconds(took)));
+        let summary = format!("{broken} broken, {weak} weak, {notes} note{plural} ({}{asked}){more}", seconds(took));
+        writer.paragraph("", &summary);
     }
     door::print(&writer.text)
 }
@@ -123,6 +132,13 @@ impl Writer {
                     self.paragraph(&format!("{indent}   "), line);
                 }
             }
+        }
+    }
+
+    /// What name servers said.
+    fn answers(&mut self, answers: &[String]) {
+        for (index, answer) in answers.iter().enumerate() {
+            self.paragraph(&format!("{:<LABEL$}", if index == 0 { "name servers" } else { "" }), answer);
         }
     }
 
