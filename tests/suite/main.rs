@@ -26,6 +26,7 @@ mod check_state;
 mod codes;
 mod config;
 mod daemons;
+mod dkim_keys;
 mod docs;
 mod doubt;
 mod environment;

@@ -67,7 +67,7 @@ fn record(line: &str) -> Option<(String, String, String)> {
 }
 
 /// A public key of this many bits (RFC 5280 4.1); its modulus is no product of primes.
-fn key(bits: usize) -> String {
+pub(crate) fn key(bits: usize) -> String {
     let wrap = |kind: u8, content: &[u8]| {
         let mut der = vec![kind];
         match content.len() {
