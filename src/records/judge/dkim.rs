@@ -97,7 +97,10 @@ pub(super) fn judge(case: &Case<'_>) -> Result<Signed, Unresolved> {
                 signed.section.findings.push(missing(case, *sought, home, is_named));
             }
         }
-        _ if published.is_some_and(|published| published.own.is_empty()) => unknown(case, &mut signed),
+        // Of a mailbox provider whose keys nobody told, nothing is known.
+        _ if published.is_some_and(|published| published.own.is_empty() || !published.keys.is_empty()) => {
+            unknown(case, &mut signed);
+        }
         _ => {}
     }
     Ok(signed)
@@ -120,7 +123,10 @@ fn look(case: &Case<'_>, sought: Sought<'_>, home: &str) -> Result<Seen, Unresol
         Said::NoName | Said::NoRecord if target.is_some() => {
             Seen::Dangling(answer.aliases.last().cloned().unwrap_or_default())
         }
-        Said::NoRecord if sought.target.is_some() => {
+        // Not of the names that are only tried: a wildcard would be asked about once for each.
+        Said::NoRecord
+            if sought.target.is_some() || case.subject.selectors.iter().any(|one| one == sought.selector) =>
+        {
             let addresses = case.proxied(&name, &self::name(NOBODYS, home))?;
             if addresses.is_empty() { Seen::Absent } else { Seen::Proxied(addresses) }
         }
