@@ -75,6 +75,7 @@ mod queue;
 mod readers;
 mod record_file;
 mod records;
+mod records_harmed;
 mod relays;
 mod report;
 mod resend;

@@ -41,21 +41,21 @@ use crate::setup::{data, mailchute};
 pub(crate) type Zone = Vec<(String, String, String)>;
 
 /// One block, with the zone that comes of it.
-struct Situation {
-    name: String,
-    case: Case,
-    zone: Zone,
+pub(crate) struct Situation {
+    pub(crate) name: String,
+    pub(crate) case: Case,
+    pub(crate) zone: Zone,
 }
 
 /// What the providers themselves publish.
-const WORLD: &str = include_str!("../dns/world.zone");
+pub(crate) const WORLD: &str = include_str!("../dns/world.zone");
 
 pub(crate) fn lines(text: &str) -> Zone {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| record(line).unwrap_or_else(|| panic!("{line}: name, type and value"))).collect()
 }
 
-fn record(line: &str) -> Option<(String, String, String)> {
+pub(crate) fn record(line: &str) -> Option<(String, String, String)> {
     let mut words = line.splitn(3, ' ');
     let (name, kind) = (words.next()?, words.next()?);
     let value = words.next().unwrap_or_default().trim();
@@ -178,7 +178,7 @@ fn typed((_, kind, value): &(String, String, String), wanted: Qtype) -> Option<R
     })
 }
 
-fn relay(case: &Case) -> Relay {
+pub(crate) fn relay(case: &Case) -> Relay {
     let provider = case.value("provider").map(|id| Provider::find(id).unwrap_or_else(|| panic!("{id}")));
     let place = Place::Tcp { host: "smtp.example.net".into(), port: 587 };
     let mut relay = Relay { provider, ..Relay::new("main", place, TlsMode::StartTls) };
@@ -197,14 +197,14 @@ fn copy(case: &Case) -> Option<Received> {
     (!fields.is_empty()).then(|| received::read(Message::read(&mut text.as_bytes(), false).unwrap().header()).unwrap())
 }
 
-fn from_memory(zone: &Zone, subjects: &[Subject<'_>]) -> Vec<Section> {
+pub(crate) fn from_memory(zone: &Zone, subjects: &[Subject<'_>]) -> Vec<Section> {
     let answer = |known: &mut Known, wanted: Vec<Question>| {
         wanted.into_iter().for_each(|question| known.put(question.clone(), ask(zone, &question)));
     };
     settle(&mut Known::default(), answer, |known| judged(known, subjects))
 }
 
-fn findings(sections: &[Section]) -> Vec<&Finding> {
+pub(crate) fn findings(sections: &[Section]) -> Vec<&Finding> {
     sections.iter().flat_map(|section| &section.findings).collect()
 }
 
@@ -248,7 +248,7 @@ fn compare(case: &Case, sections: &[Section]) -> Vec<String> {
 }
 
 /// Sets each record that a finding says to set, and looks again.
-fn applied(situation: &Situation, sections: &[Section], subject: &Subject<'_>) -> Vec<String> {
+pub(crate) fn applied(situation: &Situation, sections: &[Section], subject: &Subject<'_>) -> Vec<String> {
     let mut wrong = Vec::new();
     for one in findings(sections) {
         let Some(Next::Set { record, replaces }) = &one.next else { continue };
@@ -406,21 +406,18 @@ impl Drop for Nsd {
 }
 
 /// The domain of one situation, so that all of them are in one zone.
-fn renamed(text: &str, number: usize) -> String {
+pub(crate) fn renamed(text: &str, number: usize) -> String {
     text.replace("shop.example", &format!("shop{number}.example"))
         .replace("shop-example", &format!("shop{number}-example"))
 }
 
-#[test]
-fn records_by_a_real_name_server() {
-    let Some(nsd) = need("nsd") else { return };
-    let all = situations();
-    let mut zone = lines(WORLD);
+/// All of them in one zone, each under its own domain, with what is in `zone` for all.
+pub(crate) fn together(all: &[&Situation], mut zone: Zone) -> Zone {
+    let world = lines(WORLD);
     for (number, situation) in all.iter().enumerate() {
         let own = situation.zone.iter().filter(|record| record.0.contains("shop"));
         zone.extend(own.map(|(name, kind, value)| (renamed(name, number), kind.clone(), renamed(value, number))));
         // Somebody else's, in one situation only.
-        let world = lines(WORLD);
         let others = situation.zone.iter().filter(|record| !record.0.contains("shop") && !world.contains(record));
         for record in others {
             if !zone.contains(record) {
@@ -428,7 +425,14 @@ fn records_by_a_real_name_server() {
             }
         }
     }
-    let server = Nsd::start(&nsd, &zone);
+    zone
+}
+
+#[test]
+fn records_by_a_real_name_server() {
+    let Some(nsd) = need("nsd") else { return };
+    let all = situations();
+    let server = Nsd::start(&nsd, &together(&all.iter().collect::<Vec<_>>(), lines(WORLD)));
     let mut wrong = Vec::new();
     let mut client = Client::at(server.address());
     for (number, situation) in all.iter().enumerate() {
