@@ -46,7 +46,7 @@ _mailchute() {
         show) words="--json" ;;
         report) words="--since --until --site --to --output" ;;
         import) words="--as --account --all --site --group --secrets --take --alias --accept --write --output --replace --root --json msmtp ssmtp nullmailer dma esmtp postfix exim opensmtpd sendmail" ;;
-        init) words="--from --email --provider --region --via --host --port --username --domain --set --client-id --secret-stdin --secret-file --secret-env --secret-command --secret-credential --user --sites-by-pool --site --group --sender --rewrite --refuse --alias --take-sendmail --to --dns --no-test --no-network --write --output --replace --yes --from-env --users" ;;
+        init) words="--from --email --import --accept --provider --region --via --host --port --username --domain --set --client-id --secret-stdin --secret-file --secret-env --secret-command --secret-credential --user --sites-by-pool --site --group --sender --rewrite --refuse --alias --take-sendmail --to --dns --no-test --no-network --write --output --replace --yes --from-env --users" ;;
         secret) words="put check --group --site --replace --anyway --config" ;;
         lint | providers | status) words="" ;;
         *) words="--site --config --relay --help --version" ;;

@@ -70,6 +70,8 @@ complete -c mailchute -n '__fish_seen_subcommand_from init' -l host -x -d 'The S
 complete -c mailchute -n '__fish_seen_subcommand_from init' -l port -x -d 'Its port'
 complete -c mailchute -n '__fish_seen_subcommand_from init' -l username -x -d 'The user name'
 complete -c mailchute -n '__fish_seen_subcommand_from init' -l domain -x -d 'The sending domain'
+complete -c mailchute -n '__fish_seen_subcommand_from init' -l import -x -d "Begin with another mailer's settings"
+complete -c mailchute -n '__fish_seen_subcommand_from init' -l accept -x -d 'Take this difference'
 complete -c mailchute -n '__fish_seen_subcommand_from init' -l set -x -d 'Another key of the relay'
 complete -c mailchute -n '__fish_seen_subcommand_from init' -l client-id -x -d 'The OAuth client'
 complete -c mailchute -n '__fish_seen_subcommand_from init' -l secret-stdin -d 'Store what is on standard input'

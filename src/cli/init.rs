@@ -17,6 +17,13 @@ pub struct Init {
     /// As --from, and the provider is looked for by its domain
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub email: Option<String>,
+    /// Begin with what another mailer is set up with: its server, login and sender
+    #[arg(long, value_name = "KIND",
+        conflicts_with_all = ["provider", "region", "via", "host", "port", "username", "domain", "set", "client_id"])]
+    pub import: Option<String>,
+    /// Take this difference, which --import names; may be repeated
+    #[arg(long, value_name = "CODE", requires = "import")]
+    pub accept: Vec<String>,
     /// The mail provider, see `mailchute providers`
     #[arg(long, value_name = "ID")]
     pub provider: Option<String>,
@@ -110,4 +117,30 @@ pub struct Init {
     /// As root: make the directories in which the users that sites name keep tokens, state and messages
     #[arg(long, exclusive = true)]
     pub users: bool,
+    /// What --import comes to.
+    #[arg(skip)]
+    pub taken: Option<Taken>,
+}
+
+/// What another mailer is set up with, in lines of ours; no secret is in it.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    /// The lines of the relay.
+    pub relay: Vec<String>,
+    /// The key of the relay that its secret is stored for.
+    pub secret_key: Option<String>,
+    /// Whether the secret is known, or where it is.
+    pub has_secret: bool,
+    /// The sender, where it says one that no option says.
+    pub from: Option<String>,
+    /// The other lines of the top level.
+    pub top: Vec<String>,
+    /// Whether those say whom mail may be from.
+    pub has_senders: bool,
+    /// The lines of `[alias]`.
+    pub alias: Vec<String>,
+    /// Whether those say where mail to every other local name goes.
+    pub has_every_name: bool,
+    /// The lines of `[log]`.
+    pub log: Vec<String>,
 }

@@ -9,6 +9,7 @@ mod draft;
 mod links;
 mod plan;
 mod surroundings;
+mod takeover;
 mod trial;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,13 +98,20 @@ fn set_up(mut of: Init) -> Result<u8, Failure> {
     let secret = match is_asked {
         true => ask::interview(&mut of, &here)?,
         false => {
+            let taken = match of.import.clone() {
+                Some(name) => Surroundings::takeover(&name)?.fill_unasked(&mut of)?,
+                None => None,
+            };
             if of.email.is_some() && of.provider.is_none() && of.host.is_none() && !of.no_network {
                 let domain = draft::domain(draft::from(&of).unwrap_or_default());
                 let found = discovery::look(domain, of.dns).filter(|found| !found.is_foreign());
                 found.iter().for_each(|found| found.fill(&mut of));
             }
             missing(&of)?;
-            of.secret_stdin.then(read_secret).transpose()?
+            match of.secret_stdin {
+                true => Some(read_secret()?),
+                false => taken,
+            }
         }
     };
     let plan = Plan::of(&of, &here.pools, secret.as_ref())?;
@@ -151,7 +159,7 @@ fn is_accepted(of: &Init, secret: Option<&Secret>, is_asked: bool) -> Result<boo
         return Ok(true);
     }
     let Some(relay) = draft::relay(of, secret.map(Secret::expose))? else { return Ok(true) };
-    match attempted::log_in(&relay) {
+    match attempted::log_in(&relay, of.taken.is_none()) {
         Ok(told) => {
             say(&told);
             Ok(true)
@@ -193,7 +201,7 @@ fn missing(of: &Init) -> Result<(), Failure> {
         missing.push("--provider or --host");
     }
     let provider = draft::provider(of)?;
-    if of.username.is_none() && draft::username_key(of, provider).is_some() {
+    if of.username.is_none() && of.taken.is_none() && draft::username_key(of, provider).is_some() {
         missing.push("--username");
     }
     if !draft::is_secret_said(of) && !draft::is_oauth(of, provider) && draft::secret_key(of, provider).is_some() {

@@ -40,6 +40,7 @@ mod import_programs;
 mod import_write;
 mod inherited;
 mod init;
+mod init_import;
 mod init_network;
 mod injection;
 mod install;

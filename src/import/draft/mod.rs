@@ -212,6 +212,14 @@ impl Draft {
         self.tables.iter().any(|(table, _)| matches!(table, Table::Site(_)))
     }
 
+    /// What is in `table`: key, value, and the two as a line of TOML that holds no secret.
+    pub fn entries(&self, table: &Table) -> impl Iterator<Item = (&str, &Written, String)> {
+        let shape = Shape { secrets: Storing::Files(ABSOLUTE), site: None, head: "" };
+        let table = table.clone();
+        let lines = self.lines(&table).unwrap_or_default();
+        lines.iter().map(move |line| (line.key.as_str(), &line.value, line.text(&table, &shape).to_string()))
+    }
+
     /// The secrets with the names of their relays.
     pub fn secrets(&self) -> Vec<(&str, &Zeroizing<String>)> {
         let mut found = Vec::new();

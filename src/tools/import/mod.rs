@@ -1,7 +1,7 @@
 //! `mailchute import`: takes over what another program is configured with, shows it first, and says what changes.
 
 mod listing;
-mod told;
+pub(in crate::tools) mod told;
 mod write;
 
 use std::path::Path;

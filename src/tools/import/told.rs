@@ -11,6 +11,11 @@ use crate::import::draft::{Draft, Shape};
 
 /// Says on standard error what is not as before.
 pub(super) fn tell(kind: &Program, draft: &Draft, unaccepted: &[&str]) {
+    lines(kind, draft, unaccepted, &[]).iter().for_each(|line| door::complain(line));
+}
+
+/// The same as lines, without what is said by the codes `but`; what is in `unaccepted` is marked.
+pub(in crate::tools) fn lines(kind: &Program, draft: &Draft, unaccepted: &[&str], but: &[&str]) -> Vec<String> {
     let items = draft.ledger.items();
     let of_files: Vec<&Item> = items.iter().filter(|item| item.file.is_some()).collect();
     let count = |mark: Mark| of_files.iter().filter(|item| item.mark() == mark).count();
@@ -22,15 +27,16 @@ pub(super) fn tell(kind: &Program, draft: &Draft, unaccepted: &[&str]) {
         .map(|(mark, count)| format!("{count} {}", mark.word()))
         .collect();
     rest.insert(0, format!("{same} of {} settings as before", of_files.len()));
-    door::complain(&format!("{}: {}", kind.name, rest.join(", ")));
+    let mut lines = vec![format!("{}: {}", kind.name, rest.join(", "))];
     for item in items {
-        for (code, why) in item.notes() {
+        for (code, why) in item.notes().filter(|(code, _)| !but.contains(&code.word)) {
             let place = item.place();
             let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
             let must = if unaccepted.contains(&code.word) { "!" } else { " " };
-            door::complain(&format!("{must} {} [{}] {place}{}: {why}", code.mark.word(), code.word, item.key));
+            lines.push(format!("{must} {} [{}] {place}{}: {why}", code.mark.word(), code.word, item.key));
         }
     }
+    lines
 }
 
 /// Everything as one JSON object.

@@ -8,13 +8,17 @@ pub(super) fn command(of: &Init) -> String {
     let mut option = |name: &str, value: &str| words.extend([name.to_owned(), quoted(value)]);
     let port = of.port.map(|port| port.to_string());
     let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    // What another mailer's settings say is not said again.
+    let taken = of.taken.as_ref();
+    let own = |value: &Option<String>| value.clone().filter(|_| taken.is_none());
     let given = [
-        ("--from", of.from.clone()),
+        ("--from", of.from.clone().filter(|from| taken.is_none_or(|taken| taken.from.as_ref() != Some(from)))),
         ("--email", of.email.clone()),
-        ("--provider", of.provider.clone()),
-        ("--region", of.region.clone()),
-        ("--via", of.via.clone()),
-        ("--host", of.host.clone()),
+        ("--import", of.import.clone()),
+        ("--provider", own(&of.provider)),
+        ("--region", own(&of.region)),
+        ("--via", own(&of.via)),
+        ("--host", own(&of.host)),
         ("--port", port),
         ("--username", of.username.clone()),
         ("--domain", of.domain.clone()),
@@ -34,7 +38,13 @@ pub(super) fn command(of: &Init) -> String {
             option(name, &value);
         }
     }
-    for (name, values) in [("--set", &of.set), ("--user", &of.user), ("--sender", &of.sender), ("--alias", &of.alias)] {
+    for (name, values) in [
+        ("--accept", &of.accept),
+        ("--set", &of.set),
+        ("--user", &of.user),
+        ("--sender", &of.sender),
+        ("--alias", &of.alias),
+    ] {
         values.iter().for_each(|value| option(name, value));
     }
     for (name, is_set) in [

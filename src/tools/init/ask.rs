@@ -114,9 +114,10 @@ fn line() -> Result<String, Failure> {
 pub(super) fn interview(of: &mut Init, here: &Surroundings) -> Result<Option<Secret>, Failure> {
     say(&format!("This machine: {}, {}.", here.machine, configuration()));
     say("Nothing is written before you have seen it. Enter takes what stands in [ ].");
-    for (name, file) in &here.mailers {
+    for (name, file) in &here.others {
         say(&format!("{name} is set up here ({file}): `mailchute import {name}` takes that over; ^C leaves this."));
     }
+    let (is_offered, taken) = take_over(of, here)?;
     if draft::from(of).is_none() {
         ask("Mail is sent as (address, or Name <address>)", None, |answer| {
             let next = Init { from: Some(answer.to_owned()), ..of.clone() };
@@ -125,9 +126,12 @@ pub(super) fn interview(of: &mut Init, here: &Surroundings) -> Result<Option<Sec
     }
     draft::check_sender(of)?;
     let has_asked = relay(of)?;
-    let secret = secret(of)?;
+    let secret = secret(of)?.or(taken);
     who(of, here)?;
-    if !has_asked && of.sender.is_empty() && !of.refuse && !of.rewrite {
+    let is_declined = is_offered && of.taken.is_none();
+    let is_said = of.taken.as_ref().is_some_and(|taken| taken.has_senders);
+    let is_said = is_said || !of.sender.is_empty() || of.refuse || of.rewrite;
+    if !(has_asked || is_declined || is_said) {
         let label = "What is sent as another sender (wordpress@...): 1) put right  2) refused";
         of.refuse = ask(label, Some("1"), |answer| match answer {
             "1" => Ok(false),
@@ -135,7 +139,7 @@ pub(super) fn interview(of: &mut Init, here: &Surroundings) -> Result<Option<Sec
             _ => Err(Failure::new(Kind::Usage, "the answer", "must be 1 or 2")),
         })?;
     }
-    if of.alias.is_empty() {
+    if of.alias.is_empty() && !of.taken.as_ref().is_some_and(|taken| taken.has_every_name) {
         let usual = draft::bare(draft::from(of).unwrap_or_default()).to_owned();
         ask("Mail to root and other local names goes to (- for nowhere)", Some(&usual), |answer| {
             if answer == NONE {
@@ -146,6 +150,47 @@ pub(super) fn interview(of: &mut Init, here: &Surroundings) -> Result<Option<Sec
         })?;
     }
     Ok(secret)
+}
+
+/// Asks whether another mailer's settings are the beginning: whether that was asked, and its secret.
+fn take_over(of: &mut Init, here: &Surroundings) -> Result<(bool, Option<Secret>), Failure> {
+    let is_server_said = of.provider.is_some() || of.host.is_some() || of.client_id.is_some() || of.via.is_some();
+    let named = of.import.as_deref().map(Surroundings::takeover).transpose()?;
+    let takeover = match (&named, &here.takeovers[..]) {
+        (Some(named), _) => named,
+        (None, []) => return Ok((false, None)),
+        (None, _) if is_server_said => return Ok((false, None)),
+        (None, [only]) => {
+            let question = format!("{} is set up here ({}). Take that over?", only.name, only.file);
+            match is_wanted(&question, true)? {
+                true => only,
+                false => return Ok((true, None)),
+            }
+        }
+        (None, [first, ..]) => {
+            let names: Vec<String> = here.takeovers.iter().map(|one| format!("{} ({})", one.name, one.file)).collect();
+            let question = format!("Set up here: {}. Which to take over (- for none)", names.join(", "));
+            let chosen = ask(&question, Some(first.name), |answer| {
+                let found = here.takeovers.iter().find(|one| one.name == answer);
+                let is_one = found.is_some() || answer == NONE;
+                is_one.then_some(found).ok_or_else(|| Failure::new(Kind::Usage, "the answer", "must be one of them"))
+            })?;
+            match chosen {
+                Some(chosen) => chosen,
+                None => return Ok((true, None)),
+            }
+        }
+    };
+    let unaccepted = takeover.unaccepted(&of.accept);
+    takeover.tell(&unaccepted);
+    if !unaccepted.is_empty() {
+        if !is_wanted("What is marked ! would change. Take it over all the same?", false)? {
+            of.import = None;
+            return Ok((true, None));
+        }
+        of.accept.extend(unaccepted.iter().map(|word| (*word).to_owned()));
+    }
+    Ok((true, takeover.fill(of)?))
 }
 
 /// `no configuration`, or which there is.
@@ -169,6 +214,9 @@ fn relay(of: &mut Init) -> Result<bool, Failure> {
         })?;
     }
     draft::check_relay(of, None)?;
+    if of.taken.is_some() {
+        return Ok(false);
+    }
     let is_rerouted = reroute(of)?;
     let provider = draft::provider(of)?;
     let is_client_asked = of.client_id.is_none() && !draft::is_secret_said(of) && client(of, provider)?;
@@ -297,14 +345,15 @@ fn client(of: &mut Init, provider: Option<&'static Provider>) -> Result<bool, Fa
 /// Reads the secret unseen, and sees that it is one.
 fn secret(of: &mut Init) -> Result<Option<Secret>, Failure> {
     let provider = draft::provider(of)?;
-    let Some(key) = draft::secret_key(of, provider).filter(|_| !draft::is_secret_said(of)) else { return Ok(None) };
+    let key = draft::secret_key(of, provider).filter(|_| !draft::is_secret_said(of)).map(str::to_owned);
+    let Some(key) = key else { return Ok(None) };
     // What a person allows on another device takes no secret of the program's.
     let is_public = |provider: &Provider| provider.authorization.is_some_and(|server| server.device_flow);
     if draft::is_oauth(of, provider) && provider.is_some_and(is_public) {
         return Ok(None);
     }
     of.secret_stdin = true;
-    let label = label(provider, key);
+    let label = label(provider, &key);
     loop {
         let read = typed::read(&label)?;
         let value = typed::trimmed(&read)

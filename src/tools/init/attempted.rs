@@ -24,15 +24,16 @@ pub(super) fn told(relay: &Relay, way: Elsewhere) -> String {
     )
 }
 
-/// Logs in at `relay`, and says what came of it, as a clause.
+/// Logs in at `relay`, and says what came of it, as a clause. `is_own`: options say where it is, so that another can say
+/// another way.
 ///
 /// # Errors
 /// It is not reached, not to be believed, or refuses the login; with the next step.
-pub(super) fn log_in(relay: &Arc<Relay>) -> Result<String, Failure> {
+pub(super) fn log_in(relay: &Arc<Relay>, is_own: bool) -> Result<String, Failure> {
     let mut attempt = Attempt::new(Deadline::after(relay.connect_timeout));
     let tried = login::without_message(relay, &mut attempt).map_err(|trouble| {
         let (Trouble::Settings(failure) | Trouble::Failed(failure)) = trouble;
-        let is_silent = failure.kind == Kind::Unavailable && failure.stage == Some(Stage::Connect);
+        let is_silent = is_own && failure.kind == Kind::Unavailable && failure.stage == Some(Stage::Connect);
         match (is_silent.then(|| blocked::elsewhere(relay)).flatten(), &failure.hint) {
             (Some(Elsewhere::Port(port)), _) => failure.hint(format!("port {port} answers: add --port {port}")),
             (Some(Elsewhere::Api), _) => failure.hint("its API answers: add --via api"),

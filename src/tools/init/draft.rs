@@ -66,7 +66,10 @@ pub(super) fn username_key(of: &Init, provider: Option<&Provider>) -> Option<&'s
 }
 
 /// The key that holds the secret; `None`: nothing is logged in with.
-pub(super) fn secret_key(of: &Init, provider: Option<&Provider>) -> Option<&'static str> {
+pub(super) fn secret_key<'a>(of: &'a Init, provider: Option<&Provider>) -> Option<&'a str> {
+    if let Some(taken) = &of.taken {
+        return taken.secret_key.as_deref();
+    }
     if is_oauth(of, provider) {
         return Some("client_secret");
     }
@@ -98,6 +101,7 @@ pub(super) fn is_secret_said(of: &Init) -> bool {
         || of.secret_env.is_some()
         || of.secret_command.is_some()
         || of.secret_credential.is_some()
+        || of.taken.as_ref().is_some_and(|taken| taken.has_secret)
 }
 
 /// Whether it goes by the provider's API.
@@ -124,6 +128,11 @@ pub(super) fn domain(mailbox: &str) -> &str {
 pub(super) fn sender_lines(of: &Init) -> String {
     let Some(from) = from(of) else { return String::new() };
     let mut text = line("from", from);
+    let taken = of.taken.as_ref();
+    taken.iter().flat_map(|taken| &taken.top).for_each(|line| text += &format!("{line}\n"));
+    if taken.is_some_and(|taken| taken.has_senders) {
+        return text;
+    }
     let own = format!("*@{}", domain(from));
     let senders: Vec<&str> = match of.sender[..] {
         [] => vec![&own],
@@ -141,6 +150,13 @@ pub(super) fn sender_lines(of: &Init) -> String {
 pub(super) fn relay_lines(of: &Init, name: &str, secret: Option<&str>) -> Result<String, Failure> {
     let provider = provider(of)?;
     let mut text = format!("[relay.{}]\n", *key(name));
+    if let Some(taken) = &of.taken {
+        taken.relay.iter().for_each(|line| text += &format!("{line}\n"));
+        if let (Some(key), Some(secret)) = (&taken.secret_key, secret) {
+            let _ = writeln!(text, "{key} = {secret}");
+        }
+        return Ok(text);
+    }
     if let Some(provider) = provider {
         text += &line("provider", provider.id);
     }
@@ -192,12 +208,23 @@ fn is_secret(name: &str) -> bool {
 /// # Errors
 /// `Usage`: one is not `NAME=ADDRESS`.
 pub(super) fn alias_lines(of: &Init) -> Result<String, Failure> {
-    let mut text = String::new();
+    let mut text = of.taken.iter().flat_map(|taken| &taken.alias).map(|line| format!("{line}\n")).collect::<String>();
     for alias in &of.alias {
         let (name, address) = said(alias, "--alias", "NAME=ADDRESS, such as '*=ops@shop.example'")?;
         let _ = writeln!(text, "{} = [{}]", *key(name), *quoted(address));
     }
-    Ok(if text.is_empty() { text } else { format!("\n[alias]\n{text}") })
+    Ok(table("alias", &text))
+}
+
+/// The lines of `[log]`, which only another mailer's settings say.
+pub(super) fn log_lines(of: &Init) -> String {
+    let lines = of.taken.iter().flat_map(|taken| &taken.log);
+    table("log", &lines.map(|line| format!("{line}\n")).collect::<String>())
+}
+
+/// A table where there is something in it.
+fn table(name: &str, lines: &str) -> String {
+    if lines.is_empty() { String::new() } else { format!("\n[{name}]\n{lines}") }
 }
 
 /// The two sides of `name=value`.

@@ -111,7 +111,7 @@ fn secrets(configuration: &Path) -> PathBuf {
 
 /// Whether the secret is one to be stored, so that it needs a group.
 pub(super) fn is_stored(of: &Init) -> bool {
-    of.secret_stdin
+    of.secret_stdin || of.taken.as_ref().is_some_and(|taken| taken.secret_key.is_some())
 }
 
 /// Whether it is known who reads the secret.
@@ -161,6 +161,7 @@ impl Plan {
             }
         }
         text += &draft::alias_lines(of)?;
+        text += &draft::log_lines(of);
         // As the sending program reads it.
         let config = draft::load(&path, &text)?;
         if let Some(warning) = config.warnings.first() {

@@ -2,8 +2,10 @@
 
 use nix::unistd::{User, getgid, getuid};
 
-use crate::import::KINDS;
+use super::takeover::Takeover;
+use crate::failure::Failure;
 use crate::import::source::MailUser;
+use crate::import::{KINDS, Program};
 use crate::machine::Machine;
 use crate::root::Root;
 
@@ -20,7 +22,6 @@ pub(super) struct Pool {
 const WEB: [&str; 7] = ["www-data", "apache", "nginx", "http", "wwwrun", "www", "caddy"];
 
 /// What is here.
-#[derive(Debug)]
 pub(super) struct Surroundings {
     /// The machine in one line.
     pub(super) machine: String,
@@ -28,8 +29,10 @@ pub(super) struct Surroundings {
     pub(super) pools: Vec<Pool>,
     /// The user that the web server runs as.
     pub(super) web_user: Option<String>,
-    /// The other programs that are set up to send, by what `import` calls them, with a file of each.
-    pub(super) mailers: Vec<(&'static str, String)>,
+    /// The other programs that are set up to send, and whose settings can be the beginning.
+    pub(super) takeovers: Vec<Takeover>,
+    /// Those whose settings cannot, by what `import` calls them, with a file of each.
+    pub(super) others: Vec<(&'static str, String)>,
 }
 
 impl Surroundings {
@@ -53,7 +56,22 @@ impl Surroundings {
         if let (true, Some(user)) = (pools.is_empty(), &web_user) {
             machine += &format!(", web user {user}");
         }
-        Self { machine, pools, web_user, mailers: mailers(&root) }
+        let (mut takeovers, mut others) = (Vec::new(), Vec::new());
+        for (program, file) in mailers(&root) {
+            match Takeover::read(program, &root, &person()) {
+                Ok(takeover) => takeovers.push(takeover),
+                Err(_) => others.push((program.name, file)),
+            }
+        }
+        Self { machine, pools, web_user, takeovers, others }
+    }
+
+    /// The settings of the mailer called `name`.
+    ///
+    /// # Errors
+    /// As [`Takeover::read`]; `Usage`: there is none of this name.
+    pub(super) fn takeover(name: &str) -> Result<Takeover, Failure> {
+        Takeover::read(Program::named(name)?, &Root::host(), &person())
     }
 }
 
@@ -61,14 +79,21 @@ fn is_there(name: &str) -> bool {
     User::from_name(name).is_ok_and(|found| found.is_some())
 }
 
-fn mailers(root: &Root) -> Vec<(&'static str, String)> {
+/// Whoever runs this.
+fn person() -> MailUser {
     let entry = User::from_uid(getuid()).ok().flatten();
-    let person = MailUser {
+    MailUser {
         name: entry.as_ref().map_or_else(|| getuid().to_string(), |entry| entry.name.clone()),
         uid: getuid().as_raw(),
         gid: getgid().as_raw(),
         home: entry.map(|entry| entry.dir).unwrap_or_default(),
-    };
-    let found = KINDS.iter().flat_map(|kind| kind.find(root, &person).into_iter().map(move |found| (kind.name, found)));
-    found.filter_map(|(name, found)| Some((name, found.files.first()?.display().to_string()))).collect()
+    }
+}
+
+/// Every mailer that is set up to send, with a file of its.
+fn mailers(root: &Root) -> Vec<(&'static Program, String)> {
+    let person = person();
+    let found =
+        KINDS.iter().flat_map(|program| program.find(root, &person).into_iter().map(move |found| (program, found)));
+    found.filter_map(|(program, found)| Some((program, found.files.first()?.display().to_string()))).collect()
 }
