@@ -8,6 +8,8 @@ pub(super) static PROVIDER: Provider = Provider {
     host: "smtp.fastmail.com",
     ports: &[implicit(465)],
     secrets: &["app_password", "password"],
+    // fastmail.com/help/clients/apppassword.html.
+    found: "Settings, Privacy & Security",
     notes: &["username is the full address, the secret an app password"],
     unverified: &["STARTTLS on 587", "limits"],
     records: RECORDS,

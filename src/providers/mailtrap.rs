@@ -21,6 +21,8 @@ pub(super) static PROVIDER: Provider = Provider {
     username: UserName::Word("api"),
     secrets: &["token", "password"],
     api: Some(&ENTRY),
+    // mailtrap/mailtrap-skills, the vendor's.
+    found: "Settings, API Tokens",
     notes: &["by API, region = \"bulk\" is the bulk stream; region = \"sandbox\" wants inbox_id"],
     unverified: &["ports 2525 and 25", "limits", "the API's sandbox path"],
     records: RECORDS,

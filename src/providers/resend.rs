@@ -56,6 +56,8 @@ pub(super) static PROVIDER: Provider = Provider {
     username: UserName::Word("resend"),
     secrets: &["api_key", "password"],
     api: Some(&ENTRY),
+    // resend.com/docs.
+    found: "API Keys",
     // resend.com/docs/dashboard/emails/idempotency-keys: a key is checked against what was sent.
     idempotency: Some(&Idempotency {
         window: Duration::from_secs(24 * 3600),

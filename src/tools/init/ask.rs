@@ -132,7 +132,7 @@ pub(super) fn interview(of: &mut Init, here: &Surroundings) -> Result<Option<Sec
     let is_said = of.taken.as_ref().is_some_and(|taken| taken.has_senders);
     let is_said = is_said || !of.sender.is_empty() || of.refuse || of.rewrite;
     if !(has_asked || is_declined || is_said) {
-        let label = "What is sent as another sender (wordpress@...): 1) put right  2) refused";
+        let label = "Mail that a program sends as another sender (wordpress@...) is 1) put right  2) refused";
         of.refuse = ask(label, Some("1"), |answer| match answer {
             "1" => Ok(false),
             "2" => Ok(true),
@@ -365,13 +365,12 @@ fn secret(of: &mut Init) -> Result<Option<Secret>, Failure> {
     }
 }
 
-/// `Postmark's token, made at Servers > API Tokens`.
+/// `Postmark token, made at the server, tab API Tokens`. Where it is made is known of the natural secret alone.
 fn label(provider: Option<&Provider>, key: &str) -> String {
-    match provider {
-        Some(provider) if !provider.found.is_empty() => format!("{}, made at {}", key, provider.found),
-        Some(provider) => format!("{key} of {}", provider.name),
-        None => "Password".to_owned(),
-    }
+    let Some(provider) = provider else { return "Password".to_owned() };
+    let what = format!("{} {}", provider.name, key.replace('_', " "));
+    let is_natural = provider.secrets.first() == Some(&key);
+    if is_natural && !provider.found.is_empty() { format!("{what}, made at {}", provider.found) } else { what }
 }
 
 /// Who sends, where that decides who reads the secret.
@@ -388,7 +387,7 @@ fn who(of: &mut Init, here: &Surroundings) -> Result<(), Failure> {
         let names: Vec<_> = here.pools.iter().map(|pool| pool.name.as_str()).collect();
         choices.push(format!("pools = one site a pool ({})", names.join(", ")));
     }
-    choices.push("or users' names".to_owned());
+    choices.push(if choices.is_empty() { "Users' names" } else { "or users' names" }.to_owned());
     choices.push("or :GROUP for all who are in it".to_owned());
     let usual = match () {
         () if here.pools.len() > 1 => Some("pools"),

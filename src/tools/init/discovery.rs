@@ -11,6 +11,7 @@ use crate::dns::Client;
 use crate::http::autoconfig;
 use crate::providers::{Provider, TlsMode};
 use crate::records;
+use crate::reply::{TEXT_LIMIT, printable};
 
 /// The time that the domain name system has.
 const TIME: Duration = Duration::from_secs(4);
@@ -92,7 +93,13 @@ pub(super) fn look(domain: &str, server: Option<SocketAddr>) -> Option<Found> {
             Found::Server { host: service.host, port: service.port, tls: service.tls, is_foreign: service.is_foreign };
         return Some(found.told(domain, "SRV"));
     }
-    let server = autoconfig::look(domain)?;
+    let Some(server) = autoconfig::look(domain) else {
+        // Not to be asked is not to have nothing.
+        if let Some(why) = guess.unasked.first() {
+            say(&format!("   {domain}: could not be looked up ({})", printable(why.as_bytes(), TEXT_LIMIT)));
+        }
+        return None;
+    };
     let is_foreign = server.host != domain && !server.host.ends_with(&format!(".{domain}"));
     let found = Found::Server { host: server.host, port: server.port, tls: server.tls, is_foreign };
     Some(found.told(domain, "autoconfig"))
