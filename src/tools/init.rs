@@ -8,6 +8,7 @@ mod discovery;
 mod draft;
 mod links;
 mod plan;
+mod reroute;
 mod surroundings;
 mod takeover;
 mod trial;

@@ -427,6 +427,8 @@ import json, os, pty, signal, sys
 steps = json.loads(sys.argv[1])
 pid, terminal = pty.fork()
 if pid == 0:
+    # It may be ignored by whoever started this.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execv(sys.argv[2], sys.argv[2:])
 seen, at = b"", 0
 while True:

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use testkit::{Answer, Certs, Host, Identity, Web, need};
 
+use crate::check::{findings, with_code};
 use crate::init::{MAIN, USERS, VALUE, clear, init, nothing, type_in};
 use crate::records::{Nsd, lines};
+use crate::setup::mailchute;
 
 /// What nothing of the network may take beyond its own time: name servers have four seconds, autoconfig three.
 const LIMIT: Duration = Duration::from_secs(12);
@@ -42,6 +44,8 @@ _submissions._tcp.alike.example SRV 0 0 465 smtp.notalike.example
 autoconfig.shop.example A 127.0.0.1
 autoconfig.other.example A 127.0.0.1
 smtp.postmarkapp.com A 127.0.0.1
+smtp.mailgun.org A 127.0.0.1
+api.mailgun.net A 127.0.0.1
 api.postmarkapp.com A 127.0.0.1
 ";
 
@@ -251,13 +255,25 @@ fn a_closed_port_is_told_before_the_secret_and_the_way_that_is_open_offered() {
             assert!(run.stderr.contains(hint.unwrap_or("587: connection refused")), "{}", run.report());
             nothing(&run);
         };
+        // What `check` says is the same.
+        let checked = || {
+            init(&format!("{line} --no-network")).stdin(VALUE).run().expect_status(0);
+            let all = findings(&mailchute().args(["check", "--json"]).run());
+            clear();
+            let next = |code| with_code(&all, code).first().map(|found| found["next"].to_string()).unwrap_or_default();
+            (next("relay.unreachable"), next("relay.blocked"))
+        };
         // Nobody answers anywhere.
         refused(None);
+        let (unreachable, blocked) = checked();
+        assert!(!unreachable.is_empty() && blocked.is_empty(), "{unreachable} {blocked}");
         let reply = r#"{"ErrorCode":0,"Message":"OK","MessageID":"0a129aee-e1cd-480d-b08d-4f48548ff48d","To":"c@d.example","SubmittedAt":"2026-11-27T17:00:00Z"}"#;
         let web = Web::start_at(443, Some(Identity::Named), move |_| {
             Answer::text(&format!("HTTP/1.1 200 OK\nContent-Type: application/json\n\n{reply}"))
         });
         refused(Some("hint: its API answers: add --via api"));
+        let (unreachable, blocked) = checked();
+        assert!(unreachable.is_empty() && blocked.contains("via = \\\"api\\\""), "{unreachable} {blocked}");
         let run = init(&format!("{line} --via api")).stdin(VALUE).run();
         run.expect_status(0);
         assert!(run.stderr.contains("accepts the key") && run.stderr.contains("accepted"), "{}", run.report());
@@ -274,6 +290,17 @@ fn a_closed_port_is_told_before_the_secret_and_the_way_that_is_open_offered() {
             assert!(run.stdout.contains("status 0 left 0"), "{}", run.report());
             assert_eq!(std::fs::read_to_string(MAIN).unwrap(), written);
             assert!(run.stdout.contains("--provider postmark --via api "), "{}", run.report());
+            // What the API cannot be without is asked for, too.
+            clear();
+            let steps = [
+                ("while the HTTP API of Mailgun does", ""),
+                ("Send by its API?", "\n"),
+                ("domain of Mailgun [b.example]: ", "mg.b.example\n"),
+                ("Mailgun api key (it", "\u{3}"),
+            ];
+            let run = type_in(host, &line.replace("postmark", "mailgun"), &steps);
+            assert!(run.stdout.contains("left 0"), "{}", run.report());
+            nothing(&run);
             // Whoever says which way is not asked.
             clear();
             let steps = [("token, made at", "\u{3}")];
@@ -285,6 +312,7 @@ fn a_closed_port_is_told_before_the_secret_and_the_way_that_is_open_offered() {
         let open = TcpListener::bind((Ipv4Addr::LOCALHOST, 2525)).unwrap();
         clear();
         refused(Some("hint: port 2525 answers: add --port 2525"));
+        assert!(checked().1.contains("port = 2525"));
         drop(open);
         let asked = web.finish();
         assert!(asked.iter().any(|asked| asked.method == "POST"), "{asked:?}");

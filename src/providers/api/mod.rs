@@ -213,6 +213,18 @@ impl Entry {
         (self.read)(table)
     }
 
+    /// With the one setting that it cannot be without, where there is one, and `value` for that.
+    ///
+    /// # Errors
+    /// It takes more than that.
+    pub fn with_needed(&self, value: &str) -> Result<(Option<&'static str>, Arc<dyn Api>), toml::de::Error> {
+        let read = |text: &str| self.read(toml::de::ValueDeserializer::parse(text)?);
+        read("{}").map(|api| (None, api)).or_else(|error| {
+            let mut with = self.keys().iter().map(|key| (*key, read(&format!("{{ {key} = {value:?} }}"))));
+            with.find_map(|(key, api)| Some((Some(key), api.ok()?))).ok_or(error)
+        })
+    }
+
     /// The keys of the credentials to write; where the surroundings may give them all, the first two.
     pub fn wanted_keys(&self) -> Vec<&'static str> {
         let needed: Vec<_> = self.credentials.iter().filter(|c| c.needed).map(|c| c.key).collect();

@@ -7,11 +7,12 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 
-use super::attempted;
 use super::discovery::{self, Found};
 use super::draft;
 use super::plan;
+use super::reroute;
 use super::surroundings::Surroundings;
+use super::takeover;
 use crate::cli::init::Init;
 use crate::door;
 use crate::failure::{Failure, Kind};
@@ -19,7 +20,6 @@ use crate::host;
 use crate::providers::{Provider, UserName};
 use crate::reply::{TEXT_LIMIT, printable};
 use crate::secret::Secret;
-use crate::tools::blocked::{self, Elsewhere};
 use crate::tools::secret::typed;
 use crate::tools::speaker;
 
@@ -27,7 +27,7 @@ use crate::tools::speaker;
 const LINE: usize = 4096;
 
 /// Says that there is none.
-const NONE: &str = "-";
+pub(super) const NONE: &str = "-";
 
 /// Whether somebody can be asked.
 pub(super) fn has_terminal() -> bool {
@@ -117,7 +117,7 @@ pub(super) fn interview(of: &mut Init, here: &Surroundings) -> Result<Option<Sec
     for (name, file) in &here.others {
         say(&format!("{name} is set up here ({file}): `mailchute import {name}` takes that over; ^C leaves this."));
     }
-    let (is_offered, taken) = take_over(of, here)?;
+    let (is_offered, taken) = takeover::offer(of, here)?;
     if draft::from(of).is_none() {
         ask("Mail is sent as (address, or Name <address>)", None, |answer| {
             let next = Init { from: Some(answer.to_owned()), ..of.clone() };
@@ -152,47 +152,6 @@ pub(super) fn interview(of: &mut Init, here: &Surroundings) -> Result<Option<Sec
     Ok(secret)
 }
 
-/// Asks whether another mailer's settings are the beginning: whether that was asked, and its secret.
-fn take_over(of: &mut Init, here: &Surroundings) -> Result<(bool, Option<Secret>), Failure> {
-    let is_server_said = of.provider.is_some() || of.host.is_some() || of.client_id.is_some() || of.via.is_some();
-    let named = of.import.as_deref().map(Surroundings::takeover).transpose()?;
-    let takeover = match (&named, &here.takeovers[..]) {
-        (Some(named), _) => named,
-        (None, []) => return Ok((false, None)),
-        (None, _) if is_server_said => return Ok((false, None)),
-        (None, [only]) => {
-            let question = format!("{} is set up here ({}). Take that over?", only.name, only.file);
-            match is_wanted(&question, true)? {
-                true => only,
-                false => return Ok((true, None)),
-            }
-        }
-        (None, [first, ..]) => {
-            let names: Vec<String> = here.takeovers.iter().map(|one| format!("{} ({})", one.name, one.file)).collect();
-            let question = format!("Set up here: {}. Which to take over (- for none)", names.join(", "));
-            let chosen = ask(&question, Some(first.name), |answer| {
-                let found = here.takeovers.iter().find(|one| one.name == answer);
-                let is_one = found.is_some() || answer == NONE;
-                is_one.then_some(found).ok_or_else(|| Failure::new(Kind::Usage, "the answer", "must be one of them"))
-            })?;
-            match chosen {
-                Some(chosen) => chosen,
-                None => return Ok((true, None)),
-            }
-        }
-    };
-    let unaccepted = takeover.unaccepted(&of.accept);
-    takeover.tell(&unaccepted);
-    if !unaccepted.is_empty() {
-        if !is_wanted("What is marked ! would change. Take it over all the same?", false)? {
-            of.import = None;
-            return Ok((true, None));
-        }
-        of.accept.extend(unaccepted.iter().map(|word| (*word).to_owned()));
-    }
-    Ok((true, takeover.fill(of)?))
-}
-
 /// `no configuration`, or which there is.
 fn configuration() -> String {
     let main = Path::new(plan::MAIN);
@@ -217,7 +176,7 @@ fn relay(of: &mut Init) -> Result<bool, Failure> {
     if of.taken.is_some() {
         return Ok(false);
     }
-    let is_rerouted = reroute(of)?;
+    let is_rerouted = reroute::offer(of)?;
     let provider = draft::provider(of)?;
     let is_client_asked = of.client_id.is_none() && !draft::is_secret_said(of) && client(of, provider)?;
     let has_asked = is_rerouted || is_client_asked;
@@ -252,31 +211,6 @@ fn relay(of: &mut Init) -> Result<bool, Failure> {
         let next = Init { username: Some(answer.to_owned()), ..of.clone() };
         draft::check_relay(&next, None).map(|()| *of = next)
     })?;
-    Ok(true)
-}
-
-/// Asks for another way to the provider where its port is closed and another way is open: whether it did. Before the
-/// secret, which may be of another kind there.
-fn reroute(of: &mut Init) -> Result<bool, Failure> {
-    if of.no_network || of.via.is_some() {
-        return Ok(false);
-    }
-    let Some(relay) = draft::place(of)?.filter(|relay| relay.provider.is_some() && !blocked::is_open(relay)) else {
-        return Ok(false);
-    };
-    let Some(way) = blocked::elsewhere(&relay) else { return Ok(false) };
-    say(&format!("   {}", attempted::told(&relay, way)));
-    let (question, next) = match way {
-        Elsewhere::Port(port) => (format!("Use port {port}?"), Init { port: Some(port), ..of.clone() }),
-        Elsewhere::Api => ("Send by its API?".to_owned(), Init { via: Some("api".to_owned()), ..of.clone() }),
-    };
-    if let Err(failure) = draft::check_relay(&next, None) {
-        complain(&failure);
-        return Ok(false);
-    }
-    if is_wanted(&question, true)? {
-        *of = next;
-    }
     Ok(true)
 }
 

@@ -1,7 +1,8 @@
 //! What another mailer is set up with, as the beginning of the interview: its server, login and sender stand for answers.
 
-use super::ask::say;
+use super::ask::{NONE, ask, is_wanted, say};
 use super::draft;
+use super::surroundings::Surroundings;
 use crate::cli::init::{Init, Taken};
 use crate::failure::{Failure, Kind};
 use crate::import::Program;
@@ -140,4 +141,45 @@ impl Takeover {
         Err(Failure::new(Kind::Configuration, self.name, "nothing was written: something would change, see above")
             .hint(format!("to take it as it is, say {}", words.join(" "))))
     }
+}
+
+/// Asks whether another mailer's settings are the beginning: whether that was asked, and its secret.
+pub(super) fn offer(of: &mut Init, here: &Surroundings) -> Result<(bool, Option<Secret>), Failure> {
+    let is_server_said = of.provider.is_some() || of.host.is_some() || of.client_id.is_some() || of.via.is_some();
+    let named = of.import.as_deref().map(Surroundings::takeover).transpose()?;
+    let takeover = match (&named, &here.takeovers[..]) {
+        (Some(named), _) => named,
+        (None, []) => return Ok((false, None)),
+        (None, _) if is_server_said => return Ok((false, None)),
+        (None, [only]) => {
+            let question = format!("{} is set up here ({}). Take that over?", only.name, only.file);
+            match is_wanted(&question, true)? {
+                true => only,
+                false => return Ok((true, None)),
+            }
+        }
+        (None, [first, ..]) => {
+            let names: Vec<String> = here.takeovers.iter().map(|one| format!("{} ({})", one.name, one.file)).collect();
+            let question = format!("Set up here: {}. Which to take over (- for none)", names.join(", "));
+            let chosen = ask(&question, Some(first.name), |answer| {
+                let found = here.takeovers.iter().find(|one| one.name == answer);
+                let is_one = found.is_some() || answer == NONE;
+                is_one.then_some(found).ok_or_else(|| Failure::new(Kind::Usage, "the answer", "must be one of them"))
+            })?;
+            match chosen {
+                Some(chosen) => chosen,
+                None => return Ok((true, None)),
+            }
+        }
+    };
+    let unaccepted = takeover.unaccepted(&of.accept);
+    takeover.tell(&unaccepted);
+    if !unaccepted.is_empty() {
+        if !is_wanted("What is marked ! would change. Take it over all the same?", false)? {
+            of.import = None;
+            return Ok((true, None));
+        }
+        of.accept.extend(unaccepted.iter().map(|word| (*word).to_owned()));
+    }
+    Ok((true, takeover.fill(of)?))
 }
