@@ -1,16 +1,12 @@
 //! DKIM key records, held against dkimpy.
 
-use std::io::Write as _;
-use std::process::Stdio;
-
 use base64::Engine as _;
 use mailchute::records::dkim::{Useless, read};
-use serde_json::{Value, json};
-use testkit::{apart, need};
+use serde_json::json;
+use testkit::need;
 
 use crate::records::key;
-use crate::setup::data;
-use crate::spf::Dice;
+use crate::spf::{Dice, oracle};
 
 /// A record, and whether it has what is looked at here alone: there it is no error.
 fn record(dice: &mut Dice) -> (String, bool) {
@@ -70,16 +66,7 @@ fn generated_keys_as_dkimpy_reads_them() {
     let mut dice = Dice::new();
     let records: Vec<_> = (0..500).map(|_| record(&mut dice)).collect();
     let texts: Vec<_> = records.iter().map(|(text, _)| text).collect();
-    let mut child = apart(python)
-        .arg(data("oracles").join("dkim_keys.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(json!(texts).to_string().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "the oracle failed");
-    let judged: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let judged = oracle(&python, &["dkim_keys.py"], &json!(texts));
     assert_eq!(judged.len(), records.len());
     let (mut wrong, mut good, mut bad) = (Vec::new(), 0, 0);
     for ((text, is_ours), theirs) in records.iter().zip(&judged) {

@@ -123,6 +123,30 @@ fn situations() -> Vec<Situation> {
     all
 }
 
+/// What is said of the subject of `case`; `name` makes it that of one of many.
+pub(crate) fn of_case(
+    case: &Case,
+    name: impl Fn(&str) -> String,
+    judge: impl FnOnce(&Subject<'_>) -> Vec<Section>,
+) -> Vec<Section> {
+    let case = Case::parse(&case.path, &name(&shown(case)));
+    let (relay, own, copy) = (relay(&case), name("shop.example"), copy(&case));
+    let selectors: Vec<_> = case.values("selector").map(str::to_owned).collect();
+    judge(&Subject {
+        site: Some("shop"),
+        domain: case.value("from").unwrap_or(&own),
+        relay: &relay,
+        selectors: &selectors,
+        copy: copy.as_ref(),
+        rewritten: case.value("rewrites"),
+    })
+}
+
+/// What is said by what a name server says.
+pub(crate) fn by_network(subject: &Subject<'_>, client: &mut Client) -> Vec<Section> {
+    look(std::slice::from_ref(subject), client, Deadline::after(Duration::from_secs(30)))
+}
+
 fn shown(case: &Case) -> String {
     case.fields().map(|(key, value)| format!("{key}: {value}\n")).collect()
 }
@@ -178,7 +202,7 @@ fn typed((_, kind, value): &(String, String, String), wanted: Qtype) -> Option<R
     })
 }
 
-pub(crate) fn relay(case: &Case) -> Relay {
+fn relay(case: &Case) -> Relay {
     let provider = case.value("provider").map(|id| Provider::find(id).unwrap_or_else(|| panic!("{id}")));
     let place = Place::Tcp { host: "smtp.example.net".into(), port: 587 };
     let mut relay = Relay { provider, ..Relay::new("main", place, TlsMode::StartTls) };
@@ -278,20 +302,13 @@ fn records_from_memory() {
     let (mut wrong, mut seen) = (Vec::new(), BTreeMap::new());
     let all = situations();
     for situation in &all {
-        let relay = relay(&situation.case);
-        let selectors: Vec<_> = situation.case.values("selector").map(str::to_owned).collect();
-        let domain = situation.case.value("from").unwrap_or("shop.example");
-        let (copy, rewritten) = (copy(&situation.case), situation.case.value("rewrites"));
-        let subject = Subject {
-            site: Some("shop"),
-            domain,
-            relay: &relay,
-            selectors: &selectors,
-            copy: copy.as_ref(),
-            rewritten,
-        };
-        let sections = from_memory(&situation.zone, std::slice::from_ref(&subject));
-        let complaints = [compare(&situation.case, &sections), applied(situation, &sections, &subject)].concat();
+        let mut stays = Vec::new();
+        let sections = of_case(&situation.case, str::to_owned, |subject| {
+            let sections = from_memory(&situation.zone, std::slice::from_ref(subject));
+            stays = applied(situation, &sections, subject);
+            sections
+        });
+        let complaints = [compare(&situation.case, &sections), stays].concat();
         wrong.extend(complaints.into_iter().map(|complaint| format!("{}: {complaint}", situation.name)));
         for finding in findings(&sections) {
             *seen.entry(finding.code.word).or_insert(0) += 1;
@@ -436,25 +453,12 @@ fn records_by_a_real_name_server() {
     let mut wrong = Vec::new();
     let mut client = Client::at(server.address());
     for (number, situation) in all.iter().enumerate() {
-        let renaming = shown(&situation.case);
-        let case = Case::parse(&situation.case.path, &renamed(&renaming, number));
-        let relay = relay(&case);
-        let selectors: Vec<_> = case.values("selector").map(str::to_owned).collect();
-        let own = renamed("shop.example", number);
-        let domain = case.value("from").unwrap_or(&own);
-        let (copy, rewritten) = (copy(&case), case.value("rewrites"));
-        let subject = Subject {
-            site: Some("shop"),
-            domain,
-            relay: &relay,
-            selectors: &selectors,
-            copy: copy.as_ref(),
-            rewritten,
-        };
+        let name = |text: &str| renamed(text, number);
+        let case = Case::parse(&situation.case.path, &name(&shown(&situation.case)));
         if client.count() > 300 {
             client = Client::at(server.address());
         }
-        let sections = look(std::slice::from_ref(&subject), &mut client, Deadline::after(Duration::from_secs(30)));
+        let sections = of_case(&situation.case, name, |subject| by_network(subject, &mut client));
         wrong.extend(compare(&case, &sections).into_iter().map(|complaint| format!("{}: {complaint}", situation.name)));
     }
     assert!(wrong.is_empty(), "{} of {} situations\n{}", wrong.len(), all.len(), wrong.join("\n"));

@@ -2,17 +2,14 @@
 //! said names it, from memory and by a real name server.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use mailchute::deadline::Deadline;
 use mailchute::dns::Client;
 use mailchute::finding::Section;
 use mailchute::providers::{Provider, Purpose};
-use mailchute::records::{Subject, look};
 use testkit::{Case, need};
 
 use crate::records::{
-    Nsd, Situation, WORLD, Zone, applied, findings, from_memory, lines, record, relay, renamed, together,
+    Nsd, Situation, WORLD, Zone, applied, by_network, findings, from_memory, lines, of_case, record, renamed, together,
 };
 use crate::setup::data;
 
@@ -104,16 +101,6 @@ fn every() -> Vec<Harmed> {
     all
 }
 
-/// What is said, from the case as it is; `name` makes it that of one of many.
-fn said(case: &Case, judge: impl FnOnce(&Subject<'_>) -> Vec<Section>, name: impl Fn(&str) -> String) -> Vec<Section> {
-    let named: String = case.fields().map(|(key, value)| format!("{key}: {}\n", name(value))).collect();
-    let case = Case::parse(&case.path, &named);
-    let (relay, own) = (relay(&case), name("shop.example"));
-    let selectors: Vec<_> = case.values("selector").map(str::to_owned).collect();
-    let domain = case.value("from").unwrap_or(&own);
-    judge(&Subject { site: Some("shop"), domain, relay: &relay, selectors: &selectors, copy: None, rewritten: None })
-}
-
 /// What should have been said.
 fn unsaid(one: &Harmed, sections: &[Section], name: impl Fn(&str) -> String) -> Option<String> {
     let said: Vec<_> = findings(sections).iter().map(|found| (found.code.word, found.subject.clone())).collect();
@@ -127,12 +114,11 @@ fn every_harmed_record_is_named() {
     let (mut wrong, mut seen) = (Vec::new(), BTreeMap::new());
     for one in &all {
         let mut stays = Vec::new();
-        let judge = |subject: &Subject<'_>| {
+        let sections = of_case(&one.situation.case, str::to_owned, |subject| {
             let sections = from_memory(&one.situation.zone, std::slice::from_ref(subject));
             stays = applied(&one.situation, &sections, subject);
             sections
-        };
-        let sections = said(&one.situation.case, judge, str::to_owned);
+        });
         wrong.extend(unsaid(one, &sections, str::to_owned));
         // Where the target itself is gone, the same record does not mend it.
         if one.harm != Harm::Dangling {
@@ -164,10 +150,8 @@ fn every_harmed_record_is_named_by_a_real_name_server() {
             if client.count() > 300 {
                 client = Client::at(server.address());
             }
-            let deadline = Deadline::after(Duration::from_secs(30));
-            let judge = |subject: &Subject<'_>| look(std::slice::from_ref(subject), &mut client, deadline);
             let name = |text: &str| renamed(text, number);
-            let sections = said(&one.situation.case, judge, name);
+            let sections = of_case(&one.situation.case, name, |subject| by_network(subject, &mut client));
             wrong.extend(unsaid(one, &sections, name));
         }
     }

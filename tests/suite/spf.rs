@@ -125,6 +125,17 @@ fn the_test_suite_of_rfc_7208() {
     assert!(verdicts >= 203 && counts >= 100, "{verdicts} verdicts and {counts} counts");
 }
 
+/// What a script of `tests/oracles` makes of `input`.
+pub(crate) fn oracle(python: &Path, words: &[&str], input: &Value) -> Vec<Value> {
+    let mut command = apart(python);
+    command.arg(data("oracles").join(words[0])).args(&words[1..]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "the oracle failed");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 /// The same numbers every time.
 pub(crate) struct Dice(u64);
 
@@ -198,17 +209,7 @@ fn generated_trees_as_others_walk_them() {
             json!({ "zone": zone, "domain": domain, "address": format!("192.0.2.{}", dice.below(8)) })
         })
         .collect();
-    let mut child = apart(python)
-        .arg(data("oracles").join("spf.py"))
-        .arg("trees")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(json!(trees).to_string().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "the oracle failed");
-    let judged: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let judged = oracle(&python, &["spf.py", "trees"], &json!(trees));
     let (mut wrong, mut verdicts, mut totals, mut errors) = (Vec::new(), 0, 0, 0);
     for (tree, judged) in trees.iter().zip(&judged) {
         let (zone, domain) = (zone(&tree["zone"]), tree["domain"].as_str().unwrap());
