@@ -39,6 +39,7 @@ codes! {
     SECRET_EXPIRES "secret.expires" Weak Setup "the day on which a secret ends is near, or over"
     RELAY_NO_HOST "relay.no-host" Broken Relay "the name of a relay's host does not exist"
     RELAY_BLOCKED "relay.blocked" Broken Relay "the ports for mail do not answer, and others of the same provider do"
+    RELAY_PORT "relay.port" Note Relay "who runs the host closes the port of a relay at first"
     RELAY_UNREACHABLE "relay.unreachable" Broken Relay "nobody answers where a relay is said to be"
     RELAY_ADDRESS "relay.address" Note Relay "one of a relay's addresses does not answer, and another does"
     RELAY_TLS "relay.tls" Broken Relay "TLS with a relay fails: its certificate, its name, or the wrong mode"

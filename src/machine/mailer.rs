@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::text;
+use super::{exists, text};
 use crate::finding::{Finding, Grade, Section, codes};
 use crate::reply::{TEXT_LIMIT, printable};
 use crate::root::Root;
@@ -129,12 +129,22 @@ impl Mailer {
     }
 }
 
-/// The command that puts ours in its place.
-pub(super) const LINK: &str = "sudo ./install.sh --links";
+/// The command that puts ours in its place: the package's own way where it came as one.
+fn taking(root: &Root) -> &'static str {
+    let holds = |path: &str, line: &str| text(root, path).is_some_and(|text| text.lines().any(|have| have == line));
+    if exists(root, "/var/lib/dpkg/info/mailchute.list") {
+        return "sudo apt install mailchute-mta";
+    }
+    if holds("/var/lib/alternatives/mta", "/usr/bin/mailchute") {
+        return "sudo alternatives --set mta /usr/bin/mailchute";
+    }
+    "sudo ./install.sh --links"
+}
 
 /// Judges it; `is_passed_by`: every PHP names us itself.
 pub(super) fn judge(root: &Root, is_passed_by: bool) -> Section {
     let mut section = Section::new("sendmail");
+    let taking = taking(root);
     let mut ours = Vec::new();
     let mut told: Vec<PathBuf> = Vec::new();
     for name in SENDMAILS {
@@ -153,7 +163,7 @@ pub(super) fn judge(root: &Root, is_passed_by: bool) -> Section {
             Owner::Nobody => Finding::new(&codes::SENDMAIL_MISSING, name, mailer.described()),
             _ => Finding::new(&codes::SENDMAIL_OTHER, name, mailer.described()),
         };
-        let finding = finding.run(LINK);
+        let finding = finding.run(taking);
         // Cron and others still use it.
         told.push(mailer.target);
         section.findings.push(if is_passed_by { finding.at_most(Grade::Weak) } else { finding });
@@ -162,7 +172,7 @@ pub(super) fn judge(root: &Root, is_passed_by: bool) -> Section {
         let mailer = find(root, Path::new(name));
         if !ours.is_empty() && !matches!(mailer.owner, Owner::Us | Owner::Nobody) {
             let sentence = format!("{}, which does not know what waits in mailchute's spool", mailer.described());
-            section.findings.push(Finding::new(&codes::SENDMAIL_COMPANION, name, sentence).run(LINK));
+            section.findings.push(Finding::new(&codes::SENDMAIL_COMPANION, name, sentence).run(taking));
         }
     }
     if !ours.is_empty() {

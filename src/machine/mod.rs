@@ -8,7 +8,7 @@ pub mod php;
 
 use std::path::{Path, PathBuf};
 
-pub use self::origin::Origin;
+pub use self::origin::{Host, Origin};
 use self::php::Php;
 use crate::finding::Section;
 use crate::reply::printable;

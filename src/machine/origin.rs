@@ -25,33 +25,33 @@ pub struct Host {
     pub name: &'static str,
     /// What a field of the firmware begins with.
     firmware: &'static str,
-    /// What is known about outgoing ports, a clause; `None`: nothing that would keep anybody from 465 and 587.
+    /// The outgoing ports of mail that are closed at first.
     ///
     /// Reported by customers and in vendors' pages, and new accounts differ from old ones: good for a note.
-    pub closes: Option<&'static str>,
+    pub closed: &'static [u16],
+    /// Until what, a clause.
+    pub until: &'static str,
 }
+
+const fn host(name: &'static str, firmware: &'static str, closed: &'static [u16], until: &'static str) -> Host {
+    Host { name, firmware, closed, until }
+}
+
+const LINODE: &str = "for new accounts until support is asked";
 
 #[rustfmt::skip]
 static HOSTS: &[Host] = &[
-    Host { name: "Amazon EC2", firmware: "Amazon EC2", closes: None },
-    Host { name: "Google Cloud", firmware: "Google", closes: None },
-    Host { name: "Microsoft Azure", firmware: "7783-7084-3265-9085-8269-3286-77", closes: None },
-    Host {
-        name: "DigitalOcean",
-        firmware: "DigitalOcean",
-        closes: Some("DigitalOcean closes 25, 465 and 587 for new accounts; 2525 is open"),
-    },
-    Host { name: "Hetzner", firmware: "Hetzner", closes: Some("Hetzner closes 25 and 465 for new customers; 587 is open") },
-    Host { name: "Vultr", firmware: "Vultr", closes: None },
-    Host {
-        name: "Akamai (Linode)",
-        firmware: "Linode",
-        closes: Some("Linode closes 25, 465 and 587 for new accounts until support is asked"),
-    },
-    Host { name: "Akamai (Linode)", firmware: "Akamai", closes: Some("Linode closes 25, 465 and 587 for new accounts until support is asked") },
-    Host { name: "OVHcloud", firmware: "OVH", closes: None },
-    Host { name: "Oracle Cloud", firmware: "OracleCloud", closes: None },
-    Host { name: "Scaleway", firmware: "Scaleway", closes: Some("Scaleway closes 25, 465 and 587 until it is allowed in its console") },
+    host("Amazon EC2", "Amazon EC2", &[25], "until Amazon is asked"),
+    host("Google Cloud", "Google", &[25], "for good"),
+    host("Microsoft Azure", "7783-7084-3265-9085-8269-3286-77", &[25], "for most subscriptions"),
+    host("DigitalOcean", "DigitalOcean", &[25, 465, 587], "for new accounts"),
+    host("Hetzner", "Hetzner", &[25, 465], "for new customers until support is asked"),
+    host("Vultr", "Vultr", &[25], "until support is asked"),
+    host("Akamai (Linode)", "Linode", &[25, 465, 587], LINODE),
+    host("Akamai (Linode)", "Akamai", &[25, 465, 587], LINODE),
+    host("OVHcloud", "OVH", &[], ""),
+    host("Oracle Cloud", "OracleCloud", &[25], "until support is asked"),
+    host("Scaleway", "Scaleway", &[25, 465, 587], "until it is allowed in its console"),
 ];
 
 /// Where the firmware names its maker.

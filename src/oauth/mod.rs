@@ -57,6 +57,20 @@ pub fn with_access<T>(
     Ok(work(access.as_ref().map(|access| &access.token), attempt))
 }
 
+/// The access token that is kept for `relay` and good for a while yet. Nobody is asked for another, and what is kept stays
+/// as it is. `None`: there is none.
+///
+/// # Errors
+/// As reading a secret or the kept tokens fails.
+pub fn kept(relay: &Relay, attempt: &mut Attempt) -> Result<Option<Secret>, Failure> {
+    let Some(oauth) = &relay.oauth else { return Ok(None) };
+    let given = given(relay, oauth, attempt)?;
+    let Ok(store) = Store::of(oauth, &Caller::current()) else { return Ok(None) };
+    let wanted = Wanted { relay, oauth, given, refused: None, store: Some(&store) };
+    let tokens = wanted.load(attempt)?;
+    Ok(tokens.and_then(|tokens| wanted.usable(&tokens, false)).map(|access| access.token))
+}
+
 /// The access token that `relay` logs in with; `None`: it gets none. `refused` is one that the relay did not
 /// take: another one is got then.
 ///

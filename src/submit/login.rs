@@ -9,6 +9,7 @@ use crate::config::relay::{Interface, Relay, Smtp, Way};
 use crate::failure::Failure;
 use crate::host;
 use crate::http;
+use crate::oauth;
 use crate::outcome::Stage;
 use crate::providers::api::{Credentials, Validity};
 use crate::reply::Reply;
@@ -45,8 +46,8 @@ pub enum Trouble {
     Failed(Failure),
 }
 
-/// Logs in at `relay` and takes leave. Whoever gets access tokens is not asked for one, which would change what is kept:
-/// then an SMTP server is spoken to without a login, and an API not at all.
+/// Logs in at `relay` and takes leave, with the access token that is kept where it takes one. None is asked for, which would
+/// change what is kept: without one an SMTP server is spoken to without a login, and an API not at all.
 ///
 /// # Errors
 /// [`Trouble`], without a next step of the relay's.
@@ -58,15 +59,20 @@ pub fn without_message(relay: &Arc<Relay>, attempt: &mut Attempt) -> Result<Trie
     }
 }
 
-/// Why the login is not tried where it takes an access token.
+/// Why the login is not tried where it takes an access token and none is kept.
 const TOKEN: &str = "an access token would have to be got";
 
 fn by_smtp(relay: &Arc<Relay>, smtp: &Smtp, attempt: &mut Attempt) -> Result<Tried, Trouble> {
+    let token = oauth::kept(relay, attempt).map_err(Trouble::Settings)?;
     let (login, said) = match (&relay.oauth, relay.smtp_login()) {
-        (Some(_), _) => (None, Said::NotTried(TOKEN)),
+        (Some(_), _) if token.is_none() => (None, Said::NotTried(TOKEN)),
+        (Some(_), _) => (relay.login(token.as_ref(), attempt).map_err(Trouble::Settings)?, Said::Accepted),
         (None, None) => (None, Said::NoLogin),
         (None, Some(_)) => (relay.login(None, attempt).map_err(Trouble::Settings)?, Said::Accepted),
     };
+    // A session ends where a login is configured and not to be had.
+    let without = Smtp { login: None, ..smtp.clone() };
+    let smtp = if matches!(said, Said::NotTried(_)) { &without } else { smtp };
     let name = host::name();
     match Session::open(relay, smtp, login.as_ref(), host::ehlo_argument(&name), attempt) {
         Ok(session) => {
@@ -80,10 +86,11 @@ fn by_smtp(relay: &Arc<Relay>, smtp: &Smtp, attempt: &mut Attempt) -> Result<Tri
 }
 
 fn by_api(relay: &Relay, interface: &Interface, attempt: &mut Attempt) -> Result<Said, Trouble> {
-    if relay.oauth.is_some() {
+    let token = oauth::kept(relay, attempt).map_err(Trouble::Settings)?;
+    if relay.oauth.is_some() && token.is_none() {
         return Ok(Said::NotTried(TOKEN));
     }
-    Ok(match validity(relay, interface, attempt).map_err(Trouble::Settings)? {
+    Ok(match validity(relay, interface, token.as_ref(), attempt).map_err(Trouble::Settings)? {
         Some(Validity::Accepted) => Said::Accepted,
         Some(Validity::Limited(why)) => Said::Limited(why),
         Some(Validity::Refused(reply)) => Said::Refused(reply, Stage::Auth),
@@ -113,11 +120,16 @@ pub(super) fn keys(
 }
 
 /// What the API of `relay` says of its credentials, by a request that submits nothing; `None`: its provider documents
-/// none, and nothing was asked. A relay that gets access tokens is not asked for one.
+/// none, and nothing was asked.
 ///
 /// # Errors
 /// As a secret cannot be read, or the API be reached.
-fn validity(relay: &Relay, interface: &Interface, attempt: &mut Attempt) -> Result<Option<Validity>, Failure> {
-    let keys = keys(relay, interface, None, attempt)?;
+fn validity(
+    relay: &Relay,
+    interface: &Interface,
+    token: Option<&Secret>,
+    attempt: &mut Attempt,
+) -> Result<Option<Validity>, Failure> {
+    let keys = keys(relay, interface, token, attempt)?;
     http::login(relay, interface, &keys, attempt)
 }

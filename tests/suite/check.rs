@@ -202,7 +202,7 @@ pub(crate) fn with_code<'f>(all: &'f [Value], code: &str) -> Vec<&'f Value> {
 fn apply(root: &Path, finding: &Value) -> Option<()> {
     let line = finding["next"]["run"].as_str()?;
     let line = line.split(" && sudo systemctl").next().unwrap().replace("sudo ", "");
-    if ["setsebool", "apparmor_parser", "install.sh"].iter().any(|word| line.contains(word)) {
+    if ["setsebool", "apparmor_parser", "install.sh", "apt install"].iter().any(|word| line.contains(word)) {
         return None;
     }
     let place = root.display();
@@ -305,6 +305,73 @@ fn codes_are_left_out_and_shown() {
     let run = look(scratch.path(), &["--ignore", "php.no-programme"]);
     run.expect_status(64);
     assert!(run.stderr.contains("php.no-program"), "{}", run.report());
+}
+
+#[test]
+fn an_image_without_the_lines_knows_no_sendmail() {
+    let scratch = Scratch::new();
+    tree("image").lay(scratch.path());
+    write(scratch.path(), "/usr/local/etc/php/conf.d/mail.ini", "", 0o644);
+    let before = findings(&look(scratch.path(), &["--json"]));
+    let found = with_code(&before, "php.no-default");
+    assert!(!found.is_empty(), "{before:?}");
+    assert!(found.into_iter().filter_map(|one| apply(scratch.path(), one)).count() > 0, "{before:?}");
+    assert!(with_code(&findings(&look(scratch.path(), &["--json"])), "php.no-default").is_empty());
+}
+
+/// Who runs the host is told by its firmware, and closes what is said in its pages.
+#[test]
+fn a_port_that_the_host_closes_is_a_note() {
+    for (firmware, relay, next) in [
+        ("Hetzner", "provider = \"resend\"\napi_key = \"re_x\"\nport = 465", Some("port = ")),
+        ("Hetzner", "provider = \"postmark\"\ntoken = \"x\"\nport = 587", None),
+        ("DigitalOcean", "provider = \"postmark\"\ntoken = \"x\"", Some("port = 2525 in [relay.main]")),
+        ("DigitalOcean", "provider = \"postmark\"\ntoken = \"x\"\nvia = \"api\"", None),
+        ("Amazon EC2", "host = \"mail.example.net\"\nport = 25\ntls = \"starttls\"", Some("")),
+        ("Amazon EC2", "host = \"127.0.0.1\"\nport = 25\ntls = \"none\"", None),
+        ("QEMU", "host = \"mail.example.net\"\nport = 25\ntls = \"starttls\"", None),
+    ] {
+        let scratch = Scratch::new();
+        tree("debian").lay(scratch.path());
+        write(scratch.path(), "/sys/class/dmi/id/sys_vendor", &format!("{firmware}\n"), 0o644);
+        let text = format!("from = \"orders@shop.example\"\n[relay.main]\n{relay}\n");
+        let config = scratch.write("config.toml", text, 0o600);
+        let all = findings(&look(scratch.path(), &["--json", "--config", config.to_str().unwrap()]));
+        let found = with_code(&all, "relay.port");
+        assert_eq!(found.len(), usize::from(next.is_some()), "{firmware}, {relay}: {all:?}");
+        for one in found {
+            assert_eq!(one["grade"], "note");
+            assert!(one["sentence"].as_str().unwrap().starts_with(&format!("{firmware} closes port ")), "{one}");
+            assert!(one["next"]["do"].as_str().unwrap_or_default().contains(next.unwrap()), "{one}");
+        }
+    }
+}
+
+/// What stands in sendmail's place is replaced in the way that the program itself came.
+#[test]
+fn a_package_is_answered_by_its_own() {
+    let of_alternatives = "auto\n/usr/sbin/sendmail\n\n/usr/sbin/sendmail.postfix\n60\n/usr/bin/mailchute\n20\n";
+    for (name, path, text, line) in [
+        ("debian", "/var/lib/dpkg/info/mailchute.list", "/.\n/usr/bin/mailchute\n", "sudo apt install mailchute-mta"),
+        ("rhel", "/var/lib/alternatives/mta", of_alternatives, "sudo alternatives --set mta /usr/bin/mailchute"),
+        ("rhel", "/var/lib/alternatives/mta", "auto\n/usr/sbin/sendmail\n", "sudo ./install.sh --links"),
+        ("arch", "/etc/none", "", "sudo ./install.sh --links"),
+    ] {
+        for (code, edits) in [
+            ("sendmail.missing", &[Remove("/usr/sbin/sendmail")][..]),
+            ("sendmail.other", &[MSMTP, Link("/usr/sbin/sendmail", "../bin/msmtp")]),
+            ("sendmail.companion", &[POSTFIX, Link("/usr/bin/mailq", "../sbin/sendmail.postfix")]),
+        ] {
+            let scratch = Scratch::new();
+            let tree = tree(name);
+            tree.lay(scratch.path());
+            edits.iter().for_each(|edit| tree.edit(scratch.path(), edit));
+            write(scratch.path(), path, text, 0o644);
+            let all = findings(&look(scratch.path(), &["--json"]));
+            let found = with_code(&all, code);
+            assert!(!found.is_empty() && found.iter().all(|one| one["next"]["run"] == line), "{name}: {found:?}");
+        }
+    }
 }
 
 /// What a copy says is for nobody's terminal, and no link leads out of it.

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use crate::caller::Caller;
+use crate::config::relay::{Place, Way, is_loopback};
 use crate::config::site::{NOBODY, Site};
 use crate::config::{Config, Origin};
 use crate::failure::{Failure, Kind};
 use crate::finding::{Finding, Grade, Section, codes};
 use crate::host;
 use crate::limit::{self, ban};
-use crate::machine::Wanted;
+use crate::machine::{Host, Wanted};
 use crate::modes::Modes;
 use crate::reply::{TEXT_LIMIT, printable};
 use crate::root::Root;
@@ -196,5 +197,28 @@ fn is_in_alias_file(name: &str) -> bool {
 pub(super) fn no_such_site(name: &str) -> Section {
     let mut section = Section::new("site");
     section.findings.push(Finding::new(&codes::SITE_NONE, shown(name), "is no site of the configuration"));
+    section
+}
+
+/// That whoever runs the host closes the port of one of `site`'s relays at first, where that is known.
+pub(super) fn of_ports(site: &Site, host: Option<&'static Host>) -> Section {
+    let mut section = Section { site: Some(site.name.clone()), ..Section::new("relay") };
+    let Some(host) = host else { return section };
+    for relay in site.every_relay() {
+        let (Place::Tcp { host: name, port }, Way::Smtp(_)) = (&relay.place, &relay.way) else { continue };
+        if !host.closed.contains(port) || is_loopback(name) {
+            continue;
+        }
+        let sentence = format!("{} closes port {port} {}", host.name, host.until);
+        let finding = Finding::new(&codes::RELAY_PORT, shown(&format!("relay {}", relay.name)), sentence);
+        let ports = relay.provider.into_iter().flat_map(|provider| provider.ports).map(|port| port.number);
+        let other = ports.into_iter().find(|number| !host.closed.contains(number));
+        let has_api = relay.provider.is_some_and(|provider| provider.api.is_some());
+        section.findings.push(match other {
+            Some(port) => finding.advise(format!("if it is: port = {port} in [relay.{}]", relay.name)),
+            None if has_api => finding.advise(format!("if it is: via = \"api\" in [relay.{}]", relay.name)),
+            None => finding,
+        });
+    }
     section
 }

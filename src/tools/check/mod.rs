@@ -104,6 +104,7 @@ fn look(of: &Check, root: &Root) -> Seen {
             let first = || site.users.iter().copied().find(|uid| *uid != NOBODY);
             let uid = asked.or_else(first).unwrap_or(caller.uid);
             sections.push(general::of_site(config, site, uid));
+            sections.push(general::of_ports(site, machine.origin.host));
         }
         if !of.offline {
             let (published, all) = published::look(of, &config.sites.iter().filter(meant).collect::<Vec<_>>());

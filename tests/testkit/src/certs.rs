@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -21,6 +22,8 @@ const NAMED: [&str; 4] = ["shop.example", "*.shop.example", "api.postmarkapp.com
 pub enum Identity {
     /// Signed by the authority, for 127.0.0.1, ::1 and localhost.
     Good,
+    /// Good for a week yet.
+    Ending,
     /// Good but over since 2021.
     Expired,
     /// Good but for mx.example.com only.
@@ -70,12 +73,15 @@ impl Certs {
         let mut expired = server(&NAMES);
         expired.not_before = date_time_ymd(2020, 1, 1);
         expired.not_after = date_time_ymd(2021, 1, 1);
+        let mut ending = server(&NAMES);
+        ending.not_after = (SystemTime::now() + Duration::from_secs(7 * 24 * 3600)).into();
         let mut roots = RootCertStore::empty();
         roots.add(authority.der().clone()).expect("an authority");
         let roots = Arc::new(roots);
         let signed = |identity, params, issuer| signed(identity, params, issuer, &roots);
         let servers = vec![
             signed(Identity::Good, &good, Some(&authority)),
+            signed(Identity::Ending, &ending, Some(&authority)),
             signed(Identity::Expired, &expired, Some(&authority)),
             signed(Identity::WrongName, &server(&["mx.example.com"]), Some(&authority)),
             signed(Identity::SelfSigned, &good, None),
