@@ -150,6 +150,26 @@ fn every_code_on_the_list_is_given_to_a_finding() {
     assert!(idle.is_empty(), "nothing makes a finding with {idle:?}");
 }
 
+/// Whoever looks for a code in the tests finds where it is found.
+#[test]
+fn every_code_on_the_list_is_expected_by_a_test() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut texts = String::new();
+    for folder in ["suite", "dns", "oauth"] {
+        for entry in fs::read_dir(tests.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() && !path.ends_with("law.rs") {
+                texts += &fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    let is_end = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-');
+    let is_expected = |word: &str| texts.match_indices(word).any(|(at, _)| is_end(&texts[at + word.len()..]));
+    let words = mailchute::finding::codes::ALL.iter().map(|code| code.word);
+    let idle: Vec<&str> = words.filter(|word| !is_expected(word)).collect();
+    assert!(idle.is_empty(), "no test has {idle:?} found");
+}
+
 #[test]
 fn a_provider_never_uses_another_provider() {
     // What they share is in folders; every file beside the list is a provider's, and so is the folder of its name.
