@@ -14,8 +14,9 @@ use crate::init::{MAIN, USERS, VALUE, clear, init, nothing, type_in};
 use crate::records::{Nsd, lines};
 use crate::setup::mailchute;
 
-/// What nothing of the network may take beyond its own time: name servers have four seconds, autoconfig three.
-const LIMIT: Duration = Duration::from_secs(12);
+/// Name servers have four seconds and autoconfig three; the rest is for a machine that is busy. The system's own way, as the
+/// tests set it, takes minutes.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Domains, and what they publish.
 const ZONE: &str = "\
