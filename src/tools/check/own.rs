@@ -76,6 +76,8 @@ pub(super) fn waiting(caller: &Caller) -> Option<Section> {
     let count = |folder| spool.list(folder).map_or(0, |list| list.len());
     let [queue, held, failed] = [Folder::Queue, Folder::Held, Folder::Failed].map(count);
     let name = shown(&named(caller));
+    // A number without a name, as sudo takes it.
+    let login = caller.user.as_deref().map_or_else(|| format!("'#{}'", caller.uid), shown);
     let mut section = Section::new("spool");
     if queue > 0 {
         section.fine.push(format!("{} of {name} {}", messages(queue), if queue == 1 { "waits" } else { "wait" }));
@@ -83,12 +85,12 @@ pub(super) fn waiting(caller: &Caller) -> Option<Section> {
     if flusher::is_overdue(&spool) {
         let sentence = "messages are due for ten minutes and more, and nobody has sent them";
         let finding = Finding::new(&codes::SPOOL_OVERDUE, format!("spool of {name}"), sentence);
-        section.findings.push(finding.run(format!("sudo -u {name} mailchute queue flush")));
+        section.findings.push(finding.run(format!("sudo -u {login} mailchute queue flush")));
     }
     if held + failed > 0 {
         let sentence = format!("{} held and {} given up are kept until a person looks at them", messages(held), failed);
         let finding = Finding::new(&codes::SPOOL_KEPT, format!("spool of {name}"), sentence);
-        section.findings.push(finding.run(format!("sudo -u {name} mailchute queue list")));
+        section.findings.push(finding.run(format!("sudo -u {login} mailchute queue list")));
     }
     Some(section)
 }
