@@ -197,6 +197,13 @@ fn login(
             draft.ledger.say(id, &UNUSED, "it is for another host than SMARTHOST");
         }
     }
+    if let Some((_, _, id)) = &found
+        && smarthost.tls.value == TlsUse::None
+        && !words.has("INSECURE")
+    {
+        draft.ledger.say(*id, &UNUSED, "without encryption and without INSECURE dma does not log in");
+        return Ok(());
+    }
     if let Some((user, password, id)) = found {
         if is_placeholder(&user) || is_placeholder(&password) {
             draft.ledger.say(id, &PLACEHOLDER, "looks like what a template has in its place");

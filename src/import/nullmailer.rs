@@ -48,6 +48,8 @@ fn read(asked: &Inquiry<'_>, draft: &mut Draft) -> Result<(), Failure> {
     let helo = file("helohost", draft)?.unwrap_or_else(|| me.clone());
     let mut is_any = false;
     for (number, line) in remotes.text.lines().enumerate() {
+        // As the program does, before it looks for quotes.
+        let line = line.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b');
         if line.starts_with('#') {
             continue;
         }

@@ -2,9 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, ExitStatus, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use testkit::PATIENCE;
 
 /// What a program told a server.
@@ -30,6 +33,33 @@ pub(super) fn talk(program: &mut Command, listener: TcpListener, message: &str) 
     // One that never came is set free.
     let _ = TcpStream::connect(place);
     (hearing.join().expect("the server"), status)
+}
+
+/// What `program` tells a server at `listener`, where it does not end by itself: until the conversation is over, or until
+/// `until` says that there is none. Then it is ended, with whatever it has started.
+pub(super) fn overhear(
+    program: &mut Command,
+    listener: TcpListener,
+    message: &str,
+    until: impl FnOnce(&mut Child) + Send,
+) -> Heard {
+    let place = listener.local_addr().expect("its address");
+    let mut child = program.stdin(Stdio::piped()).stderr(Stdio::null()).process_group(0).spawn().expect("it starts");
+    let group = Pid::from_raw(i32::try_from(child.id()).expect("a process"));
+    let _ = child.stdin.take().expect("piped").write_all(message.as_bytes());
+    thread::scope(|scope| {
+        let hearing = scope.spawn(move || hear(&listener));
+        let waiting = scope.spawn(move || {
+            until(&mut child);
+            // One that never came is set free.
+            let _ = TcpStream::connect(place);
+            child
+        });
+        let heard = hearing.join().expect("the server");
+        let _ = killpg(group, Signal::SIGKILL);
+        let _ = waiting.join().expect("the end").wait();
+        heard
+    })
 }
 
 /// Listens for one conversation on `listener`, and takes everything.

@@ -1,13 +1,15 @@
 //! Imports held against the programs themselves: files are made at random, the program reads each, and what it makes of it
 //! is what the import has made of it, or the import has named the setting. A difference that is not named fails the test.
 //!
-//! A few hundred files are made for each program; with `MAILCHUTE_IMPORTS=10000` in the environment so many. msmtp prints
-//! what it has read (`-P`); ssmtp and esmtp tell it to a server on loopback; m4 makes a sendmail.cf. `.ci/run` unpacks what cannot be installed beside a mail
-//! server to `/opt/mailers`.
+//! Some files are made for each program; with `MAILCHUTE_IMPORTS=10000` in the environment so many. msmtp prints what it
+//! has read (`-P`); ssmtp, esmtp, nullmailer and dma tell it to a server on
+//! loopback; m4 makes a sendmail.cf. `.ci/run` unpacks what cannot be installed beside a mail server to `/opt/mailers`.
 
+mod dma;
 mod esmtp;
 mod heard;
 mod msmtp;
+mod nullmailer;
 mod sendmail;
 mod ssmtp;
 
