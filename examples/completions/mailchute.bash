@@ -45,7 +45,7 @@ _mailchute() {
         log) words="--since --until --site --to --from --relay --status --lines --follow --json --csv --summary --by" ;;
         show) words="--json" ;;
         report) words="--since --until --site --to --output" ;;
-        import) words="--as --account --all --site --group --secrets --take --alias --accept --write --output --replace --root --json msmtp ssmtp nullmailer dma esmtp postfix exim opensmtpd sendmail" ;;
+        import) words="--as --account --all --site --group --secrets --take --alias --accept --write --output --replace --root --json msmtp ssmtp nullmailer dma esmtp postfix exim opensmtpd sendmail wordpress laravel symfony django rails nextcloud drupal env" ;;
         init) words="--from --email --import --accept --provider --region --via --host --port --username --domain --set --client-id --secret-stdin --secret-file --secret-env --secret-command --secret-credential --user --sites-by-pool --site --group --sender --rewrite --refuse --alias --take-sendmail --to --dns --no-test --no-network --write --output --replace --yes --from-env --users" ;;
         secret) words="put check --group --site --replace --anyway --config" ;;
         lint | providers | status) words="" ;;

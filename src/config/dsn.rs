@@ -17,7 +17,7 @@ const DEPTH: usize = 4;
 const GROUPS: [&str; 2] = ["failover", "roundrobin"];
 
 /// Whether a DSN spreads the messages over its relays: a `roundrobin(...)` that no other group is inside of or around.
-pub(super) fn is_spread(dsn: &str) -> bool {
+pub(crate) fn is_spread(dsn: &str) -> bool {
     let Some(("roundrobin", inside)) = group(dsn.trim()) else { return false };
     let members = inside.rsplit_once(')').map_or(inside, |(members, _)| members);
     split(members).into_iter().all(|member| group(member).is_none())
@@ -29,8 +29,20 @@ pub(super) fn is_spread(dsn: &str) -> bool {
 /// `Configuration` for what is no DSN, asks for less verification, or cannot be honoured in this version.
 pub(super) fn relays(dsn: &str, warnings: &mut Vec<String>) -> Result<Vec<Vec<Setting>>, Failure> {
     let mut relays = Vec::new();
-    gather(dsn.trim(), DEPTH, &mut relays, warnings)?;
+    for member in members(dsn, warnings)? {
+        relays.extend(relay(member, warnings)?);
+    }
     Ok(relays)
+}
+
+/// The DSNs that a DSN is made of, in the order they are tried.
+///
+/// # Errors
+/// `Configuration` for a group that is never closed, or too deep.
+pub(crate) fn members<'a>(dsn: &'a str, warnings: &mut Vec<String>) -> Result<Vec<&'a str>, Failure> {
+    let mut members = Vec::new();
+    gather(dsn.trim(), DEPTH, &mut members, warnings)?;
+    Ok(members)
 }
 
 /// The word of a group, and what stands behind its parenthesis.
@@ -41,9 +53,9 @@ fn group(dsn: &str) -> Option<(&'static str, &str)> {
     })
 }
 
-fn gather(dsn: &str, depth: usize, relays: &mut Vec<Vec<Setting>>, warnings: &mut Vec<String>) -> Result<(), Failure> {
+fn gather<'a>(dsn: &'a str, depth: usize, found: &mut Vec<&'a str>, warnings: &mut Vec<String>) -> Result<(), Failure> {
     let Some((word, inside)) = group(dsn) else {
-        relays.extend(relay(dsn, warnings)?);
+        found.push(dsn);
         return Ok(());
     };
     // What follows the closing parenthesis are retry periods, which a single try has no use for.
@@ -56,7 +68,7 @@ fn gather(dsn: &str, depth: usize, relays: &mut Vec<Vec<Setting>>, warnings: &mu
     if depth == 0 {
         return Err(failure(VARIABLE, "nests too deeply"));
     }
-    split(members).into_iter().try_for_each(|member| gather(member, depth - 1, relays, warnings))
+    split(members).into_iter().try_for_each(|member| gather(member, depth - 1, found, warnings))
 }
 
 /// The members of a group: apart by spaces outside of parentheses.
@@ -73,7 +85,11 @@ fn split(members: &str) -> Vec<&str> {
     members.split(outside).filter(|member| !member.is_empty()).collect()
 }
 
-fn relay(dsn: &str, warnings: &mut Vec<String>) -> Result<Option<Vec<Setting>>, Failure> {
+/// The relay of one DSN; none when it points back at `sendmail`.
+///
+/// # Errors
+/// As [`relays`].
+pub(crate) fn relay(dsn: &str, warnings: &mut Vec<String>) -> Result<Option<Vec<Setting>>, Failure> {
     let mut url = Url::parse(dsn)
         .map_err(|why| failure(VARIABLE, why).hint("write smtp://USER:PASSWORD@HOST:587, as Symfony documents it"))?;
     if matches!(url.scheme.split('+').next(), Some("sendmail" | "native")) {

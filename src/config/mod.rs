@@ -13,7 +13,7 @@ use std::time::Duration;
 mod accounts;
 pub mod alert;
 mod document;
-mod dsn;
+pub(crate) mod dsn;
 mod environment;
 mod gathered;
 mod glance;
@@ -37,8 +37,9 @@ mod tests;
 
 pub use environment::init_from_environment;
 pub use search::Search;
-pub(crate) use setting::quoted;
+pub(crate) use setting::{Setting, Value, quoted};
 use site::Site;
+pub(crate) use url::Url;
 pub use variables::in_variables;
 
 use self::alert::Alert;

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
 /// One key with its value and the variable that says so.
-pub(super) struct Setting {
-    pub(super) variable: &'static str,
-    pub(super) key: String,
-    pub(super) value: Value,
+pub(crate) struct Setting {
+    pub(crate) variable: &'static str,
+    pub(crate) key: String,
+    pub(crate) value: Value,
 }
 
 /// A value, in one of the forms TOML has for it.
-pub(super) enum Value {
+pub(crate) enum Value {
     /// A string, perhaps a secret.
     Text(Zeroizing<String>),
     /// A number or `true` or `false`.

@@ -3,21 +3,21 @@
 use zeroize::Zeroizing;
 
 /// `scheme://user:password@host:port/path?query`, percent-decoded. There is no `Debug`: it holds secrets.
-pub(super) struct Url {
+pub(crate) struct Url {
     /// In lower case.
-    pub(super) scheme: String,
+    pub(crate) scheme: String,
     /// User name or key, where there is one.
-    pub(super) username: Option<String>,
+    pub(crate) username: Option<String>,
     /// Password, where there is one.
-    pub(super) password: Option<Zeroizing<String>>,
+    pub(crate) password: Option<Zeroizing<String>>,
     /// Name or address, without brackets; may be empty.
-    pub(super) host: String,
+    pub(crate) host: String,
     /// Port, where there is one.
-    pub(super) port: Option<u16>,
+    pub(crate) port: Option<u16>,
     /// From the slash on; may be empty.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// Settings in order.
-    pub(super) query: Vec<(String, String)>,
+    pub(crate) query: Vec<(String, String)>,
 }
 
 impl Url {
@@ -25,7 +25,7 @@ impl Url {
     ///
     /// # Errors
     /// Says what is wrong without quoting anything.
-    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let (scheme, rest) = text.split_once("://").ok_or("is not a URL: \"://\" is missing")?;
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
         if scheme.is_empty() || !scheme.bytes().all(plain) {

@@ -3,18 +3,28 @@
 //! A kind of program is a file of this folder and a line of [`KINDS`]. It reads its files through [`source::Inquiry`], notes
 //! every setting in the draft's ledger, and sets what the program *does* with them, not what they seem to say.
 
+mod application;
+mod django;
 mod dma;
 pub mod draft;
+mod drupal;
+mod env;
 mod esmtp;
 mod exim;
+mod laravel;
+pub mod literal;
 mod local;
 mod msmtp;
+mod nextcloud;
 mod nullmailer;
 mod opensmtpd;
 mod postfix;
+mod rails;
 mod sendmail;
 pub mod source;
 mod ssmtp;
+mod symfony;
+mod wordpress;
 
 use std::path::{Path, PathBuf};
 
@@ -52,6 +62,14 @@ pub static KINDS: &[Program] = &[
     exim::KIND,
     opensmtpd::KIND,
     sendmail::KIND,
+    wordpress::KIND,
+    laravel::KIND,
+    symfony::KIND,
+    django::KIND,
+    rails::KIND,
+    nextcloud::KIND,
+    drupal::KIND,
+    env::KIND,
 ];
 
 /// Something to import.

@@ -1,6 +1,6 @@
 //! Where an import reads: the files of a host or of a copy of it, for one user.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -71,13 +71,16 @@ impl Inquiry<'_> {
         self.given.iter().any(|given| given.name == "*")
     }
 
-    /// Reads a file. `None`: there is none.
+    /// Reads a file, `-` for standard input. `None`: there is none.
     ///
     /// # Errors
     /// `NoPermission` or `Io`: it cannot be read. `Data`: it is no text of at most a megabyte.
     pub fn find(&self, path: &Path) -> Result<Option<SourceFile>, Failure> {
+        let is_input = path == Path::new("-");
+        let path = if is_input { Path::new("standard input") } else { path };
         let what = || path.display().to_string();
-        let (octets, modes) = match self.root.read(path, LIMIT) {
+        let read = if is_input { standard_input() } else { self.root.read(path, LIMIT) };
+        let (octets, modes) = match read {
             Ok(read) => read,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(None);
@@ -162,6 +165,16 @@ impl Inquiry<'_> {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{}{rest}", self.person.home.display()),
             _ => path.to_owned(),
         }
+    }
+}
+
+/// Standard input, which is nobody's file.
+fn standard_input() -> io::Result<(Zeroizing<Vec<u8>>, Modes)> {
+    let mut octets = Zeroizing::new(Vec::new());
+    io::stdin().lock().take(LIMIT as u64 + 1).read_to_end(&mut octets)?;
+    match octets.len() > LIMIT {
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => Ok((octets, Modes { uid: 0, gid: 0, mode: 0o600 })),
     }
 }
 

@@ -71,6 +71,7 @@ codes! {
     PER_USER "per-user" Changed true "The sender was each caller's own; here it is that of one user.";
     LOG "log" Changed false "The log goes to the same place, with lines of our own.";
     QUEUE "queue" Changed false "It kept and repeated messages; here the caller is told at once.";
+    SWITCH "switch" Changed false "The application speaks to the server by itself until it is told to call sendmail.";
     MISREAD "misread" Changed true "The program reads its file otherwise than it looks.";
     COMMAND "command" Changed false "A program gives the secret: it runs as whoever sends, and for ten seconds at most.";
     NAME "name" Changed false "A name had to be changed.";

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::code::{self, Judgement, Mark};
+use crate::address::one_line;
 
 /// One setting of the ledger, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,10 +64,12 @@ impl Ledger {
                 new
             }
         };
-        self.add(Some(file), line, key.into())
+        self.add(Some(file), line, &key.into())
     }
 
-    fn add(&mut self, file: Option<Rc<Path>>, line: usize, key: String) -> Id {
+    fn add(&mut self, file: Option<Rc<Path>>, line: usize, key: &str) -> Id {
+        // It stands in a comment of the result, and a file may name a setting as it likes.
+        let key = one_line(key);
         self.items.push(Item { file, line, key, said: Vec::new() });
         Id(self.items.len() - 1)
     }
@@ -82,7 +85,7 @@ impl Ledger {
 
     /// Says something that no setting says: what the program does by itself.
     pub fn remark(&mut self, key: &str, code: &'static Judgement, why: impl Into<String>) {
-        let id = self.add(None, 0, key.to_owned());
+        let id = self.add(None, 0, key);
         self.say(id, code, why);
     }
 

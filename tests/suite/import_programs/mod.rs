@@ -10,6 +10,7 @@ mod esmtp;
 mod heard;
 mod msmtp;
 mod nullmailer;
+mod readers;
 mod sendmail;
 mod ssmtp;
 

@@ -1,0 +1,376 @@
+//! Ruby: the attributes that a file gives plain values. Nothing of it is run.
+
+mod lexer;
+
+use self::lexer::{Token, tokens};
+use super::{Entry, Literal, Refused};
+
+/// `config.action_mailer.smtp_settings = VALUE`.
+pub struct Assignment {
+    /// What is set: names with dots between.
+    pub target: String,
+    /// The line.
+    pub line: usize,
+    /// The value.
+    pub value: Literal,
+    /// Whether it stands under a condition.
+    pub is_conditional: bool,
+}
+
+/// How deep values may nest.
+const DEPTH: usize = 32;
+
+/// Reads a file. `env` are variables of the environment that a file sets.
+///
+/// # Errors
+/// A string or a bracket is never closed.
+pub fn read(text: &str, env: &[Entry]) -> Result<Vec<Assignment>, Refused> {
+    let mut reader = Reader { tokens: tokens(text)?, at: 0, env };
+    let mut found = Vec::new();
+    // Whether each block that is open is one that may not be run.
+    let mut blocks: Vec<bool> = Vec::new();
+    let mut is_start = true;
+    while reader.at < reader.tokens.len() {
+        let word = reader.name(0);
+        match word.as_deref() {
+            Some("if" | "unless" | "case" | "while" | "until" | "def") if is_start => blocks.push(true),
+            Some("do" | "begin" | "class" | "module") if is_start || word.as_deref() == Some("do") => {
+                blocks.push(false);
+            }
+            Some("end") => drop(blocks.pop()),
+            _ => {}
+        }
+        if is_start {
+            let (start, line) = (reader.at, reader.line());
+            if let Some(target) = reader.target() {
+                let value = reader.value(0)?;
+                let is_whole = matches!(reader.peek(0), None | Some(Token::End));
+                let is_modified = matches!(reader.name(0).as_deref(), Some("if" | "unless"));
+                let value = if is_whole || is_modified { value } else { Literal::Code };
+                let is_conditional = is_modified || blocks.contains(&true);
+                found.push(Assignment { target, line, value, is_conditional });
+                while !matches!(reader.peek(0), None | Some(Token::End)) {
+                    reader.at += 1;
+                }
+                continue;
+            }
+            reader.at = start;
+        }
+        is_start = matches!(reader.peek(0), Some(Token::End)) || matches!(word.as_deref(), Some("then" | "else"));
+        reader.at += 1;
+    }
+    Ok(found)
+}
+
+struct Reader<'a> {
+    tokens: Vec<(Token, usize)>,
+    at: usize,
+    env: &'a [Entry],
+}
+
+impl Reader<'_> {
+    fn peek(&self, ahead: usize) -> Option<&Token> {
+        self.tokens.get(self.at + ahead).map(|(token, _)| token)
+    }
+
+    fn is(&self, ahead: usize, sign: &str) -> bool {
+        matches!(self.peek(ahead), Some(Token::Sign(known)) if *known == sign)
+    }
+
+    fn name(&self, ahead: usize) -> Option<String> {
+        match self.peek(ahead) {
+            Some(Token::Name(name)) => Some(name.clone()),
+            _ => None,
+        }
+    }
+
+    fn take(&mut self, sign: &str) -> bool {
+        let is_it = self.is(0, sign);
+        self.at += usize::from(is_it);
+        is_it
+    }
+
+    fn line(&self) -> usize {
+        self.tokens.get(self.at).or(self.tokens.last()).map_or(1, |(_, line)| *line)
+    }
+
+    /// What an assignment sets, to behind its sign.
+    fn target(&mut self) -> Option<String> {
+        let mut path = self.name(0)?;
+        self.at += 1;
+        loop {
+            if (self.is(0, ".") || self.is(0, "::")) && self.name(1).is_some() {
+                path = format!("{path}.{}", self.name(1)?);
+                self.at += 2;
+            } else if let (true, Some(Token::Symbol(key)), true) =
+                (self.is(0, "["), self.peek(1).cloned(), self.is(2, "]"))
+            {
+                path = format!("{path}.{key}");
+                self.at += 3;
+            } else {
+                break;
+            }
+        }
+        self.take("=").then_some(path)
+    }
+
+    fn is_end(&self) -> bool {
+        matches!(self.peek(0), None | Some(Token::End | Token::Sign("," | ")" | "]" | "}" | "=>")))
+            || matches!(self.name(0).as_deref(), Some("if" | "unless" | "do" | "then"))
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Literal, Refused> {
+        if depth > DEPTH {
+            return Err((self.line(), "values are nested too deeply"));
+        }
+        let mut value = self.primary(depth)?;
+        while self.take("||") {
+            let next = self.primary(depth)?;
+            value = match value {
+                Literal::Variable(name, None) => Literal::Variable(name, Some(Box::new(next))),
+                Literal::Variable(..) | Literal::Code => Literal::Code,
+                Literal::Null | Literal::Flag(false) => next,
+                value => value,
+            };
+        }
+        if self.is_end() {
+            return Ok(value);
+        }
+        let mut open = 0_usize;
+        while let Some(token) = self.peek(0) {
+            match token {
+                Token::Sign("(" | "[" | "{") => open += 1,
+                Token::Sign(")" | "]" | "}") if open > 0 => open -= 1,
+                _ if open == 0 && self.is_end() => break,
+                _ => {}
+            }
+            self.at += 1;
+        }
+        Ok(Literal::Code)
+    }
+
+    fn primary(&mut self, depth: usize) -> Result<Literal, Refused> {
+        if self.is_end() {
+            return Ok(Literal::Code);
+        }
+        let Some(token) = self.peek(0).cloned() else { return Ok(Literal::Code) };
+        self.at += 1;
+        let value = match token {
+            Token::Text(mut text) => {
+                while let Some(Token::Text(more)) = self.peek(0).cloned() {
+                    text.push_str(&more);
+                    self.at += 1;
+                }
+                Literal::Text(text)
+            }
+            Token::Symbol(name) => Literal::text(name),
+            Token::Number(number) => Literal::Number(number),
+            Token::Sign("{") => self.hash(depth)?,
+            Token::Sign("(") => {
+                let value = self.value(depth + 1)?;
+                if self.take(")") {
+                    value
+                } else {
+                    self.leave();
+                    Literal::Code
+                }
+            }
+            Token::Sign("[") => {
+                self.leave();
+                Literal::Code
+            }
+            Token::Name(name) => self.named(name, depth)?,
+            Token::Other | Token::Sign(_) | Token::End => Literal::Code,
+        };
+        self.methods(value)
+    }
+
+    /// What is called on a value: conversions change nothing that counts here.
+    fn methods(&mut self, mut value: Literal) -> Result<Literal, Refused> {
+        while self.is(0, ".") || self.is(0, "&.") {
+            let name = self.name(1).unwrap_or_default();
+            self.at += 2;
+            value = match (name.as_str(), value) {
+                ("to_s" | "freeze" | "presence" | "to_sym", value @ (Literal::Text(_) | Literal::Variable(..))) => {
+                    value
+                }
+                ("to_i", Literal::Text(text)) => text.trim().parse().map_or(Literal::Code, Literal::Number),
+                ("to_i", value @ (Literal::Number(_) | Literal::Variable(..))) => value,
+                _ => Literal::Code,
+            };
+            if self.take("(") {
+                self.leave();
+                value = Literal::Code;
+            }
+        }
+        Ok(value)
+    }
+
+    /// To behind the bracket that closes the group one is in.
+    fn leave(&mut self) {
+        let mut depth = 1_usize;
+        while depth > 0 && self.at < self.tokens.len() {
+            match self.peek(0) {
+                Some(Token::Sign("(" | "[" | "{")) => depth += 1,
+                Some(Token::Sign(")" | "]" | "}")) => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
+        }
+    }
+
+    fn hash(&mut self, depth: usize) -> Result<Literal, Refused> {
+        let mut entries: Vec<Entry> = Vec::new();
+        while !self.take("}") {
+            let line = self.line();
+            let key = match self.peek(0).cloned() {
+                Some(Token::Symbol(key)) => key,
+                Some(Token::Text(key)) => key.to_string(),
+                _ => {
+                    self.leave();
+                    return Ok(Literal::Code);
+                }
+            };
+            self.at += 1;
+            if !self.take("=>") {
+                self.leave();
+                return Ok(Literal::Code);
+            }
+            let value = self.value(depth + 1)?;
+            entries.retain(|entry| entry.key != key);
+            entries.push(Entry { key, line, value });
+            if !self.take(",") && !self.is(0, "}") {
+                self.leave();
+                return Ok(Literal::Code);
+            }
+        }
+        Ok(Literal::Table(entries))
+    }
+
+    fn named(&mut self, name: String, depth: usize) -> Result<Literal, Refused> {
+        let variable = |this: &Self, name: &str, default: Option<Literal>| match this
+            .env
+            .iter()
+            .rev()
+            .find(|entry| entry.key == name)
+        {
+            Some(entry) => entry.value.clone(),
+            None => Literal::Variable(name.to_owned(), default.map(Box::new)),
+        };
+        match name.as_str() {
+            "true" => return Ok(Literal::Flag(true)),
+            "false" => return Ok(Literal::Flag(false)),
+            "nil" => return Ok(Literal::Null),
+            "ENV" if self.take("[") => {
+                let key = self.value(depth + 1)?;
+                let is_alone = self.take("]");
+                return Ok(match key {
+                    Literal::Text(name) if is_alone => variable(self, &name, None),
+                    _ => Literal::Code,
+                });
+            }
+            "ENV" if self.is(0, ".") && self.name(1).as_deref() == Some("fetch") && self.is(2, "(") => {
+                self.at += 3;
+                let key = self.value(depth + 1)?;
+                let default = if self.take(",") { Some(self.value(depth + 1)?) } else { None };
+                if !self.take(")") {
+                    self.leave();
+                    return Ok(Literal::Code);
+                }
+                let mut is_block = false;
+                if self.take("{") {
+                    self.leave();
+                    is_block = true;
+                }
+                return Ok(match key {
+                    Literal::Text(name) if !is_block => variable(self, &name, default),
+                    _ => Literal::Code,
+                });
+            }
+            "OpenSSL" => {
+                let mut last = name;
+                while self.is(0, "::") && self.name(1).is_some() {
+                    last = self.name(1).unwrap_or_default();
+                    self.at += 2;
+                }
+                return Ok(match last.as_str() {
+                    "VERIFY_NONE" => Literal::text("none"),
+                    "VERIFY_PEER" => Literal::text("peer"),
+                    _ => Literal::Code,
+                });
+            }
+            _ => {}
+        }
+        while self.is(0, "::") {
+            self.at += 2;
+        }
+        if self.take("(") || self.take("[") {
+            self.leave();
+        }
+        Ok(Literal::Code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_values_are_read_as_ruby_reads_them() {
+        let env = [Entry { key: "P".to_owned(), line: 1, value: Literal::text("587") }];
+        let variable = |name: &str, default: Option<Literal>| Literal::Variable(name.to_owned(), default.map(Box::new));
+        for (code, expected) in [
+            ("'it\\'s \\n'", Literal::text("it's \\n")),
+            ("\"a\\tb\\\"\"", Literal::text("a\tb\"")),
+            ("\"a#{b}\"", Literal::Code),
+            ("'a#{b}'", Literal::text("a#{b}")),
+            ("'a' 'b'", Literal::text("ab")),
+            (":plain", Literal::text("plain")),
+            ("587", Literal::Number(587)),
+            ("1_000", Literal::Number(1000)),
+            ("nil", Literal::Null),
+            ("ENV['X']", variable("X", None)),
+            ("ENV.fetch(\"X\", 25)", variable("X", Some(Literal::Number(25)))),
+            ("ENV['X'] || 'd'", variable("X", Some(Literal::text("d")))),
+            ("ENV['P'].to_i", Literal::Number(587)),
+            ("Rails.application.credentials.dig(:smtp, :password)", Literal::Code),
+            ("%q(a b)", Literal::text("a b")),
+            ("OpenSSL::SSL::VERIFY_NONE", Literal::text("none")),
+            ("a + 1", Literal::Code),
+        ] {
+            let found = read(&format!("config.x = {code}\n"), &env).ok().unwrap();
+            assert!(found.len() == 1 && found[0].target == "config.x" && found[0].value == expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn hashes_of_both_kinds_and_conditions_are_told() {
+        let text = "Rails.application.configure do\n  # config.a = 1\n  config.action_mailer.smtp_settings = {\n    address: 'x',\n    \
+                    :port => 25, # c\n    \"tls\": true\n  }\n  if ENV['A']\n    config.b = 1\n  end\n  config.c = 2 if x\n  config.d[:e] = 3\nend\n";
+        let found = read(text, &[]).ok().unwrap();
+        let told: Vec<_> = found.iter().map(|one| (one.target.as_str(), one.line, one.is_conditional)).collect();
+        assert_eq!(
+            told,
+            [
+                ("config.action_mailer.smtp_settings", 3, false),
+                ("config.b", 9, true),
+                ("config.c", 11, true),
+                ("config.d.e", 12, false)
+            ]
+        );
+        let Literal::Table(entries) = &found[0].value else { panic!("no hash") };
+        let told: Vec<_> = entries.iter().map(|entry| (entry.key.as_str(), entry.line)).collect();
+        assert_eq!(told, [("address", 4), ("port", 5), ("tls", 6)]);
+    }
+
+    #[test]
+    fn nothing_panics() {
+        let text = "é = { 'é': \"\\é#{x}\", b => %w[é], c: <<~E }\n x\nE\n/é\\//.y; z = ENV.fetch('A') { é } unless q?\n=begin\n=end\n";
+        for end in (0..=text.len()).filter(|end| text.is_char_boundary(*end)) {
+            for start in (0..=end).filter(|start| text.is_char_boundary(*start)) {
+                let _ = read(&text[start..end], &[]);
+            }
+        }
+        assert!(read(&format!("a = {}{}", "{a: ".repeat(10_000), "}".repeat(10_000)), &[]).is_err());
+    }
+}
