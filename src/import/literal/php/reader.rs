@@ -385,6 +385,8 @@ impl Reader {
                 false => (None, first),
             };
             let key = match key {
+                // Which number follows a negative one differs between PHP 8.2 and 8.3.
+                None if next == 0 && entries.iter().any(|entry| entry.key.starts_with('-')) => return self.give_up(),
                 None => {
                     next += 1;
                     (next - 1).to_string()
