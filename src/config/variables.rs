@@ -171,7 +171,7 @@ mod tests {
                 "as root: install -m 0640 -g root /dev/stdin /run/secrets/smtp",
                 "mount the secret at /run/secrets/smtp, or name the place where it is in the variable that ends in _FILE",
             ),
-            ("check the spelling of the relay's host", "check the spelling of the relay's host"),
+            ("check how the name is spelled", "check how the name is spelled"),
         ] {
             assert_eq!(in_variables(hint, "MAILCHUTE_URL"), told);
         }

@@ -66,7 +66,7 @@ fn is_absence(error: &io::Error) -> bool {
 
 fn absent(host: &str) -> Failure {
     Failure::new(Kind::NoHost, host, "this host name does not exist or has no address")
-        .hint("check the spelling of the relay's host")
+        .hint("check how the name is spelled, and this host's resolver (/etc/resolv.conf)")
         .at(Stage::Connect)
 }
 
