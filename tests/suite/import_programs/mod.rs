@@ -2,7 +2,7 @@
 //! is what the import has made of it, or the import has named the setting. A difference that is not named fails the test.
 //!
 //! Some files are made for each program; with `MAILCHUTE_IMPORTS=10000` in the environment so many. msmtp prints what it
-//! has read (`-P`); ssmtp, esmtp, nullmailer and dma tell it to a server on
+//! has read (`-P`), Postfix too (`postconf -xn`, `postmap -q`); ssmtp, esmtp, nullmailer and dma tell it to a server on
 //! loopback; m4 makes a sendmail.cf. `.ci/run` unpacks what cannot be installed beside a mail server to `/opt/mailers`.
 
 mod dma;
@@ -10,6 +10,7 @@ mod esmtp;
 mod heard;
 mod msmtp;
 mod nullmailer;
+mod postfix;
 mod readers;
 mod sendmail;
 mod ssmtp;
