@@ -1,5 +1,6 @@
 //! Values as the files of applications write them. What would have to be run to be known is left as such.
 
+mod cursor;
 pub mod dotenv;
 pub mod php;
 pub mod python;

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::super::Refused;
+use super::super::{Refused, cursor};
 
 /// A word or a sign.
 #[derive(Clone, PartialEq)]
@@ -19,6 +19,22 @@ pub(super) enum Token {
     Other,
     /// Anything else.
     Sign(&'static str),
+}
+
+impl cursor::Token for Token {
+    fn sign(&self) -> Option<&'static str> {
+        match self {
+            Self::Sign(sign) => Some(sign),
+            _ => None,
+        }
+    }
+
+    fn name(&self) -> Option<String> {
+        match self {
+            Self::Name(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        }
+    }
 }
 
 /// The signs that matter, the long ones first; every other octet is one that does not.

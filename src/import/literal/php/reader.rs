@@ -1,5 +1,6 @@
 //! The statements of PHP that set something, and the values they set.
 
+use super::super::cursor::Cursor;
 use super::super::{Entry, Literal, Refused};
 use super::lexer::{Token, tokens};
 use super::{Statement, Target};
@@ -12,43 +13,17 @@ const DEPTH: usize = 32;
 /// # Errors
 /// A string or a bracket is never closed.
 pub(super) fn statements(text: &str) -> Result<Vec<Statement>, Refused> {
-    let mut reader = Reader { tokens: tokens(text)?, at: 0, found: Vec::new() };
+    let mut reader = Reader { tokens: Cursor::new(tokens(text)?), found: Vec::new() };
     reader.statements()?;
     Ok(reader.found)
 }
 
 struct Reader {
-    tokens: Vec<(Token, usize)>,
-    at: usize,
+    tokens: Cursor<Token>,
     found: Vec<Statement>,
 }
 
 impl Reader {
-    fn peek(&self, ahead: usize) -> Option<&Token> {
-        self.tokens.get(self.at + ahead).map(|(token, _)| token)
-    }
-
-    fn is(&self, ahead: usize, sign: &str) -> bool {
-        matches!(self.peek(ahead), Some(Token::Sign(known)) if *known == sign)
-    }
-
-    fn name(&self, ahead: usize) -> Option<String> {
-        match self.peek(ahead) {
-            Some(Token::Name(name)) => Some(name.to_ascii_lowercase()),
-            _ => None,
-        }
-    }
-
-    fn take(&mut self, sign: &str) -> bool {
-        let is_it = self.is(0, sign);
-        self.at += usize::from(is_it);
-        is_it
-    }
-
-    fn line(&self) -> usize {
-        self.tokens.get(self.at).or(self.tokens.last()).map_or(1, |(_, line)| *line)
-    }
-
     /// Walks over every statement, and keeps those that set something.
     fn statements(&mut self) -> Result<(), Refused> {
         let mut depth = 0_usize;
@@ -57,12 +32,12 @@ impl Reader {
         let mut is_start = true;
         // Blocks after `if (!defined('X'))`, which is only what PHP does anyway.
         let mut open: Vec<bool> = Vec::new();
-        while self.at < self.tokens.len() {
+        while !self.tokens.is_over() {
             let is_conditional = is_guarded || depth > 0;
             if is_start {
                 is_start = false;
                 if self.take_self_guard() {
-                    if self.take("{") {
+                    if self.tokens.take("{") {
                         open.push(false);
                     }
                     is_start = true;
@@ -73,27 +48,27 @@ impl Reader {
                     is_start = true;
                     continue;
                 }
-                if !is_conditional && matches!(self.name(0).as_deref(), Some("return" | "exit" | "die")) {
-                    let is_result = self.name(0).as_deref() == Some("return");
-                    self.at += 1;
+                if !is_conditional && matches!(self.tokens.name(0).as_deref(), Some("return" | "exit" | "die")) {
+                    let is_result = self.tokens.name(0).as_deref() == Some("return");
+                    self.tokens.at += 1;
                     if is_result && !self.is_end() {
-                        let line = self.line();
+                        let line = self.tokens.line();
                         let value = self.value(0)?;
                         self.found.push(Statement { target: Target::Result, line, value, is_conditional });
                     }
                     return Ok(());
                 }
             }
-            match self.name(0).as_deref() {
+            match self.tokens.name(0).as_deref() {
                 Some("if" | "elseif" | "else" | "foreach" | "for" | "while" | "switch" | "try" | "do") => {
                     is_guarded = true;
-                    self.at += 1;
-                    if self.is(0, "(") {
+                    self.tokens.at += 1;
+                    if self.tokens.is(0, "(") {
                         self.skip_group()?;
                     }
                     is_start = true;
                     // `if (...):` goes on to its `endif`, whatever is between.
-                    if self.take(":") {
+                    if self.tokens.take(":") {
                         depth += 1;
                         is_guarded = false;
                     }
@@ -102,13 +77,13 @@ impl Reader {
                 Some("endif" | "endforeach" | "endfor" | "endwhile" | "endswitch") => depth = depth.saturating_sub(1),
                 _ => {}
             }
-            match self.peek(0) {
+            match self.tokens.peek(0) {
                 Some(Token::Sign("{")) => {
                     open.push(true);
                     depth += 1;
                     is_guarded = false;
                     is_start = true;
-                    self.at += 1;
+                    self.tokens.at += 1;
                 }
                 Some(Token::Sign("}")) => {
                     if open.pop() == Some(true) {
@@ -116,15 +91,15 @@ impl Reader {
                     }
                     is_guarded = false;
                     is_start = true;
-                    self.at += 1;
+                    self.tokens.at += 1;
                 }
                 Some(Token::Sign(";")) => {
                     is_guarded = false;
                     is_start = true;
-                    self.at += 1;
+                    self.tokens.at += 1;
                 }
                 Some(Token::Sign("(" | "[")) => self.skip_group()?,
-                _ => self.at += 1,
+                _ => self.tokens.at += 1,
             }
         }
         Ok(())
@@ -132,37 +107,37 @@ impl Reader {
 
     /// `if (!defined('X'))` before a definition of X.
     fn take_self_guard(&mut self) -> bool {
-        let is_head = self.name(0).as_deref() == Some("if")
-            && self.is(1, "(")
-            && self.is(2, "!")
-            && self.name(3).as_deref() == Some("defined")
-            && self.is(4, "(")
-            && self.is(6, ")")
-            && self.is(7, ")");
-        let Some(Token::Text(guarded)) = self.peek(5).cloned() else { return false };
+        let is_head = self.tokens.name(0).as_deref() == Some("if")
+            && self.tokens.is(1, "(")
+            && self.tokens.is(2, "!")
+            && self.tokens.name(3).as_deref() == Some("defined")
+            && self.tokens.is(4, "(")
+            && self.tokens.is(6, ")")
+            && self.tokens.is(7, ")");
+        let Some(Token::Text(guarded)) = self.tokens.peek(5).cloned() else { return false };
         if !is_head {
             return false;
         }
-        let ahead = 8 + usize::from(self.is(8, "{"));
-        let is_definition = self.name(ahead).as_deref() == Some("define") && self.is(ahead + 1, "(");
-        let is_same = matches!(self.peek(ahead + 2), Some(Token::Text(name)) if **name == **guarded);
+        let ahead = 8 + usize::from(self.tokens.is(8, "{"));
+        let is_definition = self.tokens.name(ahead).as_deref() == Some("define") && self.tokens.is(ahead + 1, "(");
+        let is_same = matches!(self.tokens.peek(ahead + 2), Some(Token::Text(name)) if **name == **guarded);
         if is_definition && is_same {
-            self.at += 8;
+            self.tokens.at += 8;
         }
         is_definition && is_same
     }
 
     /// A statement that sets something, up to behind its semicolon.
     fn statement(&mut self, is_conditional: bool) -> Result<bool, Refused> {
-        let (line, start) = (self.line(), self.at);
-        let is_bedrock = self.name(0).as_deref() == Some("config") && self.is(1, "::");
+        let (line, start) = (self.tokens.line(), self.tokens.at);
+        let is_bedrock = self.tokens.name(0).as_deref() == Some("config") && self.tokens.is(1, "::");
         let ahead = if is_bedrock { 2 } else { 0 };
-        if self.name(ahead).as_deref() == Some("define")
-            && self.is(ahead + 1, "(")
-            && let Some(Token::Text(name)) = self.peek(ahead + 2).cloned()
-            && self.is(ahead + 3, ",")
+        if self.tokens.name(ahead).as_deref() == Some("define")
+            && self.tokens.is(ahead + 1, "(")
+            && let Some(Token::Text(name)) = self.tokens.peek(ahead + 2).cloned()
+            && self.tokens.is(ahead + 3, ",")
         {
-            self.at += ahead + 4;
+            self.tokens.at += ahead + 4;
             let value = self.value(0)?;
             self.leave_group()?;
             self.end();
@@ -170,35 +145,36 @@ impl Reader {
             self.found.push(Statement { target, line, value, is_conditional });
             return Ok(true);
         }
-        if self.name(0).as_deref() == Some("const")
-            && let (Some(Token::Name(name)), true) = (self.peek(1).cloned(), self.is(2, "="))
+        if self.tokens.name(0).as_deref() == Some("const")
+            && let (Some(Token::Name(name)), true) = (self.tokens.peek(1).cloned(), self.tokens.is(2, "="))
         {
-            self.at += 3;
+            self.tokens.at += 3;
             let value = self.value(0)?;
             self.end();
             self.found.push(Statement { target: Target::Constant(name), line, value, is_conditional });
             return Ok(true);
         }
-        let Some(Token::Variable(name)) = self.peek(0).cloned() else { return Ok(false) };
-        self.at += 1;
+        let Some(Token::Variable(name)) = self.tokens.peek(0).cloned() else { return Ok(false) };
+        self.tokens.at += 1;
         let mut path = Vec::new();
-        while self.take("[") {
-            path.push(match self.is(0, "]") {
+        while self.tokens.take("[") {
+            path.push(match self.tokens.is(0, "]") {
                 true => String::new(),
                 false => self.value(0)?.as_text().map(|text| text.to_string()).unwrap_or_default(),
             });
-            if !self.take("]") {
-                self.at = start;
+            if !self.tokens.take("]") {
+                self.tokens.at = start;
                 return Ok(false);
             }
         }
-        let is_plain = self.is(0, "=") && !self.is(1, "&");
-        let is_assignment = matches!(self.peek(0), Some(Token::Sign("=" | ".=" | "+=" | "-=" | "*=" | "/=" | "??=")));
+        let is_plain = self.tokens.is(0, "=") && !self.tokens.is(1, "&");
+        let is_assignment =
+            matches!(self.tokens.peek(0), Some(Token::Sign("=" | ".=" | "+=" | "-=" | "*=" | "/=" | "??=")));
         if !is_assignment {
-            self.at = start;
+            self.tokens.at = start;
             return Ok(false);
         }
-        self.at += 1;
+        self.tokens.at += 1;
         let value = self.value(0)?;
         let value = if is_plain { value } else { Literal::Code };
         self.end();
@@ -208,56 +184,44 @@ impl Reader {
 
     /// To behind the semicolon.
     fn end(&mut self) {
-        while self.at < self.tokens.len() && !self.take(";") {
-            if self.is(0, "}") {
+        while !self.tokens.is_over() && !self.tokens.take(";") {
+            if self.tokens.is(0, "}") {
                 return;
             }
-            self.at += 1;
+            self.tokens.at += 1;
         }
     }
 
     /// Over a group in brackets.
     fn skip_group(&mut self) -> Result<(), Refused> {
-        self.at += 1;
+        self.tokens.at += 1;
         self.leave_group()
     }
 
     /// To behind the bracket that closes the group one is in.
     fn leave_group(&mut self) -> Result<(), Refused> {
-        let line = self.line();
-        let mut depth = 1_usize;
-        while let Some(token) = self.peek(0) {
-            match token {
-                Token::Sign("(" | "[" | "{") => depth += 1,
-                Token::Sign(")" | "]" | "}") => depth -= 1,
-                _ => {}
-            }
-            self.at += 1;
-            if depth == 0 {
-                return Ok(());
-            }
-        }
-        Err((line, "a bracket is never closed"))
+        let line = self.tokens.line();
+        if self.tokens.leave() { Ok(()) } else { Err((line, "a bracket is never closed")) }
     }
 
     fn is_end(&self) -> bool {
-        matches!(self.peek(0), None | Some(Token::Sign("," | ")" | "]" | ";" | "=>" | "}")))
+        matches!(self.tokens.peek(0), None | Some(Token::Sign("," | ")" | "]" | ";" | "=>" | "}")))
     }
 
     /// A value up to what ends it.
     fn value(&mut self, depth: usize) -> Result<Literal, Refused> {
         if depth > DEPTH {
-            return Err((self.line(), "values are nested too deeply"));
+            return Err((self.tokens.line(), "values are nested too deeply"));
         }
         let mut value = self.primary(depth)?;
         loop {
-            let both = if self.take(".") {
+            let both = if self.tokens.take(".") {
                 let next = self.primary(depth)?;
                 match (value.as_text(), next.as_text()) {
                     (Some(first), Some(second)) => Some(Literal::text(format!("{}{}", *first, *second))),
                     _ => None,
                 }
-            } else if self.take("??") || self.take("?:") {
+            } else if self.tokens.take("??") || self.tokens.take("?:") {
                 let next = self.primary(depth)?;
                 match value {
                     Literal::Variable(name, None) => Some(Literal::Variable(name, Some(Box::new(next)))),
@@ -273,36 +237,36 @@ impl Reader {
         }
         // An operator that is not known here.
         while !self.is_end() {
-            if matches!(self.peek(0), Some(Token::Sign("(" | "[" | "{"))) {
+            if matches!(self.tokens.peek(0), Some(Token::Sign("(" | "[" | "{"))) {
                 self.skip_group()?;
             } else {
-                self.at += 1;
+                self.tokens.at += 1;
             }
         }
         Ok(Literal::Code)
     }
 
     fn primary(&mut self, depth: usize) -> Result<Literal, Refused> {
-        let Some(token) = self.peek(0).cloned() else { return Ok(Literal::Code) };
+        let Some(token) = self.tokens.peek(0).cloned() else { return Ok(Literal::Code) };
         if self.is_end() {
             return Ok(Literal::Code);
         }
         match token {
             Token::Sign("(") => {
-                self.at += 1;
+                self.tokens.at += 1;
                 let value = self.value(depth + 1)?;
-                if self.take(")") {
+                if self.tokens.take(")") {
                     return Ok(value);
                 }
                 self.leave_group()?;
                 return Ok(Literal::Code);
             }
             Token::Sign("[") => {
-                self.at += 1;
+                self.tokens.at += 1;
                 return self.array("]", depth);
             }
             Token::Sign("-") => {
-                self.at += 1;
+                self.tokens.at += 1;
                 return Ok(match self.primary(depth + 1)? {
                     Literal::Number(number) => Literal::Number(-number),
                     _ => Literal::Code,
@@ -312,15 +276,17 @@ impl Reader {
                 self.skip_group()?;
                 return Ok(Literal::Code);
             }
-            _ => self.at += 1,
+            _ => self.tokens.at += 1,
         }
         Ok(match token {
             Token::Text(text) => Literal::Text(text),
             Token::Number(number) => Literal::Number(number),
             Token::Name(name) => return self.named(&name, depth),
-            Token::Variable(name) if (name == "_ENV" || name == "_SERVER") && self.is(0, "[") && self.is(2, "]") => {
-                let key = self.peek(1).cloned();
-                self.at += 3;
+            Token::Variable(name)
+                if (name == "_ENV" || name == "_SERVER") && self.tokens.is(0, "[") && self.tokens.is(2, "]") =>
+            {
+                let key = self.tokens.peek(1).cloned();
+                self.tokens.at += 3;
                 match key {
                     Some(Token::Text(key)) => Literal::Variable(key.to_string(), None),
                     _ => Literal::Code,
@@ -333,7 +299,7 @@ impl Reader {
     /// What begins with a name.
     fn named(&mut self, name: &str, depth: usize) -> Result<Literal, Refused> {
         let lower = name.to_ascii_lowercase();
-        if !self.is(0, "(") {
+        if !self.tokens.is(0, "(") {
             return Ok(match lower.as_str() {
                 "true" => Literal::Flag(true),
                 "false" => Literal::Flag(false),
@@ -341,12 +307,12 @@ impl Reader {
                 _ => self.constant(name).unwrap_or(Literal::Code),
             });
         }
-        self.at += 1;
+        self.tokens.at += 1;
         match lower.as_str() {
             "array" => self.array(")", depth),
             "getenv" | "env" => {
                 let name = self.value(depth + 1)?;
-                let default = if self.take(",") { Some(Box::new(self.value(depth + 1)?)) } else { None };
+                let default = if self.tokens.take(",") { Some(Box::new(self.value(depth + 1)?)) } else { None };
                 self.leave_group()?;
                 Ok(match name {
                     Literal::Text(name) => Literal::Variable(name.to_string(), default.filter(|_| lower == "env")),
@@ -365,7 +331,7 @@ impl Reader {
         let is_it = |statement: &&Statement| statement.target == Target::Constant(name.to_owned());
         let first = self.found.iter().find(is_it).filter(|first| !first.is_conditional)?;
         // What follows a name that is no constant, as in `A::B`, makes it none.
-        let is_alone = !matches!(self.peek(0), Some(Token::Sign("::" | "[" | "->")));
+        let is_alone = !matches!(self.tokens.peek(0), Some(Token::Sign("::" | "[" | "->")));
         is_alone.then(|| first.value.clone())
     }
 
@@ -373,14 +339,14 @@ impl Reader {
     fn array(&mut self, end: &'static str, depth: usize) -> Result<Literal, Refused> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut next = 0_i64;
-        while !self.take(end) {
-            if self.at >= self.tokens.len() {
-                return Err((self.line(), "an array is never closed"));
+        while !self.tokens.take(end) {
+            if self.tokens.is_over() {
+                return Err((self.tokens.line(), "an array is never closed"));
             }
-            let line = self.line();
-            let is_spread = self.take("...");
+            let line = self.tokens.line();
+            let is_spread = self.tokens.take("...");
             let first = self.value(depth + 1)?;
-            let (key, value) = match self.take("=>") {
+            let (key, value) = match self.tokens.take("=>") {
                 true => (Some(first), self.value(depth + 1)?),
                 false => (None, first),
             };
@@ -408,7 +374,7 @@ impl Reader {
                 Some(Literal::Null) => String::new(),
                 Some(_) => return self.give_up(),
             };
-            if is_spread || !(self.take(",") || self.is(0, end)) {
+            if is_spread || !(self.tokens.take(",") || self.tokens.is(0, end)) {
                 return self.give_up();
             }
             match entries.iter_mut().find(|known| known.key == key) {

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::super::Refused;
+use super::super::{Refused, cursor};
 
 /// A word or a sign.
 #[derive(Clone, PartialEq)]
@@ -13,6 +13,23 @@ pub(super) enum Token {
     /// A value that is known only when the program runs.
     Other,
     Sign(&'static str),
+}
+
+impl cursor::Token for Token {
+    fn sign(&self) -> Option<&'static str> {
+        match self {
+            Self::Sign(sign) => Some(sign),
+            _ => None,
+        }
+    }
+
+    fn name(&self) -> Option<String> {
+        match self {
+            Self::Name(name) => Some(name.clone()),
+            Self::Sign("@") => Some("@".to_owned()),
+            _ => None,
+        }
+    }
 }
 
 /// A line with all that belongs to it.

@@ -5,6 +5,7 @@ mod reader;
 
 use self::lexer::lines;
 use self::reader::Reader;
+use super::cursor::Cursor;
 use super::{Entry, Literal, Refused};
 
 /// What a line of a module does.
@@ -32,7 +33,7 @@ pub enum Act {
 /// A string or a bracket is never closed.
 pub fn read(text: &str, known: &[Entry], env: &[Entry]) -> Result<Vec<Statement>, Refused> {
     let lines = lines(text)?;
-    let mut reader = Reader { tokens: Vec::new(), at: 0, env, names: known.to_vec() };
+    let mut reader = Reader { tokens: Cursor::new(Vec::new()), env, names: known.to_vec() };
     let mut found = Vec::new();
     // The depth below which lines belong to a function or a class, which has names of its own.
     let mut own: Option<usize> = None;
@@ -41,9 +42,8 @@ pub fn read(text: &str, known: &[Entry], env: &[Entry]) -> Result<Vec<Statement>
         if own.is_some() {
             continue;
         }
-        reader.tokens = line.tokens;
-        reader.at = 0;
-        let first = reader.name(0).unwrap_or_default();
+        reader.tokens = Cursor::new(line.tokens);
+        let first = reader.tokens.name(0).unwrap_or_default();
         if matches!(first.as_str(), "def" | "class" | "async" | "@") {
             own = Some(line.indent);
             continue;
@@ -53,9 +53,9 @@ pub fn read(text: &str, known: &[Entry], env: &[Entry]) -> Result<Vec<Statement>
             is_conditional = true;
             reader.skip_head();
         }
-        while reader.at < reader.tokens.len() {
-            let number = reader.line();
-            for act in reader.statement(number)? {
+        while !reader.tokens.is_over() {
+            let number = reader.tokens.line();
+            for act in reader.statement()? {
                 if let (Act::Set(name, value), false) = (&act, is_conditional) {
                     reader.names.retain(|entry| entry.key != *name);
                     reader.names.push(Entry { key: name.clone(), line: number, value: value.clone() });

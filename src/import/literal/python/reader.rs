@@ -1,5 +1,6 @@
 //! The statements of Python and their values.
 
+use super::super::cursor::Cursor;
 use super::super::{Entry, Literal, Refused};
 use super::lexer::Token;
 use super::{Act, is_true};
@@ -9,94 +10,67 @@ const DEPTH: usize = 32;
 
 /// Reads one line after the other.
 pub(super) struct Reader<'a> {
-    pub(super) tokens: Vec<(Token, usize)>,
-    pub(super) at: usize,
+    pub(super) tokens: Cursor<Token>,
     pub(super) env: &'a [Entry],
     pub(super) names: Vec<Entry>,
 }
 
 impl Reader<'_> {
-    fn peek(&self, ahead: usize) -> Option<&Token> {
-        self.tokens.get(self.at + ahead).map(|(token, _)| token)
-    }
-
-    fn is(&self, ahead: usize, sign: &str) -> bool {
-        matches!(self.peek(ahead), Some(Token::Sign(known)) if *known == sign)
-    }
-
-    pub(super) fn name(&self, ahead: usize) -> Option<String> {
-        match self.peek(ahead) {
-            Some(Token::Name(name)) => Some(name.clone()),
-            Some(Token::Sign("@")) => Some("@".to_owned()),
-            _ => None,
-        }
-    }
-
-    fn take(&mut self, sign: &str) -> bool {
-        let is_it = self.is(0, sign);
-        self.at += usize::from(is_it);
-        is_it
-    }
-
-    pub(super) fn line(&self) -> usize {
-        self.tokens.get(self.at).or(self.tokens.last()).map_or(1, |(_, line)| *line)
-    }
-
     /// Over the condition, to what stands behind its colon.
     pub(super) fn skip_head(&mut self) {
         let mut depth = 0_usize;
-        while let Some(token) = self.peek(0) {
+        while let Some(token) = self.tokens.peek(0) {
             match token {
                 Token::Sign("(" | "[" | "{") => depth += 1,
                 Token::Sign(")" | "]" | "}") => depth = depth.saturating_sub(1),
                 Token::Sign(":") if depth == 0 => {
-                    self.at += 1;
+                    self.tokens.at += 1;
                     return;
                 }
                 _ => {}
             }
-            self.at += 1;
+            self.tokens.at += 1;
         }
     }
 
     /// One statement, to behind its semicolon.
-    pub(super) fn statement(&mut self, line: usize) -> Result<Vec<Act>, Refused> {
+    pub(super) fn statement(&mut self) -> Result<Vec<Act>, Refused> {
         let mut acts = Vec::new();
-        if self.name(0).as_deref() == Some("from") {
-            self.at += 1;
+        if self.tokens.name(0).as_deref() == Some("from") {
+            self.tokens.at += 1;
             let mut module = String::new();
-            while let Some(token) = self.peek(0) {
+            while let Some(token) = self.tokens.peek(0) {
                 match token {
                     Token::Name(name) if name == "import" => break,
                     Token::Name(name) => module.push_str(name),
                     Token::Sign(sign @ ("." | "...")) => module.push_str(sign),
                     _ => break,
                 }
-                self.at += 1;
+                self.tokens.at += 1;
             }
-            if self.is(1, "*") {
+            if self.tokens.is(1, "*") {
                 acts.push(Act::ImportAll(module));
             }
-        } else if self.name(0).is_some() {
+        } else if self.tokens.name(0).is_some() {
             let mut names = Vec::new();
             // A = B = VALUE
-            while let (Some(name), true) = (self.name(0), self.is(1, "=")) {
+            while let (Some(name), true) = (self.tokens.name(0), self.tokens.is(1, "=")) {
                 names.push(name);
-                self.at += 2;
+                self.tokens.at += 2;
             }
             if !names.is_empty() {
                 let value = self.whole()?;
                 acts.extend(names.into_iter().map(|name| Act::Set(name, value.clone())));
-            } else if let (Some(name), true) = (self.name(0), self.is(1, ":")) {
-                self.at += 2;
-                while self.at < self.tokens.len() && !self.is(0, "=") && !self.is(0, ";") {
-                    self.at += 1;
+            } else if let (Some(name), true) = (self.tokens.name(0), self.tokens.is(1, ":")) {
+                self.tokens.at += 2;
+                while !self.tokens.is_over() && !self.tokens.is(0, "=") && !self.tokens.is(0, ";") {
+                    self.tokens.at += 1;
                 }
-                if self.take("=") {
+                if self.tokens.take("=") {
                     let value = self.whole()?;
                     acts.push(Act::Set(name, value));
                 }
-            } else if let (Some(name), Some(Token::Sign(sign))) = (self.name(0), self.peek(1))
+            } else if let (Some(name), Some(Token::Sign(sign))) = (self.tokens.name(0), self.tokens.peek(1))
                 && sign.len() > 1
                 && sign.ends_with('=')
                 && !matches!(*sign, "==" | "!=" | "<=" | ">=")
@@ -104,10 +78,9 @@ impl Reader<'_> {
                 acts.push(Act::Set(name, Literal::Code));
             }
         }
-        let _ = line;
-        while self.at < self.tokens.len() {
-            let is_end = self.is(0, ";");
-            self.at += 1;
+        while !self.tokens.is_over() {
+            let is_end = self.tokens.is(0, ";");
+            self.tokens.at += 1;
             if is_end {
                 break;
             }
@@ -119,20 +92,16 @@ impl Reader<'_> {
     fn whole(&mut self) -> Result<Literal, Refused> {
         let value = self.value(0)?;
         // A = 1, 2 is a tuple, and what else is left makes it no plain value.
-        Ok(if self.peek(0).is_none() || self.is(0, ";") { value } else { Literal::Code })
-    }
-
-    fn is_end(&self) -> bool {
-        matches!(self.peek(0), None | Some(Token::Sign("," | ")" | "]" | "}" | ";" | ":" | "=")))
+        Ok(if self.tokens.peek(0).is_none() || self.tokens.is(0, ";") { value } else { Literal::Code })
     }
 
     fn value(&mut self, depth: usize) -> Result<Literal, Refused> {
         if depth > DEPTH {
-            return Err((self.line(), "values are nested too deeply"));
+            return Err((self.tokens.line(), "values are nested too deeply"));
         }
         let mut value = self.primary(depth)?;
         loop {
-            if self.take("+") {
+            if self.tokens.take("+") {
                 let next = self.primary(depth)?;
                 value = match (&value, &next) {
                     (Literal::Text(first), Literal::Text(second)) => Literal::text(format!("{}{}", **first, **second)),
@@ -141,8 +110,8 @@ impl Reader<'_> {
                     }
                     _ => Literal::Code,
                 };
-            } else if self.name(0).as_deref() == Some("or") {
-                self.at += 1;
+            } else if self.tokens.name(0).as_deref() == Some("or") {
+                self.tokens.at += 1;
                 let next = self.value(depth + 1)?;
                 value = match value {
                     Literal::Variable(name, None) => Literal::Variable(name, Some(Box::new(next))),
@@ -154,38 +123,29 @@ impl Reader<'_> {
                 break;
             }
         }
-        if self.is_end() {
+        if is_end(&self.tokens) {
             return Ok(value);
         }
-        let mut open = 0_usize;
-        while let Some(token) = self.peek(0) {
-            match token {
-                Token::Sign("(" | "[" | "{") => open += 1,
-                Token::Sign(")" | "]" | "}") if open > 0 => open -= 1,
-                _ if open == 0 && self.is_end() => break,
-                _ => {}
-            }
-            self.at += 1;
-        }
+        self.tokens.skip_value(is_end);
         Ok(Literal::Code)
     }
 
     fn primary(&mut self, depth: usize) -> Result<Literal, Refused> {
-        if self.is_end() {
+        if is_end(&self.tokens) {
             return Ok(Literal::Code);
         }
-        let Some(token) = self.peek(0).cloned() else { return Ok(Literal::Code) };
-        self.at += 1;
+        let Some(token) = self.tokens.peek(0).cloned() else { return Ok(Literal::Code) };
+        self.tokens.at += 1;
         let mut value = match token {
             Token::Text(mut text) => {
                 let mut is_plain = true;
                 loop {
-                    match self.peek(0).cloned() {
+                    match self.tokens.peek(0).cloned() {
                         Some(Token::Text(more)) => text.push_str(&more),
                         Some(Token::Other) => is_plain = false,
                         _ => break,
                     }
-                    self.at += 1;
+                    self.tokens.at += 1;
                 }
                 if is_plain { Literal::Text(text) } else { Literal::Code }
             }
@@ -199,50 +159,37 @@ impl Reader<'_> {
             Token::Sign("{") => self.dictionary(depth)?,
             Token::Name(name) => return self.named(name, depth),
             Token::Other => {
-                while matches!(self.peek(0), Some(Token::Text(_) | Token::Other)) {
-                    self.at += 1;
+                while matches!(self.tokens.peek(0), Some(Token::Text(_) | Token::Other)) {
+                    self.tokens.at += 1;
                 }
                 Literal::Code
             }
             Token::Sign(_) => Literal::Code,
         };
-        while matches!(self.peek(0), Some(Token::Sign("." | "(" | "["))) {
+        while matches!(self.tokens.peek(0), Some(Token::Sign("." | "(" | "["))) {
             value = Literal::Code;
-            if self.take(".") {
-                self.at += 1;
+            if self.tokens.take(".") {
+                self.tokens.at += 1;
             } else {
-                self.at += 1;
-                self.leave();
+                self.tokens.at += 1;
+                self.tokens.leave();
             }
         }
         Ok(value)
     }
 
-    /// To behind the bracket that closes the group one is in.
-    fn leave(&mut self) {
-        let mut depth = 1_usize;
-        while depth > 0 && self.at < self.tokens.len() {
-            match self.peek(0) {
-                Some(Token::Sign("(" | "[" | "{")) => depth += 1,
-                Some(Token::Sign(")" | "]" | "}")) => depth -= 1,
-                _ => {}
-            }
-            self.at += 1;
-        }
-    }
-
     /// A value in parentheses, or a tuple.
     fn group(&mut self, depth: usize) -> Result<Literal, Refused> {
-        if self.take(")") {
+        if self.tokens.take(")") {
             return Ok(Literal::Table(Vec::new()));
         }
-        let line = self.line();
+        let line = self.tokens.line();
         let first = self.value(depth + 1)?;
-        if self.take(")") {
+        if self.tokens.take(")") {
             return Ok(first);
         }
-        if !self.take(",") {
-            self.leave();
+        if !self.tokens.take(",") {
+            self.tokens.leave();
             return Ok(Literal::Code);
         }
         let rest = self.list(")", depth)?;
@@ -254,12 +201,12 @@ impl Reader<'_> {
 
     fn list(&mut self, end: &str, depth: usize) -> Result<Literal, Refused> {
         let mut entries: Vec<Entry> = Vec::new();
-        while !self.take(end) {
-            let line = self.line();
+        while !self.tokens.take(end) {
+            let line = self.tokens.line();
             let value = self.value(depth + 1)?;
             entries.push(Entry { key: entries.len().to_string(), line, value });
-            if !self.take(",") && !self.is(0, end) {
-                self.leave();
+            if !self.tokens.take(",") && !self.tokens.is(0, end) {
+                self.tokens.leave();
                 return Ok(Literal::Code);
             }
         }
@@ -268,19 +215,19 @@ impl Reader<'_> {
 
     fn dictionary(&mut self, depth: usize) -> Result<Literal, Refused> {
         let mut entries: Vec<Entry> = Vec::new();
-        while !self.take("}") {
-            let line = self.line();
+        while !self.tokens.take("}") {
+            let line = self.tokens.line();
             let key = self.value(depth + 1)?;
-            let is_pair = self.take(":");
+            let is_pair = self.tokens.take(":");
             let value = if is_pair { self.value(depth + 1)? } else { Literal::Code };
             let (Some(key), true) = (key.as_text(), is_pair) else {
-                self.leave();
+                self.tokens.leave();
                 return Ok(Literal::Code);
             };
             entries.retain(|entry| entry.key != *key);
             entries.push(Entry { key: key.to_string(), line, value });
-            if !self.take(",") && !self.is(0, "}") {
-                self.leave();
+            if !self.tokens.take(",") && !self.tokens.is(0, "}") {
+                self.tokens.leave();
                 return Ok(Literal::Code);
             }
         }
@@ -290,32 +237,32 @@ impl Reader<'_> {
     /// What begins with a name: a constant, a name that was set, or one of the ways to ask the environment.
     fn named(&mut self, first: String, depth: usize) -> Result<Literal, Refused> {
         let mut path = first;
-        while let (true, Some(name)) = (self.is(0, "."), self.name(1)) {
+        while let (true, Some(name)) = (self.tokens.is(0, "."), self.tokens.name(1)) {
             path = format!("{path}.{name}");
-            self.at += 2;
+            self.tokens.at += 2;
         }
-        if path == "os.environ" && self.take("[") {
+        if path == "os.environ" && self.tokens.take("[") {
             let key = self.value(depth + 1)?;
-            let is_alone = self.take("]");
+            let is_alone = self.tokens.take("]");
             return Ok(match key {
                 Literal::Text(name) if is_alone => self.variable(&name, None, Cast::None),
                 _ => Literal::Code,
             });
         }
-        if self.take("(") {
+        if self.tokens.take("(") {
             let value = self.call(&path, depth)?;
-            let is_more = matches!(self.peek(0), Some(Token::Sign("." | "(" | "[")));
-            while matches!(self.peek(0), Some(Token::Sign("." | "(" | "["))) {
-                let is_group = !self.is(0, ".");
-                self.at += if is_group { 1 } else { 2 };
+            let is_more = matches!(self.tokens.peek(0), Some(Token::Sign("." | "(" | "[")));
+            while matches!(self.tokens.peek(0), Some(Token::Sign("." | "(" | "["))) {
+                let is_group = !self.tokens.is(0, ".");
+                self.tokens.at += if is_group { 1 } else { 2 };
                 if is_group {
-                    self.leave();
+                    self.tokens.leave();
                 }
             }
             return Ok(if is_more { Literal::Code } else { value });
         }
-        if self.take("[") {
-            self.leave();
+        if self.tokens.take("[") {
+            self.tokens.leave();
             return Ok(Literal::Code);
         }
         Ok(match path.as_str() {
@@ -334,22 +281,19 @@ impl Reader<'_> {
     fn call(&mut self, path: &str, depth: usize) -> Result<Literal, Refused> {
         let mut plain = Vec::new();
         let mut named = Vec::new();
-        while !self.take(")") {
-            match (self.name(0), self.is(1, "=")) {
+        while !self.tokens.take(")") {
+            match (self.tokens.name(0), self.tokens.is(1, "=")) {
                 (Some(name), true) => {
-                    self.at += 2;
-                    let start = self.at;
+                    self.tokens.at += 2;
+                    let (start, word) = (self.tokens.at, self.tokens.name(0));
                     let value = self.value(depth + 1)?;
-                    let word = match self.tokens.get(start) {
-                        Some((Token::Name(word), _)) if self.at == start + 1 => word.clone(),
-                        _ => String::new(),
-                    };
+                    let word = word.filter(|_| self.tokens.at == start + 1).unwrap_or_default();
                     named.push((name, value, word));
                 }
                 _ => plain.push(self.value(depth + 1)?),
             }
-            if !self.take(",") && !self.is(0, ")") {
-                self.leave();
+            if !self.tokens.take(",") && !self.tokens.is(0, ")") {
+                self.tokens.leave();
                 return Ok(Literal::Code);
             }
         }
@@ -413,4 +357,9 @@ impl Cast {
             Self::Number => text.trim().parse().map_or(Literal::Code, Literal::Number),
         }
     }
+}
+
+/// Whether a value ends here.
+fn is_end(tokens: &Cursor<Token>) -> bool {
+    matches!(tokens.peek(0), None | Some(Token::Sign("," | ")" | "]" | "}" | ";" | ":" | "=")))
 }

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::super::Refused;
+use super::super::{Refused, cursor};
 
 /// A word or a sign.
 #[derive(Clone, PartialEq)]
@@ -17,6 +17,22 @@ pub(super) enum Token {
     Sign(&'static str),
     /// A line's end, or a semicolon.
     End,
+}
+
+impl cursor::Token for Token {
+    fn sign(&self) -> Option<&'static str> {
+        match self {
+            Self::Sign(sign) => Some(sign),
+            _ => None,
+        }
+    }
+
+    fn name(&self) -> Option<String> {
+        match self {
+            Self::Name(name) => Some(name.clone()),
+            _ => None,
+        }
+    }
 }
 
 const SIGNS: &[&str] = &[

@@ -3,6 +3,7 @@
 mod lexer;
 
 use self::lexer::{Token, tokens};
+use super::cursor::Cursor;
 use super::{Entry, Literal, Refused};
 
 /// `config.action_mailer.smtp_settings = VALUE`.
@@ -25,13 +26,13 @@ const DEPTH: usize = 32;
 /// # Errors
 /// A string or a bracket is never closed.
 pub fn read(text: &str, env: &[Entry]) -> Result<Vec<Assignment>, Refused> {
-    let mut reader = Reader { tokens: tokens(text)?, at: 0, env };
+    let mut reader = Reader { tokens: Cursor::new(tokens(text)?), env };
     let mut found = Vec::new();
     // Whether each block that is open is one that may not be run.
     let mut blocks: Vec<bool> = Vec::new();
     let mut is_start = true;
-    while reader.at < reader.tokens.len() {
-        let word = reader.name(0);
+    while !reader.tokens.is_over() {
+        let word = reader.tokens.name(0);
         match word.as_deref() {
             Some("if" | "unless" | "case" | "while" | "until" | "def") if is_start => blocks.push(true),
             Some("do" | "begin" | "class" | "module") if is_start || word.as_deref() == Some("do") => {
@@ -41,90 +42,60 @@ pub fn read(text: &str, env: &[Entry]) -> Result<Vec<Assignment>, Refused> {
             _ => {}
         }
         if is_start {
-            let (start, line) = (reader.at, reader.line());
+            let (start, line) = (reader.tokens.at, reader.tokens.line());
             if let Some(target) = reader.target() {
                 let value = reader.value(0)?;
-                let is_whole = matches!(reader.peek(0), None | Some(Token::End));
-                let is_modified = matches!(reader.name(0).as_deref(), Some("if" | "unless"));
+                let is_whole = matches!(reader.tokens.peek(0), None | Some(Token::End));
+                let is_modified = matches!(reader.tokens.name(0).as_deref(), Some("if" | "unless"));
                 let value = if is_whole || is_modified { value } else { Literal::Code };
                 let is_conditional = is_modified || blocks.contains(&true);
                 found.push(Assignment { target, line, value, is_conditional });
-                while !matches!(reader.peek(0), None | Some(Token::End)) {
-                    reader.at += 1;
+                while !matches!(reader.tokens.peek(0), None | Some(Token::End)) {
+                    reader.tokens.at += 1;
                 }
                 continue;
             }
-            reader.at = start;
+            reader.tokens.at = start;
         }
-        is_start = matches!(reader.peek(0), Some(Token::End)) || matches!(word.as_deref(), Some("then" | "else"));
-        reader.at += 1;
+        is_start =
+            matches!(reader.tokens.peek(0), Some(Token::End)) || matches!(word.as_deref(), Some("then" | "else"));
+        reader.tokens.at += 1;
     }
     Ok(found)
 }
 
 struct Reader<'a> {
-    tokens: Vec<(Token, usize)>,
-    at: usize,
+    tokens: Cursor<Token>,
     env: &'a [Entry],
 }
 
 impl Reader<'_> {
-    fn peek(&self, ahead: usize) -> Option<&Token> {
-        self.tokens.get(self.at + ahead).map(|(token, _)| token)
-    }
-
-    fn is(&self, ahead: usize, sign: &str) -> bool {
-        matches!(self.peek(ahead), Some(Token::Sign(known)) if *known == sign)
-    }
-
-    fn name(&self, ahead: usize) -> Option<String> {
-        match self.peek(ahead) {
-            Some(Token::Name(name)) => Some(name.clone()),
-            _ => None,
-        }
-    }
-
-    fn take(&mut self, sign: &str) -> bool {
-        let is_it = self.is(0, sign);
-        self.at += usize::from(is_it);
-        is_it
-    }
-
-    fn line(&self) -> usize {
-        self.tokens.get(self.at).or(self.tokens.last()).map_or(1, |(_, line)| *line)
-    }
-
     /// What an assignment sets, to behind its sign.
     fn target(&mut self) -> Option<String> {
-        let mut path = self.name(0)?;
-        self.at += 1;
+        let mut path = self.tokens.name(0)?;
+        self.tokens.at += 1;
         loop {
-            if (self.is(0, ".") || self.is(0, "::")) && self.name(1).is_some() {
-                path = format!("{path}.{}", self.name(1)?);
-                self.at += 2;
+            if (self.tokens.is(0, ".") || self.tokens.is(0, "::")) && self.tokens.name(1).is_some() {
+                path = format!("{path}.{}", self.tokens.name(1)?);
+                self.tokens.at += 2;
             } else if let (true, Some(Token::Symbol(key)), true) =
-                (self.is(0, "["), self.peek(1).cloned(), self.is(2, "]"))
+                (self.tokens.is(0, "["), self.tokens.peek(1).cloned(), self.tokens.is(2, "]"))
             {
                 path = format!("{path}.{key}");
-                self.at += 3;
+                self.tokens.at += 3;
             } else {
                 break;
             }
         }
-        self.take("=").then_some(path)
-    }
-
-    fn is_end(&self) -> bool {
-        matches!(self.peek(0), None | Some(Token::End | Token::Sign("," | ")" | "]" | "}" | "=>")))
-            || matches!(self.name(0).as_deref(), Some("if" | "unless" | "do" | "then"))
+        self.tokens.take("=").then_some(path)
     }
 
     fn value(&mut self, depth: usize) -> Result<Literal, Refused> {
         if depth > DEPTH {
-            return Err((self.line(), "values are nested too deeply"));
+            return Err((self.tokens.line(), "values are nested too deeply"));
         }
         let mut value = self.primary(depth)?;
-        while self.take("||") {
+        while self.tokens.take("||") {
             let next = self.primary(depth)?;
             value = match value {
                 Literal::Variable(name, None) => Literal::Variable(name, Some(Box::new(next))),
@@ -133,33 +104,24 @@ impl Reader<'_> {
                 value => value,
             };
         }
-        if self.is_end() {
+        if is_end(&self.tokens) {
             return Ok(value);
         }
-        let mut open = 0_usize;
-        while let Some(token) = self.peek(0) {
-            match token {
-                Token::Sign("(" | "[" | "{") => open += 1,
-                Token::Sign(")" | "]" | "}") if open > 0 => open -= 1,
-                _ if open == 0 && self.is_end() => break,
-                _ => {}
-            }
-            self.at += 1;
-        }
+        self.tokens.skip_value(is_end);
         Ok(Literal::Code)
     }
 
     fn primary(&mut self, depth: usize) -> Result<Literal, Refused> {
-        if self.is_end() {
+        if is_end(&self.tokens) {
             return Ok(Literal::Code);
         }
-        let Some(token) = self.peek(0).cloned() else { return Ok(Literal::Code) };
-        self.at += 1;
+        let Some(token) = self.tokens.peek(0).cloned() else { return Ok(Literal::Code) };
+        self.tokens.at += 1;
         let value = match token {
             Token::Text(mut text) => {
-                while let Some(Token::Text(more)) = self.peek(0).cloned() {
+                while let Some(Token::Text(more)) = self.tokens.peek(0).cloned() {
                     text.push_str(&more);
-                    self.at += 1;
+                    self.tokens.at += 1;
                 }
                 Literal::Text(text)
             }
@@ -168,15 +130,15 @@ impl Reader<'_> {
             Token::Sign("{") => self.hash(depth)?,
             Token::Sign("(") => {
                 let value = self.value(depth + 1)?;
-                if self.take(")") {
+                if self.tokens.take(")") {
                     value
                 } else {
-                    self.leave();
+                    self.tokens.leave();
                     Literal::Code
                 }
             }
             Token::Sign("[") => {
-                self.leave();
+                self.tokens.leave();
                 Literal::Code
             }
             Token::Name(name) => self.named(name, depth)?,
@@ -187,9 +149,9 @@ impl Reader<'_> {
 
     /// What is called on a value: conversions change nothing that counts here.
     fn methods(&mut self, mut value: Literal) -> Result<Literal, Refused> {
-        while self.is(0, ".") || self.is(0, "&.") {
-            let name = self.name(1).unwrap_or_default();
-            self.at += 2;
+        while self.tokens.is(0, ".") || self.tokens.is(0, "&.") {
+            let name = self.tokens.name(1).unwrap_or_default();
+            self.tokens.at += 2;
             value = match (name.as_str(), value) {
                 ("to_s" | "freeze" | "presence" | "to_sym", value @ (Literal::Text(_) | Literal::Variable(..))) => {
                     value
@@ -198,49 +160,36 @@ impl Reader<'_> {
                 ("to_i", value @ (Literal::Number(_) | Literal::Variable(..))) => value,
                 _ => Literal::Code,
             };
-            if self.take("(") {
-                self.leave();
+            if self.tokens.take("(") {
+                self.tokens.leave();
                 value = Literal::Code;
             }
         }
         Ok(value)
     }
 
-    /// To behind the bracket that closes the group one is in.
-    fn leave(&mut self) {
-        let mut depth = 1_usize;
-        while depth > 0 && self.at < self.tokens.len() {
-            match self.peek(0) {
-                Some(Token::Sign("(" | "[" | "{")) => depth += 1,
-                Some(Token::Sign(")" | "]" | "}")) => depth -= 1,
-                _ => {}
-            }
-            self.at += 1;
-        }
-    }
-
     fn hash(&mut self, depth: usize) -> Result<Literal, Refused> {
         let mut entries: Vec<Entry> = Vec::new();
-        while !self.take("}") {
-            let line = self.line();
-            let key = match self.peek(0).cloned() {
+        while !self.tokens.take("}") {
+            let line = self.tokens.line();
+            let key = match self.tokens.peek(0).cloned() {
                 Some(Token::Symbol(key)) => key,
                 Some(Token::Text(key)) => key.to_string(),
                 _ => {
-                    self.leave();
+                    self.tokens.leave();
                     return Ok(Literal::Code);
                 }
             };
-            self.at += 1;
-            if !self.take("=>") {
-                self.leave();
+            self.tokens.at += 1;
+            if !self.tokens.take("=>") {
+                self.tokens.leave();
                 return Ok(Literal::Code);
             }
             let value = self.value(depth + 1)?;
             entries.retain(|entry| entry.key != key);
             entries.push(Entry { key, line, value });
-            if !self.take(",") && !self.is(0, "}") {
-                self.leave();
+            if !self.tokens.take(",") && !self.tokens.is(0, "}") {
+                self.tokens.leave();
                 return Ok(Literal::Code);
             }
         }
@@ -261,25 +210,29 @@ impl Reader<'_> {
             "true" => return Ok(Literal::Flag(true)),
             "false" => return Ok(Literal::Flag(false)),
             "nil" => return Ok(Literal::Null),
-            "ENV" if self.take("[") => {
+            "ENV" if self.tokens.take("[") => {
                 let key = self.value(depth + 1)?;
-                let is_alone = self.take("]");
+                let is_alone = self.tokens.take("]");
                 return Ok(match key {
                     Literal::Text(name) if is_alone => variable(self, &name, None),
                     _ => Literal::Code,
                 });
             }
-            "ENV" if self.is(0, ".") && self.name(1).as_deref() == Some("fetch") && self.is(2, "(") => {
-                self.at += 3;
+            "ENV"
+                if self.tokens.is(0, ".")
+                    && self.tokens.name(1).as_deref() == Some("fetch")
+                    && self.tokens.is(2, "(") =>
+            {
+                self.tokens.at += 3;
                 let key = self.value(depth + 1)?;
-                let default = if self.take(",") { Some(self.value(depth + 1)?) } else { None };
-                if !self.take(")") {
-                    self.leave();
+                let default = if self.tokens.take(",") { Some(self.value(depth + 1)?) } else { None };
+                if !self.tokens.take(")") {
+                    self.tokens.leave();
                     return Ok(Literal::Code);
                 }
                 let mut is_block = false;
-                if self.take("{") {
-                    self.leave();
+                if self.tokens.take("{") {
+                    self.tokens.leave();
                     is_block = true;
                 }
                 return Ok(match key {
@@ -289,9 +242,9 @@ impl Reader<'_> {
             }
             "OpenSSL" => {
                 let mut last = name;
-                while self.is(0, "::") && self.name(1).is_some() {
-                    last = self.name(1).unwrap_or_default();
-                    self.at += 2;
+                while self.tokens.is(0, "::") && self.tokens.name(1).is_some() {
+                    last = self.tokens.name(1).unwrap_or_default();
+                    self.tokens.at += 2;
                 }
                 return Ok(match last.as_str() {
                     "VERIFY_NONE" => Literal::text("none"),
@@ -301,14 +254,20 @@ impl Reader<'_> {
             }
             _ => {}
         }
-        while self.is(0, "::") {
-            self.at += 2;
+        while self.tokens.is(0, "::") {
+            self.tokens.at += 2;
         }
-        if self.take("(") || self.take("[") {
-            self.leave();
+        if self.tokens.take("(") || self.tokens.take("[") {
+            self.tokens.leave();
         }
         Ok(Literal::Code)
     }
+}
+
+/// Whether a value ends here.
+fn is_end(tokens: &Cursor<Token>) -> bool {
+    matches!(tokens.peek(0), None | Some(Token::End | Token::Sign("," | ")" | "]" | "}" | "=>")))
+        || matches!(tokens.name(0).as_deref(), Some("if" | "unless" | "do" | "then"))
 }
 
 #[cfg(test)]
