@@ -94,14 +94,7 @@ impl Settings {
             }
             value => value.as_text().filter(|text| !text.is_empty()),
         };
-        let Some(text) = text else {
-            draft.ledger.imply(id);
-            return None;
-        };
-        if is_placeholder(&text) {
-            draft.ledger.say(id, &PLACEHOLDER, "looks like what a template has in its place");
-        }
-        Some(Said::new(text, id))
+        given(draft, id, text)
     }
 
     /// A word in lower case, with blanks around it taken off.
@@ -188,6 +181,18 @@ impl Settings {
             }
         }
     }
+}
+
+/// What the setting `id` says; empty, it is implied. What a template has in its place is named as such.
+pub(super) fn given(draft: &mut Draft, id: Id, text: Option<Zeroizing<String>>) -> Option<Said<Zeroizing<String>>> {
+    let Some(text) = text else {
+        draft.ledger.imply(id);
+        return None;
+    };
+    if is_placeholder(&text) {
+        draft.ledger.say(id, &PLACEHOLDER, "looks like what a template has in its place");
+    }
+    Some(Said::new(text, id))
 }
 
 /// A value that an environment variable gives.

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::import::application::in_variable;
-use crate::import::draft::code::{COMPUTED, NO_COUNTERPART, PLACEHOLDER, UNUSED};
+use crate::import::application::{given, in_variable};
+use crate::import::draft::code::{COMPUTED, NO_COUNTERPART, UNUSED};
 use crate::import::draft::ledger::Id;
-use crate::import::draft::placeholder::is_placeholder;
 use crate::import::draft::{Draft, Said};
 use crate::import::literal::{Literal, php};
 use crate::import::source::{SourceFile, wrong};
@@ -70,14 +69,7 @@ impl Constants {
             return None;
         }
         let text = value.as_text().filter(|text| !text.is_empty() && **text != "0");
-        let Some(text) = text else {
-            draft.ledger.imply(id);
-            return None;
-        };
-        if is_placeholder(&text) {
-            draft.ledger.say(id, &PLACEHOLDER, "looks like what a template has in its place");
-        }
-        Some(Said::new(text, id))
+        given(draft, id, text)
     }
 
     /// One as a truth value.
