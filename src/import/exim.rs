@@ -54,7 +54,7 @@ fn read(asked: &Inquiry<'_>, draft: &mut Draft) -> Result<(), Failure> {
         };
         macros.text.lines().any(is_it)
     });
-    for (at, host) in smarthosts(hosts, *hosts_id, draft).into_iter().enumerate() {
+    for (at, host) in smarthosts(&source, hosts, *hosts_id, draft)?.into_iter().enumerate() {
         let name = if at == 0 { "smarthost".to_owned() } else { format!("smarthost-{}", at + 1) };
         relay(&name, host, *hosts_id, logins.as_ref(), is_implicit, draft);
     }
@@ -89,29 +89,56 @@ fn settings(source: &SourceFile, draft: &mut Draft) -> Result<Vec<(String, Strin
 }
 
 /// Host and port of each server. Two colons come before a port; one makes a list of two hosts.
-fn smarthosts(text: &str, id: Id, draft: &mut Draft) -> Vec<(String, u16)> {
+///
+/// # Errors
+/// `Data`: a port is no number.
+fn smarthosts(source: &SourceFile, text: &str, id: Id, draft: &mut Draft) -> Result<Vec<(String, u16)>, Failure> {
     let mut hosts: Vec<(String, u16)> = Vec::new();
-    for one in text.split(';').map(str::trim).filter(|one| !one.is_empty()) {
-        if let Some((host, port)) = one.split_once("::") {
-            let host = host.trim_matches(['[', ']']);
-            hosts.push((host.to_owned(), port.trim().parse().unwrap_or(25)));
-            continue;
-        }
-        match one.split_once(':') {
-            Some((host, port)) if port.trim().parse::<u16>().is_ok() => {
-                let port = port.trim();
-                let why = format!(
-                    "one colon makes two servers of it: Exim tries {host} on port 25, then a host called {port}; port {port} is \
-                     what was meant, and is taken (two colons come before a port)"
-                );
-                draft.ledger.say(id, &MISREAD, why);
-                hosts.push((host.trim().to_owned(), port.parse().unwrap_or(25)));
+    if text.trim().contains(char::is_whitespace) {
+        let why = "Exim takes what stands behind a blank for an option, and sends nothing; what was meant is taken";
+        draft.ledger.say(id, &MISREAD, why);
+    }
+    if text.contains('[') {
+        let why = "Exim takes the colons of an IPv6 address for the ends of names, and sends nothing; what was meant is taken";
+        draft.ledger.say(id, &MISREAD, why);
+    }
+    let port = |text: &str, draft: &Draft| {
+        let why = "what stands behind the two colons of dc_smarthost is no port number, so that Exim finds no host";
+        text.trim().parse().map_err(|_| wrong(&source.path, draft.ledger.item(id).line, why))
+    };
+    for one in text.split(';') {
+        let mut left = one.trim();
+        while !left.is_empty() {
+            let (host, behind) = match left.strip_prefix('[').and_then(|inside| inside.split_once(']')) {
+                Some(parts) => parts,
+                None => left.split_at(left.find(':').unwrap_or(left.len())),
+            };
+            let (host, behind) = (host.trim().to_owned(), behind.trim_start());
+            left = "";
+            if let Some(behind) = behind.strip_prefix("::") {
+                let (text, next) = behind.split_once(':').unwrap_or((behind, ""));
+                hosts.push((host, port(text, draft)?));
+                left = next.trim();
+                continue;
             }
-            Some(_) => hosts.extend(one.split(':').map(|host| (host.trim().to_owned(), 25))),
-            None => hosts.push((one.to_owned(), 25)),
+            let next = behind.trim_start_matches(':').trim();
+            match next.parse() {
+                Ok(port) => {
+                    let why = format!(
+                        "one colon makes two servers of it: Exim tries {host} on port 25, then a host called {port}; port \
+                         {port} is what was meant, and is taken (two colons come before a port)"
+                    );
+                    draft.ledger.say(id, &MISREAD, why);
+                    hosts.push((host, port));
+                }
+                Err(_) => {
+                    hosts.push((host, 25));
+                    left = next;
+                }
+            }
         }
     }
-    hosts
+    Ok(hosts)
 }
 
 fn relay(

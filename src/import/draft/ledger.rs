@@ -85,7 +85,9 @@ impl Ledger {
 
     /// Says something that no setting says: what the program does by itself.
     pub fn remark(&mut self, key: &str, code: &'static Judgement, why: impl Into<String>) {
-        let id = self.add(None, 0, key);
+        // Of several servers it is said once.
+        let known = self.items.iter().position(|item| item.file.is_none() && item.key == key);
+        let id = known.map_or_else(|| self.add(None, 0, key), Id);
         self.say(id, code, why);
     }
 
