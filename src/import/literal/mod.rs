@@ -5,6 +5,7 @@ pub mod dotenv;
 pub mod php;
 pub mod python;
 pub mod ruby;
+mod token;
 
 use zeroize::Zeroizing;
 
@@ -61,6 +62,16 @@ impl Literal {
             serde_json::Value::Object(map) => {
                 Self::Table(map.iter().map(|(key, value)| (key.clone(), value)).map(entry).collect())
             }
+        }
+    }
+
+    /// What "this or that" is, where the language takes this, as far as it is known, for true or false.
+    fn or(self, next: Self, is_true: bool) -> Self {
+        match self {
+            Self::Variable(name, None) => Self::Variable(name, Some(Box::new(next))),
+            Self::Variable(..) | Self::Code => Self::Code,
+            value if is_true => value,
+            _ => next,
         }
     }
 

@@ -2,40 +2,8 @@
 
 use zeroize::Zeroizing;
 
-use super::super::{Refused, cursor};
-
-/// A word or a sign.
-#[derive(Clone, PartialEq)]
-pub(super) enum Token {
-    /// `$name`.
-    Variable(String),
-    /// A name, with its namespace.
-    Name(String),
-    /// A string without anything to put into it.
-    Text(Zeroizing<String>),
-    /// A whole number.
-    Number(i64),
-    /// A string or number that is known only when the program runs.
-    Other,
-    /// Anything else.
-    Sign(&'static str),
-}
-
-impl cursor::Token for Token {
-    fn sign(&self) -> Option<&'static str> {
-        match self {
-            Self::Sign(sign) => Some(sign),
-            _ => None,
-        }
-    }
-
-    fn name(&self) -> Option<String> {
-        match self {
-            Self::Name(name) => Some(name.to_ascii_lowercase()),
-            _ => None,
-        }
-    }
-}
+use super::super::Refused;
+use super::super::token::{Token, sign};
 
 /// The signs that matter, the long ones first; every other octet is one that does not.
 const SIGNS: &[&str] = &[
@@ -113,9 +81,9 @@ impl<'a> Lexer<'a> {
             } else if first.is_ascii_digit() {
                 return Ok(Some((self.number(), line)));
             } else {
-                let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign));
-                self.skip(sign.map_or(first.len_utf8(), |sign| sign.len()));
-                return Ok(Some((Token::Sign(sign.copied().unwrap_or("")), line)));
+                let (token, length) = sign(rest, SIGNS);
+                self.skip(length);
+                return Ok(Some((token, line)));
             }
         }
     }

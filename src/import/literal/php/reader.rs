@@ -1,8 +1,9 @@
 //! The statements of PHP that set something, and the values they set.
 
 use super::super::cursor::Cursor;
+use super::super::token::Token;
 use super::super::{Entry, Literal, Refused};
-use super::lexer::{Token, tokens};
+use super::lexer::tokens;
 use super::{Statement, Target};
 
 /// How deep values may nest.
@@ -19,11 +20,16 @@ pub(super) fn statements(text: &str) -> Result<Vec<Statement>, Refused> {
 }
 
 struct Reader {
-    tokens: Cursor<Token>,
+    tokens: Cursor,
     found: Vec<Statement>,
 }
 
 impl Reader {
+    /// A name as PHP compares those of functions and statements.
+    fn word(&self, ahead: usize) -> Option<String> {
+        self.tokens.name(ahead).map(|name| name.to_ascii_lowercase())
+    }
+
     /// Walks over every statement, and keeps those that set something.
     fn statements(&mut self) -> Result<(), Refused> {
         let mut depth = 0_usize;
@@ -48,8 +54,8 @@ impl Reader {
                     is_start = true;
                     continue;
                 }
-                if !is_conditional && matches!(self.tokens.name(0).as_deref(), Some("return" | "exit" | "die")) {
-                    let is_result = self.tokens.name(0).as_deref() == Some("return");
+                if !is_conditional && matches!(self.word(0).as_deref(), Some("return" | "exit" | "die")) {
+                    let is_result = self.word(0).as_deref() == Some("return");
                     self.tokens.at += 1;
                     if is_result && !self.is_end() {
                         let line = self.tokens.line();
@@ -59,7 +65,7 @@ impl Reader {
                     return Ok(());
                 }
             }
-            match self.tokens.name(0).as_deref() {
+            match self.word(0).as_deref() {
                 Some("if" | "elseif" | "else" | "foreach" | "for" | "while" | "switch" | "try" | "do") => {
                     is_guarded = true;
                     self.tokens.at += 1;
@@ -107,10 +113,10 @@ impl Reader {
 
     /// `if (!defined('X'))` before a definition of X.
     fn take_self_guard(&mut self) -> bool {
-        let is_head = self.tokens.name(0).as_deref() == Some("if")
+        let is_head = self.word(0).as_deref() == Some("if")
             && self.tokens.is(1, "(")
             && self.tokens.is(2, "!")
-            && self.tokens.name(3).as_deref() == Some("defined")
+            && self.word(3).as_deref() == Some("defined")
             && self.tokens.is(4, "(")
             && self.tokens.is(6, ")")
             && self.tokens.is(7, ")");
@@ -119,7 +125,7 @@ impl Reader {
             return false;
         }
         let ahead = 8 + usize::from(self.tokens.is(8, "{"));
-        let is_definition = self.tokens.name(ahead).as_deref() == Some("define") && self.tokens.is(ahead + 1, "(");
+        let is_definition = self.word(ahead).as_deref() == Some("define") && self.tokens.is(ahead + 1, "(");
         let is_same = matches!(self.tokens.peek(ahead + 2), Some(Token::Text(name)) if **name == **guarded);
         if is_definition && is_same {
             self.tokens.at += 8;
@@ -130,9 +136,9 @@ impl Reader {
     /// A statement that sets something, up to behind its semicolon.
     fn statement(&mut self, is_conditional: bool) -> Result<bool, Refused> {
         let (line, start) = (self.tokens.line(), self.tokens.at);
-        let is_bedrock = self.tokens.name(0).as_deref() == Some("config") && self.tokens.is(1, "::");
+        let is_bedrock = self.word(0).as_deref() == Some("config") && self.tokens.is(1, "::");
         let ahead = if is_bedrock { 2 } else { 0 };
-        if self.tokens.name(ahead).as_deref() == Some("define")
+        if self.word(ahead).as_deref() == Some("define")
             && self.tokens.is(ahead + 1, "(")
             && let Some(Token::Text(name)) = self.tokens.peek(ahead + 2).cloned()
             && self.tokens.is(ahead + 3, ",")
@@ -145,7 +151,7 @@ impl Reader {
             self.found.push(Statement { target, line, value, is_conditional });
             return Ok(true);
         }
-        if self.tokens.name(0).as_deref() == Some("const")
+        if self.word(0).as_deref() == Some("const")
             && let (Some(Token::Name(name)), true) = (self.tokens.peek(1).cloned(), self.tokens.is(2, "="))
         {
             self.tokens.at += 3;

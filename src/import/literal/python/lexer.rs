@@ -2,35 +2,8 @@
 
 use zeroize::Zeroizing;
 
-use super::super::{Refused, cursor};
-
-/// A word or a sign.
-#[derive(Clone, PartialEq)]
-pub(super) enum Token {
-    Name(String),
-    Text(Zeroizing<String>),
-    Number(i64),
-    /// A value that is known only when the program runs.
-    Other,
-    Sign(&'static str),
-}
-
-impl cursor::Token for Token {
-    fn sign(&self) -> Option<&'static str> {
-        match self {
-            Self::Sign(sign) => Some(sign),
-            _ => None,
-        }
-    }
-
-    fn name(&self) -> Option<String> {
-        match self {
-            Self::Name(name) => Some(name.clone()),
-            Self::Sign("@") => Some("@".to_owned()),
-            _ => None,
-        }
-    }
-}
+use super::super::Refused;
+use super::super::token::{Brackets, Token, sign};
 
 /// A line with all that belongs to it.
 pub(super) struct Line {
@@ -52,11 +25,11 @@ pub(super) fn lines(text: &str) -> Result<Vec<Line>, Refused> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut found: Vec<Line> = Vec::new();
     let mut current = Line { indent: 0, tokens: Vec::new() };
-    let (mut at, mut number, mut depth, mut is_start) = (0_usize, 1_usize, 0_usize, true);
-    let mut opened = 1;
+    let (mut at, mut number, mut is_start) = (0_usize, 1_usize, true);
+    let mut brackets = Brackets::default();
     while let Some(c) = text[at..].chars().next() {
         let rest = &text[at..];
-        if is_start && depth == 0 {
+        if is_start && brackets.are_closed() {
             let bare = rest.trim_start_matches([' ', '\t', '\x0c']);
             current.indent = rest.len() - bare.len();
             at += current.indent;
@@ -67,7 +40,7 @@ pub(super) fn lines(text: &str) -> Result<Vec<Line>, Refused> {
             '\n' => {
                 at += 1;
                 number += 1;
-                if depth == 0 {
+                if brackets.are_closed() {
                     if !current.tokens.is_empty() {
                         found.push(std::mem::replace(&mut current, Line { indent: 0, tokens: Vec::new() }));
                     }
@@ -98,26 +71,17 @@ pub(super) fn lines(text: &str) -> Result<Vec<Line>, Refused> {
                     current.tokens.push((number_of(&rest[..end]), number));
                     at += end;
                 } else {
-                    let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign)).copied();
-                    match sign {
-                        Some("(" | "[" | "{") => {
-                            if depth == 0 {
-                                opened = number;
-                            }
-                            depth += 1;
-                        }
-                        Some(")" | "]" | "}") => depth = depth.saturating_sub(1),
-                        _ => {}
+                    let (token, length) = sign(rest, SIGNS);
+                    if let Token::Sign(sign) = token {
+                        brackets.note(sign, number);
                     }
-                    current.tokens.push((Token::Sign(sign.unwrap_or("")), number));
-                    at += sign.map_or(c.len_utf8(), str::len);
+                    current.tokens.push((token, number));
+                    at += length;
                 }
             }
         }
     }
-    if depth > 0 {
-        return Err((opened, "the bracket that begins here is never closed"));
-    }
+    brackets.end()?;
     if !current.tokens.is_empty() {
         found.push(current);
     }

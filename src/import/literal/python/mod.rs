@@ -44,7 +44,7 @@ pub fn read(text: &str, known: &[Entry], env: &[Entry]) -> Result<Vec<Statement>
         }
         reader.tokens = Cursor::new(line.tokens);
         let first = reader.tokens.name(0).unwrap_or_default();
-        if matches!(first.as_str(), "def" | "class" | "async" | "@") {
+        if reader.tokens.is(0, "@") || matches!(first.as_str(), "def" | "class" | "async") {
             own = Some(line.indent);
             continue;
         }

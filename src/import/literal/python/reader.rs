@@ -1,8 +1,8 @@
 //! The statements of Python and their values.
 
 use super::super::cursor::Cursor;
+use super::super::token::Token;
 use super::super::{Entry, Literal, Refused};
-use super::lexer::Token;
 use super::{Act, is_true};
 
 /// How deep values may nest.
@@ -10,7 +10,7 @@ const DEPTH: usize = 32;
 
 /// Reads one line after the other.
 pub(super) struct Reader<'a> {
-    pub(super) tokens: Cursor<Token>,
+    pub(super) tokens: Cursor,
     pub(super) env: &'a [Entry],
     pub(super) names: Vec<Entry>,
 }
@@ -113,29 +113,20 @@ impl Reader<'_> {
             } else if self.tokens.name(0).as_deref() == Some("or") {
                 self.tokens.at += 1;
                 let next = self.value(depth + 1)?;
-                value = match value {
-                    Literal::Variable(name, None) => Literal::Variable(name, Some(Box::new(next))),
-                    Literal::Variable(..) | Literal::Code => Literal::Code,
-                    value if is_true(&value) => value,
-                    _ => next,
-                };
+                let is_true = is_true(&value);
+                value = value.or(next, is_true);
             } else {
                 break;
             }
         }
-        if is_end(&self.tokens) {
-            return Ok(value);
-        }
-        self.tokens.skip_value(is_end);
-        Ok(Literal::Code)
+        Ok(if self.tokens.skip_value(is_end) { Literal::Code } else { value })
     }
 
     fn primary(&mut self, depth: usize) -> Result<Literal, Refused> {
         if is_end(&self.tokens) {
             return Ok(Literal::Code);
         }
-        let Some(token) = self.tokens.peek(0).cloned() else { return Ok(Literal::Code) };
-        self.tokens.at += 1;
+        let Some(token) = self.tokens.pass() else { return Ok(Literal::Code) };
         let mut value = match token {
             Token::Text(mut text) => {
                 let mut is_plain = true;
@@ -164,7 +155,7 @@ impl Reader<'_> {
                 }
                 Literal::Code
             }
-            Token::Sign(_) => Literal::Code,
+            Token::Sign(_) | Token::Variable(_) | Token::Symbol(_) | Token::End => Literal::Code,
         };
         while matches!(self.tokens.peek(0), Some(Token::Sign("." | "(" | "["))) {
             value = Literal::Code;
@@ -360,6 +351,6 @@ impl Cast {
 }
 
 /// Whether a value ends here.
-fn is_end(tokens: &Cursor<Token>) -> bool {
+fn is_end(tokens: &Cursor) -> bool {
     matches!(tokens.peek(0), None | Some(Token::Sign("," | ")" | "]" | "}" | ";" | ":" | "=")))
 }

@@ -2,38 +2,8 @@
 
 use zeroize::Zeroizing;
 
-use super::super::{Refused, cursor};
-
-/// A word or a sign.
-#[derive(Clone, PartialEq)]
-pub(super) enum Token {
-    Name(String),
-    /// `:name`, or `name:` with its sign behind it.
-    Symbol(String),
-    Text(Zeroizing<String>),
-    Number(i64),
-    /// A value that is known only when the program runs.
-    Other,
-    Sign(&'static str),
-    /// A line's end, or a semicolon.
-    End,
-}
-
-impl cursor::Token for Token {
-    fn sign(&self) -> Option<&'static str> {
-        match self {
-            Self::Sign(sign) => Some(sign),
-            _ => None,
-        }
-    }
-
-    fn name(&self) -> Option<String> {
-        match self {
-            Self::Name(name) => Some(name.clone()),
-            _ => None,
-        }
-    }
-}
+use super::super::Refused;
+use super::super::token::{Brackets, Token, sign};
 
 const SIGNS: &[&str] = &[
     "||=", "&&=", "<=>", "===", "**", "=>", "::", "||", "&&", "==", "!=", "=~", ">=", "<=", "+=", "-=", "<<", "&.",
@@ -50,7 +20,7 @@ fn is_name(c: char) -> bool {
 /// A string or a bracket is never closed.
 pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, Refused> {
     let mut found: Vec<(Token, usize)> = Vec::new();
-    let (mut at, mut line, mut depth, mut opened) = (0_usize, 1_usize, 0_usize, 1_usize);
+    let (mut at, mut line, mut brackets) = (0_usize, 1_usize, Brackets::default());
     let mut documents: Vec<String> = Vec::new();
     while let Some(c) = text[at..].chars().next() {
         let rest = &text[at..];
@@ -94,7 +64,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, Refused> {
                 }
                 let goes_on = matches!(found.last(), Some((Token::Sign(sign), _)) if !matches!(*sign, ")" | "]" | "}" | "?" | "!"))
                     || text[at..].trim_start().starts_with('.');
-                if depth == 0 && !goes_on {
+                if brackets.are_closed() && !goes_on {
                     found.push((Token::End, line - 1));
                 }
             }
@@ -197,23 +167,16 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, Refused> {
                 }
             }
             _ => {
-                let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign)).copied();
-                match sign {
-                    Some("(" | "[" | "{") => {
-                        if depth == 0 {
-                            opened = line;
-                        }
-                        depth += 1;
-                    }
-                    Some(")" | "]" | "}") => depth = depth.saturating_sub(1),
-                    _ => {}
+                let (token, length) = sign(rest, SIGNS);
+                if let Token::Sign(sign) = token {
+                    brackets.note(sign, line);
                 }
-                found.push((Token::Sign(sign.unwrap_or("")), line));
-                at += sign.map_or(c.len_utf8(), str::len);
+                found.push((token, line));
+                at += length;
             }
         }
     }
-    if depth > 0 { Err((opened, "the bracket that begins here is never closed")) } else { Ok(found) }
+    brackets.end().map(|()| found)
 }
 
 /// A string up to its quote, and where it ends.

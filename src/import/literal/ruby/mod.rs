@@ -2,8 +2,9 @@
 
 mod lexer;
 
-use self::lexer::{Token, tokens};
+use self::lexer::tokens;
 use super::cursor::Cursor;
+use super::token::Token;
 use super::{Entry, Literal, Refused};
 
 /// `config.action_mailer.smtp_settings = VALUE`.
@@ -65,7 +66,7 @@ pub fn read(text: &str, env: &[Entry]) -> Result<Vec<Assignment>, Refused> {
 }
 
 struct Reader<'a> {
-    tokens: Cursor<Token>,
+    tokens: Cursor,
     env: &'a [Entry],
 }
 
@@ -97,26 +98,17 @@ impl Reader<'_> {
         let mut value = self.primary(depth)?;
         while self.tokens.take("||") {
             let next = self.primary(depth)?;
-            value = match value {
-                Literal::Variable(name, None) => Literal::Variable(name, Some(Box::new(next))),
-                Literal::Variable(..) | Literal::Code => Literal::Code,
-                Literal::Null | Literal::Flag(false) => next,
-                value => value,
-            };
+            let is_true = !matches!(value, Literal::Null | Literal::Flag(false));
+            value = value.or(next, is_true);
         }
-        if is_end(&self.tokens) {
-            return Ok(value);
-        }
-        self.tokens.skip_value(is_end);
-        Ok(Literal::Code)
+        Ok(if self.tokens.skip_value(is_end) { Literal::Code } else { value })
     }
 
     fn primary(&mut self, depth: usize) -> Result<Literal, Refused> {
         if is_end(&self.tokens) {
             return Ok(Literal::Code);
         }
-        let Some(token) = self.tokens.peek(0).cloned() else { return Ok(Literal::Code) };
-        self.tokens.at += 1;
+        let Some(token) = self.tokens.pass() else { return Ok(Literal::Code) };
         let value = match token {
             Token::Text(mut text) => {
                 while let Some(Token::Text(more)) = self.tokens.peek(0).cloned() {
@@ -142,7 +134,7 @@ impl Reader<'_> {
                 Literal::Code
             }
             Token::Name(name) => self.named(name, depth)?,
-            Token::Other | Token::Sign(_) | Token::End => Literal::Code,
+            Token::Other | Token::Sign(_) | Token::Variable(_) | Token::End => Literal::Code,
         };
         self.methods(value)
     }
@@ -265,7 +257,7 @@ impl Reader<'_> {
 }
 
 /// Whether a value ends here.
-fn is_end(tokens: &Cursor<Token>) -> bool {
+fn is_end(tokens: &Cursor) -> bool {
     matches!(tokens.peek(0), None | Some(Token::End | Token::Sign("," | ")" | "]" | "}" | "=>")))
         || matches!(tokens.name(0).as_deref(), Some("if" | "unless" | "do" | "then"))
 }
