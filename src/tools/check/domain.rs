@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
-use std::sync::Arc;
 
 use super::general::{described, no_such_site, of_failure, shown};
 use super::published::{Asked, ask, domains};
@@ -46,7 +45,7 @@ pub(super) fn look(of: &Check) -> Result<Seen, Failure> {
         let unknown = of.sites.iter().filter(|name| !sites.iter().any(|site| site.name == **name));
         sections.extend(unknown.map(|name| no_such_site(name)));
     }
-    let nobodys = Arc::new(of.provider.map_or_else(|| relay(None), |provider| relay(Some(provider))));
+    let nobodys = relay(of.provider);
     let mut names = of.domains.clone();
     names.extend(copy.iter().map(|copy| copy.domain.clone()).filter(|domain| !of.domains.contains(domain)));
     let mut subjects: Vec<Subject<'_>> = Vec::new();
