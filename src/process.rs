@@ -3,18 +3,18 @@
 
 use std::fs;
 use std::hint::black_box;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::{Child, Command, ExitStatus};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use nix::errno::Errno;
 use nix::libc::O_CLOEXEC;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
-use nix::unistd::{close, getgid, getpgrp, getpid, setsid};
+use nix::unistd::{SysconfVar, close, getgid, getpgrp, getpid, setsid, sysconf};
 
 use crate::host;
 
@@ -46,7 +46,7 @@ pub fn with_enough_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Option<T> {
                 let _ = ours.thread_set_mask();
                 run.take().map(|run| run())
             };
-            thread("main").spawn_scoped(scope, work).ok()?.join().ok()?
+            start_in(scope, "main", work).ok()?.join().ok()?
         });
         let _ = ours.thread_set_mask();
         result
@@ -55,34 +55,73 @@ pub fn with_enough_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Option<T> {
     result.or_else(|| Some(run.take()?()))
 }
 
-/// A thread called `name` that is still to be started, with a stack that neither a limit nor `RUST_MIN_STACK` chooses.
-pub fn thread(name: &str) -> thread::Builder {
+/// Starts `work` on a thread called `name` that may outlive its starter, with a stack that neither a limit nor
+/// `RUST_MIN_STACK` chooses.
+///
+/// # Errors
+/// There is no room for its stack and for what is said beside it, or no thread is to be had.
+pub fn start<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<thread::JoinHandle<T>> {
+    with_room_for_a_stack(|| builder(name).spawn(work))
+}
+
+/// Starts `work` as [`start`] does, on a thread that ends before `scope`.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_in<'scope, T: Send + 'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> io::Result<thread::ScopedJoinHandle<'scope, T>> {
+    with_room_for_a_stack(|| builder(name).spawn_scoped(scope, work))
+}
+
+fn builder(name: &str) -> thread::Builder {
     thread::Builder::new().name(name.to_owned()).stack_size(STACK)
 }
 
-/// Starts `work` on a thread called `name` that the program can do without, where there is room for its stack and for what
-/// is said beside it.
-///
-/// # Errors
-/// There is none, or no thread is to be had.
-pub fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    if !has_room(STACK + SPARE) {
-        return Err(io::ErrorKind::OutOfMemory.into());
+/// Starts a thread where enough is left beside it. One at a time: two that saw the same room would take it twice.
+fn with_room_for_a_stack<T>(start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    static STARTING: Mutex<()> = Mutex::new(());
+    let _starting = STARTING.lock();
+    match has_room(STACK + SPARE) {
+        true => start(),
+        false => Err(io::ErrorKind::OutOfMemory.into()),
     }
-    thread(name).spawn(work).map(drop)
 }
 
 /// Whether there is room for `octets` more where the caller has set a limit on the memory of its processes. Nothing
 /// catches an allocation that fails later on: the program would end by a signal.
 pub fn has_room(octets: usize) -> bool {
-    static IS_LIMITED: OnceLock<bool> = OnceLock::new();
-    let is_limited =
-        IS_LIMITED.get_or_init(|| getrlimit(Resource::RLIMIT_AS).is_ok_and(|(soft, _)| soft != RLIM_INFINITY));
-    let mut room: Vec<u8> = Vec::new();
-    let is_there = !is_limited || room.try_reserve_exact(octets).is_ok();
-    // What nobody looks at is never asked for.
-    black_box(room);
-    is_there
+    static LIMIT: OnceLock<Option<u64>> = OnceLock::new();
+    let limit = *LIMIT.get_or_init(|| {
+        getrlimit(Resource::RLIMIT_AS).ok().map(|(soft, _)| soft).filter(|limit| *limit != RLIM_INFINITY)
+    });
+    let Some(limit) = limit else { return true };
+    // Asked for on trial, the room would be missing for that moment to what another thread asks for in earnest.
+    match size() {
+        Some(size) => limit.saturating_sub(size) >= octets as u64,
+        None => {
+            let mut room: Vec<u8> = Vec::new();
+            let is_there = room.try_reserve_exact(octets).is_ok();
+            // What nobody looks at is never asked for.
+            black_box(room);
+            is_there
+        }
+    }
+}
+
+/// What counts against the limit on the memory of this process, in octets; `None`: procfs does not tell. Nothing is
+/// allocated for the answer.
+fn size() -> Option<u64> {
+    let mut text = [0; 128];
+    let read = fs::File::open("/proc/self/statm").ok()?.read(&mut text).ok()?;
+    let pages: u64 = str::from_utf8(&text[..read]).ok()?.split(' ').next()?.parse().ok()?;
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok()??;
+    pages.checked_mul(u64::try_from(page).ok()?)
 }
 
 /// This very program once more, whatever has become of its file meanwhile.

@@ -78,7 +78,7 @@ pub fn pass_on(child: Pid) -> io::Result<()> {
             }
         }
     };
-    process::start("signals", waiter).inspect_err(|_| {
+    process::start("signals", waiter).map(drop).inspect_err(|_| {
         let _ = set.thread_unblock();
     })
 }

@@ -37,8 +37,8 @@ pub fn look(domain: &str) -> Option<Server> {
             .map(|(host, path)| {
                 let server = Relay::new(host, Place::Tcp { host: host.clone(), port: 443 }, TlsMode::Implicit);
                 let url = format!("https://{host}");
-                process::thread("autoconfig")
-                    .spawn_scoped(scope, move || ask_at(&server, &url, path, domain, Deadline::after(TIME)))
+                let ask = move || ask_at(&server, &url, path, domain, Deadline::after(TIME));
+                process::start_in(scope, "autoconfig", ask)
             })
             .collect();
         let answers: Vec<_> = asked.into_iter().map(|thread| thread.ok()?.join().ok()?).collect();

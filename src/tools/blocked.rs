@@ -43,7 +43,7 @@ pub(super) fn elsewhere(relay: &Relay) -> Option<Elsewhere> {
         let tried: Vec<_> = ways
             .into_iter()
             .map(|(way, host, port)| {
-                let thread = process::thread("port").spawn_scoped(scope, move || answers(relay, &host, port));
+                let thread = process::start_in(scope, "port", move || answers(relay, &host, port));
                 (way, thread)
             })
             .collect();

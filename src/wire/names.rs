@@ -22,13 +22,12 @@ pub(super) fn resolve(host: &str, port: u16, deadline: Deadline) -> Result<Vec<S
     let name = host.to_owned();
     // getaddrinfo knows no deadline. The thread is left behind when it takes too long; the process is
     // about to end anyway.
-    process::thread("names")
-        .spawn(move || {
-            let found = (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-            // Nobody listens any more once the deadline is over.
-            let _ = sender.send(found);
-        })
-        .map_err(|error| Failure::new(Kind::System, "name lookup", format!("no thread: {error}")).at(Stage::Connect))?;
+    process::start("names", move || {
+        let found = (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+        // Nobody listens any more once the deadline is over.
+        let _ = sender.send(found);
+    })
+    .map_err(|error| Failure::new(Kind::System, "name lookup", format!("no thread: {error}")).at(Stage::Connect))?;
     match receiver.recv_timeout(deadline.left()) {
         Ok(Ok(found)) if found.is_empty() => Err(absent(host)),
         Ok(Ok(found)) => Ok(interleave(found)),

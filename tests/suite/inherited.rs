@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testkit::{Action, Answer, Moment, Run, Server, TlsStart, Web, need, need_root};
+use testkit::{Action, Answer, Host, Moment, Run, Server, TlsStart, Web, need, need_root};
 
 use crate::setup::{MESSAGE, Setup, every, mailchute};
 
@@ -116,6 +116,33 @@ fn too_little_memory_is_said() {
         run.expect_stderr("mailchute: memory: the limit on this process's memory leaves less than 8 MB (mailchute)");
         assert!(run.drained, "{}", run.report());
     }
+}
+
+#[test]
+fn no_subcommand_ends_for_want_of_memory_without_a_word() {
+    if need("prlimit").is_none() || !need_root() {
+        return;
+    }
+    Host::run(&[("shop", USER)], |host| {
+        let relay = "[log]\nto = []\n[relay.main]\nhost = \"127.0.0.1\"\nport = 1\ntls = \"none\"\n";
+        host.write("/etc/mailchute/config.toml", relay, 0o644);
+        // Several threads at once, threads for what a child says, and a thread that reads standard input.
+        let every: [&[&str]; 3] =
+            [&["queue", "flush", "--all"], &["test", "--as", "shop", "--to", "bob@example.net"], &["-bs"]];
+        for words in every {
+            let run = |step: u64| {
+                let limit = format!("--as={}", step << 16);
+                mailchute().args(words.iter().copied()).under("prlimit", &[&limit]).run()
+            };
+            let is_said = |step: &u64| run(*step).stderr.starts_with("mailchute: memory: ");
+            let near = (16..1920).step_by(16).find(is_said).expect("too little");
+            let begun = (near - 15..=near).find(is_said).expect("too little");
+            for step in begun + 1..begun + 192 {
+                let run = run(step);
+                assert!(run.signal.is_none(), "{words:?} {step}\n{}", run.report());
+            }
+        }
+    });
 }
 
 #[test]

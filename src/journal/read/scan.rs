@@ -12,6 +12,7 @@ use super::Strange;
 use super::line::Line;
 use super::query::Query;
 use super::source::{LONGEST, Source};
+use crate::process;
 
 /// How much is read at once, in octets: it stays in the processor's own memory while it is searched.
 const READ: usize = 256 << 10;
@@ -131,7 +132,7 @@ pub(super) fn newest(
                         }
                     }
                 };
-                let is_started = thread::Builder::new().spawn_scoped(scope, work).is_ok();
+                let is_started = process::start_in(scope, "reader", work).is_ok();
                 (receiver, is_started)
             })
             .collect();
@@ -169,8 +170,7 @@ pub(super) fn count<T: Default + Send>(
         count
     };
     thread::scope(|scope| {
-        let others: Vec<_> =
-            (1..threads()).filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
+        let others: Vec<_> = (1..threads()).filter_map(|_| process::start_in(scope, "reader", work).ok()).collect();
         let mut counts = vec![work()];
         counts.extend(others.into_iter().filter_map(|other| other.join().ok()));
         counts

@@ -37,7 +37,7 @@ pub(super) fn look(sites: &[&Site]) -> Vec<Section> {
         let asked: Vec<_> = relays
             .iter()
             .map(|(relay, site)| {
-                let thread = process::thread("relay").spawn_scoped(scope, || one(relay));
+                let thread = process::start_in(scope, "relay", || one(relay));
                 (relay, site, thread)
             })
             .collect();

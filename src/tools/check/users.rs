@@ -56,7 +56,7 @@ pub(super) fn look(of: &Check, config: &Config, machine: &Machine<'_>, root: &Ca
                     }
                 }
             };
-            let _ = process::thread("user").spawn_scoped(scope, work);
+            let _ = process::start_in(scope, "user", work);
         }
     });
     let mut said = said.into_inner().unwrap_or_default();

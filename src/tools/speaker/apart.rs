@@ -7,7 +7,6 @@
 use std::io::{self, IsTerminal as _, Read, Write, stderr, stdin, stdout};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Stdio};
-use std::thread;
 
 use nix::unistd::Pid;
 
@@ -59,9 +58,9 @@ fn attend(child: &mut Child) -> io::Result<()> {
     signals::pass_on(Pid::from_raw(child.id().cast_signed()))?;
     if let Some(pipe) = child.stdin.take() {
         // Left behind when the child ends: it waits for the terminal.
-        thread::Builder::new().spawn(|| pass(stdin().lock(), pipe))?;
+        process::start("input", || pass(stdin().lock(), pipe))?;
     }
-    let complaints = child.stderr.take().map(|pipe| thread::Builder::new().spawn(|| pass(pipe, stderr())));
+    let complaints = child.stderr.take().map(|pipe| process::start("complaints", || pass(pipe, stderr())));
     let complaints = complaints.transpose()?;
     if let Some(pipe) = child.stdout.take() {
         pass(pipe, stdout());

@@ -64,7 +64,7 @@ pub(in crate::tools::queue) fn run(choice: &Choice, of: &queue::Flush) -> Result
     };
     thread::scope(|scope| {
         // Where there are no more threads to be had, this one does it all.
-        let more = (1..AT_ONCE).map(|_| thread::Builder::new().spawn_scoped(scope, work)).collect::<Vec<_>>();
+        let more = (1..AT_ONCE).map(|_| process::start_in(scope, "users", work)).collect::<Vec<_>>();
         work();
         drop(more);
     });
@@ -198,7 +198,7 @@ fn flush(choice: &Choice, uid: u32, stop: &Stop) -> Result<End, Failure> {
                 let _ = std::io::copy(&mut pipe, &mut std::io::sink());
                 Some(String::from_utf8_lossy(&said).into_owned())
             };
-            thread::Builder::new().spawn_scoped(scope, read)
+            process::start_in(scope, "ear", read)
         };
         let ears = [listen(out.map(|pipe| Box::new(pipe) as _)), listen(err.map(|pipe| Box::new(pipe) as _))];
         let status = attend(&mut child, stop);
