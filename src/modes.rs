@@ -163,14 +163,14 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
                      with the group {} and mode 0640, and name that place",
                     group_name(getegid().as_raw())
                 ),
-                (Some(real), _) if closed.is_some() => format!("as root: chmod a+x {real}"),
+                (Some(real), _) if closed.is_some() => format!("sudo chmod a+x {real}"),
                 (Some(real), _) => match others_group(path) {
                     // To take it from the last user would only move the trouble to that one.
                     Some(group) => format!(
                         "it is for the group {group}: give this user a file of its own, or as root put all who send into \
                          one group and chgrp the file to that"
                     ),
-                    None => format!("as root: chgrp {} {real} && chmod 0640 {real}", group_name(getegid().as_raw())),
+                    None => format!("sudo chgrp {} {real} && sudo chmod 0640 {real}", group_name(getegid().as_raw())),
                 },
             };
             Failure::new(Kind::NoPermission, what, "permission denied").hint(hint)
@@ -262,7 +262,7 @@ mod tests {
         for way in ["home/link/key", "home/../secrets/key", "secrets/key"] {
             let said = hint(&at(way));
             let real = at("secrets/key").canonicalize().unwrap();
-            assert!(said.ends_with(&format!(" {0} && chmod 0640 {0}", real.display())), "{way}: {said}");
+            assert!(said.ends_with(&format!(" {0} && sudo chmod 0640 {0}", real.display())), "{way}: {said}");
         }
         for path in [
             at("home/mailchute/key"),

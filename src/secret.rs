@@ -203,7 +203,7 @@ pub fn read_file(path: &Path, strict: bool, warnings: &mut Vec<String>) -> Resul
     let (mut bytes, modes) = modes::read(path, LIMIT).map_err(|e| match modes::unreadable(path, &e) {
         missing if e.kind() == io::ErrorKind::NotFound && path.parent() == Some(Path::new(STORED)) => {
             let name = path.file_name().unwrap_or_default().display();
-            missing.hint(format!("as root: mailchute secret put {name}"))
+            missing.hint(format!("sudo mailchute secret put {name}"))
         }
         missing if e.kind() == io::ErrorKind::NotFound => {
             // A file that only root's test can read would look right and fail for everybody else.
@@ -213,7 +213,7 @@ pub fn read_file(path: &Path, strict: bool, warnings: &mut Vec<String>) -> Resul
             };
             let whose =
                 if group == "GROUP" { ", GROUP being that of the user that sends (PHP: often www-data)" } else { "" };
-            missing.hint(format!("as root: install -m 0640 -g {group} /dev/stdin {}{whose}", path.display()))
+            missing.hint(format!("sudo install -m 0640 -g {group} /dev/stdin {}{whose}", path.display()))
         }
         failure => failure,
     })?;
@@ -382,6 +382,6 @@ mod tests {
         assert!(read(&Source::Credential("../x".into())).unwrap_err().why.contains("not the name"));
         let missing = read(&Source::File("/nonexistent/x".into())).unwrap_err();
         assert_eq!((missing.kind, missing.why.as_str()), (Kind::Configuration, "no such file"));
-        assert!(missing.hint.unwrap().starts_with("as root: install -m 0640 -g "));
+        assert!(missing.hint.unwrap().starts_with("sudo install -m 0640 -g "));
     }
 }

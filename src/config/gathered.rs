@@ -222,7 +222,7 @@ pub(super) fn read_scope(
     scope.map_err(|failure| match host::is_privileged() && caller.uid != 0 {
         // The caller cannot read the file, so it is told nothing of what stands there.
         true => Failure::new(failure.kind, file.display().to_string(), "has a mistake, which only root is shown")
-            .hint("as root: mailchute explain"),
+            .hint("sudo mailchute explain"),
         false => failure,
     })
 }
@@ -261,6 +261,6 @@ fn read_site(
         _ => return Ok((source, modes)),
     };
     let file = file.display().to_string();
-    let hint = format!("as root: chown root {file}");
+    let hint = format!("sudo chown root {file}");
     Err(Failure::new(Kind::NoPermission, file, why).hint(hint))
 }

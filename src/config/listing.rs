@@ -86,7 +86,7 @@ impl Listing {
         let listed = match trusted(&directory, caller) {
             Ok(true) => fs::read_dir(&directory).and_then(Iterator::collect::<io::Result<Vec<_>>>),
             Ok(false) => {
-                let hint = format!("as root: chown root {0} && chmod go-w {0}", directory.display());
+                let hint = format!("sudo chown root {0} && sudo chmod go-w {0}", directory.display());
                 let why = "is not root's alone to write".to_owned();
                 return self.left_out.push(Skipped { file: directory, why, hint: Some(hint), is_mistake: true });
             }
@@ -101,7 +101,7 @@ impl Listing {
             Err(error) if is_missing(&error) => {}
             Err(error) => {
                 let why = modes::unreadable(&directory, &error).why;
-                let hint = Some(format!("as root: chmod a+rx {}", directory.display()));
+                let hint = Some(format!("sudo chmod a+rx {}", directory.display()));
                 self.left_out.push(Skipped { file: directory, why, hint, is_mistake: true });
             }
         }

@@ -101,7 +101,7 @@ const WORDS: &[(&str, &str)] = &[
 
 /// `hint` for somebody whose configuration is the variable `url` and its companions.
 pub fn in_variables(hint: &str, url: &str) -> String {
-    if let Some((_, path)) = hint.strip_prefix("as root: install ").and_then(|rest| rest.rsplit_once(" /dev/stdin ")) {
+    if let Some((_, path)) = hint.strip_prefix("sudo install ").and_then(|rest| rest.rsplit_once(" /dev/stdin ")) {
         let path = path.split(", GROUP ").next().unwrap_or(path);
         return format!("mount the secret at {path}, or name the place where it is in the variable that ends in _FILE");
     }
@@ -168,7 +168,7 @@ mod tests {
                 "does port 587 speak STARTTLS? Then write smtp://HOST:PORT in MAILCHUTE_URL",
             ),
             (
-                "as root: install -m 0640 -g root /dev/stdin /run/secrets/smtp",
+                "sudo install -m 0640 -g root /dev/stdin /run/secrets/smtp",
                 "mount the secret at /run/secrets/smtp, or name the place where it is in the variable that ends in _FILE",
             ),
             ("check how the name is spelled", "check how the name is spelled"),

@@ -233,7 +233,7 @@ fn refused(limits: &Limits, denied: Denied) -> Refused {
 fn uncounted(limits: &Limits, failure: &Failure) -> Failure {
     let why = format!("its limit cannot be counted, so nothing is sent: {failure}");
     let hint = match failure.kind {
-        Kind::CannotCreate => "as root: install -d -m 1733 /var/lib/mailchute/state; or leave limit out",
+        Kind::CannotCreate => "sudo install -d -m 1733 /var/lib/mailchute/state, or leave limit out",
         Kind::Unavailable => "a process that was stopped may hold it: fuser names it",
         _ => "look at the owner of that file and at the free space; what it has counted is lost when it is removed",
     };

@@ -149,7 +149,7 @@ impl Store {
             // It comes from a secret that no caller may read, so it is for all of them and in nobody's reach.
             return Keep::shared(Place::Tokens).map(at).ok_or_else(|| {
                 cannot("callers of a set-group-id binary can enter it, so only a person's login is kept there")
-                    .hint("as root: mailchute init --users")
+                    .hint("sudo mailchute init --users")
             });
         }
         let own = Keep::of(Place::Tokens, caller.uid).map(at);
@@ -164,7 +164,7 @@ impl Store {
                 found.ok_or_else(|| {
                     let parent = Place::Tokens.parent();
                     cannot("no such directory, or no name left in it, and the caller has no home to keep tokens in")
-                        .hint(format!("as root: install -d -m 0755 /var/lib/mailchute && install -d -m 1733 {parent}"))
+                        .hint(format!("sudo install -d -m 0755 /var/lib/mailchute && sudo install -d -m 1733 {parent}"))
                 })?
             }
         };

@@ -170,7 +170,7 @@ impl Order<'_> {
     fn spool(&self) -> Result<Spool, Failure> {
         Spool::of(self.caller).ok_or_else(|| {
             Failure::new(Kind::CannotCreate, Place::Spool.parent(), "there is no place for what waits")
-                .hint("as root: install -d -m 1733 /var/spool/mailchute, or set on_relay_failure = \"fail\"")
+                .hint("sudo install -d -m 1733 /var/spool/mailchute, or set on_relay_failure = \"fail\"")
         })
     }
 

@@ -53,7 +53,8 @@ fn is_banned(run: &Run, told: &str) {
     run.expect_status(150);
     let first = run.stderr.lines().next().unwrap_or_default();
     assert!(testkit::matches(told, first), "{told}\n{}", run.report());
-    assert!(run.stderr.contains("hint: as root: "), "{}", run.report());
+    let hint = run.hint().unwrap_or_default();
+    assert!(hint.contains("sudo mailchute unban ") && hint.ends_with("` lifts it"), "{}", run.report());
 }
 
 fn records() -> Vec<Value> {

@@ -499,11 +499,11 @@ fn explain_names_the_mode_and_what_of_its_callers_does_not_count() {
             for more in [["--regid", "61050", "--clear-groups"], ["--regid", "61043", "--groups=61050"]] {
                 let member = [&["--reuid", "61043"][..], &more].concat();
                 let call = Mailchute::new(&binary).args(words).stdin(MESSAGE).under("setpriv", &member);
-                mode(call, "nothing is kept from this caller: it is in the group mailchute; as root: gpasswd -d ");
+                mode(call, "nothing is kept from this caller: it is in the group mailchute; sudo gpasswd -d ");
             }
         }
         fs::set_permissions("/var/spool/mailchute", fs::Permissions::from_mode(0o1733)).unwrap();
-        mode(call(&binary).args(words), "and others may enter /var/spool/mailchute; as root: mailchute init --users");
+        mode(call(&binary).args(words), "and others may enter /var/spool/mailchute; sudo mailchute init --users");
         let run = Mailchute::new(env!("CARGO_BIN_EXE_mailchute")).args(words).stdin(MESSAGE).run();
         assert!(!run.stdout.contains("mode "), "{}", run.report());
     });

@@ -141,7 +141,7 @@ fn who_has_no_site_is_told_of_the_file_that_is_his_and_of_no_other() {
             0,
             0o640,
             "has no site: */sites.d/daemon.toml: permission denied",
-            "as root: chgrp daemon */sites.d/daemon.toml && chmod 0640 *",
+            "sudo chgrp daemon */sites.d/daemon.toml && sudo chmod 0640 *",
         ),
         (
             "mistake",
@@ -168,7 +168,7 @@ fn who_has_no_site_is_told_of_the_file_that_is_his_and_of_no_other() {
             DAEMON,
             0o640,
             "has no site: */sites.d/daemon.toml: is owned by uid 2, neither root nor the caller",
-            "as root: chown root */sites.d/daemon.toml",
+            "sudo chown root */sites.d/daemon.toml",
         ),
         (
             "user forgotten",

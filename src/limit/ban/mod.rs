@@ -100,9 +100,9 @@ impl Ban {
         let hint = match &self.of {
             Banned::Site(name) => {
                 let name = quoted(name);
-                format!("as root: `mailchute bans {name}` tells more, `mailchute unban {name}` lifts it")
+                format!("`sudo mailchute bans {name}` tells more, `sudo mailchute unban {name}` lifts it")
             }
-            Banned::User(uid) => format!("as root: mailchute unban --user {uid} lifts it"),
+            Banned::User(uid) => format!("`sudo mailchute unban --user {uid}` lifts it"),
         };
         Failure::refused(self.of.to_string(), Reply::own(550, (5, 7, 1), &self.to_string())).hint(hint)
     }

@@ -46,7 +46,7 @@ impl Register {
             Ok(_) => {
                 let why = "is not a directory that root has to itself, so nobody can tell who is banned";
                 let directory = directory.display().to_string();
-                let hint = format!("as root: look what is in it, then rm -r {directory}");
+                let hint = format!("look what is in it, then sudo rm -r {directory}");
                 Err(Failure::new(Kind::NoPermission, directory, why).hint(hint))
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
@@ -190,7 +190,7 @@ fn open_directory(path: &Path, group: Option<u32>) -> io::Result<()> {
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let kind = if error.kind() == io::ErrorKind::PermissionDenied { Kind::NoPermission } else { Kind::Io };
     let why = format!("cannot be read, so nobody can tell who is banned: {error}");
-    Failure::new(kind, path.display().to_string(), why).hint("as root: `mailchute bans` lists them and mends the modes")
+    Failure::new(kind, path.display().to_string(), why).hint("`sudo mailchute bans` lists them and mends the modes")
 }
 
 /// The name of the file of a ban: any name of a site is data, so what is no plain letter, digit, `-`, `_` or inner dot

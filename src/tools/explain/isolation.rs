@@ -42,11 +42,11 @@ pub(super) fn rows(options: &[String], caller: &Caller, page: &mut Page) {
             let name = group_name(group);
             let user = caller.user.clone().unwrap_or_else(|| caller.uid.to_string());
             format!(
-                "set-group-id, and nothing is kept from this caller: it is in the group {name}; as root: gpasswd -d {user} {name}"
+                "set-group-id, and nothing is kept from this caller: it is in the group {name}; sudo gpasswd -d {user} {name}"
             )
         }
         Reach::Open(group, place) => format!(
-            "set-group-id ({}), and others may enter {}; as root: mailchute init --users",
+            "set-group-id ({}), and others may enter {}; sudo mailchute init --users",
             group_name(group),
             place.parent()
         ),

@@ -275,6 +275,21 @@ impl Run {
         self
     }
 
+    /// What follows `hint: ` on standard error.
+    pub fn hint(&self) -> Option<&str> {
+        self.stderr.lines().find_map(|line| line.strip_prefix("hint: "))
+    }
+
+    /// Does what the hint says, a command for a user who may become root, as root.
+    ///
+    /// # Panics
+    /// There is no hint, or the command fails.
+    pub fn take_hint(&self) {
+        let hint = self.hint().filter(|hint| hint.starts_with("sudo ")).unwrap_or_else(|| panic!("{}", self.report()));
+        let done = Command::new("sh").args(["-c", &hint.replace("sudo ", "")]).status();
+        assert!(done.is_ok_and(|status| status.success()), "{}", self.report());
+    }
+
     /// Everything about the run, for a failing test's message.
     pub fn report(&self) -> String {
         let Self { status, signal, stdout, stderr, took, .. } = self;
