@@ -42,6 +42,33 @@ pub(super) static TABLE: &[Line] = &[
             ..ANY
         },
     ),
+    rule(Rule { words: USED_UP_WORDS, hint: USED_UP, ..ANY }),
+    only(|said| said.relay.api().is_some(), Rule { enhanced: &[x(4, 3, 1)], hint: USED_UP, ..ANY }),
+    rule(Rule {
+        words: &["unrecognised ip address", "unrecognized ip address", "unauthorized ip address", "allowed ips list"],
+        hint: "add this host's address to those that may use the account, in its security settings at {provider}",
+        ..ANY
+    }),
+    rule(Rule {
+        stages: &[Auth],
+        words: &[
+            "account disabled",
+            "account is disabled",
+            "account suspended",
+            "account has been",
+            "account is suspended",
+            "account locked",
+        ],
+        hint: "the account at {provider} is closed for sending: log in to its site and see why",
+        ..ANY
+    }),
+    rule(Rule {
+        stages: &[Auth],
+        words: &["application password", "authorization code", "access rights to this service"],
+        hint: "{provider} wants an app password here, and SMTP allowed in the mailbox's settings: the account's own \
+               password is for its site",
+        ..ANY
+    }),
     only(
         |said| said.reply.is_transient(),
         Rule { stages: &[Auth], hint: "{provider} did not check the password and asks you to wait", ..ANY },
@@ -54,9 +81,43 @@ pub(super) static TABLE: &[Line] = &[
     // Accounts that write as themselves only.
     made(
         |_| true,
-        Rule { words: &["sender address is not allowed", "relaying disallowed", "not owned by user"], ..ANY },
+        Rule {
+            words: &[
+                "sender address is not allowed",
+                "relaying disallowed",
+                "not owned by user",
+                "not owned by auth user",
+                "not authorised to send from this header",
+                "not one of your addresses",
+                "mail from must equal authorized user",
+                "not local sender over smtp",
+            ],
+            ..ANY
+        },
         |said| Some(login::own_address(said.relay)),
     ),
+    only(
+        |said| said.relay.smtp_login().is_none() && said.relay.api().is_none(),
+        Rule {
+            words: &["unauthenticated senders", "not logged in", "authentication required", "without authentication"],
+            hint: "this relay requires a login: set username and password",
+            ..ANY
+        },
+    ),
+    rule(Rule { words: &["inactive recipient", "marked as inactive", "suppress"], hint: SUPPRESSED, ..ANY }),
+    rule(Rule {
+        words: &["unusual rate of unsolicited mail", "[tss0", "unexpected volume or user complaints"],
+        hint: "the recipient's side distrusts what comes from here at present: send less for a while, and see \
+               {provider}'s log for complaints",
+        ..ANY
+    }),
+    rule(Rule { enhanced: &[x(5, 7, 25), x(4, 7, 25)], hint: NAMELESS, ..ANY }),
+    rule(Rule { words: &["ptr record", "reverse hostname", "reverse dns"], hint: NAMELESS, ..ANY }),
+    rule(Rule {
+        words: &["invalid dns mx or a"],
+        hint: "the sender's domain has neither an MX nor an address record: set `from` to a domain that receives mail",
+        ..ANY
+    }),
     rule(Rule {
         words: &["pipelining"],
         hint: "this server does not take several commands at once: set pipelining = false on this relay",
@@ -75,7 +136,16 @@ pub(super) static TABLE: &[Line] = &[
     }),
     rule(Rule {
         stages: &[MailFrom, RcptTo],
-        words: &["blocklist", "block list", "spamhaus", "blacklist", "client host", "dnsbl", "poor reputation"],
+        words: &[
+            "banned sending ip",
+            "blocklist",
+            "block list",
+            "spamhaus",
+            "blacklist",
+            "client host",
+            "dnsbl",
+            "poor reputation",
+        ],
         hint: BLOCKED,
         ..ANY
     }),
@@ -91,6 +161,11 @@ pub(super) static TABLE: &[Line] = &[
         ..ANY
     }),
     rule(Rule { words: &["mailbox full", "mailbox is full", "over quota"], ..ANY }),
+    rule(Rule {
+        enhanced: &[x(5, 2, 3)],
+        hint: "the message is larger than this recipient's mailbox takes: link to large files instead of attaching them",
+        ..ANY
+    }),
     // X.2.z is about the recipient's mailbox (RFC 3463 3.3): full or disabled, and nothing to do here.
     only(
         |said| said.reply.enhanced().is_some_and(|code| code.subject == 2 && code.class >= 4),
@@ -107,7 +182,16 @@ pub(super) static TABLE: &[Line] = &[
     rule(Rule { enhanced: &[x(4, 7, 26)], hint: RECORDS, ..ANY }),
     only(|said| said.reply.is_transient(), Rule { words: ABOUT_RECORDS, hint: RECORDS, ..ANY }),
     rule(Rule {
-        words: &["limit exceeded", "quota exceeded", "throttl", "rate limit", "too many messages"],
+        words: &[
+            "limit exceeded",
+            "quota exceeded",
+            "throttl",
+            "rate limit",
+            "too many messages",
+            "too many emails",
+            "emails per hour",
+            "sending limit",
+        ],
         hint: LIMITED,
         ..ANY
     }),
@@ -115,6 +199,21 @@ pub(super) static TABLE: &[Line] = &[
         |said| said.reply.is_transient(),
         Rule { words: &[" rate", "too many", "limit", "quota"], hint: LIMITED, ..ANY },
     ),
+    only(
+        |said| said.relay.smtp_login().is_none(),
+        Rule {
+            stages: &[RcptTo],
+            words: NO_RELAYING,
+            hint: "this relay requires a login: set username and password",
+            ..ANY
+        },
+    ),
+    rule(Rule {
+        stages: &[RcptTo],
+        words: NO_RELAYING,
+        hint: "the login was accepted but may not relay: ask the server's operator",
+        ..ANY
+    }),
     rule(Rule { enhanced: &[x(4, 7, 1)], hint: LIMITED, ..ANY }),
     rule(Rule {
         words: &[
@@ -128,6 +227,7 @@ pub(super) static TABLE: &[Line] = &[
             "does not match a verified sender",
             "sender not allowed",
             "domain is not verified",
+            "must be verified",
         ],
         hint: UNVERIFIED,
         ..ANY
@@ -154,21 +254,6 @@ pub(super) static TABLE: &[Line] = &[
                set `from` to an address verified there",
         ..ANY
     }),
-    only(
-        |said| said.relay.smtp_login().is_none(),
-        Rule {
-            stages: &[RcptTo],
-            words: NO_RELAYING,
-            hint: "this relay requires a login: set username and password",
-            ..ANY
-        },
-    ),
-    rule(Rule {
-        stages: &[RcptTo],
-        words: NO_RELAYING,
-        hint: "the login was accepted but may not relay: ask the server's operator",
-        ..ANY
-    }),
     rule(Rule {
         stages: CONTENT,
         codes: &[552],
@@ -193,11 +278,39 @@ pub(super) static TABLE: &[Line] = &[
     rule(Rule {
         stages: &[RcptTo],
         codes: &[550, 551, 553, 554],
-        words: &["no such user", "user unknown", "unknown user", "not exist", "no mailbox", "mailbox unavailable"],
+        // Microsoft's words for it where a tenant knows its recipients.
+        words: &[
+            "recipient address rejected: access denied",
+            "no such user",
+            "user unknown",
+            "unknown user",
+            "not exist",
+            "no mailbox",
+            "mailbox unavailable",
+        ],
         hint: NO_MAILBOX,
         ..ANY
     }),
 ];
+
+/// What says that a quota or paid credits are at their end, whatever the code.
+const USED_UP_WORDS: &[&str] = &[
+    "credits exceeded",
+    "credits expired",
+    "not enough credits",
+    "email limit is reached",
+    "daily message quota",
+    "messaging limits",
+    "quota limit",
+];
+
+const USED_UP: &str = "the quota at {provider} is used up: wait for the next period, or raise the plan there";
+
+const SUPPRESSED: &str = "{provider} sends nothing to this recipient, as mail to it bounced or was complained of: take it \
+                          off the list of suppressions there once it works";
+
+const NAMELESS: &str = "the address that sends has no name (PTR record): send through a provider's submission server with \
+                        a login, or have the record set where the address is rented";
 
 const BLOCKED: &str =
     "the server refuses this host's address: use its submission port with a login, or ask its operator";
@@ -209,17 +322,8 @@ const RECORDS: &str = "set the SPF, DKIM and DMARC records for the sender's doma
 
 /// What says that nothing proves whose the message is: RFC 7372, and of Microsoft what refuses for DMARC (509) and what
 /// wants all three of whoever sends much (515).
-const UNPROVEN: &[Enhanced] = &[
-    x(5, 7, 20),
-    x(5, 7, 21),
-    x(5, 7, 22),
-    x(5, 7, 23),
-    x(5, 7, 24),
-    x(5, 7, 25),
-    x(5, 7, 26),
-    x(5, 7, 509),
-    x(5, 7, 515),
-];
+const UNPROVEN: &[Enhanced] =
+    &[x(5, 7, 20), x(5, 7, 21), x(5, 7, 22), x(5, 7, 23), x(5, 7, 24), x(5, 7, 26), x(5, 7, 509), x(5, 7, 515)];
 
 /// The words of those that use another code.
 const ABOUT_RECORDS: &[&str] = &[

@@ -80,12 +80,27 @@ static HINTS: &[Hint] = &[
         ..ANY
     }),
     Hint::refusal(Rule {
+        words: STOPPED,
+        hint: "AWS has stopped this account's sending: see its mail to the account's address, and Reputation metrics in the \
+               SES console",
+        ..ANY
+    }),
+    Hint::refusal(Rule {
+        words: &["not authorized to perform `ses:"],
+        hint: "give the key's user ses:SendRawEmail and ses:SendEmail on what the reply names; where that is a recipient, the \
+               account is in the SES sandbox",
+        ..ANY
+    }),
+    Hint::refusal(Rule {
         words: &["identities failed the check", "address is not verified"],
         hint: "verify the address that the reply names; while the account is in the SES sandbox that includes \
                recipients, so ask AWS for production access",
         ..ANY
     }),
 ];
+
+/// What SES says after it has stopped an account, by either way.
+const STOPPED: &[&str] = &["sending paused", "sending suspended", "sending is paused"];
 
 static ENTRY: Entry = Entry {
     credentials: &[
@@ -100,12 +115,14 @@ static ENTRY: Entry = Entry {
     ..Entry::of::<AmazonSes>()
 };
 
-/// The types of its errors, without `Exception`. `NotFound` is an unknown configuration set. Not checked against a page
-/// of the vendor's: those that every AWS service shares.
+/// The types of its errors, without `Exception` (docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html, and
+/// CommonErrors.html for those that every AWS service shares). `NotFound` is an unknown configuration set, which no other
+/// relay has.
 static CODES: &Codes = &[
     ("TooManyRequests", Meaning::RATE),
     ("Throttling", Meaning::RATE),
-    ("SendingPaused", Meaning::RATE),
+    ("RequestTimeout", Meaning::TROUBLE),
+    ("SendingPaused", Meaning::ACCOUNT),
     ("LimitExceeded", Meaning::QUOTA),
     ("ServiceUnavailable", Meaning::TROUBLE),
     ("InternalFailure", Meaning::TROUBLE),
@@ -122,8 +139,7 @@ static CODES: &Codes = &[
     ("IncompleteSignature", Meaning::LOGIN),
     ("MissingAuthenticationToken", Meaning::LOGIN),
     ("MailFromDomainNotVerified", Meaning::SENDER),
-    ("MessageRejected", Meaning::CONTENT),
-    ("NotFound", Meaning::CONTENT),
+    ("NotFound", Meaning::ELSEWHERE),
 ];
 
 #[derive(Debug, Deserialize)]
@@ -287,6 +303,7 @@ impl Api for AmazonSes {
                 Some(if is_recipient && !is_sender { Meaning::ACCOUNT } else { Meaning::SENDER })
             }
             "MessageRejected" if lower.contains("authority to send") => Some(Meaning::SENDER),
+            "MessageRejected" => Meaning::of_account(&text).or(Some(Meaning::CONTENT)),
             "BadRequest" if lower.contains("too many recipients") => Some(Meaning::MANY),
             "BadRequest" if lower.contains("address") => Some(Meaning::BAD_RECIPIENT),
             kind => Meaning::of(CODES, kind),

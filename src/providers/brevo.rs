@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, Person};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size, cannot};
-use super::preset::{Idempotency, KeyForm, Provider, StatusQuery, implicit, starttls};
+use super::preset::{Hint, Idempotency, KeyForm, Provider, StatusQuery, implicit, starttls};
 use crate::attempt::IdempotencyKey;
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
+use crate::rule::{ANY, Rule};
 
 /// How many characters a display name may have.
 const NAME: usize = 70;
@@ -32,6 +33,11 @@ pub(super) static PROVIDER: Provider = Provider {
         KeyForm { prefix: "xkeysib-", smtp: false, api: true },
         KeyForm { prefix: "xsmtpsib-", smtp: true, api: false },
     ],
+    hints: &[Hint::anywhere(Rule {
+        words: &["your smtp account is not yet activated"],
+        hint: "Brevo has not activated this account for sending: ask its support to",
+        ..ANY
+    })],
     notes: &[
         "the SMTP key is not the API key",
         "by API: 99 recipients a message, one Reply-To address, and no images inside the text",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
-use super::api::{Api, Credential, Credentials, Entry, Kept, Mail, Request, Response, cannot};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, Size, cannot};
 use super::preset::{Provider, implicit};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -19,7 +19,7 @@ pub(super) static PROVIDER: Provider = Provider {
     ports: &[implicit(465)],
     api: Some(&ENTRY),
     notes: &["by API: no images inside the text"],
-    unverified: &["other ports (2525 is commonly used)", "size limits", "the API's error texts"],
+    unverified: &["other ports (2525 is commonly used)", "the API's error texts"],
     records: RECORDS,
     ..Provider::PRESET
 };
@@ -34,7 +34,17 @@ const RECORDS: &str = "\
     shown: Settings > Domains at Elastic Email
 ";
 
-static ENTRY: Entry = Entry { credentials: &[Credential::needed("api_key")], ..Entry::of::<ElasticEmail>() };
+static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("api_key")],
+    // 20 MB, the message with its files (github.com/ElasticEmail/elasticemail-skills, the vendor's).
+    size: Some(Size::Message(20 << 20)),
+    ..Entry::of::<ElasticEmail>()
+};
+
+/// What it says. Its description of the API names the statuses only (github.com/ElasticEmail/elasticemail-skills: 401 is
+/// no key, 403 one without the access level, 429 over 20 connections); not checked against a page of the vendor's is what
+/// the text says of senders.
+static SAID: &Codes = &[("from address is not verified", Meaning::SENDER), ("not a verified sender", Meaning::SENDER)];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -117,7 +127,7 @@ impl Api for ElasticEmail {
             return Ok(response.accepted(envelope, Some(&id)));
         }
         match response.json() {
-            Some(Refused { error }) => response.by_status(envelope, &error),
+            Some(Refused { error }) => response.by_code(envelope, Meaning::said(SAID, &error), &error),
             None => response.undocumented(envelope),
         }
     }

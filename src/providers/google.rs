@@ -112,7 +112,9 @@ static ENTRY: Entry = Entry {
 /// of the API, the other one says nothing.
 const LARGE: usize = 1 << 20;
 
-/// The reasons of its errors. Not checked against a page of the vendor's.
+/// The reasons of its errors (developers.google.com/workspace/gmail/api/guides/handle-errors). Not checked against a page
+/// of the vendor's: `quotaExceeded`, `limitExceeded`, `accessNotConfigured`, `insufficientPermissions`, and
+/// `failedPrecondition`, which is a service account without a person or one without a mailbox.
 static REASONS: &Codes = &[
     ("rateLimitExceeded", Meaning::RATE),
     ("userRateLimitExceeded", Meaning::RATE),
@@ -122,6 +124,7 @@ static REASONS: &Codes = &[
     ("authError", Meaning::LOGIN),
     ("accessNotConfigured", Meaning::ACCOUNT),
     ("domainPolicy", Meaning::ACCOUNT),
+    ("failedPrecondition", Meaning::ACCOUNT),
     ("insufficientPermissions", Meaning::ACCOUNT),
     ("backendError", Meaning::TROUBLE),
 ];
@@ -184,7 +187,6 @@ impl Api for Google {
         let text = if reason.is_empty() { error.message.clone() } else { format!("{}: {reason}", error.message) };
         let meaning = match response.status {
             400 if is_about_recipients(&error.message) => Some(Meaning::BAD_RECIPIENT),
-            400 if error.message.eq_ignore_ascii_case("mail service not enabled") => Some(Meaning::ACCOUNT),
             // A limit is a 403 too, and passes.
             _ => Meaning::of(REASONS, reason),
         };

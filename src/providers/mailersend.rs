@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Mailbox, OF_THE_WRITER, Parts, Person};
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, cannot};
-use super::preset::{KeyForm, Provider, starttls};
+use super::preset::{Hint, KeyForm, Provider, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
+use crate::rule::{ANY, Rule};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "mailersend",
@@ -19,6 +20,11 @@ pub(super) static PROVIDER: Provider = Provider {
     ports: &[starttls(587)],
     api: Some(&ENTRY),
     keys: &[KeyForm { prefix: "mlsn.", smtp: false, api: true }],
+    hints: &[Hint::anywhere(Rule {
+        words: &["#ms42212", "#ms42225", "trial accounts can only send"],
+        hint: "this account is on trial and reaches few recipients: verify a domain at MailerSend and choose a plan",
+        ..ANY
+    })],
     notes: &[
         "invalid messages are answered with 450, and never succeed when sent again",
         "by API: header fields of one's own need a plan that has them (custom_headers = true)",
@@ -41,10 +47,16 @@ const RECORDS: &str = "\
 
 static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], ..Entry::of::<MailerSend>() };
 
-/// What it says with 422 of a trial account's limits (answers that its users quote): a number stands behind it, `#MS42225`.
+/// What it says with 422 of what is not the message's (answers that its users quote): a number stands behind it. The
+/// sender's domain; the recipient's, which has to be the account's own; the quota and the recipients of a trial; what the
+/// plan has not. Its page of the statuses (developers.mailersend.com/general) has none of them; 421 is maintenance there.
 static WORDS: &Codes = &[
-    ("unique recipients limit", Meaning::ACCOUNT),
+    ("#ms42207", Meaning::SENDER),
+    ("#ms42212", Meaning::ACCOUNT),
+    ("#ms42222", Meaning::QUOTA),
     ("#ms42225", Meaning::ACCOUNT),
+    ("#ms42235", Meaning::ACCOUNT),
+    ("unique recipients limit", Meaning::ACCOUNT),
     ("trial accounts can only send", Meaning::ACCOUNT),
 ];
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::api::parts::{Fact, File, FileForm, Mailbox, Parts};
+use super::api::parts::{Fact, File, FileForm, Mailbox, Parts, at_most};
 use super::api::request::segment;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response};
 use super::preset::{Provider, UserName, at, starttls};
@@ -42,9 +42,19 @@ const RECORDS: &str = "\
 
 static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], ..Entry::of::<Mailtrap>() };
 
-/// What it says of senders and accounts (its users quote it, by SMTP with 554 and 550 5.7.1). Not checked against a page
-/// of the vendor's, which names the HTTP statuses only.
-static SAID: &Codes = &[("demo domains can only", Meaning::ACCOUNT), ("sending from domain", Meaning::SENDER)];
+/// What it says: of addresses by its own description of the API (mailtrap/mailtrap-openapi, email-sending-transactional),
+/// which names 400, 401, 403 and 500 beside it; 429 is a rate (mailtrap/mailtrap-docs, rate-limits). Not checked against a
+/// page of the vendor's, but quoted by users: senders, demo domains, and the limits, of which one comes with 429, too.
+static SAID: &Codes = &[
+    ("demo domains can only", Meaning::ACCOUNT),
+    ("email limit is reached", Meaning::QUOTA),
+    ("too many emails per second", Meaning::RATE),
+    ("sending from domain", Meaning::SENDER),
+    ("'from' address is invalid", Meaning::BAD_SENDER),
+    ("'to' address is invalid", Meaning::BAD_RECIPIENT),
+    ("'cc' address is invalid", Meaning::BAD_RECIPIENT),
+    ("'bcc' address is invalid", Meaning::BAD_RECIPIENT),
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,6 +131,10 @@ impl Api for Mailtrap {
 
     fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let parts = Parts::of(mail)?;
+        // maxItems of each list in its own description of the API.
+        for (people, field) in [(&parts.to, "To"), (&parts.cc, "Cc"), (&parts.bcc, "Bcc")] {
+            at_most(PROVIDER.name, 1000, people, field)?;
+        }
         let request = Request::json(self.path()?, &self.body(&parts)?)?;
         Ok(request.bearer(keys.get("token")?).warn(parts.warnings()))
     }

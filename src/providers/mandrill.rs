@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Validity};
-use super::preset::{KeyForm, Provider, StatusQuery, UserName, starttls};
+use super::preset::{Hint, KeyForm, Provider, StatusQuery, UserName, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 use crate::reply::Reply;
+use crate::rule::{ANY, Rule};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "mandrill",
@@ -23,6 +24,11 @@ pub(super) static PROVIDER: Provider = Provider {
     secrets: &["api_key", "password"],
     api: Some(&ENTRY),
     keys: &[KeyForm { prefix: "md-", smtp: true, api: true }],
+    hints: &[Hint::refusal(Rule {
+        words: &["rejected: unsigned", "rejected: invalid-sender"],
+        hint: "verify this sender's domain at Mandrill, or set `from` to an address of one that is verified there",
+        ..ANY
+    })],
     notes: &[
         "without X-MC-PreserveRecipients the account's default decides whether recipients see one another",
         "by API, a message to more than 10 recipients is only queued: refusals come later",
@@ -141,13 +147,29 @@ impl Api for Mandrill {
         if !envelope.forward_paths.iter().all(|recipient| is_known(recipient.as_ref())) {
             return Err(response.in_doubt());
         }
+        // Where nobody has it for a reason of the account's, it is not about them.
+        let account = sent.iter().map(Sent::of_account).collect::<Option<Vec<_>>>();
+        if let Some((meaning, text)) = account.and_then(|all| all.into_iter().next()) {
+            return Ok(response.told(envelope, meaning, &text));
+        }
         let id = sent.iter().find(|sent| sent.refusal(response).is_none()).or(sent.first());
         let id = id.and_then(|sent| sent.id.as_deref());
         Ok(response.each(envelope, id, |recipient| of(recipient).and_then(|sent| sent.refusal(response))))
     }
 }
 
+/// Reasons of `reject_reason` that are the account's or the sender's (mailchimp.com/developer/transactional/api/messages):
+/// beyond what a test key or the plan sends, and a domain that is not verified.
+static REASONS: &Codes =
+    &[("test-mode-limit", Meaning::ACCOUNT), ("unsigned", Meaning::SENDER), ("invalid-sender", Meaning::SENDER)];
+
 impl Sent {
+    /// What this refusal says that holds for every recipient.
+    fn of_account(&self) -> Option<(Meaning, String)> {
+        let reason = self.reject_reason.as_deref().filter(|_| self.status == "rejected")?;
+        Meaning::of(REASONS, reason).map(|meaning| (meaning, format!("{}: {reason}", self.status)))
+    }
+
     fn refusal(&self, response: &Response) -> Option<Reply> {
         let reason = self.reject_reason.as_deref().unwrap_or("no reason given");
         let meaning = match (self.status.as_str(), reason) {

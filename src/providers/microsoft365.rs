@@ -93,13 +93,17 @@ static AUTHORIZATION: AuthorizationServer = AuthorizationServer {
 static HINTS: &[Hint] = &[
     Hint::login(Rule { enhanced: &[x(5, 7, 30)], hint: NO_PASSWORDS, ..ANY }),
     Hint::login(Rule { words: &["basic authentication is disabled"], hint: NO_PASSWORDS, ..ANY }),
-    Hint::login(Rule { enhanced: &[x(5, 7, 139)], hint: SMTP_AUTH_IS_OFF, ..ANY }),
-    Hint::login(Rule { words: &["smtpclientauthentication is disabled"], hint: SMTP_AUTH_IS_OFF, ..ANY }),
+    // One code for three things.
     Hint::login(Rule {
-        hint: "check the mailbox address and password; Microsoft is ending password logins: set client_id instead \
-               and run `{login}`",
+        words: &["did not meet the criteria", "security defaults policy"],
+        hint: "a Conditional Access policy or the security defaults keep this login out: exempt the mailbox from it, or set \
+               client_id and run `{login}`",
         ..ANY
     }),
+    Hint::login(Rule { words: &["user credentials were incorrect"], hint: CHECK, ..ANY }),
+    Hint::login(Rule { enhanced: &[x(5, 7, 139)], hint: SMTP_AUTH_IS_OFF, ..ANY }),
+    Hint::login(Rule { words: &["smtpclientauthentication is disabled"], hint: SMTP_AUTH_IS_OFF, ..ANY }),
+    Hint::login(Rule { hint: CHECK, ..ANY }),
     Hint::anywhere(Rule { enhanced: &[x(5, 7, 30)], hint: NO_PASSWORDS, ..ANY }),
     Hint::anywhere(Rule {
         words: &["sendasdenied", "not allowed to send as", "does not have permissions to send as"],
@@ -107,6 +111,7 @@ static HINTS: &[Hint] = &[
         ..ANY
     }),
     Hint::anywhere(Rule { enhanced: &[x(5, 7, 60), x(5, 2, 252)], hint: SEND_AS, ..ANY }),
+    Hint::anywhere(Rule { words: &["bad outbound sender", "outboundspamexception"], hint: BLOCKED, ..ANY }),
     Hint::anywhere(Rule {
         enhanced: &[x(5, 7, 708), x(5, 7, 705), x(5, 7, 750)],
         hint: "Microsoft does not accept mail from this tenant at present: its domain has to be verified, or its \
@@ -127,6 +132,12 @@ const fn x(class: u8, subject: u16, detail: u16) -> Enhanced {
 const NO_PASSWORDS: &str = "this tenant no longer takes passwords for SMTP: set client_id instead of the password and run \
                             `{login}`, or use another provider";
 
+const CHECK: &str = "check the mailbox address and password; Microsoft is ending password logins: set client_id instead and \
+                     run `{login}`";
+
+const BLOCKED: &str = "Microsoft has blocked this mailbox for what it sent: change its password, and have an administrator \
+                       unblock it under Restricted entities in the Defender portal";
+
 const SMTP_AUTH_IS_OFF: &str =
     "SMTP AUTH is switched off for this tenant or mailbox: Set-CASMailbox -SmtpClientAuthenticationDisabled $false";
 
@@ -139,27 +150,35 @@ static ENTRY: Entry = Entry {
     ..Entry::of::<Microsoft365>()
 };
 
-/// Codes of Graph and of Exchange behind it, as users and other programs quote them; `ErrorExceededMessageLimit` and the
-/// suspension come with 400, 403 or 429. Not checked against a page of the vendor's.
+/// Codes of Graph and of Exchange behind it, as users and Outlook on the web have them (the name without a vowel is theirs);
+/// `ErrorExceededMessageLimit` and the suspension come with 400, 403 or 429. Not checked against a page of the vendor's.
 static CODES: &Codes = &[
     ("ErrorExceededMessageLimit", Meaning::QUOTA),
     ("ErrorExceededHourlyMessageLimit", Meaning::RATE),
     ("ErrorSubmissionQuotaExceeded", Meaning::QUOTA),
     ("ErrorQuotaExceeded", Meaning::QUOTA),
     ("ErrorServerBusy", Meaning::RATE),
+    ("ErrorMessageThrottled", Meaning::RATE),
+    ("ActivityLimitReached", Meaning::RATE),
     ("ErrorExceededConnectionCount", Meaning::RATE),
     ("ErrorTooManyObjectsOpened", Meaning::RATE),
     ("ApplicationThrottled", Meaning::RATE),
     ("MailboxConcurrency", Meaning::RATE),
     ("ErrorMailboxMoveInProgress", Meaning::TROUBLE),
     ("ErrorMailboxStoreUnavailable", Meaning::TROUBLE),
+    ("ErrorMailboxStoreUnavaiable", Meaning::TROUBLE),
+    ("ErrorMessageTransientError", Meaning::TROUBLE),
+    ("ErrorMessageTimeout", Meaning::TROUBLE),
     ("ErrorInternalServerTransientError", Meaning::TROUBLE),
     ("ErrorAccountDisabled", Meaning::ACCOUNT),
     ("ErrorAccountSuspend", Meaning::ACCOUNT),
+    ("ErrorMessageSubmissionBlocked", Meaning::ACCOUNT),
     ("ErrorAccessDenied", Meaning::ACCOUNT),
     ("MailboxNotEnabledForRESTAPI", Meaning::ACCOUNT),
     ("ErrorSendAsDenied", Meaning::SENDER),
     ("ErrorInvalidRecipients", Meaning::BAD_RECIPIENT),
+    ("ErrorExceededMaxRecipientLimit", Meaning::MANY),
+    ("ErrorMessageBlocked", Meaning::CONTENT),
     ("ErrorMessageSizeExceeded", Meaning::SIZE),
 ];
 
@@ -205,7 +224,7 @@ impl Api for Microsoft365 {
         }
         let Some(Refused { error }) = response.json::<Refused>() else { return response.undocumented(envelope) };
         let text = format!("{}: {}", error.code, error.message);
-        let meaning = match error.code.as_str() {
+        let meaning = match error.code.trim_end_matches("ShowTierUpgrade") {
             code if code.starts_with("ErrorMimeContent") => Some(Meaning::CONTENT),
             code => Meaning::of(CODES, code),
         };

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::api::parts::{Fact, File, FileForm, Parts, Person, joined};
 use super::api::response::names;
 use super::api::{Api, Codes, Credential, Credentials, Entry, Kept, Mail, Meaning, Request, Response, Size};
-use super::preset::{Allowance, Provider, StatusQuery, UserName, at, starttls};
+use super::preset::{Allowance, Hint, Provider, StatusQuery, UserName, at, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
+use crate::rule::{ANY, Rule};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "postmark",
@@ -22,6 +23,11 @@ pub(super) static PROVIDER: Provider = Provider {
     secrets: &["token", "password"],
     api: Some(&ENTRY),
     found: "the server, tab API Tokens",
+    hints: &[Hint::anywhere(Rule {
+        words: &["your account is pending approval"],
+        hint: "this account is not approved yet and writes within its own domain only: ask Postmark for the approval",
+        ..ANY
+    })],
     notes: &[
         "token is the server API token; an SMTP token is a pair for username and password",
         "no implicit TLS: port 465 hangs",
@@ -161,8 +167,12 @@ impl Api for Postmark {
             };
             return Ok(response.each(envelope, Some(id), skipped));
         }
+        let is_unverified =
+            ["verified sender", "sender signature"].iter().any(|word| text.to_lowercase().contains(word));
         let about_sender = ["'from'", "sender"].iter().any(|word| text.to_lowercase().contains(word));
         let meaning = match answer.error_code {
+            // postmarkapp.com/support, "Troubleshooting 422": one code for both.
+            300 if is_unverified => Some(Meaning::SENDER),
             300 if about_sender => Some(Meaning::BAD_SENDER),
             300 if ["'To'", "'Cc'", "'Bcc'"].iter().any(|field| text.contains(field)) => Some(Meaning::BAD_RECIPIENT),
             code => Meaning::of(CODES, &code.to_string()),

@@ -103,7 +103,8 @@ static ENTRY: Entry = Entry {
     ..Entry::of::<Resend>()
 };
 
-/// The names of its errors (resend.com/docs/api-reference/errors, seen in part); an invalid key comes as 403.
+/// The names of its errors (resend.com/docs/api-reference/errors); an invalid key comes as 400, 401 or 403, and
+/// `security_error` with 451 is one for its support.
 static CODES: &Codes = &[
     ("missing_api_key", Meaning::LOGIN),
     ("invalid_api_key", Meaning::LOGIN),
@@ -111,6 +112,7 @@ static CODES: &Codes = &[
     ("rate_limit_exceeded", Meaning::RATE),
     ("daily_quota_exceeded", Meaning::QUOTA),
     ("monthly_quota_exceeded", Meaning::QUOTA),
+    ("security_error", Meaning::ACCOUNT),
     ("invalid_from_address", Meaning::BAD_SENDER),
     ("application_error", Meaning::TROUBLE),
     ("internal_server_error", Meaning::TROUBLE),
@@ -172,7 +174,7 @@ impl Api for Resend {
     fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let mut parts = Parts::of(mail)?;
         parts.need_to()?;
-        at_most(50, &parts.to, "To")?;
+        at_most(PROVIDER.name, 50, &parts.to, "To")?;
         // The caller's own key goes where keys go.
         parts.headers.retain(|(name, value)| {
             !name.eq_ignore_ascii_case(KEY_FIELD) || mail.key.is_none_or(|key| key.value != *value)
@@ -221,6 +223,7 @@ impl Api for Resend {
             "concurrent_idempotent_requests" => return response.unfinished(envelope, &text),
             // What it knows by this key was another request, so it tells nothing of ours.
             "invalid_idempotent_request" if response.is_repeat => return Err(response.in_doubt()),
+            "validation_error" if text.to_lowercase().contains("api key is invalid") => Some(Meaning::LOGIN),
             "validation_error" if text.contains("not verified") => Some(Meaning::SENDER),
             // The test mode: the account reaches its owner only.
             "validation_error" if text.contains("testing emails") => Some(Meaning::ACCOUNT),

@@ -52,8 +52,9 @@ static ENTRY: Entry = Entry {
     ..Entry::of::<SendGrid>()
 };
 
-/// What it says with 400, 401 and 403: used-up credits come as 401. Not checked against a page of the vendor's:
-/// messaging limits, the suspended and the disabled account.
+/// What it says with 400, 401 and 403 (support.sendgrid.com, "4XX API Errors and Troubleshooting Suggestions"): used-up
+/// credits come as 401. Not checked against a page of the vendor's: messaging limits, the suspended and the disabled
+/// account.
 static WORDS: &Codes = &[
     ("verified sender", Meaning::SENDER),
     ("credits exceeded", Meaning::QUOTA),

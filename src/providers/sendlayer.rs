@@ -142,9 +142,9 @@ impl Api for SendLayer {
     fn request(&self, mail: &Mail<'_>, keys: &Credentials) -> Result<Request, Failure> {
         let mut parts = Parts::of(mail)?;
         parts.need_to()?;
-        at_most(10, &parts.to, "To")?;
-        at_most(10, &parts.cc, "Cc")?;
-        at_most(5, &parts.bcc, "Bcc")?;
+        at_most(PROVIDER.name, 10, &parts.to, "To")?;
+        at_most(PROVIDER.name, 10, &parts.cc, "Cc")?;
+        at_most(PROVIDER.name, 5, &parts.bcc, "Bcc")?;
         if self.inline_images == InlineImages::Refuse && parts.attachments.iter().any(|file| file.is_inline) {
             return Err(cannot("an inline image"));
         }

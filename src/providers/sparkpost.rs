@@ -48,12 +48,20 @@ static ENTRY: Entry = Entry {
     ..Entry::of::<SparkPost>()
 };
 
-/// Its error codes (developers.sparkpost.com, API, transmissions): the limits of the hour, the day and the sandbox come as
-/// 420.
+/// Its error codes that their status does not tell (support.sparkpost.com/docs/tech-resources/extended-error-codes): the
+/// limits of the hour, the day and the sandbox come as 420, resources that it has not at the moment and a service that was
+/// not set up as 400, as do a list without a valid recipient and a domain on its blacklist.
 static CODES: &Codes = &[
+    ("1303", Meaning::LOGIN),
+    ("1304", Meaning::LOGIN),
+    ("1502", Meaning::TROUBLE),
+    ("1601", Meaning::ACCOUNT),
+    ("1910", Meaning::ACCOUNT),
     ("2101", Meaning::RATE),
     ("2102", Meaning::QUOTA),
     ("2103", Meaning::QUOTA),
+    ("5002", Meaning::BAD_RECIPIENT),
+    ("7000", Meaning::SENDER),
     ("7001", Meaning::SENDER),
     ("1301", Meaning::CONTENT),
 ];

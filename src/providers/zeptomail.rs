@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::api::parts::{Fact, File, FileForm, Parts, Person};
-use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response};
+use super::api::{Api, Codes, Credential, Credentials, Entry, Mail, Meaning, Request, Response, Size};
 use super::preset::{Provider, UserName, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::Failure;
@@ -22,7 +22,7 @@ pub(super) static PROVIDER: Provider = Provider {
     secrets: &["token", "password"],
     api: Some(&ENTRY),
     notes: &["token is the send-mail token of one agent", "transactional mail only"],
-    unverified: &["SMTP hosts of other data centres", "API hosts: endpoint takes another", "size limits"],
+    unverified: &["SMTP hosts of other data centres", "API hosts: endpoint takes another"],
     records: RECORDS,
     ..Provider::PRESET
 };
@@ -36,7 +36,12 @@ const RECORDS: &str = "\
     shown: Mail Agents > Domains at ZeptoMail
 ";
 
-static ENTRY: Entry = Entry { credentials: &[Credential::needed("token")], ..Entry::of::<ZeptoMail>() };
+static ENTRY: Entry = Entry {
+    credentials: &[Credential::needed("token")],
+    // 15 MB, header section, text and files (the vendor's connector for Power Automate, "Known Issues and Limitations").
+    size: Some(Size::Message(15 << 20)),
+    ..Entry::of::<ZeptoMail>()
+};
 
 /// Its error codes (zoho.com/zeptomail/help/api/error-codes.html), those of the detail before those of the group: the
 /// limit of a day and of a trial; then credits that have ended, a host that is not on the list, a blocked account.

@@ -9,10 +9,11 @@ use serde_json::Value;
 use super::api::parts::{Attachment, OF_THE_WRITER, Parts, Person};
 use super::api::request::segment;
 use super::api::{Api, Before, Codes, Credential, Credentials, Entry, Mail, Meaning, Piece, Request, Response, cannot};
-use super::preset::{AuthorizationServer, Provider, Scopes, TokenHints, at, implicit, starttls};
+use super::preset::{AuthorizationServer, Hint, Provider, Scopes, TokenHints, at, implicit, starttls};
 use crate::envelope::Envelope;
 use crate::failure::{Failure, Kind};
 use crate::outcome::{Outcome, Stage};
+use crate::rule::{ANY, Rule};
 
 pub(super) static PROVIDER: Provider = Provider {
     id: "zoho-mail",
@@ -33,6 +34,12 @@ pub(super) static PROVIDER: Provider = Provider {
     authorization: Some(&AUTHORIZATION),
     auth: &["LOGIN", "PLAIN"],
     api: Some(&ENTRY),
+    hints: &[Hint::anywhere(Rule {
+        words: &["unusual sending activity detected"],
+        hint: "Zoho has blocked this account's sending for what it looked like: unblock it at mail.zoho.com/UnblockMe, and \
+               send more slowly",
+        ..ANY
+    })],
     notes: &[
         "username is the full address; a wrong data centre looks like a wrong password",
         "From must be the account's address or one of its aliases",
@@ -65,8 +72,17 @@ const RECORDS: &str = "\
     shown: Domains > Email configuration at Zoho Mail
 ";
 
-/// The codes of its errors that public code reads. What `moreInfo` says of senders, some of it with 500, is not documented.
-static CODES: &Codes = &[("INVALID_OAUTHTOKEN", Meaning::LOGIN)];
+/// The codes of its errors that public code reads; its page (zoho.com/mail/help/api/response-codes.html) has the statuses
+/// 400, 401, 403, 404 and 500 only.
+static CODES: &Codes = &[("INVALID_OAUTHTOKEN", Meaning::LOGIN), ("INVALID_OAUTHSCOPE", Meaning::ACCOUNT)];
+
+/// What `moreInfo` says, some of it with 500, as its users quote it: the sentences of its SMTP server. Not checked against a
+/// page of the vendor's.
+static SAID: &Codes = &[
+    ("unusual sending activity", Meaning::ACCOUNT),
+    ("relaying disallowed", Meaning::SENDER),
+    ("invalid from address", Meaning::SENDER),
+];
 
 /// What the names of the hosts end in, by data centre.
 const DATA_CENTRES: &[(&str, &str)] = &[
@@ -398,7 +414,7 @@ fn refusal(envelope: &Envelope, response: &Response) -> Result<Outcome, Failure>
     };
     let said = [data.error_code.as_str(), data.more_info.as_str(), status.description.as_str()];
     let text = said.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
-    response.by_code(envelope, Meaning::of(CODES, &data.error_code), &text)
+    response.by_code(envelope, Meaning::of(CODES, &data.error_code).or_else(|| Meaning::said(SAID, &text)), &text)
 }
 
 #[cfg(test)]

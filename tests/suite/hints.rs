@@ -87,6 +87,134 @@ const REPLIES: &[(Moment, &str, &str)] = &[
         "421 4.7.32 Your email has been rate limited: the From header is not aligned with SPF or DKIM",
         "set the SPF, DKIM and DMARC records",
     ),
+    // Hosts and mailboxes whose users report them: accounts that write as themselves only.
+    (
+        Moment::Mail,
+        "550 5.7.0 From address is not one of your addresses",
+        "127.0.0.1 takes mail from this account's own",
+    ),
+    (Moment::Mail, "553 Mail from must equal authorized user", "127.0.0.1 takes mail from this account's own"),
+    (Moment::Mail, "550 not local sender over smtp", "127.0.0.1 takes mail from this account's own"),
+    (
+        Moment::Rcpt,
+        "553 5.7.1 <x@shop.example>: Sender address rejected: not owned by auth user.",
+        "127.0.0.1 takes mail from this account's own",
+    ),
+    (
+        Moment::Message,
+        "551 5.7.1 Not authorised to send from this header address",
+        "127.0.0.1 takes mail from this account's own",
+    ),
+    // Accounts that are closed, at their end, or not open yet.
+    (Moment::Auth, "451 Authentication failed: Maximum credits exceeded", "the quota at 127.0.0.1 is used up"),
+    (
+        Moment::Auth,
+        "535 5.7.0 The email limit is reached. Please upgrade your plan",
+        "the quota at 127.0.0.1 is used up",
+    ),
+    (Moment::Auth, "535 Authentication failed: account disabled", "the account at 127.0.0.1 is closed for sending"),
+    (Moment::Auth, "525 5.7.1 Unauthorized IP address", "add this host's address to those that may use the account"),
+    (
+        Moment::Auth,
+        "535 5.7.8 Error: authentication failed: This user does not have access rights to this service",
+        "127.0.0.1 wants an app password here",
+    ),
+    (
+        Moment::Auth,
+        "535 Login Fail. Please enter your authorization code to login.",
+        "127.0.0.1 wants an app password here",
+    ),
+    (Moment::Message, "454 Throttling failure: Daily message quota exceeded.", "the quota at 127.0.0.1 is used up"),
+    (Moment::Message, "454 Throttling failure: Maximum sending rate exceeded.", "127.0.0.1 is limiting how fast"),
+    (
+        Moment::Message,
+        "550 Message rejected: domain shop.example has exceeded the max emails per hour (150/150 (100%)) allowed. Message discarded.",
+        "127.0.0.1 is limiting how fast",
+    ),
+    (
+        Moment::Rcpt,
+        "550 User shop@shop.example has exceeded its 24-hour sending limit. Messages to 250 recipients out of 250 allowed",
+        "127.0.0.1 is limiting how fast",
+    ),
+    (
+        Moment::Rcpt,
+        "550 5.7.0 Requested action not taken: too many emails per second",
+        "127.0.0.1 is limiting how fast",
+    ),
+    (Moment::Message, "550 5.4.6 Unusual sending activity detected. Please try after sometime", "Zoho has blocked"),
+    (Moment::Message, "550 5.1.8 Access denied, bad outbound sender", "Microsoft has blocked this mailbox"),
+    (
+        Moment::Message,
+        "554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException; Failed to process message",
+        "Microsoft has blocked this mailbox",
+    ),
+    (
+        Moment::Message,
+        "502 5.7.0 Your SMTP account is not yet activated. Please contact us at contact@brevo.com to request activation",
+        "Brevo has not activated",
+    ),
+    (
+        Moment::Message,
+        "450 The from.email domain must be verified in your account to send emails. #MS42207",
+        "verify this sender",
+    ),
+    (
+        Moment::Message,
+        "450 You have reached trial account unique recipients limit. #MS42225",
+        "this account is on trial and reaches few recipients",
+    ),
+    // Recipients.
+    (
+        Moment::Rcpt,
+        "550 5.4.1 Recipient address rejected: Access denied.",
+        "check how the recipient's address is spelt",
+    ),
+    (
+        Moment::Rcpt,
+        "550 5.7.1 [internal] recipient address suppressed due to customer policy",
+        "127.0.0.1 sends nothing",
+    ),
+    (
+        Moment::Message,
+        "550 5.2.3 RESOLVER.RST.RecipSizeLimit; message too large for this recipient",
+        "the message is larger than this",
+    ),
+    (
+        Moment::Message,
+        "554 Message rejected: Address is on the suppression list for your account",
+        "127.0.0.1 sends nothing",
+    ),
+    // Hosts.
+    (
+        Moment::Message,
+        "550 5.7.25 [192.0.2.1] The IP address sending this message does not have a PTR record setup",
+        "the address that sends has no name (PTR record)",
+    ),
+    (
+        Moment::Rcpt,
+        "450 4.7.1 Client host rejected: cannot find your reverse hostname, [192.0.2.1]",
+        "the address that sends has no name (PTR record)",
+    ),
+    (
+        Moment::Rcpt,
+        "550 5.7.606 Access denied, banned sending IP [192.0.2.1]. To request removal from this list please visit",
+        "the server refuses this host's address",
+    ),
+    (
+        Moment::Message,
+        "421 4.7.28 Gmail has detected an unusual rate of unsolicited mail originating from your IP address.",
+        "the recipient's side distrusts",
+    ),
+    (
+        Moment::Mail,
+        "421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume or user complaints",
+        "the recipient's side distrusts",
+    ),
+    (
+        Moment::Mail,
+        "550 Requested action not taken: mailbox unavailable, invalid DNS MX or A/AAAA resource record",
+        "the sender's domain has neither",
+    ),
     (Moment::Rcpt, "550 5.7.1 SPF: 192.0.2.1 is not allowed to send for shop.example", "set the SPF, DKIM and DMARC"),
     (Moment::Message, "554 5.7.1 rejected as spam", "127.0.0.1 refuses this message itself, often as spam"),
     (Moment::Message, "550 5.7.1 no", "127.0.0.1 refuses this message itself"),
@@ -110,6 +238,119 @@ fn refusals_have_the_right_next_step() {
             assert_eq!(is_told("SPF, DKIM"), is_told("`mailchute check`"), "{}", run.report());
         },
     );
+}
+
+/// The provider, the moment, the reply, and what the hint begins with.
+const OF_PROVIDERS: &[(&str, Moment, &str, &str)] = &[
+    (
+        "microsoft365",
+        Moment::Auth,
+        "535 5.7.139 Authentication unsuccessful, the request did not meet the criteria to be authenticated successfully.",
+        "a Conditional Access policy or the security defaults keep this login out",
+    ),
+    (
+        "microsoft365",
+        Moment::Auth,
+        "535 5.7.139 Authentication unsuccessful, user is locked by your organization's security defaults policy.",
+        "a Conditional Access policy or the security defaults keep this login out",
+    ),
+    (
+        "microsoft365",
+        Moment::Auth,
+        "535 5.7.139 Authentication unsuccessful, the user credentials were incorrect.",
+        "check the mailbox address and password",
+    ),
+    (
+        "microsoft365",
+        Moment::Auth,
+        "535 5.7.139 Authentication unsuccessful, basic authentication is disabled.",
+        "this tenant no longer takes passwords",
+    ),
+    (
+        "microsoft365",
+        Moment::Auth,
+        "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.",
+        "SMTP AUTH is switched off",
+    ),
+    (
+        "amazon-ses",
+        Moment::Message,
+        "554 Message rejected: Sending suspended for this account. For more information, please check the inbox",
+        "AWS has stopped this account's sending",
+    ),
+    (
+        "amazon-ses",
+        Moment::Message,
+        "554 Access denied: User `arn:aws:iam::1:user/x' is not authorized to perform `ses:SendRawEmail' on resource `x'",
+        "give the key's user ses:SendRawEmail",
+    ),
+    (
+        "amazon-ses",
+        Moment::Message,
+        "554 Message rejected: Email address is not verified. The following identities failed the check in region EU-WEST-1: x",
+        "verify the address that the reply names",
+    ),
+    ("mailgun", Moment::Message, "421 Free accounts are for test purposes only. Please upgrade", "a Mailgun sandbox"),
+    (
+        "mailgun",
+        Moment::Mail,
+        "421 Domain mg.x is not allowed to send: recipient limit exceeded, try again after Mon, 02 Nov 2026",
+        "Mailgun is limiting how fast",
+    ),
+    ("sendgrid", Moment::Mail, "550 The from address does not match a verified Sender Identity.", "verify this sender"),
+    (
+        "yandex",
+        Moment::Message,
+        "554 5.7.1 Message rejected under suspicion of SPAM",
+        "Yandex Mail refuses this message",
+    ),
+    (
+        "zoho-mail",
+        Moment::Mail,
+        "553 Relaying disallowed as x@shop.example",
+        "Zoho Mail takes mail from this account's own",
+    ),
+];
+
+#[test]
+fn refusals_of_a_provider_have_the_right_next_step() {
+    every(
+        OF_PROVIDERS,
+        |case| format!("{}: {}", case.0, case.2),
+        |(provider, moment, reply, hint)| {
+            let server = Server::new().login("alice@example.org", "a good secret", &["PLAIN"]);
+            let server = server.reply(moment.clone(), reply).start();
+            let login = "username = 'alice@example.org'\npassword = 'a good secret'";
+            let here = format!("host = '127.0.0.1'\nport = {}\ntls = 'none'\nauth = 'plain'", server.port());
+            let scratch = Scratch::new();
+            let text = format!("[relay.main]\nprovider = '{provider}'\nvia = 'smtp'\n{here}\n{login}\n");
+            let config = scratch.write("config.toml", text, 0o600);
+            let run = mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+            let hints: Vec<&str> = run.stderr.lines().filter_map(|line| line.strip_prefix("hint: ")).collect();
+            assert!(hints.len() == 1 && hints[0].starts_with(hint), "{hint}\n{}", run.report());
+        },
+    );
+}
+
+/// A server that wants a login says so in many ways, and not with 530 alone.
+#[test]
+fn a_relay_without_a_login_is_told_where_one_is_wanted() {
+    for (moment, reply) in [
+        (Moment::Mail, "550 Unauthenticated senders not allowed"),
+        (Moment::Mail, "530 5.7.57 Client not authenticated to send mail."),
+        (Moment::Mail, "553 5.7.1 <x@shop.example>: Sender address rejected: not logged in"),
+        (
+            Moment::Rcpt,
+            "550 Please turn on SMTP Authentication: not permitted to relay through this server without authentication",
+        ),
+        (Moment::Rcpt, "454 4.7.1 <bob@example.net>: Relay access denied"),
+        (Moment::Mail, "530 Authentication required"),
+    ] {
+        let server = Server::new().reply(moment, reply).start();
+        let run = sent(server.port(), "none", 30);
+        let hint = "hint: this relay requires a login: set username and password";
+        assert!(run.stderr.contains(hint), "{reply}\n{}", run.report());
+    }
 }
 
 #[test]

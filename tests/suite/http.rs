@@ -273,6 +273,8 @@ fn what_is_too_large_for_a_provider_is_not_sent_there() {
             10,
             "Azure Communication Services Email accepts 10485760 octets per request",
         ),
+        ("zeptomail", "token = \"ze-secret\"", 15, "Zoho ZeptoMail accepts 15728640 octets per message"),
+        ("elastic-email", "api_key = \"ee-secret\"", 20, "Elastic Email accepts 20971520 octets per message"),
     ];
     let head = b"From: a@example.com\r\nTo: bob@example.net\r\nSubject: large\r\nMIME-Version: 1.0\r\n\
                  Content-Type: application/pdf; name=x.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n";
@@ -291,4 +293,26 @@ fn what_is_too_large_for_a_provider_is_not_sent_there() {
             }
         }
     }
+}
+
+/// What one provider takes is no limit of the next relay of the route.
+#[test]
+fn what_is_too_large_for_a_provider_goes_through_the_next_relay() {
+    let web = Web::saying(QUEUED);
+    let backup = testkit::Server::new().start();
+    let scratch = Scratch::new();
+    let config = format!(
+        "[relay.main]\nprovider = \"outlook\"\nvia = \"api\"\ntoken = \"ms-secret\"\nendpoint = \"http://127.0.0.1:{}\"\n\
+         [relay.backup]\nhost = \"127.0.0.1\"\nport = {}\n[log]\nto = \"{}\"\n",
+        web.port(),
+        backup.port(),
+        scratch.join("log").display()
+    );
+    let message = [MESSAGE.as_bytes(), &b"a line of the report\r\n".repeat(170_000)[..]].concat();
+    let call = mailchute().config(&scratch.write("config.toml", config, 0o644));
+    call.args(["-i", "bob@example.net"]).stdin(message).run().expect_status(0);
+    assert_eq!(web.finish().len(), 0);
+    assert_eq!(backup.finish().into_iter().flat_map(|session| session.deliveries).count(), 1);
+    let record = scratch.read("log");
+    assert!(record.contains("Microsoft 365 / Outlook.com accepts 4194304 octets per request"), "{record}");
 }

@@ -10,6 +10,7 @@
 //! | `without:` | `NAME: reason`, an answer that the provider does not have |
 //! | `message:` | a message beside `canonical.eml` to be submitted in its stead |
 //! | `cannot:` | `NAME.eml: text`, a message that the API cannot carry: 65, this first line (`*` is any text), no request |
+//! | `limit:` | `N: text`, how many recipients in To are one too many: this first line, no request, and the next relay is asked |
 //! | `key:` | where a request has its idempotency key: a header field, or `/headers/name` in the body; what is in doubt is asked again once |
 //! | `half:` | the exit status when the accepting answer breaks off; 79 unless said |
 //!
@@ -18,7 +19,8 @@
 //! an array of its parts. A string `{message}` in it is the message without Bcc, `{message:base64}` the same in
 //! base64, `{key}` the idempotency key, `{message:bcc}` and `{message:bcc:base64}` with it, as the vendors' clients were given it, `{message:bcc-last}` with it
 //! at the end of the header section; `:base64url` is that alphabet without padding. `answer NAME` is `exit:`, `stderr:` (first line, `*` is any text), `id:` (the record's
-//! `provider_id`), an empty line and the response.
+//! `provider_id`), `hint:` (how the hint begins; `none`), `next:` (`backup` where the next relay of the route is asked after it,
+//! `nobody` where it is not), an empty line and the response.
 //!
 //! `request undisclosed` is the one that `undisclosed.eml`, whose recipients are all hidden, becomes with
 //! `undisclosed = "sender"`; without that the API cannot carry it.
@@ -31,7 +33,7 @@
 //! `explain:`, a line that `mailchute explain` prints of it (`*` is any text).
 
 use serde_json::{Value, json};
-use testkit::{Answer, Asked, Case, Host, Identity, Run, Scratch, Web, matches};
+use testkit::{Answer, Asked, Case, Host, Identity, Run, Scratch, Server, Web, matches};
 
 use crate::setup::{data, every_case, mailchute};
 
@@ -41,7 +43,7 @@ const ANSWERS: &[&str] = &["accepted", "bad-credential", "unverified-sender", "r
 #[test]
 fn providers() {
     every_case("providers", |case| {
-        let keys = ["relay", "env", "vendor", "waive", "without", "message", "cannot", "half", "key"];
+        let keys = ["relay", "env", "vendor", "waive", "without", "message", "cannot", "half", "key", "limit"];
         case.knows(&keys, &["request", "vendor", "answer", "before", "told"]);
         let accepted = case.block("answer accepted").expect("an answer that accepts");
         let (asked, _) = submit(case, &Canned::read(accepted));
@@ -70,11 +72,15 @@ fn providers() {
             let is_refused = sent.run.status == 65 && requests.is_empty() && matches(pattern, first);
             assert!(is_refused, "{name} is to be refused with {pattern}: {}", sent.run.report());
         }
+        if let Some((many, text)) = case.value("limit").and_then(|line| line.split_once(": ")) {
+            check_limit(case, accepted, many.parse().expect("a number"), text);
+        }
         for (name, text) in case.blocks() {
             if let Some(name) = name.strip_prefix("answer ") {
                 let canned = Canned::read(text);
                 let (_, sent) = submit(case, &canned);
                 canned.check(name, &sent);
+                canned.check_next(name, case);
             }
         }
         let waived: Vec<&str> = case.values("without").filter_map(|line| line.split(':').next()).collect();
@@ -167,6 +173,8 @@ struct Canned {
     exit: i32,
     stderr: Option<String>,
     id: Option<String>,
+    hint: Option<String>,
+    next: Option<String>,
     text: String,
     answer: Answer,
 }
@@ -183,6 +191,8 @@ impl Canned {
             exit: value("exit").and_then(|exit| exit.parse().ok()).expect("exit: N"),
             stderr: value("stderr"),
             id: value("id"),
+            hint: value("hint"),
+            next: value("next"),
             text: response.to_owned(),
             answer: Answer::text(response),
         }
@@ -195,6 +205,8 @@ impl Canned {
             exit,
             stderr: Some(stderr.to_owned()),
             id: None,
+            hint: None,
+            next: None,
             text: stderr.to_owned(),
             answer,
         };
@@ -252,6 +264,12 @@ impl Canned {
             let first = sent.run.stderr.lines().next().unwrap_or_default();
             assert!(matches(pattern, first), "expected {pattern}: {report}");
         }
+        let hint = sent.run.stderr.lines().find_map(|line| line.strip_prefix("hint: "));
+        match self.hint.as_deref() {
+            Some("none") => assert_eq!(hint, None, "{report}"),
+            Some(wanted) => assert!(hint.is_some_and(|hint| hint.starts_with(wanted)), "hint {wanted}: {report}"),
+            None => {}
+        }
         let record: Value = serde_json::from_str(&sent.log).unwrap_or_default();
         if let Some(id) = &self.id {
             assert_eq!(record["provider_id"].as_str(), Some(id.as_str()), "{report}");
@@ -265,6 +283,21 @@ impl Canned {
         for secret in &sent.secrets {
             assert!(!sent.run.stderr.contains(secret) && !sent.log.contains(secret), "{secret} was shown: {report}");
         }
+    }
+}
+
+impl Canned {
+    /// Whether the next relay of the route is asked after it.
+    fn check_next(&self, name: &str, case: &Case) {
+        let Some(next) = self.next.as_deref() else { return };
+        let server = Server::new().start();
+        let (_, sent) = send_by(case, self, case.value("message").unwrap_or("canonical.eml"), &backup(&server));
+        let wanted = match next {
+            "backup" => 0,
+            "nobody" => self.exit,
+            _ => panic!("next: backup or nobody"),
+        };
+        assert_eq!(sent.run.status, wanted, "{name}: next: {next}\n{}\n{}", sent.run.report(), sent.log);
     }
 }
 
@@ -283,6 +316,28 @@ fn submit(case: &Case, canned: &Canned) -> (Asked, Sent) {
     let (mut requests, sent) = send(case, canned, case.value("message").unwrap_or("canonical.eml"));
     assert!(!requests.is_empty(), "no request was made\n{}", sent.run.report());
     (requests.pop().expect("a request"), sent)
+}
+
+/// A message to more recipients than the provider takes is not given to it, and is to the next relay.
+fn check_limit(case: &Case, accepted: &str, many: usize, pattern: &str) {
+    let scratch = Scratch::new();
+    let people: Vec<String> = (0..many).map(|number| format!("to{number}@example.net")).collect();
+    let message = format!("From: sender@example.com\nSubject: many\nTo: {}\n\nhello\n", people.join(",\n "));
+    let path = scratch.write("many.eml", message, 0o644);
+    let name = path.to_str().expect("a path");
+    let (requests, sent) = send(case, &Canned::read(accepted), name);
+    let first = sent.run.stderr.lines().next().unwrap_or_default();
+    assert!(requests.is_empty() && matches(pattern, first), "{pattern}: {}", sent.run.report());
+    let server = Server::new().start();
+    let (requests, sent) = send_by(case, &Canned::read(accepted), name, &backup(&server));
+    assert!(requests.is_empty() && sent.run.status == 0, "{}", sent.run.report());
+    let delivered = server.finish().into_iter().flat_map(|session| session.deliveries).count();
+    assert_eq!(delivered, 1, "{}", sent.log);
+}
+
+/// A second relay, behind the lines of the first.
+fn backup(server: &Server) -> String {
+    format!("\n[relay.backup]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n", server.port())
 }
 
 /// Submits the message `name`; every request that came of it.

@@ -20,6 +20,49 @@ pub struct Meaning {
 /// A provider's codes or words, and what each means. The first that fits counts.
 pub type Codes = [(&'static str, Meaning)];
 
+/// What any provider may say of the account in a refusal that its status makes one of the message. Sentences that no
+/// refusal of a message, a sender or a recipient has: whoever is wrong here asks the next relay for nothing, whoever has
+/// them not loses the message.
+static ANYBODYS: &Codes = &[
+    ("api key is invalid", Meaning::LOGIN),
+    ("invalid api key", Meaning::LOGIN),
+    ("invalid api token", Meaning::LOGIN),
+    ("account is suspended", Meaning::ACCOUNT),
+    ("account has been suspended", Meaning::ACCOUNT),
+    ("account suspended", Meaning::ACCOUNT),
+    ("account is disabled", Meaning::ACCOUNT),
+    ("account has been disabled", Meaning::ACCOUNT),
+    ("account disabled", Meaning::ACCOUNT),
+    ("account is blocked", Meaning::ACCOUNT),
+    ("account has been blocked", Meaning::ACCOUNT),
+    ("account blocked", Meaning::ACCOUNT),
+    ("account is not yet activated", Meaning::ACCOUNT),
+    ("account is not active", Meaning::ACCOUNT),
+    ("account is under review", Meaning::ACCOUNT),
+    ("account is pending", Meaning::ACCOUNT),
+    ("activate your account", Meaning::ACCOUNT),
+    ("sending suspended", Meaning::ACCOUNT),
+    ("sending paused", Meaning::ACCOUNT),
+    ("sending is paused", Meaning::ACCOUNT),
+    ("sending is disabled", Meaning::ACCOUNT),
+    ("unusual sending activity", Meaning::ACCOUNT),
+    ("permission to access this api", Meaning::ACCOUNT),
+    ("daily limit", Meaning::QUOTA),
+    ("monthly limit", Meaning::QUOTA),
+    ("sending limit", Meaning::QUOTA),
+    ("email limit is reached", Meaning::QUOTA),
+    ("quota exceeded", Meaning::QUOTA),
+    ("quota limit", Meaning::QUOTA),
+    ("credits exceeded", Meaning::QUOTA),
+    ("credits expired", Meaning::QUOTA),
+    ("not enough credits", Meaning::QUOTA),
+    ("insufficient credits", Meaning::QUOTA),
+    ("rate limit", Meaning::RATE),
+    ("too many requests", Meaning::RATE),
+    ("resources unavailable", Meaning::TROUBLE),
+    ("try again later", Meaning::TROUBLE),
+];
+
 impl Meaning {
     /// The credential is missing or wrong, has ended, or may not be used from here.
     pub const LOGIN: Self = Self::new(535, (5, 7, 8));
@@ -61,6 +104,11 @@ impl Meaning {
     /// What `code` means by `codes`.
     pub fn of(codes: &Codes, code: &str) -> Option<Self> {
         codes.iter().find(|(known, _)| known.eq_ignore_ascii_case(code)).map(|(_, meaning)| *meaning)
+    }
+
+    /// What `text` says of the account, whoever says it.
+    pub fn of_account(text: &str) -> Option<Self> {
+        Self::said(ANYBODYS, text)
     }
 
     /// What `text` means by `words`, which are in lower case.

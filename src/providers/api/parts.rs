@@ -292,15 +292,15 @@ impl Parts {
     }
 }
 
-/// For an API that takes `most` recipients in one field.
+/// For the API of `provider` (its name), which takes `most` recipients in one field.
 ///
 /// # Errors
 /// A refusal (550 5.5.3): there are more.
-pub fn at_most(most: usize, people: &[Person], field: &str) -> Result<(), Failure> {
+pub fn at_most(provider: &str, most: usize, people: &[Person], field: &str) -> Result<(), Failure> {
     if people.len() <= most {
         return Ok(());
     }
-    let text = format!("this provider's API takes {most} recipients in {field}, this message has {}", people.len());
+    let text = format!("{provider} accepts {most} recipients in {field}, this message has {}", people.len());
     Err(Failure::refused("message", Reply::own(550, (5, 5, 3), &text)).at(Stage::Message))
 }
 

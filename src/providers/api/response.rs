@@ -96,7 +96,7 @@ impl Response {
             404 => Meaning::ELSEWHERE,
             413 => Meaning::SIZE,
             429 => Meaning::RATE,
-            400 | 409 | 410 | 422 => Meaning::CONTENT,
+            400 | 409 | 410 | 422 => Meaning::of_account(text).unwrap_or(Meaning::CONTENT),
             405 | 406 | 411 | 414 | 415 => Meaning::REQUEST,
             _ => Meaning::TROUBLE,
         };
