@@ -215,7 +215,7 @@ fn text(value: &str, room: usize) -> Result<String, Unsplittable> {
     if let Some(json) = json(value, room) {
         return Ok(json);
     }
-    if has_blanks_within(value) {
+    if !are_apart(value) {
         let mut out = String::with_capacity(value.len() * 2);
         encode(value, LINE_LIMIT - room, &mut out)?;
         return Ok(out);
@@ -254,18 +254,27 @@ fn text(value: &str, room: usize) -> Result<String, Unsplittable> {
     Ok(out)
 }
 
-/// Whether there is an encoded word with blanks in it, as readers take them, so that words are no words here.
-fn has_blanks_within(value: &str) -> bool {
+/// Whether every encoded word is a word of `value` by itself. One that has blanks in it, or stands beside other letters, is
+/// read all the same, and then words are no words here: nor are the blanks before such a one always shown.
+fn are_apart(value: &str) -> bool {
     let mut rest = value;
+    let mut is_begin = true;
     while let Some(at) = rest.find("=?") {
+        is_begin = if at > 0 { rest[..at].ends_with(' ') } else { is_begin };
         rest = &rest[at..];
         match EncodedWord::split(rest) {
-            Some((_, behind)) if rest[..rest.len() - behind.len()].contains(' ') => return true,
-            Some((_, behind)) => rest = behind,
+            Some((_, behind)) => {
+                let word = &rest[..rest.len() - behind.len()];
+                if !is_begin || word.contains(' ') || !(behind.is_empty() || behind.starts_with(' ')) {
+                    return false;
+                }
+                rest = behind;
+            }
             None => rest = &rest[2..],
         }
+        is_begin = false;
     }
-    false
+    true
 }
 
 impl Item<'_> {
@@ -375,6 +384,12 @@ mod tests {
             format!("=?iso-8859-1?Q?{}?=", "=FC".repeat(500)),
             format!("=?utf-8?Q?{}?=", "ü".repeat(600)),
             format!("a =?utf-8?Q?b {long} ?= {long}"),
+            // Beside other letters, where no blank before it is shown.
+            format!("=?utf-8?Q?a?= =?utf-8?Q?b?={long}"),
+            format!("=?utf-8?Q?a?= =?utf-8?Q?b?=c {long}"),
+            format!("a,=?utf-8?Q?b?= {long}"),
+            format!("=?utf-8?B?w7w=?=  =?utf-8?Q?=?={long}"),
+            format!("=?a=?utf-8?Q?=C3?= =?utf-8?Q?=BC?= {long}"),
             "日本".repeat(500),
         ] {
             let split = splits("Subject", &value);
