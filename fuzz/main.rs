@@ -12,6 +12,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod mutate;
+mod readers;
 mod targets;
 
 use std::any::Any;
@@ -90,7 +91,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
 
 /// Whether the target held.
 fn fuzz(target: &'static Target, options: &Options) -> bool {
-    let mut mutator = Mutator::new(options.seed, target.words);
+    let mut mutator = Mutator::new(options.seed, target.words, target.grammar);
     let mut corpus: Vec<Vec<u8>> = (target.seeds)();
     let mut paths = HashSet::new();
     let begun = Instant::now();

@@ -5,17 +5,25 @@ const LIMIT: usize = 16 << 10;
 /// Octets that mean something to a parser of mail, SMTP or TOML.
 const OCTETS: &[u8] = b"\r\n\0\t .,:;<>()[]{}@\"'\\-=+*%!&~?_/0123456789aAzZ\x1b\x7f\x80\x85\xa0\xc3\xe2\xff\xfe";
 
+/// The deepest that forms stand in one another.
+const DEPTH: usize = 12;
+
+/// Forms by name, each with its alternatives, in which `«name»` stands for one of that name. The first form is the whole;
+/// where they would nest too deep the first alternative is taken, which ends soon.
+pub(crate) type Grammar = &'static [(&'static str, &'static [&'static str])];
+
 /// A source of mutations.
 pub(crate) struct Mutator {
     state: u64,
     words: &'static [&'static str],
+    grammar: Grammar,
 }
 
 impl Mutator {
-    /// Begins at `seed`; `words` are put in whole.
-    pub(crate) fn new(seed: u64, words: &'static [&'static str]) -> Self {
+    /// Begins at `seed`; `words` are put in whole, and so is what `grammar` makes.
+    pub(crate) fn new(seed: u64, words: &'static [&'static str], grammar: Grammar) -> Self {
         // Any state but zero does; neighbouring seeds should not begin alike.
-        Self { state: hash(&seed.to_le_bytes()) | 1, words }
+        Self { state: hash(&seed.to_le_bytes()) | 1, words, grammar }
     }
 
     /// A new input made of `corpus`, which is not empty.
@@ -30,7 +38,7 @@ impl Mutator {
 
     fn change(&mut self, input: &mut Vec<u8>, corpus: &[Vec<u8>]) {
         let (from, to) = self.range(input.len());
-        match self.below(9) {
+        match self.below(if self.grammar.is_empty() { 9 } else { 12 }) {
             0 if !input.is_empty() => {
                 let at = self.below(input.len());
                 input[at] ^= 1 << self.below(8);
@@ -59,11 +67,37 @@ impl Mutator {
                 self.insert(input, &vec![octet; many]);
             }
             7 => input.truncate(from),
+            // A form in the place of something: the input before it, which says what is tried, stays.
+            9..12 => {
+                let mut form = String::new();
+                let begin = if self.below(2) == 0 { 0 } else { self.below(self.grammar.len()) };
+                self.form(self.grammar[begin].1, 0, &mut form);
+                let range = if self.below(2) == 0 { from..to } else { from..from };
+                input.splice(range, form.into_bytes());
+            }
             _ => {
                 let octet = self.octet();
                 self.insert(input, &[octet]);
             }
         }
+    }
+
+    /// Writes one of `alternatives`.
+    fn form(&mut self, alternatives: &[&str], depth: usize, out: &mut String) {
+        let mut rest = match depth < DEPTH && out.len() < LIMIT {
+            true => alternatives[self.below(alternatives.len())],
+            false => alternatives[0],
+        };
+        while let Some((before, behind)) = rest.split_once('«') {
+            out.push_str(before);
+            let (name, behind) = behind.split_once('»').unwrap_or((behind, ""));
+            match self.grammar.iter().find(|(form, _)| *form == name) {
+                Some((_, alternatives)) => self.form(alternatives, depth + 1, out),
+                None => panic!("no form is called {name}"),
+            }
+            rest = behind;
+        }
+        out.push_str(rest);
     }
 
     fn insert(&mut self, input: &mut Vec<u8>, piece: &[u8]) {

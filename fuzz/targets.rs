@@ -14,6 +14,8 @@ mod records;
 mod repair;
 mod reply;
 
+use crate::mutate::Grammar;
+
 /// One parser or machine and the properties it has to keep.
 pub(crate) struct Target {
     /// What the command line calls it.
@@ -22,6 +24,8 @@ pub(crate) struct Target {
     pub seeds: fn() -> Vec<Vec<u8>>,
     /// Pieces that a mutation of octets would hardly find.
     pub words: &'static [&'static str],
+    /// Forms that are put in whole: what has a grammar that octets and words would seldom keep to.
+    pub grammar: Grammar,
     /// Panics when a property does not hold; otherwise a number that stands for the path taken.
     pub check: fn(&[u8]) -> u64,
 }

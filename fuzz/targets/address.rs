@@ -5,7 +5,7 @@ use mailchute::address::{parse_address, read_list};
 use super::{Target, assert_printable, octets};
 use crate::mutate::hash;
 
-pub(crate) const TARGET: Target = Target { name: "address", seeds, words: WORDS, check };
+pub(crate) const TARGET: Target = Target { name: "address", seeds, words: WORDS, grammar: &[], check };
 
 const WORDS: &[&str] =
     &["=?utf-8?Q?", "?=", "undisclosed-recipients:;", "@[IPv6:", "<@a,@b:", "\"quoted\\\"\"", "(comment", "xn--"];

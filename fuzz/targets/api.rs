@@ -13,7 +13,7 @@ use mailchute::reply::TEXT_LIMIT;
 use super::{Target, assert_printable, octets};
 use crate::mutate::hash;
 
-pub(crate) const TARGET: Target = Target { name: "api", seeds, words: WORDS, check };
+pub(crate) const TARGET: Target = Target { name: "api", seeds, words: WORDS, grammar: &[], check };
 
 const WORDS: &[&str] = &[
     "{\"ErrorCode\":0,\"Message\":\"OK\",\"MessageID\":\"x\"}",

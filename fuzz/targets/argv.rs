@@ -11,7 +11,7 @@ use mailchute::plan::Choice;
 use super::{Target, assert_printable, octets};
 use crate::mutate::hash;
 
-pub(crate) const TARGET: Target = Target { name: "argv", seeds, words: WORDS, check };
+pub(crate) const TARGET: Target = Target { name: "argv", seeds, words: WORDS, grammar: &[], check };
 
 const WORDS: &[&str] = &[
     "\0--config\0/x",

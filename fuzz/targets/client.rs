@@ -17,7 +17,7 @@ use mailchute::smtp::client::{
 use super::{Target, assert_printable};
 use crate::mutate::hash;
 
-pub(crate) const TARGET: Target = Target { name: "client", seeds, words: WORDS, check };
+pub(crate) const TARGET: Target = Target { name: "client", seeds, words: WORDS, grammar: &[], check };
 
 const PASSWORD: &str = "geheim-7";
 /// The password alone and as PLAIN says it, in base64.

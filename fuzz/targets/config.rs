@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::{Target, assert_printable, octets};
 use crate::mutate::hash;
 
-pub(crate) const TARGET: Target = Target { name: "config", seeds, words: WORDS, check };
+pub(crate) const TARGET: Target = Target { name: "config", seeds, words: WORDS, grammar: &[], check };
 
 const WORDS: &[&str] = &[
     "\n[relay.x]\nhost = \"h\"\n",

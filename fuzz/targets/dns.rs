@@ -5,7 +5,7 @@ use mailchute::dns::{Qtype, Question, Rdata, Reading, Resolved, Said, read};
 use super::{Target, assert_printable};
 use crate::mutate::hash;
 
-pub(crate) const TARGET: Target = Target { name: "dns", seeds, words: WORDS, check };
+pub(crate) const TARGET: Target = Target { name: "dns", seeds, words: WORDS, grammar: &[], check };
 
 const ID: u16 = 0x1234;
 

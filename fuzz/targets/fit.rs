@@ -18,7 +18,7 @@ use mailchute::plan::fit;
 use super::{Target, assert_printable};
 use crate::mutate::hash;
 
-pub(crate) const TARGET: Target = Target { name: "fit", seeds, words: WORDS, check };
+pub(crate) const TARGET: Target = Target { name: "fit", seeds, words: WORDS, grammar: &[], check };
 
 const WORDS: &[&str] = &[
     "\nFrom: ",

@@ -7,7 +7,7 @@ use mailchute::message::Message;
 use super::{Target, assert_printable, octets};
 use crate::mutate::hash;
 
-pub(crate) const TARGET: Target = Target { name: "message", seeds, words: WORDS, check };
+pub(crate) const TARGET: Target = Target { name: "message", seeds, words: WORDS, grammar: &[], check };
 
 const WORDS: &[&str] = &[
     "\r\n.\r\n",

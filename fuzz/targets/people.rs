@@ -28,7 +28,7 @@ use mailchute::providers::api::parts::{Parts, Person, identity};
 use super::Target;
 use crate::mutate::hash;
 
-pub(crate) const TARGET: Target = Target { name: "people", seeds, words: WORDS, check };
+pub(crate) const TARGET: Target = Target { name: "people", seeds, words: WORDS, grammar: &[], check };
 
 const WORDS: &[&str] = &[
     "\nFrom: ",

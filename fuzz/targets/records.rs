@@ -7,7 +7,7 @@ use mailchute::records::{dkim, dmarc, merge, spf};
 use super::{Target, octets};
 use crate::mutate::hash;
 
-pub(crate) const TARGET: Target = Target { name: "records", seeds, words: WORDS, check };
+pub(crate) const TARGET: Target = Target { name: "records", seeds, words: WORDS, grammar: &[], check };
 
 const WORDS: &[&str] = &[
     "v=spf1 ",

@@ -6,7 +6,7 @@ use mailchute::message::repair::{self, Needs};
 use super::{Target, assert_printable};
 use crate::mutate::hash;
 
-pub(crate) const TARGET: Target = Target { name: "repair", seeds, words: WORDS, check };
+pub(crate) const TARGET: Target = Target { name: "repair", seeds, words: WORDS, grammar: &[], check };
 
 const WORDS: &[&str] = &[
     "--b\r\n",

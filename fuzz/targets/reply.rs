@@ -6,7 +6,7 @@ use mailchute::smtp::parse::{Parser, Raw};
 use super::{Target, assert_printable, octets};
 use crate::mutate::hash;
 
-pub(crate) const TARGET: Target = Target { name: "reply", seeds, words: WORDS, check };
+pub(crate) const TARGET: Target = Target { name: "reply", seeds, words: WORDS, grammar: &[], check };
 
 const WORDS: &[&str] =
     &["220 ", "250-", "250 ", "354", "421 4.3.2 ", "550 5.1.1 ", "550-5.1.1 ", "\r\n", "\r\n250 ", "600 x"];
