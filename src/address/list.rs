@@ -12,8 +12,9 @@ pub struct List {
     /// Somebody else may read it in another way, so it has to be written anew: an encoded word with specials in it,
     /// a name with commas that nothing quotes, a domain with a final dot.
     pub is_doubtful: bool,
-    /// An address is written in a way that is obsolete (RFC 5322 4.4) and not read by everybody: with a route, or with
-    /// white space or comments inside.
+    /// Something is written in a way that not everybody reads, obsolete (RFC 5322 4.4) or worse: an address with a route,
+    /// with white space or comments inside, or behind a name that nothing quotes and that is another address; a group
+    /// that does not end, or the end of none.
     pub is_obsolete: bool,
 }
 

@@ -76,6 +76,8 @@ struct Reader<'a> {
     list: List,
     element: Element,
     in_group: bool,
+    /// A group has ended, and no comma has come.
+    is_behind_group: bool,
     is_author: bool,
     name: Name,
 }
@@ -83,7 +85,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(text: &'a str, is_author: bool) -> Self {
         let (list, element) = (List::default(), Element::default());
-        Self { text, list, element, in_group: false, is_author, name: Name::Cut(Vec::new()) }
+        Self { text, list, element, in_group: false, is_behind_group: false, is_author, name: Name::Cut(Vec::new()) }
     }
 
     fn read(mut self) -> List {
@@ -91,6 +93,7 @@ impl<'a> Reader<'a> {
             self.token(token);
         }
         self.finish(self.text.len());
+        self.list.is_obsolete |= self.in_group;
         if let Name::Whole(words) = &mut self.name
             && !words.is_empty()
             && let Some(Piece::Mailbox(mut last)) = self.list.pieces.pop()
@@ -111,12 +114,18 @@ impl<'a> Reader<'a> {
     fn token(&mut self, Token { kind, span }: Token) {
         let open = self.element.open;
         match kind {
-            Kind::Space => {}
-            Kind::Special(b',') if !open => self.finish(span.start),
+            // Some take a no-break space for a letter.
+            Kind::Space => self.list.is_obsolete |= !self.text[span].is_ascii(),
+            Kind::Special(b',') if !open => {
+                self.finish(span.start);
+                self.is_behind_group = false;
+            }
             Kind::Special(b';') if !open => {
                 self.finish(span.start);
-                if std::mem::take(&mut self.in_group) {
-                    self.list.pieces.push(Piece::GroupEnd);
+                self.is_behind_group = std::mem::take(&mut self.in_group);
+                match self.is_behind_group {
+                    true => self.list.pieces.push(Piece::GroupEnd),
+                    false => self.list.is_obsolete = true,
                 }
                 self.name = Name::List;
             }
@@ -176,18 +185,27 @@ impl<'a> Reader<'a> {
         if element.open {
             element.error.get_or_insert("< without >");
         }
+        self.list.is_obsolete |= self.is_behind_group;
         self.follow(&element);
         let name = self.name_of(&element);
         let spec = match element.error {
             Some(why) => Err(why),
             None => self.spec(element.inside.as_deref().unwrap_or(&element.outside)),
         };
+        if element.inside.is_some() {
+            self.list.is_obsolete |= spec.as_ref().is_ok_and(|spec| self.names_another(&element.outside, spec));
+        }
         self.list.pieces.push(match spec {
             Ok(spec) => Piece::Mailbox(Listed { mailbox: Mailbox { name, spec }, span }),
             Err(why) => {
                 Piece::Unreadable(Unreadable { bad: BadAddress::new(&self.text[span.start..end], why), name, span })
             }
         });
+    }
+
+    /// Whether a name that nothing quotes may be taken for another address than `spec`, which stands in brackets behind it.
+    fn names_another(&self, name: &[Word], spec: &AddrSpec) -> bool {
+        name.iter().any(|word| word.kind == WordKind::At) && self.phrase(name) != spec.to_string()
     }
 
     /// What `element` says about a name that may go on.
@@ -220,9 +238,15 @@ impl<'a> Reader<'a> {
             return self.fail(span, "a stray colon");
         }
         let element = std::mem::take(&mut self.element);
-        self.list.pieces.push(Piece::Group(self.phrase(&element.outside)));
-        self.in_group = true;
+        let name = self.phrase(&element.outside);
         self.name = Name::List;
+        // What has no name is no group, and its members stand for themselves.
+        if name.is_empty() {
+            self.list.is_obsolete = true;
+            return;
+        }
+        self.list.pieces.push(Piece::Group(name));
+        self.in_group = true;
     }
 
     fn comment(&mut self, span: Range<usize>, closed: bool) {
@@ -273,9 +297,20 @@ impl<'a> Reader<'a> {
         if word.kind == WordKind::Quoted { unquoted(text) } else { text.to_owned() }
     }
 
-    /// The words of a display name, joined by one space each.
+    /// The words of a display name, joined by one space each; an address among them stays one.
     fn phrase(&self, words: &[Word]) -> String {
-        words.iter().map(|word| self.says(word)).collect::<Vec<_>>().join(" ").trim().to_owned()
+        let mut out = String::new();
+        let mut before: Option<&Word> = None;
+        for word in words {
+            let is_joined = before.is_none_or(|before| {
+                let is_at = [before, word].iter().any(|word| word.kind == WordKind::At);
+                is_at && before.span.end == word.span.start
+            });
+            out.push_str(if is_joined { "" } else { " " });
+            out.push_str(&self.says(word));
+            before = Some(word);
+        }
+        out.trim().to_owned()
     }
 
     /// The addr-spec that `words` make, a route before it dropped.
@@ -386,7 +421,7 @@ mod tests {
             ("\"Public, John \\\"Q\\\"\" <a@x.org>", &["Public, John \"Q\" | a@x.org"]),
             ("John Q. Public <a@x.org>", &["John Q. Public | a@x.org"]),
             ("[My Shop] Orders <a@x.org>", &["[My Shop] Orders | a@x.org"]),
-            ("a@x.org <b@y.org>", &["a @ x.org | b@y.org"]),
+            ("a@x.org <b@y.org>", &["a@x.org | b@y.org"]),
             ("=?utf-8?Q?J=C3=BCrgen?= <a@x.org>", &["=?utf-8?Q?J=C3=BCrgen?= | a@x.org"]),
             ("Jürgen <jürgen@bücher.example>", &["Jürgen | jürgen@bücher.example"]),
             ("<@a.org,@b.org:c@d.org>", &["c@d.org"]),
@@ -402,6 +437,36 @@ mod tests {
             ("mailto:a@x.org", &["a@x.org"]),
         ] {
             assert_eq!(mailboxes(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_others_may_read_otherwise_is_noted() {
+        for (text, expected) in [
+            ("A <a@x.org>, b@y.org (B), G: c@z.org;", false),
+            ("\"b@y.org\" <a@x.org>", false),
+            ("J. Doe <a@x.org>", false),
+            ("[Shop] A <a@x.org>", false),
+            // A name that is another address. The same one once more is nothing.
+            ("b@y.org <a@x.org>", true),
+            ("A b@y.org <a@x.org>", true),
+            ("@ <a@x.org>", true),
+            ("a@x.org <a@x.org>", false),
+            // A group that does not end, the end of none, and no comma behind one.
+            ("G: a@x.org", true),
+            ("a@x.org; b@y.org", true),
+            ("G: a@x.org; b@y.org", true),
+            ("G: a@x.org;, b@y.org", false),
+            (":a@x.org", true),
+            ("b@y.org, \"\":a@x.org;", true),
+            ("<@y.org:a@x.org>", true),
+            ("a @x.org", true),
+            ("a (b)@x.org <a@x.org>", true),
+            ("\u{a0}a@x.org", true),
+        ] {
+            assert_eq!(read_authors(text).is_obsolete, expected, "{text}");
+            let again = read_authors(&read_authors(text).written());
+            assert!(!again.is_obsolete && !again.is_doubtful, "{text}: {}", again.written());
         }
     }
 
@@ -464,7 +529,7 @@ mod tests {
         ] {
             let text = piece.repeat((1 << 18) / piece.len());
             let list = read_list(&text);
-            assert!(!list.pieces.is_empty(), "{piece}");
+            assert!(!list.pieces.is_empty() || list.is_obsolete, "{piece}");
         }
     }
 }

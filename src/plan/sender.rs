@@ -83,8 +83,10 @@ pub(crate) fn apply_to_path(
 pub(super) fn allows(site: &Site, spec: &AddrSpec) -> bool {
     let Ok(address) = spec.address() else { return site.sender.is_empty() };
     let own = || site.from.as_ref().and_then(|from| from.spec.address().ok());
+    // Not every reader knows that a quoted local part may hold what separates addresses, or another address.
+    let is_plain = || !spec.name().contains(['<', '>', '@', ',', ';', ':', '(', ')', '"', '\\']);
     site.sender.is_empty()
-        || site.sender.iter().any(|pattern| pattern.matches(&address))
+        || (is_plain() && site.sender.iter().any(|pattern| pattern.matches(&address)))
         || own().is_some_and(|own| same_mailbox(&own) == same_mailbox(&address))
 }
 
