@@ -2,11 +2,12 @@
 //! rules, the second the charset, the rest is a header section.
 //!
 //! After a site's `sender` rule has passed a message, its addresses are taken from the envelope, from the header
-//! section as it was judged, from that section in ASCII, and from the fields of an API: all four are the same, and
-//! nobody among those who write is one the site does not list.
+//! section as it was judged, from that section in ASCII, from the fields of an API and from the requests that APIs make
+//! of them: all are the same, and nobody among those who write is one the site does not list. Nor do others find such a
+//! one in the header section: the letter of RFC 5322 and mail-parser.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mailchute::address::{compared_domain, parse_mailbox};
 use mailchute::config::limit::OverLimit;
@@ -22,13 +23,17 @@ use mailchute::plan::alias::Names;
 use mailchute::plan::alias_file::AliasFile;
 use mailchute::plan::envelope::{self, Submitter, Wishes};
 use mailchute::plan::fit;
-use mailchute::providers::api::Mail;
+use mailchute::providers;
 use mailchute::providers::api::parts::{Parts, Person, identity};
+use mailchute::providers::api::{Api, Credentials, Entry, Mail, Piece};
+use mailchute::secret::Secret;
+use serde_json::Value;
 
 use super::Target;
-use crate::mutate::hash;
+use crate::mutate::{Grammar, hash};
+use crate::readers;
 
-pub(crate) const TARGET: Target = Target { name: "people", seeds, words: WORDS, grammar: &[], check };
+pub(crate) const TARGET: Target = Target { name: "people", seeds, words: WORDS, grammar: GRAMMAR, check };
 
 const WORDS: &[&str] = &[
     "\nFrom: ",
@@ -61,6 +66,21 @@ const WORDS: &[&str] = &[
     "xn--bcher-kva",
     " .bank.example",
     "\0",
+];
+
+#[rustfmt::skip]
+const GRAMMAR: Grammar = &[
+    ("field", &["From: «list»\n", "\nFrom: «list»\n", "\nSender: «box»\n", "\nReply-To: «list»\n", "\nTo: «list»\n", "\nFrom: «sly»\n", "\nFrom: «sly»\n"]),
+    ("list", &["«box»", "«box»", "«box», «box»", "«name»: «list»;", "«box»,, «box»", "«name», «box»"]),
+    ("sly", &["«mark»«hold»«mark» «angle» («hold»)", "«mark» «angle» «mark»", "(«hold») «angle»", "«angle» («mark»«hold»)", "«spec» «comment» «angle»", "\"«hold»\" «angle»", "\"«hold»\":;", "\"«hold»\" :«box»;", "«name»«angle»«angle»", "«mark»«angle», «mark»«angle»"]),
+    ("mark", &["\"", "=?utf-8?q?«inside»?=", "=?x?q?", "?=", "(", ")", "<", ">", "\\", "\\\"", "\"\\\"\"", ",", ":", ";", " "]),
+    ("inside", &["a", "\"", "(", ")", "<", ">", ",", ":", "«hold»", "«inside»«inside»", " ", "\\", "=22", "=3C"]),
+    ("hold", &["a", "«spec»", "«angle»", ", «angle», ", "\\\"«angle»", ") «angle» ("]),
+    ("box", &["ok@shop.example", "«spec»", "«name» «angle»", "«angle»", "«spec» «comment»", "«name» «comment» «angle»", "«comment»«angle»"]),
+    ("angle", &["<ok@shop.example>", "<ceo@bank.example>", "<«spec»>", "<@bank.example:ok@shop.example>", "<@shop.example,@a.example:ceo@bank.example>", "< «spec» >"]),
+    ("spec", &["ok@shop.example", "ceo@bank.example", "\"ceo@bank.example\"@shop.example", "\"ok@shop.example>, \"@bank.example", "ok@shop.example.", "ok@bücher.example", "ok «comment»@«comment» shop.example", "ok.«comment»x@shop.example", "ok@shop.example.bank.example", "ok@[192.0.2.1]", "\"a\".\"b\"@shop.example", "ok@SHOP.example", "ok@xn--bcher-kva.example"]),
+    ("name", &["Shop", "«name» «name»", "\"«inside»\"", "=?utf-8?q?«inside»?=", "Shop, Inc.", "J. M\u{fc}ller", "\"Shop \\\"x\\\"\"", "=?utf-8?b?w7w=?=", "«comment»", "Shop@"]),
+    ("comment", &["(c)", "(a (b) c)", "(«inside»)", "(\\))", "(\\()", "(\")", "(«angle»)", ""]),
 ];
 
 const CHARSETS: &[&str] =
@@ -141,12 +161,14 @@ fn check(input: &[u8]) -> u64 {
     if let Some(path) = &envelope.reverse_path {
         assert!(["shop.example", "xn--bcher-kva.example"].contains(&&*compared_domain(path.domain())), "{path}");
     }
+    others_read(message.header());
     let mut path = vec![choice & 7, u8::from(message.header().as_bytes().is_ascii())];
     match repair::adapt(&message, Needs { eight_bit: true, utf8: false }) {
         Ok(None) => {}
         Ok(Some(sent)) => {
             assert!(sent.header().as_bytes().is_ascii());
             let again = Message::read(&mut sent.header().as_bytes(), false).expect("a header section is a message");
+            others_read(again.header());
             let mut sent = People::of(again.header());
             // What nobody can read may come out readable; where it says who writes, it was refused.
             sent.0.retain(|name, _| message.header().all(name).all(|field| field.people().errors().next().is_none()));
@@ -161,6 +183,93 @@ fn check(input: &[u8]) -> u64 {
     hash(&path)
 }
 
+/// Whether the site lists the domain of `address`.
+fn is_listed(address: &str) -> bool {
+    let domain = address.rsplit_once('@').map(|(_, domain)| compared_domain(domain).into_owned());
+    domain.is_some_and(|domain| ["shop.example", "xn--bcher-kva.example"].contains(&domain.as_str()))
+}
+
+/// Nobody finds somebody else among those who write, and everybody finds somebody.
+fn others_read(header: &Header) {
+    for field in ["From", "Sender", "Resent-From", "Resent-Sender"].into_iter().flat_map(|name| header.all(name)) {
+        let (name, text) = (field.name(), field.text());
+        let letter = match readers::addresses(&text) {
+            Some(letter) => {
+                assert!(!letter.is_empty(), "{name} names nobody by the letter: {text:?}");
+                letter
+            }
+            // Sloppy, and yet nothing in it can be taken for another address.
+            None => {
+                let count = field.people().mailboxes().count();
+                assert_eq!(text.matches('@').count(), count, "{name} is no list by the letter: {text:?}");
+                Vec::new()
+            }
+        };
+        let section = format!("{name}: {text}\r\n\r\n");
+        let parsed = readers::parsed_addresses(section.as_bytes(), &[&name]);
+        for address in letter.iter().chain(&parsed).filter(|address| address.contains('@')) {
+            assert!(is_listed(address), "{name} is {address:?} to somebody: {text:?}");
+        }
+    }
+}
+
+/// Every API with the least settings it takes, and credentials.
+fn apis() -> &'static [(Arc<dyn Api>, Credentials)] {
+    static APIS: OnceLock<Vec<(Arc<dyn Api>, Credentials)>> = OnceLock::new();
+    APIS.get_or_init(|| {
+        let read = |entry: &Entry, text: &str| entry.read(toml::de::ValueDeserializer::parse(text).ok()?).ok();
+        let least = ["{}", "{ domain = 'mg.example.com' }"];
+        let entries = providers::all().filter_map(|provider| provider.api.filter(|entry| !entry.raw));
+        let with_keys = |entry: &'static Entry| {
+            let api = least.iter().find_map(|text| read(entry, text))?;
+            let mut keys = Credentials::default();
+            entry.credentials.iter().for_each(|one| keys.insert(one.key, Secret::new("key".to_owned())));
+            Some((api, keys))
+        };
+        entries.filter_map(with_keys).collect()
+    })
+}
+
+/// Nobody else writes, in any request.
+fn requests(mail: &Mail<'_>, parts: &Parts) {
+    // A few for each input, so that more inputs are tried.
+    let first = hash(mail.message.header().as_bytes()) as usize % 5;
+    for (api, keys) in apis().iter().skip(first).step_by(5) {
+        let Ok(request) = api.request(mail, keys) else { continue };
+        let octets = request.body.iter().flat_map(|piece| match piece {
+            Piece::Octets(octets) => octets.as_slice(),
+            Piece::Message => &[],
+        });
+        let octets: Vec<u8> = octets.copied().collect();
+        let Ok(body) = serde_json::from_slice::<Value>(&octets) else { continue };
+        let mut senders = Vec::new();
+        find_senders(&body, false, &mut senders);
+        for text in &senders {
+            // An address by itself, or behind its name.
+            let spec = text.rsplit_once('<').map_or(text.as_str(), |(_, spec)| spec.trim_end_matches('>'));
+            let is_own = spec.eq_ignore_ascii_case(&parts.from.address);
+            assert!(is_own || !spec.contains('@'), "{spec:?} is sent, {:?} was judged", parts.from.address);
+        }
+        assert!(!senders.is_empty(), "{api:?} names nobody who writes: {}", octets.escape_ascii());
+    }
+}
+
+/// The texts below keys that say who writes.
+fn find_senders(value: &Value, is_below: bool, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) if is_below => found.push(text.clone()),
+        Value::Array(list) => list.iter().for_each(|one| find_senders(one, is_below, found)),
+        Value::Object(fields) => fields.iter().for_each(|(key, one)| {
+            let is_name = is_below && key.to_lowercase().contains("name");
+            let says_who = ["from", "sender", "from_email", "senderaddress", "fromaddress"];
+            if !is_name {
+                find_senders(one, is_below || says_who.contains(&key.to_lowercase().as_str()), found);
+            }
+        }),
+        _ => {}
+    }
+}
+
 /// What an API's fields carry is what was judged, and each recipient once.
 fn fields(message: &Message, envelope: &Envelope, judged: &People) -> u8 {
     let now = jiff::Timestamp::UNIX_EPOCH;
@@ -173,6 +282,7 @@ fn fields(message: &Message, envelope: &Envelope, judged: &People) -> u8 {
             return 0;
         }
     };
+    requests(&mail, &parts);
     let lower = |person: &Person| person.address.to_lowercase();
     let in_field = |name| judged.0.get(name).into_iter().flatten().map(|address| address.to_lowercase());
     assert_eq!(in_field("From").collect::<BTreeSet<_>>(), BTreeSet::from([lower(&parts.from)]), "another author");
