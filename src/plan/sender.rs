@@ -83,11 +83,15 @@ pub(crate) fn apply_to_path(
 pub(super) fn allows(site: &Site, spec: &AddrSpec) -> bool {
     let Ok(address) = spec.address() else { return site.sender.is_empty() };
     let own = || site.from.as_ref().and_then(|from| from.spec.address().ok());
-    // Not every reader knows that a quoted local part may hold what separates addresses, or another address.
-    let is_plain = || !spec.name().contains(['<', '>', '@', ',', ';', ':', '(', ')', '"', '\\']);
     site.sender.is_empty()
-        || (is_plain() && site.sender.iter().any(|pattern| pattern.matches(&address)))
+        || (is_plain(spec) && site.sender.iter().any(|pattern| pattern.matches(&address)))
         || own().is_some_and(|own| same_mailbox(&own) == same_mailbox(&address))
+}
+
+/// Whether the local part holds nothing that separates addresses: not every reader knows that it may, where it is quoted,
+/// and some find another address in it.
+fn is_plain(spec: &AddrSpec) -> bool {
+    !spec.local.starts_with('"') || !spec.name().contains(['<', '>', '@', ',', ';', ':', '(', ')', '"', '\\'])
 }
 
 /// The address that `site` writes as where a message names none, as far as its configuration tells.
@@ -114,7 +118,7 @@ fn others(header: &Header, origin: &Submitter<'_>) -> Vec<Other> {
     let mut others = Vec::new();
     for field in header.fields().filter(says_who) {
         let list = origin.people(&field);
-        others.extend(fault(&field, &list).map(|(what, why)| Other::Unreadable(what, why)));
+        others.extend(fault(origin.names.site, &field, &list).map(|(what, why)| Other::Unreadable(what, why)));
         let specs = list.mailboxes().map(|listed| &listed.mailbox.spec);
         others.extend(specs.filter(|spec| !allows(origin.names.site, spec)).map(|spec| Other::Address(spec.shown())));
     }
@@ -122,7 +126,7 @@ fn others(header: &Header, origin: &Submitter<'_>) -> Vec<Other> {
 }
 
 /// What keeps `field` from saying who writes, and why.
-fn fault(field: &Field<'_>, list: &List) -> Option<(String, String)> {
+fn fault(site: &Site, field: &Field<'_>, list: &List) -> Option<(String, String)> {
     let shown = || printable(field.text().as_bytes(), SHOWN);
     if let Some(error) = list.errors().next() {
         return Some((error.bad.text.clone(), format!("not an address: {} ({} field)", error.bad.why, field.name())));
@@ -130,6 +134,10 @@ fn fault(field: &Field<'_>, list: &List) -> Option<(String, String)> {
     // Written anew already, unless that would break a signature.
     if is_ambiguous(field, list) {
         return Some((shown(), format!("not one address to everybody who reads it (signed {} field)", field.name())));
+    }
+    let mut specs = list.mailboxes().map(|listed| &listed.mailbox.spec);
+    if let Some(spec) = specs.find(|spec| !is_plain(spec) && !allows(site, spec)) {
+        return Some((spec.shown(), format!("its local part may be read as another address ({} field)", field.name())));
     }
     if list.mailboxes().next().is_none() {
         let what = if shown().is_empty() { format!("{} field", field.name()) } else { shown() };
