@@ -64,10 +64,8 @@ impl<'a> Letter<'a> {
                 Some(_) => {
                     self.address(in_group, found)?;
                     self.space()?;
-                    if !self.rest.is_empty() && !self.rest.starts_with(',') && !(in_group && self.rest.starts_with(';'))
-                    {
-                        return None;
-                    }
+                    let is_group_end = in_group && self.rest.starts_with(';');
+                    (is_group_end || self.rest.is_empty() || self.rest.starts_with(',')).then_some(())?;
                 }
             }
         }
