@@ -107,13 +107,13 @@ impl Source {
         }
     }
 
-    /// Reads a key that goes into a header field or a signature, as [`Source::read`] does.
+    /// Reads a key that somebody's machine has made, as [`Source::read`] does. `name` is what the configuration calls it.
     ///
     /// # Errors
-    /// As there; `Configuration` where it holds a character that no key has, which is named.
-    pub fn read_key(&self, strict: bool, attempt: &mut Attempt) -> Result<Secret, Failure> {
+    /// As there; as [`check_key`].
+    pub fn read_key(&self, name: &str, strict: bool, attempt: &mut Attempt) -> Result<Secret, Failure> {
         let key = self.read(strict, attempt)?;
-        self.check_characters(&key)?;
+        check_key(key.expose(), &self.place_of(name))?;
         Ok(key)
     }
 
@@ -121,7 +121,7 @@ impl Source {
     ///
     /// # Errors
     /// As [`Source::read_key`].
-    pub fn check_key(&self, strict: bool) -> Result<Vec<&'static str>, Failure> {
+    pub fn check_key(&self, name: &str, strict: bool) -> Result<Vec<&'static str>, Failure> {
         let weaknesses = self.check(strict)?;
         let key = match self {
             Self::Inline(key) => key.clone(),
@@ -133,23 +133,16 @@ impl Source {
         if key.expose().is_empty() {
             return Err(Failure::new(Kind::Configuration, self.describe(), "is empty"));
         }
-        self.check_characters(&key)?;
+        check_key(key.expose(), &self.place_of(name))?;
         Ok(weaknesses)
     }
 
-    fn check_characters(&self, key: &Secret) -> Result<(), Failure> {
-        let Some(stranger) = key.expose().chars().find(|c| !(' '..='~').contains(c)) else { return Ok(()) };
-        let name = match stranger {
-            '\t' => " (a tab)",
-            '\n' | '\r' => " (a line end)",
-            '\u{a0}' => " (a no-break space)",
-            '\u{200b}' => " (a space without width)",
-            '\u{feff}' => " (a byte order mark)",
-            _ => "",
-        };
-        let why = format!("holds U+{:04X}{name}, which no key has", u32::from(stranger));
-        Err(Failure::new(Kind::Configuration, self.describe(), why)
-            .hint("copy the key again, as plain text and nothing else, into one line"))
+    /// Where the key `name` is, for a reader.
+    fn place_of(&self, name: &str) -> String {
+        match self {
+            Self::Inline(_) => name.to_owned(),
+            _ => self.describe(),
+        }
     }
 
     /// The file it is read from, where it is one.
@@ -174,6 +167,36 @@ impl Source {
             // Its arguments may be anything, a secret included.
             Self::Command(words) => format!("command {}", words.first().map_or("", String::as_str)),
         }
+    }
+}
+
+/// Looks at a key that somebody's machine has made, which is at `place`.
+///
+/// # Errors
+/// `Configuration`: it holds a character that no key has, which is named, or stands in quotes.
+pub fn check_key(key: &str, place: &str) -> Result<(), Failure> {
+    let wrong = |why: String| Err(Failure::new(Kind::Configuration, place, why));
+    if let Some(stranger) = key.chars().find(|c| !(' '..='~').contains(c)) {
+        let why = format!("holds U+{:04X}{}, which no key has", u32::from(stranger), called(stranger));
+        return wrong(why)
+            .map_err(|failure| failure.hint("copy the key again, as plain text and nothing else, into one line"));
+    }
+    match key.len() > 1 && ['"', '\''].iter().any(|mark| key.starts_with(*mark) && key.ends_with(*mark)) {
+        true => wrong("is in quotes, which are taken as part of it".to_owned())
+            .map_err(|failure| failure.hint("leave the quotes out")),
+        false => Ok(()),
+    }
+}
+
+/// What a character that nobody sees is called, behind its number.
+pub fn called(character: char) -> &'static str {
+    match character {
+        '\t' => " (a tab)",
+        '\n' | '\r' => " (a line end)",
+        '\u{a0}' => " (a no-break space)",
+        '\u{200b}' => " (a space without width)",
+        '\u{feff}' => " (a byte order mark)",
+        _ => "",
     }
 }
 
@@ -348,11 +371,15 @@ mod tests {
             ("key\u{a0}", "U+00A0 (a no-break space)"),
             ("key\n\n", "U+000A (a line end)"),
             ("k\u{fc}", "U+00FC,"),
+            ("\"key\"\n", "is in quotes"),
+            ("'key'", "is in quotes"),
+            ("key'", ""),
+            ("\"", ""),
             ("k ey~!\n", ""),
         ] {
             let (_dir, source) = file(content.as_bytes(), 0o600);
-            let read = source.read_key(false, &mut Attempt::new(Deadline::after(command::TIME)));
-            let checked = source.check_key(false);
+            let read = source.read_key("api_key", false, &mut Attempt::new(Deadline::after(command::TIME)));
+            let checked = source.check_key("api_key", false);
             assert_eq!(
                 (read.is_err(), checked.is_err()),
                 (!character.is_empty(), !character.is_empty()),
@@ -363,6 +390,8 @@ mod tests {
                 assert!(failure.what.starts_with("file ") && failure.why.contains(character), "{failure}");
             }
         }
+        let inline = Source::Inline(Secret::new("k\u{200b}ey".to_owned()));
+        assert_eq!(inline.check_key("api_key", false).unwrap_err().what, "api_key");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) fn tell(alert: &Alert, post: &Post, telling: &Telling, attempt: &mut 
     let mut keys = Credentials::default();
     for (key, source) in post.secrets() {
         // What is said of a secret names its place, and never what is in it.
-        keys.insert(key, source.read_key(alert.strict_modes, attempt)?);
+        keys.insert(key, source.read_key(key, alert.strict_modes, attempt)?);
     }
     let url = match (keys.find("url"), post.service.and_then(Service::own_url)) {
         (Some(url), _) | (None, Some(url)) => url.to_owned(),
@@ -48,7 +48,7 @@ pub(super) fn tell(alert: &Alert, post: &Post, telling: &Telling, attempt: &mut 
 /// It cannot be asked, or does not answer that it heard.
 pub fn ping(source: &Source, is_good: bool, strict_modes: bool, attempt: &mut Attempt) -> Result<(), Failure> {
     let mut keys = Credentials::default();
-    keys.insert("url", source.read_key(strict_modes, attempt)?);
+    keys.insert("url", source.read_key("ping", strict_modes, attempt)?);
     let target = target("ping", keys.get("url")?)?;
     // healthchecks.io/docs/http_api: URL/fail signals a failure.
     let path = target.path.expose();

@@ -71,7 +71,7 @@ pub fn wrong(text: &str, wanted: Wanted, relay: Option<&Relay>) -> Option<String
         .map(str::to_owned)
         .or_else(|| relay.and_then(own))
         .or_else(|| public().then(|| "is a public key, which opens nothing: copy the private one".to_owned()))
-        .or_else(|| stranger(text, is_key))
+        .or_else(|| shape::stranger(text, is_key))
         .or_else(|| is_key.then(|| of_key(trimmed)).flatten().map(str::to_owned))
         .or_else(|| shape::look(text, is_key, &Source::File(std::path::PathBuf::new())))
 }
@@ -124,26 +124,6 @@ fn of_key(text: &str) -> Option<&'static str> {
     let (user, domain) = text.split_once('@')?;
     let is_address = !user.is_empty() && domain.contains('.') && !domain.contains(['@', '/', ':']);
     is_address.then_some("is an address, and no key")
-}
-
-/// The first character that nobody sees, or that no key has.
-fn stranger(text: &str, is_key: bool) -> Option<String> {
-    let is_strange = |c: &char| match is_key {
-        true => !(' '..='~').contains(c) && *c != '\n' && *c != '\r',
-        false => {
-            (c.is_control() && !"\t\r\n".contains(*c)) || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
-        }
-    };
-    let found = text.chars().find(is_strange)?;
-    let name = match found {
-        '\t' => " (a tab)",
-        '\u{a0}' => " (a no-break space)",
-        '\u{200b}' => " (a space without width)",
-        '\u{feff}' => " (a byte order mark)",
-        _ => "",
-    };
-    let which = if is_key { "which no key has" } else { "which nobody sees" };
-    Some(format!("holds U+{:04X}{name}, {which}: copy it again, as plain text", u32::from(found)))
 }
 
 /// The keys that tell two kinds of files apart. Their values are not kept.

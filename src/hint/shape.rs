@@ -1,10 +1,10 @@
 //! What a refused secret looks like, where its look gives away what is wrong with it.
 
 use crate::attempt::Attempt;
-use crate::config::relay::{Relay, Username};
+use crate::config::relay::{Relay, SecretKind};
 use crate::deadline::Deadline;
 use crate::providers;
-use crate::secret::Source;
+use crate::secret::{Source, called};
 
 /// The next step where the secret of `relay` looks like a mistake. It is read once more for this, a command's apart.
 pub(super) fn of_secret(relay: &Relay) -> Option<String> {
@@ -24,11 +24,8 @@ pub(super) fn of_secret(relay: &Relay) -> Option<String> {
 
 /// Whether the secret is a key that somebody's machine made up, so without a blank in it.
 pub(super) fn is_lone_key(relay: &Relay) -> bool {
-    use crate::providers::UserName::{Secret, Word};
-    let of_smtp = || relay.provider.is_some_and(|provider| matches!(provider.username, Word(_) | Secret));
-    relay.api().is_some()
-        || relay.smtp_login().is_some_and(|login| matches!(login.username, Username::Secret))
-        || of_smtp()
+    let is_token = || relay.smtp_login().is_some_and(|login| login.kind == SecretKind::Token);
+    relay.api().is_some() || (relay.has_login_key() && !is_token())
 }
 
 /// What is odd about `text`, as the end of a sentence.
@@ -56,8 +53,21 @@ pub(super) fn look(text: &str, is_key: bool, source: &Source) -> Option<String> 
         }
         () if trimmed != text => "begins or ends with a blank, which is sent too: take it off".into(),
         () if is_key && text.contains(char::is_whitespace) => "has a blank in it: copy the key again".into(),
-        () => return None,
+        () => return stranger(text, is_key),
     })
+}
+
+/// The first character that nobody sees, or that no key has.
+pub(super) fn stranger(text: &str, is_key: bool) -> Option<String> {
+    let is_strange = |c: &char| match is_key {
+        true => !(' '..='~').contains(c) && *c != '\n' && *c != '\r',
+        false => {
+            (c.is_control() && !"\t\r\n".contains(*c)) || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+        }
+    };
+    let found = text.chars().find(is_strange)?;
+    let which = if is_key { "which no key has" } else { "which nobody sees" };
+    Some(format!("holds U+{:04X}{}, {which}: copy it again, as plain text", u32::from(found), called(found)))
 }
 
 /// `/a/b`: with a second slash, or a file that is there. A password may begin with a slash.

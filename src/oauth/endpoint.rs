@@ -48,6 +48,11 @@ pub struct Refusal {
 /// A parameter of a request.
 pub type Field<'a> = (&'static str, &'a str);
 
+/// Whether the secret `key` is one that somebody's machine has made; the key of a service account is a file of its own.
+pub fn is_key(key: &str) -> bool {
+    matches!(key, "client_secret" | "refresh_token")
+}
+
 /// Those that are secrets: an answer that repeats one is stripped of it.
 const SECRET_FIELDS: &[&str] = &["client_secret", "refresh_token", "device_code", "code", "code_verifier", "assertion"];
 
@@ -60,7 +65,13 @@ impl<'a> Client<'a> {
     pub fn of(relay: &'a Relay, oauth: &'a OAuth, attempt: &mut Attempt) -> Result<Self, Failure> {
         let mut keys = Credentials::default();
         for (key, source) in oauth.secrets().filter(|(key, _)| *key != "refresh_token") {
-            keys.insert(key, source.read(relay.strict_modes, attempt)?);
+            keys.insert(
+                key,
+                match is_key(key) {
+                    true => source.read_key(key, relay.strict_modes, attempt)?,
+                    false => source.read(relay.strict_modes, attempt)?,
+                },
+            );
         }
         Ok(Self { relay, oauth, keys })
     }

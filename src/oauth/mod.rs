@@ -193,7 +193,7 @@ impl Wanted<'_> {
 /// The configured refresh token.
 fn given(relay: &Relay, oauth: &OAuth, attempt: &mut Attempt) -> Result<Option<Secret>, Failure> {
     match &oauth.grant {
-        Grant::RefreshToken(Some(source)) => source.read(relay.strict_modes, attempt).map(Some),
+        Grant::RefreshToken(Some(source)) => source.read_key("refresh_token", relay.strict_modes, attempt).map(Some),
         _ => Ok(None),
     }
 }

@@ -24,6 +24,7 @@ use crate::host;
 use crate::limit::{self, ban};
 use crate::message::{MailObject, Message};
 use crate::modes;
+use crate::oauth::endpoint::is_key;
 use crate::oauth::not_logged_in;
 use crate::oauth::store::Store;
 use crate::plan::{Course, Plan};
@@ -252,7 +253,7 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
     }
     if let Some(interface) = relay.api() {
         for (key, source) in &interface.credentials {
-            verdict_row(key, source, source.check_key(strict), page);
+            verdict_row(key, source, source.check_key(key, strict), page);
         }
         return;
     }
@@ -260,15 +261,17 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
         page.row("", "no login is configured");
         return;
     };
-    let mut sources = Vec::new();
     match &login.username {
         Username::Given(name) => page.row("", &format!("user name {name}")),
         Username::Secret => page.row("", "user name: the secret itself"),
-        Username::Read(source) => sources.push(("user name", source)),
+        Username::Read(source) => source_row("user name", source, strict, page),
     }
-    sources.extend(login.secret.as_ref().map(|source| ("secret", source)));
-    for (what, source) in sources {
-        source_row(what, source, strict, page);
+    match &login.secret {
+        Some(source) if relay.has_login_key() => {
+            verdict_row("secret", source, source.check_key("secret", strict), page);
+        }
+        Some(source) => source_row("secret", source, strict, page),
+        None => {}
     }
 }
 
@@ -300,7 +303,10 @@ fn oauth_rows(relay: &Relay, oauth: &OAuth, caller: &Caller, strict: bool, page:
     };
     page.row("", &format!("access token from {} {how}", oauth.token_endpoint.url));
     for (key, source) in oauth.secrets() {
-        source_row(key, source, strict, page);
+        match is_key(key) {
+            true => verdict_row(key, source, source.check_key(key, strict), page),
+            false => source_row(key, source, strict, page),
+        }
     }
     let kept = match Store::of(oauth, caller) {
         Ok(store) => {

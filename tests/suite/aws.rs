@@ -61,13 +61,19 @@ fn assume(asked: &Asked) -> Answer {
 fn files(scratch: &Scratch) -> impl Fn(&str) -> String + use<> {
     let keys = |id: &str| format!("aws_access_key_id = {id}\naws_secret_access_key = f-secret\n");
     let token = scratch.write("token", TOKEN, 0o600).display().to_string();
-    let file = format!("[default]\n{}[shop]\n{}[both]\n{}", keys("AKIDFILE"), keys("AKIDSHOP"), keys("AKIDOLD"));
+    let file = format!(
+        "[default]\n{}[shop]\n{}[both]\n{}[odd]\n{}",
+        keys("AKIDFILE"),
+        keys("AKIDSHOP"),
+        keys("AKIDOLD"),
+        keys("AKID\u{a0}ODD")
+    );
     let file = scratch.write("credentials", file, 0o600).display().to_string();
     let role = format!("role_arn = arn:aws:iam::1:role/lent\nweb_identity_token_file = {token}\n");
     let config = format!(
         "[default]\nregion = eu-north-1\n[profile pod]\n{role}role_session_name = POD\n[profile both]\n{role}\
          [profile sso]\nsso_session = s\n[profile chain]\nrole_arn = x\nsource_profile = default\n\
-         [profile conf]\n{}[profile empty]\nregion = sa-east-1\n",
+         [profile process]\ncredential_process = /bin/false\n[profile conf]\n{}[profile empty]\nregion = sa-east-1\n",
         keys("AKIDCONF")
     );
     let config = scratch.write("config", config, 0o644).display().to_string();
@@ -82,7 +88,7 @@ fn send(variables: &[(&str, &str)], lines: &str) -> (Run, Vec<Asked>) {
     let config = format!("[relay.main]\nprovider = \"ses\"\nvia = \"api\"\nendpoint = \"{here}\"\n{lines}");
     let mut call = mailchute().config(&scratch.write("config.toml", config, 0o644));
     call = call.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &here).env("AWS_ENDPOINT_URL_STS", &here);
-    call = call.env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent").env("AWS_CONFIG_FILE", "/nonexistent");
+    call = call.env("AWS_SHARED_CREDENTIALS_FILE", scratch.join("none")).env("AWS_CONFIG_FILE", scratch.join("none"));
     for (name, value) in variables {
         call = call.env(*name, place(value).replace("{web}", &here));
     }
@@ -129,10 +135,18 @@ fn aws_keys_are_found_where_aws_clients_look() {
     }
 }
 
+/// A pod's own service wants the token that the pod was given.
+#[test]
+fn the_service_of_a_pod_is_given_its_token() {
+    let (run, asked) = send(&[TASK, ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "{token}")], "");
+    run.expect_status(0);
+    assert_eq!(asked.first().and_then(|asked| asked.header("authorization")), Some(TOKEN));
+}
+
 /// Whoever names a role or a profile gets that one or nothing, never the node's role.
 #[test]
 fn an_aws_role_that_is_not_lent_is_no_other_one() {
-    let cases: [(i32, Variables<'_>, &str); 10] = [
+    let cases: [(i32, Variables<'_>, &str); 15] = [
         (
             135,
             &[("AWS_ROLE_ARN", "arn:aws:iam::1:role/other"), IDENTITY],
@@ -159,6 +173,27 @@ fn an_aws_role_that_is_not_lent_is_no_other_one() {
         (78, &[CONFIG, FILE, ("AWS_PROFILE", "sso")], "mailchute: relay main: * by sso_session, which *"),
         (78, &[CONFIG, FILE, ("AWS_PROFILE", "chain")], "mailchute: relay main: * by source_profile, which *"),
         (78, &[("AWS_EC2_METADATA_DISABLED", "true")], "mailchute: relay main: no AWS keys are found *"),
+        (
+            78,
+            &[ENV[0], ("AWS_SECRET_ACCESS_KEY", "x\u{200b}-secret")],
+            "mailchute: AWS_SECRET_ACCESS_KEY: holds U+200B (a space without width), which no key has *",
+        ),
+        (
+            78,
+            &[ENV[0], ENV[1], ("AWS_SESSION_TOKEN", "\"session\"")],
+            "mailchute: AWS_SESSION_TOKEN: is in quotes, which are taken as part of it *",
+        ),
+        (
+            78,
+            &[FILE, ("AWS_PROFILE", "odd")],
+            "mailchute: aws_access_key_id of the AWS profile \"odd\": holds U+00A0 (a no-break space), which no key has *",
+        ),
+        (78, &[CONFIG, ("AWS_PROFILE", "process")], "mailchute: relay main: * by credential_process, which *"),
+        (
+            78,
+            &[TASK, ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "{file}")],
+            "mailchute: file *: holds U+000A (a line end)*",
+        ),
     ];
     for (status, variables, line) in cases {
         let (run, asked) = send(variables, "");
@@ -199,7 +234,8 @@ fn the_region_is_where_aws_clients_look() {
         ] {
             let config = format!("[relay.main]\nprovider = \"ses\"\nvia = \"{via}\"\n{lines}{own}");
             let mut call = mailchute().config(&scratch.write("config.toml", config, 0o644));
-            call = call.env("AWS_CONFIG_FILE", "/nonexistent").env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent");
+            call =
+                call.env("AWS_CONFIG_FILE", "/nonexistent/aws").env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/aws");
             for (name, value) in variables {
                 call = call.env(*name, place(value));
             }
@@ -221,7 +257,7 @@ fn the_smtp_password_is_of_that_region() {
         server.port()
     );
     let call = mailchute().config(&scratch.write("config.toml", config, 0o644));
-    let call = call.args(["-i", "bob@example.net"]).stdin(MESSAGE).env("AWS_CONFIG_FILE", "/nonexistent");
+    let call = call.args(["-i", "bob@example.net"]).stdin(MESSAGE).env("AWS_CONFIG_FILE", "/nonexistent/aws");
     call.env("AWS_REGION", "eu-west-1").run().expect_status(0);
     assert_eq!(server.finish().len(), 1);
 }

@@ -53,6 +53,49 @@ impl Bench {
     }
 }
 
+/// Whatever a key is for, a character that no key has is named with it before anybody is asked.
+#[test]
+fn every_door_of_a_key_names_what_no_key_has() {
+    let google = "provider = 'google'\nvia = 'api'\nclient_id = 'x'\ntoken_endpoint = 'http://127.0.0.1:1'\n";
+    let doors = [
+        ("api_key", "provider = 'sendgrid'\nvia = 'api'\n".to_owned()),
+        ("api_key", "provider = 'sendgrid'\nvia = 'smtp'\n".to_owned()),
+        ("token", "provider = 'postmark'\nvia = 'smtp'\n".to_owned()),
+        ("token", "host = '127.0.0.1'\nusername = 'a@shop.example'\n".to_owned()),
+        ("secret_access_key", "provider = 'ses'\nvia = 'smtp'\naccess_key_id = 'A'\n".to_owned()),
+        ("client_secret", format!("{google}refresh_token = 'r'\n")),
+        ("refresh_token", format!("{google}client_secret = 'c'\n")),
+    ];
+    let values = [
+        ("k\u{200b}ey", "holds U+200B (a space without width), which no key has"),
+        ("key\u{a0}", "holds U+00A0 (a no-break space), which no key has"),
+        ("\u{feff}key", "holds U+FEFF (a byte order mark), which no key has"),
+        ("k\ney", "holds U+000A (a line end), which no key has"),
+        ("\"key\"", "is in quotes, which are taken as part of it"),
+        ("'key'", "is in quotes, which are taken as part of it"),
+    ];
+    for (key, relay) in doors {
+        for (number, (value, why)) in values.iter().enumerate() {
+            let scratch = Scratch::new();
+            let config = format!("[relay.main]\n{relay}{key} = {{ env = 'A_KEY' }}\n");
+            let config = scratch.write("config.toml", config, 0o600);
+            let line = format!("mailchute: environment variable A_KEY: {why}*");
+            let call = || mailchute().config(&config).env("A_KEY", *value);
+            let run = call().args(["-i", "bob@example.net"]).stdin(MESSAGE).run();
+            run.expect_status(78);
+            run.expect_stderr(&line);
+            if number == 0 {
+                let run = call().args(["explain", "bob@example.net"]).stdin(MESSAGE).run();
+                run.expect_status(78);
+                run.expect_stderr(&line);
+                let run = call().args(["check", "--offline"]).run();
+                let said = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+                assert!(said.contains(why), "{key}: {}", run.report());
+            }
+        }
+    }
+}
+
 #[test]
 fn every_place_a_password_can_be_in() {
     let bench = Bench::new();

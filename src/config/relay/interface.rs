@@ -155,7 +155,7 @@ impl Interface {
     pub fn keys(&self, strict_modes: bool, attempt: &mut Attempt) -> Result<Credentials, Failure> {
         let mut keys = Credentials::default();
         for (key, source) in &self.credentials {
-            keys.insert(key, source.read_key(strict_modes, attempt)?);
+            keys.insert(key, source.read_key(key, strict_modes, attempt)?);
         }
         Ok(keys)
     }

@@ -4,6 +4,7 @@ use super::{Login, Mechanism, Relay, SecretKind, Username};
 use crate::attempt::Attempt;
 use crate::failure::{Failure, Kind};
 use crate::host;
+use crate::providers::UserName;
 use crate::secret::Secret;
 
 impl Mechanism {
@@ -57,6 +58,14 @@ impl Relay {
         }
     }
 
+    /// Whether what logs in by SMTP is a key or token that somebody's machine has made, and no password.
+    pub fn has_login_key(&self) -> bool {
+        let is_known = self.provider.is_some_and(|it| matches!(it.username, UserName::Word(_) | UserName::Secret));
+        self.smtp_login().is_some_and(|login| {
+            is_known || login.kind != SecretKind::Password || matches!(login.username, Username::Secret)
+        })
+    }
+
     /// Reads user name and secret; `token` is the access token where one is got ([`Relay::oauth`]). `None`: no
     /// credentials are configured. What is weak about a file's owner or mode is named in the attempt's
     /// warnings, or refused with `strict_modes`.
@@ -66,6 +75,7 @@ impl Relay {
     pub fn login(&self, token: Option<&Secret>, attempt: &mut Attempt) -> Result<Option<Login>, Failure> {
         let Some(source) = self.smtp_login() else { return Ok(None) };
         let secret = match &source.secret {
+            Some(place) if self.has_login_key() => place.read_key("secret", self.strict_modes, attempt)?,
             Some(place) => place.read(self.strict_modes, attempt)?,
             None => token.cloned().unwrap_or_else(|| Secret::new(String::new())),
         };

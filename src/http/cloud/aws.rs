@@ -16,7 +16,7 @@ use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::http::ask;
 use crate::providers::api::{Credentials, Request, Response};
-use crate::secret::{Secret, Source};
+use crate::secret::{Secret, Source, check_key};
 
 /// The instance's service and the container's.
 const INSTANCE: &str = "http://169.254.169.254";
@@ -26,7 +26,7 @@ const CONTAINER: &str = "http://169.254.170.2";
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The services' addresses that keys may come from without TLS, beside this host's own: they never leave the host.
-const LOCAL: [&str; 3] = ["169.254.170.2", "169.254.170.23", "169.254.169.254"];
+const LOCAL: [&str; 5] = ["169.254.170.2", "169.254.170.23", "169.254.169.254", "fd00:ec2::23", "fd00:ec2::254"];
 
 /// The settings of a profile that only an AWS client of Amazon's knows how to follow.
 const FOREIGN: [&str; 6] =
@@ -60,7 +60,7 @@ pub(super) fn find(
         return Err(nowhere());
     }
     if profile.is_none() {
-        if from_environment(keys) {
+        if from_environment(keys)? {
             return Ok(());
         }
         if let Some(identity) = web_identity::of_environment()? {
@@ -75,7 +75,7 @@ pub(super) fn find(
         insert(keys, found.access_key_id, found.secret_access_key, Some(found.token));
         return Ok(());
     }
-    if !profile.has("role_arn") && from_profile(&profile, keys) {
+    if !profile.has("role_arn") && from_profile(&profile, keys)? {
         return Ok(());
     }
     if let Some(foreign) = FOREIGN.into_iter().find(|key| profile.has(key)) {
@@ -111,19 +111,30 @@ fn insert(keys: &mut Credentials, id: String, secret: String, token: Option<Stri
     }
 }
 
-fn from_environment(keys: &mut Credentials) -> bool {
-    let (Some(id), Some(secret)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) else {
-        return false;
-    };
-    insert(keys, id, secret, variable("AWS_SESSION_TOKEN"));
-    true
+fn from_environment(keys: &mut Credentials) -> Result<bool, Failure> {
+    from(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"], variable, "", keys)
 }
 
-fn from_profile(profile: &Profile, keys: &mut Credentials) -> bool {
+fn from_profile(profile: &Profile, keys: &mut Credentials) -> Result<bool, Failure> {
     let own = |key: &str| profile.find(key).map(str::to_owned);
-    let (Some(id), Some(secret)) = (own("aws_access_key_id"), own("aws_secret_access_key")) else { return false };
-    insert(keys, id, secret, own("aws_session_token"));
-    true
+    let place = format!(" of the AWS profile {:?}", profile.name);
+    from(["aws_access_key_id", "aws_secret_access_key", "aws_session_token"], own, &place, keys)
+}
+
+/// The keys under `names`, where there are any: id, secret and token.
+fn from(
+    names: [&str; 3],
+    find: impl Fn(&str) -> Option<String>,
+    place: &str,
+    keys: &mut Credentials,
+) -> Result<bool, Failure> {
+    let [id, secret, token] = names.map(&find);
+    let (Some(id), Some(secret)) = (id, secret) else { return Ok(false) };
+    for (name, value) in names.iter().zip([Some(&id), Some(&secret), token.as_ref()]) {
+        value.map_or(Ok(()), |value| check_key(value, &format!("{name}{place}")))?;
+    }
+    insert(keys, id, secret, token);
+    Ok(true)
 }
 
 /// Endpoint and path of the container's service, where there is one.
@@ -147,7 +158,8 @@ impl Service<'_> {
         let mut request = get(path);
         let token = match variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
             Some(file) => {
-                Some(Source::File(file.into()).read(self.relay.strict_modes, self.attempt)?.expose().to_owned())
+                let source = Source::File(file.into());
+                Some(source.read_key("token", self.relay.strict_modes, self.attempt)?.expose().to_owned())
             }
             None => variable("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
         };
@@ -186,7 +198,10 @@ impl Service<'_> {
 /// Where `url` leads: over TLS, or to this host or one of `local`.
 fn place(url: &str, local: &[&str]) -> Result<Endpoint, Failure> {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, port)) if port.is_empty() || port.starts_with(':') => (host, port.trim_start_matches(':')),
+        _ => authority.rsplit_once(':').unwrap_or((authority, "")),
+    };
     let is_tls = url.starts_with("https://");
     if !is_tls && !is_loopback(host) && !local.contains(&host) {
         return Err(Failure::new(Kind::Configuration, url, "is plain http to another host"));
@@ -215,6 +230,10 @@ mod tests {
             ("http://127.0.0.1:9", true),
             ("http://localhost", true),
             ("http://169.254.169.254", true),
+            ("http://[fd00:ec2::23]", true),
+            ("http://[::1]:8080", true),
+            ("http://[fd00:ec2::24]:80", false),
+            ("http://[fd00:ec2::23]@sts.example:80", false),
             ("http://sts.example", false),
             ("http://127.0.0.1.example", false),
             ("http://169.254.169.254@sts.example:80", false),

@@ -12,6 +12,7 @@ use crate::config::site::Site;
 use crate::failure::{Failure, Kind};
 use crate::finding::{Code, Finding, Grade, Section, codes};
 use crate::machine::mailer::{self, Owner};
+use crate::oauth::endpoint::is_key;
 use crate::oauth::not_logged_in;
 use crate::oauth::store::Store;
 use crate::root::Root;
@@ -105,22 +106,22 @@ fn of_relay(relay: &Relay, caller: &Caller, section: &mut Section) {
         sources.extend(interface.credentials.iter().map(|(key, source)| (*key, source, true)));
     }
     if let Some(login) = relay.smtp_login() {
-        sources.extend(login.secret.as_ref().map(|source| ("secret", source, false)));
+        sources.extend(login.secret.as_ref().map(|source| ("secret", source, relay.has_login_key())));
         if let Username::Read(source) = &login.username {
             sources.push(("user name", source, false));
         }
     }
     if let Some(oauth) = &relay.oauth {
-        sources.extend(oauth.secrets().map(|(key, source)| (key, source, false)));
+        sources.extend(oauth.secrets().map(|(key, source)| (key, source, is_key(key))));
         let tokens = Store::of(oauth, caller).and_then(|store| store.load(relay.strict_modes, &mut Vec::new()));
         if oauth.needs_person() && !matches!(tokens, Ok(Some(_))) {
             let failure = not_logged_in(relay, oauth);
             section.findings.push(of_secret(&codes::LOGIN_MISSING, &failure));
         }
     }
-    for (_, source, is_key) in sources {
+    for (name, source, is_key) in sources {
         let strict = relay.strict_modes;
-        let checked = if is_key { source.check_key(strict) } else { source.check(strict) };
+        let checked = if is_key { source.check_key(name, strict) } else { source.check(strict) };
         match checked {
             Err(failure) => section.findings.push(of_secret(code_of(&failure), &failure)),
             // Root tells of weak modes, with the commands.

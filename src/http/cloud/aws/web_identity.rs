@@ -58,7 +58,8 @@ impl WebIdentity {
         let url = variable("AWS_ENDPOINT_URL_STS").unwrap_or_else(|| format!("https://sts.{region}.amazonaws.com"));
         let endpoint = place(url.trim_end_matches('/'), &[])?;
         let mut keys = Credentials::default();
-        keys.insert("token", Source::File(self.token_file.clone().into()).read_key(relay.strict_modes, attempt)?);
+        let token = Source::File(self.token_file.clone().into()).read_key("token", relay.strict_modes, attempt)?;
+        keys.insert("token", token);
         let form = Serializer::new(String::new())
             .append_pair("Action", "AssumeRoleWithWebIdentity")
             .append_pair("Version", VERSION)
