@@ -10,7 +10,8 @@ pub struct List {
     /// What it holds, in order.
     pub pieces: Vec<Piece>,
     /// Somebody else may read it in another way, so it has to be written anew: an encoded word with specials in it,
-    /// a name with commas that nothing quotes, a domain with a final dot.
+    /// a name with separators that nothing quotes, a domain with a final dot, white space outside of ASCII beside an
+    /// address.
     pub is_doubtful: bool,
     /// Something is written in a way that not everybody reads, obsolete (RFC 5322 4.4) or worse: an address with a route,
     /// with white space or comments inside, or behind a name that nothing quotes and that is another address; a group

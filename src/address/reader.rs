@@ -12,14 +12,15 @@ use super::{AddrSpec, BadAddress, List, Listed, Mailbox, Piece, Unreadable, enco
 /// Reads every mailbox of `text`, an unfolded field value. Empty list elements are nothing,
 /// groups give their members, routes are dropped, and a semicolon separates outside of groups too.
 ///
-/// `Shop, Inc. <orders@shop.example>` is one name: no comma separates before the only address that is there. Names in
-/// lower case may be those of this host and stay for themselves, as in `root, Bob <bob@example.org>`.
+/// `Shop, Inc. <orders@shop.example>` is one name: no comma separates before the only address that is there, and no
+/// semicolon that ends a character of HTML, as in `Tom &amp; Jerry`. Names in lower case may be those of this host and
+/// stay for themselves, as in `root, Bob <bob@example.org>`.
 pub fn read_list(text: &str) -> List {
     Reader::new(text, false).read()
 }
 
-/// As [`read_list`], for a field that says who writes or is answered: there every comma before the only address is
-/// part of its name.
+/// As [`read_list`], for a field that says who writes or is answered: there every comma, semicolon and colon before the
+/// only address is part of its name.
 pub fn read_authors(text: &str) -> List {
     Reader::new(text, true).read()
 }
@@ -57,16 +58,21 @@ struct Element {
     /// `<` is open.
     open: bool,
     comment: Option<String>,
+    /// White space outside of ASCII, which others take for text, stands outside of brackets.
+    odd_space: bool,
     error: Option<&'static str>,
 }
 
-/// A name that commas may have cut: the elements before the only address of a list.
+/// The octets that a character of HTML has at most, its semicolon not among them.
+const ENTITY: usize = 10;
+
+/// A name that separators may have cut: the elements before the only address of a list.
 #[derive(Debug)]
 enum Name {
-    /// So far there were names only.
-    Cut(Vec<String>),
+    /// So far there were names only; each with its separator.
+    Cut(String),
     /// Then came the one address.
-    Whole(Vec<String>),
+    Whole(String),
     /// It is a list.
     List,
 }
@@ -85,26 +91,22 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(text: &'a str, is_author: bool) -> Self {
         let (list, element) = (List::default(), Element::default());
-        Self { text, list, element, in_group: false, is_behind_group: false, is_author, name: Name::Cut(Vec::new()) }
+        Self { text, list, element, in_group: false, is_behind_group: false, is_author, name: Name::Cut(String::new()) }
     }
 
     fn read(mut self) -> List {
         for token in tokens(self.text) {
             self.token(token);
         }
-        self.finish(self.text.len());
+        self.finish(self.text.len(), "");
         self.list.is_obsolete |= self.in_group;
-        if let Name::Whole(words) = &mut self.name
-            && !words.is_empty()
+        if let Name::Whole(mut name) = self.name
+            && !name.is_empty()
             && let Some(Piece::Mailbox(mut last)) = self.list.pieces.pop()
         {
-            words.extend(last.mailbox.name.take());
-            last.mailbox.name = Some(words.join(", "));
-            last.span.start = self.list.pieces.first().map_or(last.span.start, |piece| match piece {
-                Piece::Mailbox(listed) => listed.span.start,
-                Piece::Unreadable(unreadable) => unreadable.span.start,
-                Piece::Group(_) | Piece::GroupEnd => last.span.start,
-            });
+            name.push_str(last.mailbox.name.as_deref().unwrap_or_default());
+            last.mailbox.name = Some(name.trim_end_matches([',', ':', ' ']).to_owned());
+            last.span.start = self.text.len() - self.text.trim_start().len();
             self.list.pieces = vec![Piece::Mailbox(last)];
             self.list.is_doubtful = true;
         }
@@ -114,14 +116,25 @@ impl<'a> Reader<'a> {
     fn token(&mut self, Token { kind, span }: Token) {
         let open = self.element.open;
         match kind {
-            // Some take a no-break space for a letter.
-            Kind::Space => self.list.is_obsolete |= !self.text[span].is_ascii(),
+            Kind::Space if self.text[span.clone()].is_ascii() => {}
+            Kind::Space => {
+                // Some take a no-break space for a letter.
+                self.list.is_obsolete = true;
+                self.element.odd_space = true;
+                self.list.is_doubtful |= self.element.inside.is_some();
+            }
             Kind::Special(b',') if !open => {
-                self.finish(span.start);
+                self.finish(span.start, ", ");
                 self.is_behind_group = false;
             }
+            Kind::Special(b';') if !open && self.is_within_name(span.start) => {
+                let has_space = self.text[span.end..].starts_with(char::is_whitespace);
+                self.finish(span.start, if has_space { "; " } else { ";" });
+                self.is_behind_group = false;
+                self.list.is_obsolete = true;
+            }
             Kind::Special(b';') if !open => {
-                self.finish(span.start);
+                self.finish(span.start, "");
                 self.is_behind_group = std::mem::take(&mut self.in_group);
                 match self.is_behind_group {
                     true => self.list.pieces.push(Piece::GroupEnd),
@@ -178,15 +191,24 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Ends the element before the separator at `end`.
-    fn finish(&mut self, end: usize) {
+    /// Whether the semicolon at `at` may belong to a name.
+    fn is_within_name(&self, at: usize) -> bool {
+        let mut tail = self.text.as_bytes()[..at].iter().rev().take(ENTITY);
+        let begins_with = tail.find(|&&octet| !octet.is_ascii_alphanumeric() && octet != b'#');
+        !self.in_group && (self.is_author || begins_with == Some(&b'&'))
+    }
+
+    /// Ends the element before the separator at `end`, which is written as `separator` where it is part of a name.
+    fn finish(&mut self, end: usize, separator: &str) {
         let mut element = std::mem::take(&mut self.element);
+        // In a name it is text to everybody.
+        self.list.is_doubtful |= element.odd_space && (element.inside.is_none() || element.outside.is_empty());
         let Some(span) = element.span.take() else { return };
         if element.open {
             element.error.get_or_insert("< without >");
         }
         self.list.is_obsolete |= self.is_behind_group;
-        self.follow(&element);
+        self.follow(&element, separator);
         let name = self.name_of(&element);
         let spec = match element.error {
             Some(why) => Err(why),
@@ -209,15 +231,16 @@ impl<'a> Reader<'a> {
     }
 
     /// What `element` says about a name that may go on.
-    fn follow(&mut self, element: &Element) {
+    fn follow(&mut self, element: &Element, separator: &str) {
         let is_address = element.inside.is_some();
         let is_name = !is_address && !element.outside.iter().any(|word| word.kind == WordKind::At);
         let next = match std::mem::replace(&mut self.name, Name::List) {
-            Name::Cut(mut words) if is_name && element.error.is_none() && !self.is_local_name(&element.outside) => {
-                words.push(self.phrase(&element.outside));
-                Name::Cut(words)
+            Name::Cut(mut name) if is_name && element.error.is_none() && !self.is_local_name(&element.outside) => {
+                name.push_str(&self.phrase(&element.outside));
+                name.push_str(separator);
+                Name::Cut(name)
             }
-            Name::Cut(words) if is_address && element.error.is_none() => Name::Whole(words),
+            Name::Cut(name) if is_address && element.error.is_none() => Name::Whole(name),
             _ => Name::List,
         };
         self.name = next;
@@ -258,7 +281,10 @@ impl<'a> Reader<'a> {
         if self.element.span.is_some() {
             self.extend(span.clone());
         }
-        self.element.comment = Some(unquoted(&self.text[span]));
+        // Beside a name, one between the brackets is nobody's.
+        if !self.element.open || self.element.outside.is_empty() {
+            self.element.comment = Some(unquoted(&self.text[span]));
+        }
     }
 
     fn word(&mut self, kind: WordKind, span: Range<usize>) {
@@ -284,11 +310,14 @@ impl<'a> Reader<'a> {
         self.element.error.get_or_insert(why);
     }
 
-    /// The display name of an element, or the comment that stands in for it.
+    /// The display name of an element with the comment beside it, or the comment that stands in for it.
     fn name_of(&self, element: &Element) -> Option<String> {
         let name = element.inside.as_ref().map(|_| self.phrase(&element.outside)).filter(|name| !name.is_empty());
-        let comment = || element.comment.as_deref().map(str::trim).filter(|comment| !comment.is_empty());
-        name.or_else(|| comment().map(str::to_owned))
+        let comment = element.comment.as_deref().map(str::trim).filter(|comment| !comment.is_empty());
+        match (name, comment) {
+            (Some(name), Some(comment)) => Some(format!("{name} ({comment})")),
+            (name, comment) => name.or_else(|| comment.map(str::to_owned)),
+        }
     }
 
     /// What a word says.
@@ -297,20 +326,17 @@ impl<'a> Reader<'a> {
         if word.kind == WordKind::Quoted { unquoted(text) } else { text.to_owned() }
     }
 
-    /// The words of a display name, joined by one space each; an address among them stays one.
+    /// The words of a display name, with one space between those that stand apart.
     fn phrase(&self, words: &[Word]) -> String {
-        let mut out = String::new();
-        let mut before: Option<&Word> = None;
+        let mut name = String::new();
+        let mut end = None;
         for word in words {
-            let is_joined = before.is_none_or(|before| {
-                let is_at = [before, word].iter().any(|word| word.kind == WordKind::At);
-                is_at && before.span.end == word.span.start
-            });
-            out.push_str(if is_joined { "" } else { " " });
-            out.push_str(&self.says(word));
-            before = Some(word);
+            if end.replace(word.span.end).is_some_and(|end| end < word.span.start) {
+                name.push(' ');
+            }
+            name.push_str(&self.says(word));
         }
-        out.trim().to_owned()
+        name.trim().to_owned()
     }
 
     /// The addr-spec that `words` make, a route before it dropped.
@@ -422,6 +448,16 @@ mod tests {
             ("John Q. Public <a@x.org>", &["John Q. Public | a@x.org"]),
             ("[My Shop] Orders <a@x.org>", &["[My Shop] Orders | a@x.org"]),
             ("a@x.org <b@y.org>", &["a@x.org | b@y.org"]),
+            ("=?utf-8?Q?M=C3=BC?=ller <a@x.org>", &["=?utf-8?Q?M=C3=BC?=ller | a@x.org"]),
+            ("\"Blog \"News\"\" <a@x.org>", &["Blog News | a@x.org"]),
+            ("Jane (Sales, EU) <a@x.org>", &["Jane (Sales, EU) | a@x.org"]),
+            ("(Sales) \"Doe, J\" <(x)a@x.org(y)>", &["Doe, J (Sales) | a@x.org"]),
+            ("Shop, Inc. (EU) <a@x.org>", &["Shop, Inc. (EU) | a@x.org"]),
+            ("Tom &amp; Jerry <a@x.org>", &["Tom &amp; Jerry | a@x.org"]),
+            ("O&#039;Neil, Inc. <a@x.org>", &["O&#039;Neil, Inc. | a@x.org"]),
+            ("a&amp;b@x.org", &["a&amp", "b@x.org"]),
+            ("Bob; Jane <a@x.org>", &["Bob", "Jane | a@x.org"]),
+            ("\u{a0}a@x.org,\u{a0}Bob\u{a0}<b@y.org>,\u{a0}", &["a@x.org", "Bob | b@y.org"]),
             ("=?utf-8?Q?J=C3=BCrgen?= <a@x.org>", &["=?utf-8?Q?J=C3=BCrgen?= | a@x.org"]),
             ("Jürgen <jürgen@bücher.example>", &["Jürgen | jürgen@bücher.example"]),
             ("<@a.org,@b.org:c@d.org>", &["c@d.org"]),

@@ -111,6 +111,12 @@ mod tests {
             ("To: van der Berg, Jan, <j@x.org>", &["van der Berg, Jan | j@x.org"]),
             ("To: root, Bob <j@x.org>", &[" | root", "Bob | j@x.org"]),
             ("To: Shop, Inc. <j@x.org>, Bob <b@x.org>", &[" | Shop", "Inc. | j@x.org", "Bob | b@x.org"]),
+            ("From: Shop; Inc <j@x.org>", &["Shop; Inc | j@x.org"]),
+            ("From: Tom &amp; Jerry&#039;s <j@x.org>", &["Tom &amp; Jerry&#039;s | j@x.org"]),
+            ("From: Acme: The Shop <j@x.org>", &["Acme: The Shop | j@x.org"]),
+            ("From: Team: Ann <j@x.org>;", &["Ann | j@x.org"]),
+            ("Reply-To: j@x.org; b@x.org", &[" | j@x.org", " | b@x.org"]),
+            ("To: Team: Ann <j@x.org>", &["Ann | j@x.org"]),
             ("To: root, bob@x.org", &[" | root", " | bob@x.org"]),
             ("To: =?ISO-8859-1?Q?M=FCller,_J.?= <j@x.org>", &["Müller, J. | j@x.org"]),
         ] {

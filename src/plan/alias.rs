@@ -1,6 +1,7 @@
 //! Local names: what `[alias]`, the system's alias file and `domain` make of a name without a domain.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::alias_file::AliasFile;
 use crate::address::{AddrSpec, Address, compared_domain, compared_name, read_list};
@@ -34,11 +35,23 @@ pub struct Followed {
 struct Found {
     targets: Vec<String>,
     place: String,
+    /// In the system's file a name may be that of a mailbox on this host, which is no mistake there.
+    is_system: bool,
+}
+
+/// A name that is still to be followed.
+struct Waiting {
+    spec: AddrSpec,
+    /// Aliases end here.
+    is_final: bool,
+    /// Which alias of the system's file it is from: its name and its place.
+    from: Option<Rc<(String, String)>>,
 }
 
 impl Names<'_> {
     /// The addresses that `spec` stands for: itself where its domain is not local, else what its alias
     /// leads to in the end, else the name with `domain`; none where other names of the message led to all of them.
+    /// A mailbox of this host among the addresses of the system's alias file is left out: nothing is delivered here.
     ///
     /// # Errors
     /// `Data`, naming the name: no alias and no `domain`, an alias that leads back to itself, or only to a
@@ -47,8 +60,9 @@ impl Names<'_> {
         followed.turn += 1;
         let mut addresses = Vec::new();
         let mut is_known = false;
-        let mut waiting = vec![(spec.clone(), false)];
-        while let Some((spec, is_final)) = waiting.pop() {
+        let mut left_out = Vec::new();
+        let mut waiting = vec![Waiting { spec: spec.clone(), is_final: false, from: None }];
+        while let Some(Waiting { spec, is_final, from }) = waiting.pop() {
             if !self.is_local(&spec) {
                 addresses.push(checked(&spec)?);
                 continue;
@@ -63,15 +77,31 @@ impl Names<'_> {
             }
             let found = if is_final { None } else { self.find(&name, &mut followed.notes) };
             let Some(found) = found else {
-                addresses.push(self.qualify(&spec)?);
+                match (self.qualify(&spec), from) {
+                    (Ok(address), _) => addresses.push(address),
+                    (Err(failure), Some(from)) => {
+                        // Somebody may name it as a recipient, too.
+                        followed.names.remove(&name);
+                        left_out.push((failure, from));
+                    }
+                    (Err(failure), None) => return Err(failure),
+                }
                 continue;
             };
             followed.notes.push(format!("{}: {name} -> {}", found.place, found.targets.join(", ")));
-            waiting.extend(found.read(&name, &mut followed.warnings)?.into_iter().rev());
+            let targets = found.read(&name, &mut followed.warnings)?;
+            let from = found.is_system.then(|| Rc::new((name, found.place)));
+            let targets = targets.into_iter().rev();
+            waiting.extend(targets.map(|(spec, is_final)| Waiting { spec, is_final, from: from.clone() }));
         }
         if addresses.is_empty() && !is_known {
-            return Err(Failure::new(Kind::Data, spec.shown(), "its alias leads back to itself"));
+            let back = || Failure::new(Kind::Data, spec.shown(), "its alias leads back to itself");
+            return Err(left_out.into_iter().next().map_or_else(back, |(failure, _)| failure));
         }
+        let mailbox = |(failure, from): (Failure, Rc<(String, String)>)| {
+            left_out_of(&from.0, &from.1, &format!("the mailbox {}", failure.what))
+        };
+        followed.warnings.extend(left_out.into_iter().map(mailbox));
         Ok(addresses)
     }
 
@@ -100,7 +130,10 @@ impl Names<'_> {
             let found = if is_final { None } else { self.find(&name, &mut Vec::new()) };
             let Some(found) = found else {
                 first = self.qualify(&spec).ok();
-                break;
+                if first.is_some() {
+                    break;
+                }
+                continue;
             };
             // Nothing leads through the same name twice.
             known.insert(name.clone(), None);
@@ -139,7 +172,10 @@ impl Names<'_> {
     }
 
     /// A local name that no alias knows.
-    fn qualify(&self, spec: &AddrSpec) -> Result<Address, Failure> {
+    ///
+    /// # Errors
+    /// `Data`: no `domain` says whose it is.
+    pub(super) fn qualify(&self, spec: &AddrSpec) -> Result<Address, Failure> {
         match (&self.site.domain, &spec.domain) {
             (Some(domain), _) => {
                 let name = spec.name();
@@ -169,7 +205,8 @@ impl Names<'_> {
         let file = self.aliases.path().display();
         match self.aliases.find(name) {
             Ok(entry) => {
-                entry.map(|entry| Found { targets: entry.targets, place: format!("{file} line {}", entry.line) })
+                let place = |line| format!("{file} line {line}");
+                entry.map(|entry| Found { targets: entry.targets, place: place(entry.line), is_system: true })
             }
             Err(why) => {
                 notes.push(format!("{file} passed over: {why}"));
@@ -181,8 +218,13 @@ impl Names<'_> {
     /// What the site's own aliases have for `name`.
     fn own(&self, name: &str) -> Option<Found> {
         let targets = self.site.alias.get(name)?.to_vec();
-        Some(Found { targets, place: "alias".to_owned() })
+        Some(Found { targets, place: "alias".to_owned(), is_system: false })
     }
+}
+
+/// That the alias `name` in `place` stands for `other` too, which gets nothing.
+fn left_out_of(name: &str, place: &str, other: &str) -> String {
+    format!("{name}: {place} also sends it to {other}, which was left out")
 }
 
 /// The name of a user inside of a Windows domain, `CORP\jane`.
@@ -210,9 +252,9 @@ impl Found {
         }
         match (specs.is_empty(), others.first()) {
             (true, Some(only)) => Err(self.refused(name, only)),
+            (true, None) => Err(self.refuse(name, format!("{} sends it to nobody", self.place))),
             _ => {
-                let left_out = |other| format!("{name}: {} also sends it to {other}, which was left out", self.place);
-                warnings.extend(others.into_iter().map(left_out));
+                warnings.extend(others.iter().map(|other| left_out_of(name, &self.place, other)));
                 Ok(specs)
             }
         }
@@ -362,6 +404,41 @@ mod tests {
             [warning("the program |/usr/bin/vacation jane"), warning("the file /var/mail/jane")]
         );
         assert!(names.expand(&AddrSpec::bare("team"), &mut followed).unwrap_err().why.contains(":include:/etc/team"));
+    }
+
+    #[test]
+    fn a_mailbox_of_this_host_among_addresses_is_left_out() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let text = "root: \\root, ops, a@x.org\nops: adam, o@x.org\nadam: adam\nkept: \\kept\nnone:\n";
+        file.write_all(text.as_bytes()).unwrap();
+        let aliases = AliasFile::at(file.path());
+        let mut site = site();
+        let names = Names { site: &site, host_name: "web1", aliases: &aliases };
+        let mut followed = Followed::default();
+        let root = AddrSpec::bare("root");
+        let found = names.expand(&root, &mut followed).unwrap();
+        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), ["o@x.org", "a@x.org"]);
+        assert_eq!(names.first(&root, &mut HashMap::new()).unwrap().to_string(), "o@x.org");
+        let place = |name: &str, line, who| {
+            let file = file.path().display();
+            format!("{name}: {file} line {line} also sends it to the mailbox {who}, which was left out")
+        };
+        assert_eq!(followed.warnings, [place("root", 1, "root"), place("adam", 3, "adam")]);
+        for (name, why) in [("adam", "a local name"), ("kept", "a local name"), ("none", "line 5 sends it to nobody")] {
+            let failure = names.expand(&AddrSpec::bare(name), &mut Followed::default()).unwrap_err();
+            assert!(failure.what == name && failure.why.contains(why), "{failure}");
+        }
+        site.alias.insert("web", vec!["nobody-here".into(), "a@x.org".into()]);
+        let names = Names { site: &site, host_name: "web1", aliases: &aliases };
+        assert_eq!(names.expand(&AddrSpec::bare("web"), &mut Followed::default()).unwrap_err().what, "nobody-here");
+        // Named as a recipient, too, it is one that nobody reaches.
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"root: adam, a@x.org\n").unwrap();
+        let aliases = AliasFile::at(file.path());
+        let names = Names { site: &site, host_name: "web1", aliases: &aliases };
+        let mut followed = Followed::default();
+        assert!(names.expand(&root, &mut followed).is_ok());
+        assert_eq!(names.expand(&AddrSpec::bare("adam"), &mut followed).unwrap_err().what, "adam");
     }
 
     #[test]

@@ -163,14 +163,15 @@ fn typed(wish: &str, origin: &Submitter<'_>, notes: &mut Vec<String>) -> Result<
     }
 }
 
-/// Who writes as the header section has it, and in which field: who sent the message again, where somebody did.
+/// Who writes as the header section has it, and in which field: who sent the message again, where the last block says.
 fn author(header: &Header, resent: &[Field<'_>]) -> Option<(Address, String)> {
     let found = |field: Field<'_>| Some((field.first_address()?, format!("the {} field", field.name())));
-    match resent {
-        [] => ["Sender", "From"].into_iter().find_map(|name| header.all(name).find_map(found)),
-        block => ["Resent-Sender", "Resent-From"]
+    let again = ["Resent-Sender", "Resent-From"];
+    match resent.iter().any(|field| again.iter().any(|name| field.is(name))) {
+        false => ["Sender", "From"].into_iter().find_map(|name| header.all(name).find_map(found)),
+        true => again
             .into_iter()
-            .find_map(|name| block.iter().filter(|field| field.is(name)).copied().find_map(found)),
+            .find_map(|name| resent.iter().filter(|field| field.is(name)).copied().find_map(found)),
     }
 }
 

@@ -116,10 +116,8 @@ fn check_controls(header: &Header) -> Result<(), Failure> {
 fn settle_people(header: &mut Header, origin: &Submitter<'_>, repairs: &mut Vec<String>) {
     let names = origin.names;
     let own = || origin.own_address().ok().map(|(address, _)| address);
-    let sender = |spec: &AddrSpec| {
-        let qualified = AddrSpec { local: spec.local.clone(), domain: names.site.domain.clone() };
-        qualified.address().ok().filter(|_| sender::allows(names.site, &qualified)).or_else(own)
-    };
+    let may_write_as = |address: &Address| sender::allows(names.site, &AddrSpec::from(address));
+    let sender = |spec: &AddrSpec| names.qualify(spec).ok().filter(may_write_as).or_else(own);
     let is_signed = header.first("DKIM-Signature").is_some();
     let mut known = HashMap::new();
     header.edit(|field| {
