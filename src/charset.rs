@@ -8,19 +8,48 @@ use std::borrow::Cow;
 use mail_parser::decoders::charsets::map::charset_decoder;
 
 /// Labels that say nothing of octets above 127: those of ASCII, of UTF-8, and what programs write that know none.
-const OPEN: [&str; 12] = [
+const OPEN: [&str; 20] = [
     "utf-8",
     "utf8",
+    "utf8mb4",
+    "utf-8-sig",
+    "x-utf-8",
+    "unicode-1-1-utf-8",
     "us-ascii",
     "ascii",
-    "ansi_x3.4-1968",
+    "ansi-x3.4-1968",
     "646",
+    "7bit",
+    "8bit",
+    "ascii-8bit",
+    "binary",
     "unknown",
     "unknown-8bit",
     "x-unknown",
     "default",
     "none",
     "",
+];
+
+/// Names of charsets that the decoder does not know, as Windows, Java, Python, PHP and Ruby have them.
+const ALIASES: [(&str, &[&str]); 14] = [
+    ("big5", &["big5hkscs", "cn-big5", "cp950", "csbig5", "ms950", "windows-950", "x-windows-950", "x-x-big5"]),
+    ("euc-jp", &["cp51932", "euc-jp-ms", "eucjp", "eucjp-ms", "eucjp-win", "ujis", "x-euc-jp"]),
+    ("euc-kr", &["cp949", "euckr", "korean", "ks-c-5601", "ksc5601", "ms949", "uhc", "windows-949", "x-windows-949"]),
+    ("gbk", &["chinese", "cn-gb", "cp936", "euc-cn", "euccn", "ms936", "windows-936", "x-gbk"]),
+    ("ibm866", &["cp-866", "dos-866", "ibm-866"]),
+    ("iso-2022-jp", &["cp50220", "cp50221", "cp50222", "iso-2022-jp-1", "iso-2022-jp-ms", "iso2022jp", "jis"]),
+    ("iso-8859-1", &["8859-1", "latin-1"]),
+    ("iso-8859-2", &["8859-2", "latin-2"]),
+    ("iso-8859-15", &["8859-15", "latin9"]),
+    ("koi8-r", &["koi8r"]),
+    (
+        "shift_jis",
+        &["cp932", "csshiftjis", "cswindows31j", "ms-kanji", "ms932", "sjis", "sjis-win", "windows-31j", "x-sjis"],
+    ),
+    ("utf-16", &["utf16"]),
+    ("windows-874", &["cp874", "tis620"]),
+    ("windows-1252", &["ansi", "windows-cp1252"]),
 ];
 
 /// Charsets that a decoder knows by name only.
@@ -54,11 +83,12 @@ impl Decoded {
 /// `None`: the charset exists, but nothing here can decode it.
 pub fn decode(octets: &[u8], label: Option<&str>) -> Option<Decoded> {
     let label = label.unwrap_or_default().trim().trim_matches(['"', '\'']).to_ascii_lowercase();
-    if UNDECODED.contains(&label.replace('_', "-").as_str()) {
+    let name = canonical(&label);
+    if UNDECODED.contains(&name.replace('_', "-").as_str()) {
         return None;
     }
-    let is_open = OPEN.contains(&label.as_str());
-    let Some(decoder) = charset_decoder(label.as_bytes()).filter(|_| !is_open) else {
+    let is_open = is_open(&name);
+    let Some(decoder) = charset_decoder(name.as_bytes()).filter(|_| !is_open) else {
         let (text, strays) = utf8_or_windows_1252(octets);
         let flaw = match strays {
             0 if is_open || octets.is_ascii() => None,
@@ -106,7 +136,25 @@ fn has_escapes(octets: &[u8]) -> bool {
 
 /// Whether `label` is one that [`decode`] knows.
 pub fn is_known(label: &str) -> bool {
-    OPEN.iter().any(|open| label.eq_ignore_ascii_case(open)) || charset_decoder(label.as_bytes()).is_some()
+    let name = canonical(label);
+    is_open(&name) || charset_decoder(name.as_bytes()).is_some()
+}
+
+/// `label` in lower case, or the name by which everybody knows the charset that it means.
+pub fn canonical(label: &str) -> String {
+    let label = label.to_ascii_lowercase();
+    let key = label.replace('_', "-");
+    // `windows1251`, `win-1251` and the like.
+    let page = ["windows", "win-", "win", "cp-"].iter().find_map(|family| key.strip_prefix(family));
+    if let Some(page) = page.filter(|page| page.len() == 4 && page.starts_with("125")) {
+        return format!("windows-{page}");
+    }
+    let alias = ALIASES.iter().find(|(_, aliases)| aliases.contains(&key.as_str()));
+    alias.map_or(label, |(name, _)| (*name).to_owned())
+}
+
+fn is_open(name: &str) -> bool {
+    OPEN.contains(&name.replace('_', "-").as_str())
 }
 
 /// Valid UTF-8 as it is and every other octet as windows-1252, and how many those are.
@@ -175,6 +223,25 @@ mod tests {
                 "{label:?} {}",
                 octets.escape_ascii()
             );
+        }
+        for (octets, labels, text) in [
+            (&b"\x93\xfa"[..], &["CP932", "windows-31j", "x-sjis", "SJIS-win", "csWindows31J"][..], "日"),
+            (b"\xc8\xd5", &["cp936", "EUC-CN", "x-gbk", "chinese", "GB2312"], "日"),
+            (b"\xec\xed", &["cp949", "UHC", "ks_c_5601-1987", "KS_C_5601", "euckr"], "日"),
+            (b"\xa4\xe9", &["cp950", "Big5-HKSCS", "big5hkscs"], "日"),
+            (b"\xc6\xfc", &["eucJP-win", "ujis", "x-euc-jp", "CP51932"], "日"),
+            (b"\x1b$BF|\x1b(B", &["cp50221", "ISO-2022-JP-MS", "JIS"], "日"),
+            (b"\xef", &["win-1251", "windows1251", "cp1251", "CP-1251", "WINDOWS_1251"], "п"),
+            (b"\xf0", &["koi8r", "KOI8_R"], "П"),
+            (b"\xa4", &["latin-9", "latin9", "8859-15", "ISO_8859-15"], "€"),
+            (b"\xfc", &["latin-1", "8859_1", "win1252", "ANSI"], "ü"),
+            (b"\xc3\xbc", &["utf8mb4", "UTF-8-SIG", "utf_8", "unicode-1-1-utf-8", "ASCII-8BIT", "8bit"], "ü"),
+        ] {
+            for label in labels {
+                let decoded = decode(octets, Some(label)).unwrap();
+                assert_eq!((decoded.text.as_str(), decoded.flaw), (text, None), "{label}");
+                assert!(is_known(label), "{label}");
+            }
         }
         for label in ["ISO-2022-KR", "hz-gb-2312"] {
             assert_eq!(decode(b"x", Some(label)), None);

@@ -262,11 +262,16 @@ impl<'a> Reader<'a> {
         }
         let element = std::mem::take(&mut self.element);
         let name = self.phrase(&element.outside);
-        self.name = Name::List;
         // What has no name is no group, and its members stand for themselves.
         if name.is_empty() {
+            self.name = Name::List;
             self.list.is_obsolete = true;
             return;
+        }
+        match &mut self.name {
+            // Nobody writes as a group that goes on to the end of its field.
+            Name::Cut(before) if self.is_author => before.push_str(&format!("{name}: ")),
+            other => *other = Name::List,
         }
         self.list.pieces.push(Piece::Group(name));
         self.in_group = true;
@@ -310,12 +315,15 @@ impl<'a> Reader<'a> {
         self.element.error.get_or_insert(why);
     }
 
-    /// The display name of an element with the comment beside it, or the comment that stands in for it.
+    /// The display name of an element with the comment beside it, or the comment that stands in for it. Beside a name, a
+    /// comment in which a sloppy reader could find an address is left aside.
     fn name_of(&self, element: &Element) -> Option<String> {
         let name = element.inside.as_ref().map(|_| self.phrase(&element.outside)).filter(|name| !name.is_empty());
         let comment = element.comment.as_deref().map(str::trim).filter(|comment| !comment.is_empty());
         match (name, comment) {
-            (Some(name), Some(comment)) => Some(format!("{name} ({comment})")),
+            (Some(name), Some(comment)) if !comment.contains(['<', '>', '@', '"', '\\']) => {
+                Some(format!("{name} ({comment})"))
+            }
             (name, comment) => name.or_else(|| comment.map(str::to_owned)),
         }
     }
@@ -452,6 +460,7 @@ mod tests {
             ("\"Blog \"News\"\" <a@x.org>", &["Blog News | a@x.org"]),
             ("Jane (Sales, EU) <a@x.org>", &["Jane (Sales, EU) | a@x.org"]),
             ("(Sales) \"Doe, J\" <(x)a@x.org(y)>", &["Doe, J (Sales) | a@x.org"]),
+            ("Jane (\"<b@y.org>) <a@x.org>", &["Jane | a@x.org"]),
             ("Shop, Inc. (EU) <a@x.org>", &["Shop, Inc. (EU) | a@x.org"]),
             ("Tom &amp; Jerry <a@x.org>", &["Tom &amp; Jerry | a@x.org"]),
             ("O&#039;Neil, Inc. <a@x.org>", &["O&#039;Neil, Inc. | a@x.org"]),

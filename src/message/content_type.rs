@@ -138,15 +138,32 @@ fn percent_decoded(value: &[u8]) -> Vec<u8> {
     octets
 }
 
+/// The quotes that editors put in the place of plain ones.
+pub(super) const TYPOGRAPHIC: [char; 3] = ['“', '”', '„'];
+
 /// `text` with the spaces of editors and of other scripts as plain ones, and without those that have no width; where
-/// `strings_stay`, quoted strings keep theirs.
-pub(super) fn with_plain_spaces(text: &str, strings_stay: bool) -> String {
-    let mut is_quoted = false;
+/// `has_strings`, quoted strings keep theirs, and typographic quotes around them become plain.
+pub(super) fn with_plain_spaces(text: &str, has_strings: bool) -> String {
+    // The quote that is open.
+    let mut open = None;
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        is_quoted ^= c == '"' && strings_stay;
+        let is_typographic = TYPOGRAPHIC.contains(&c);
+        match (c, open) {
+            ('"', None | Some('"')) if has_strings => {
+                open = if open.is_none() { Some(c) } else { None };
+                out.push(c);
+                continue;
+            }
+            (_, None | Some('“')) if has_strings && is_typographic => {
+                open = if open.is_none() { Some('“') } else { None };
+                out.push('"');
+                continue;
+            }
+            _ => {}
+        }
         match c {
-            c if is_quoted => out.push(c),
+            c if open.is_some() => out.push(c),
             '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' => {}
             c if c.is_whitespace() => out.push(' '),
             c => out.push(c),

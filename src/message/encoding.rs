@@ -115,24 +115,35 @@ fn quoted_printable(content: &[u8]) -> Content {
     Content { octets, flaw }
 }
 
+/// Whether `octet` stands for six bits in base64.
+fn is_digit(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/')
+}
+
+/// Whether `line`, which is to be base64, is text. One stray character is none, however short its line.
+pub(super) fn is_text(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    let goes_on = |b: u8| matches!(b, 0x80..=0xbf);
+    let others = line.iter().filter(|&&b| !is_digit(b) && b != b'=' && !goes_on(b)).count();
+    others > 1 && (line.iter().any(u8::is_ascii_whitespace) || others * 10 > line.len())
+}
+
 /// Undoes base64. Octets that are no digits are passed over, and so is text that somebody, a mailing list for one, put
-/// behind it.
+/// behind it. What begins as text is text, whatever it is declared as.
 fn base64(content: &[u8]) -> Result<Content, &'static str> {
-    let is_digit = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
     let mut octets = Vec::with_capacity(content.len() / 4 * 3);
     let mut digits = Vec::with_capacity(content.len());
-    let mut strays = 0_usize;
+    let mut passed = 0_usize;
     let mut lines = content.split(|&b| b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let mut has_footer = false;
+    let mut is_first = true;
     for line in lines.by_ref() {
-        let others = line.iter().filter(|&&b| !is_digit(b) && b != b'=').count();
-        let is_text = line.iter().any(u8::is_ascii_whitespace) || others * 10 > line.len();
-        // One stray octet is no text, however short its line.
-        if others > 1 && is_text {
+        if is_text(line) {
             has_footer = true;
             break;
         }
-        strays += others;
+        is_first = false;
+        passed += line.iter().filter(|&&b| !is_digit(b) && b != b'=').count();
         for &octet in line {
             match octet {
                 b'=' => finish(&mut digits, &mut octets)?,
@@ -145,11 +156,17 @@ fn base64(content: &[u8]) -> Result<Content, &'static str> {
     if lines.any(is_base64) {
         return Err("base64 with other text in it");
     }
+    if has_footer && is_first {
+        return Ok(Content {
+            octets: content.to_vec(),
+            flaw: Some("text declared as base64 taken as it is".to_owned()),
+        });
+    }
     finish(&mut digits, &mut octets)?;
-    let flaw = match (has_footer, strays) {
+    let flaw = match (has_footer, passed) {
         (true, _) => Some("text behind base64 left out".to_owned()),
         (_, 0) => None,
-        (_, strays) => Some(format!("{strays} octet{} in base64 passed over", if strays == 1 { "" } else { "s" })),
+        (_, passed) => Some(format!("{passed} octet{} in base64 passed over", if passed == 1 { "" } else { "s" })),
     };
     Ok(Content { octets, flaw })
 }
@@ -237,6 +254,12 @@ mod tests {
                 "QQ==\r\n_______________________\r\nlist mailing list\r\n",
                 "A".to_owned(),
                 Some("text behind base64 left out"),
+            ),
+            (
+                Encoding::Base64,
+                "Dear Bob, all is well.\r\nAnn\r\n",
+                "Dear Bob, all is well.\r\nAnn\r\n".to_owned(),
+                Some("text declared as base64 taken as it is"),
             ),
         ] {
             let read = encoding.decode(content.as_bytes()).unwrap();

@@ -226,6 +226,11 @@ impl Intake {
             note(&mut self.repairs, "byte order mark removed");
         }
         let line = &self.header[self.line..];
+        if is_first && self.ends.is_empty() && line.iter().all(|octet| matches!(octet, b' ' | b'\t')) {
+            // There is no field that it could continue.
+            self.header.truncate(self.line);
+        }
+        let line = &self.header[self.line..];
         // A CR before the first field ends an empty line, as it does in the body.
         let returns = line.iter().take_while(|&&octet| octet == b'\r').count();
         if returns > 0 && self.ends.is_empty() {

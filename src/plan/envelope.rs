@@ -169,9 +169,9 @@ fn author(header: &Header, resent: &[Field<'_>]) -> Option<(Address, String)> {
     let again = ["Resent-Sender", "Resent-From"];
     match resent.iter().any(|field| again.iter().any(|name| field.is(name))) {
         false => ["Sender", "From"].into_iter().find_map(|name| header.all(name).find_map(found)),
-        true => again
-            .into_iter()
-            .find_map(|name| resent.iter().filter(|field| field.is(name)).copied().find_map(found)),
+        true => {
+            again.into_iter().find_map(|name| resent.iter().filter(|field| field.is(name)).copied().find_map(found))
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::fold;
 use super::grammar::{self, Grammar};
+use super::json;
 use super::mailboxes::{Unsayable, encode_list};
 use super::parameters;
 use super::words::{self, Charset, Place};
 use crate::failure::{Failure, Kind};
-use crate::message::content_type::{ContentType, with_plain_spaces};
+use crate::message::content_type::{ContentType, TYPOGRAPHIC, with_plain_spaces};
 use crate::message::header::{Edit, Field, Header, LINE_LIMIT};
 use crate::message::note;
 use crate::reply::printable;
@@ -109,6 +110,9 @@ fn encoded(field: &Field<'_>, declared: Option<&str>, utf8: bool) -> Result<(Str
     let value = match grammar_of(field) {
         // Its text is read in the charset of the message, and needs no other than UTF-8 then.
         Grammar::Addresses => encode_list(&field.text(), utf8, taken)?,
+        Grammar::Text if json::is_written_in(&name, &field.text()) => {
+            return Ok((json::escaped(&field.text()), format!("{name} encoded (JSON)")));
+        }
         Grammar::Text => words::encode(&octets, &charset, Place::Text, taken),
         grammar => {
             let text = field.text();
@@ -139,7 +143,9 @@ fn with_parameters(octets: &[u8], text: &str, charset: &Charset) -> Option<(Stri
         return Some((value, format!("RFC 2231, {}", charset.name())));
     }
     if plain.is_ascii() {
-        return Some((plain, "no-break space made a space".to_owned()));
+        let is_space = !text.contains(TYPOGRAPHIC);
+        let rule = if is_space { "no-break space made a space" } else { "typographic quotes made plain" };
+        return Some((plain, rule.to_owned()));
     }
     let value = parameters::encode(plain.as_bytes(), &Charset::utf_8())?;
     Some((value, "RFC 2231, utf-8".to_owned()))
@@ -195,6 +201,26 @@ mod tests {
                 "Content-Type encoded (percent-encoding)",
             ),
             (b"Subject: a\x81\xfc\r\n", "Subject: =?utf-8?Q?a=3F=C3=BC?=\r\n", "Subject encoded (RFC 2047, utf-8)"),
+            (
+                "Content-Type: text/html; charset=“utf-8”\r\n".as_bytes(),
+                "Content-Type: text/html; charset=\"utf-8\"\r\n",
+                "Content-Type encoded (typographic quotes made plain)",
+            ),
+            (
+                "Content-Type: a/b;\u{a0}name=„Größe\u{a0}1“; x=\"“\"\r\n".as_bytes(),
+                "Content-Type: a/b; name*=utf-8''Gr%C3%B6%C3%9Fe%C2%A01; x*=utf-8''%E2%80%9C\r\n",
+                "Content-Type encoded (RFC 2231, utf-8)",
+            ),
+            (
+                "X-SMTPAPI: {\"category\": \"Grüße 😀\"}\r\n".as_bytes(),
+                "X-SMTPAPI: {\"category\": \"Gr\\u00fc\\u00dfe \\ud83d\\ude00\"}\r\n",
+                "X-SMTPAPI encoded (JSON)",
+            ),
+            (
+                "Subject: [\"ü\"]\r\n".as_bytes(),
+                "Subject: =?utf-8?B?WyLDvCJd?=\r\n",
+                "Subject encoded (RFC 2047, utf-8)",
+            ),
             (
                 b"MIME-Version: 1.0\xa0\r\n",
                 "MIME-Version: 1.0\r\n",

@@ -5,6 +5,7 @@
 //! decoded, a text is the same text, and a list has the same members.
 
 use super::grammar::{Grammar, comment_length, string_length};
+use super::json;
 use super::parameters;
 use super::words::{self, Charset};
 use crate::encoded_word::{self, EncodedWord};
@@ -29,7 +30,7 @@ pub(super) fn split(name: &str, value: &str, grammar: Grammar) -> Result<String,
     let split = match grammar {
         Grammar::Text => text(value, room)?,
         Grammar::Parameters => parameters::split(value, room),
-        Grammar::ListUrls => with_blanks(&parted(value, room), room),
+        Grammar::ListUrls | Grammar::Base64 => with_blanks(&parted(value, room), room),
         Grammar::Urls | Grammar::Tokens => parted(value, room),
         Grammar::Addresses | Grammar::Identifiers => list(&parted(value, room), room)?,
     };
@@ -212,8 +213,8 @@ struct Item<'a> {
 
 /// A text whose words are short enough: one that is too long goes into encoded words, an encoded one into several.
 fn text(value: &str, room: usize) -> Result<String, Unsplittable> {
-    if let Some(json) = json(value, room) {
-        return Ok(json);
+    if let Some(spaced) = json::spaced(value).filter(|spaced| fits(spaced, room)) {
+        return Ok(spaced);
     }
     if !are_apart(value) {
         let mut out = String::with_capacity(value.len() * 2);
@@ -315,28 +316,6 @@ fn items(value: &str, room: usize) -> Result<Vec<Item<'_>>, Unsplittable> {
     Ok(merged)
 }
 
-/// JSON that some provider reads out of a field, with blanks behind the commas between its values: it says the same,
-/// and an encoded word would say nothing to its reader.
-fn json(value: &str, room: usize) -> Option<String> {
-    let is_json = value.starts_with('{') && value.ends_with('}') || value.starts_with('[') && value.ends_with(']');
-    if !is_json {
-        return None;
-    }
-    let mut out = String::with_capacity(value.len() + value.len() / 16);
-    let (mut is_string, mut is_escaped) = (false, false);
-    for c in value.chars() {
-        out.push(c);
-        match c {
-            _ if is_escaped => is_escaped = false,
-            '\\' => is_escaped = true,
-            '"' => is_string = !is_string,
-            ',' if !is_string => out.push(' '),
-            _ => {}
-        }
-    }
-    fits(&out, room).then_some(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,6 +338,8 @@ mod tests {
         assert_eq!(splits("References", &ids).replace(' ', ""), ids);
         let url = format!("<https://x.example/{}>", "x".repeat(1500));
         assert_eq!(splits("List-Unsubscribe", &url).replace(' ', ""), url);
+        let key = format!("addr=a@x.org; keydata={}", "QUJD".repeat(500));
+        assert_eq!(splits("Autocrypt", &key).replace(' ', ""), key.replace(' ', ""));
         let parameters = format!("text/plain;{}", (0..200).map(|n| format!("a{n}=b")).collect::<Vec<_>>().join(";"));
         assert_eq!(splits("Content-Type", &parameters).replace(' ', ""), parameters);
         let json = format!("{{{}}}", ["\"a,b\":[1,2]"; 200].join(","));

@@ -6,6 +6,7 @@
 
 use super::words::{self, Charset, Place};
 use crate::address::ascii_domain;
+use crate::address::lexer;
 use crate::message::content_type::with_plain_spaces;
 
 /// What the value of a field is made of.
@@ -19,6 +20,8 @@ pub(super) enum Grammar {
     ListUrls,
     /// URLs, with angle brackets or without (RFC 2557, RFC 5064).
     Urls,
+    /// Octets in base64, between whose digits white space counts for nothing.
+    Base64,
     /// A token with parameters (RFC 2045 5.1).
     Parameters,
     /// Tokens, dates, domains, comments.
@@ -47,6 +50,7 @@ const STRUCTURED: &[(Grammar, &[&str])] = &[
         &["list-archive", "list-help", "list-owner", "list-post", "list-subscribe", "list-unsubscribe"],
     ),
     (Grammar::Urls, &["archived-at", "content-base", "content-location"]),
+    (Grammar::Base64, &["autocrypt", "autocrypt-gossip", "face"]),
     (Grammar::Parameters, &["content-disposition", "content-type"]),
     (
         Grammar::Tokens,
@@ -102,6 +106,7 @@ pub(super) fn encode(text: &str, grammar: Grammar, taken: usize) -> (String, Str
             '(' => comment_length(rest),
             '<' => rest.find('>').map_or(rest.len(), |end| end + 1),
             ' ' | '\t' => rest.len() - rest.trim_start_matches([' ', '\t']).len(),
+            _ if has_names(grammar) => name_length(rest),
             _ => rest.find(['(', '<', ' ', '\t']).unwrap_or(rest.len()),
         };
         let (piece, behind) = rest.split_at(length);
@@ -111,7 +116,7 @@ pub(super) fn encode(text: &str, grammar: Grammar, taken: usize) -> (String, Str
             ('(', _) => writer.comment(piece),
             ('<', Grammar::Identifiers) => writer.identifier(piece),
             ('<', Grammar::ListUrls | Grammar::Urls) | (_, Grammar::Urls) => writer.url(piece),
-            (_, Grammar::Identifiers | Grammar::ListUrls) => writer.words(piece, Place::Phrase),
+            _ if has_names(grammar) => writer.words(&without_quotes(piece), Place::Phrase),
             _ => writer.token(piece),
         }
     }
@@ -119,6 +124,29 @@ pub(super) fn encode(text: &str, grammar: Grammar, taken: usize) -> (String, Str
         writer.rules.push("no-break space made a space");
     }
     (writer.out, writer.rules.join(", "))
+}
+
+/// Whether names stand beside what programs read.
+fn has_names(grammar: Grammar) -> bool {
+    matches!(grammar, Grammar::Identifiers | Grammar::ListUrls)
+}
+
+/// Octets of the name that `text` begins with, without the white space behind it.
+fn name_length(text: &str) -> usize {
+    let mut length = 0;
+    while let Some(c) = text[length..].chars().next().filter(|c| !matches!(c, '(' | '<')) {
+        length += if c == '"' { string_length(&text[length..]) } else { c.len_utf8() };
+    }
+    text[..length].trim_end_matches([' ', '\t']).len().max(1)
+}
+
+/// A name whose strings are written without their quotes.
+fn without_quotes(name: &str) -> String {
+    let says = |token: lexer::Token| match token.kind {
+        lexer::Kind::Quoted { .. } => lexer::unquoted(&name[token.span]),
+        _ => name[token.span].to_owned(),
+    };
+    lexer::tokens(name).map(says).collect()
 }
 
 struct Writer {
@@ -270,6 +298,18 @@ mod tests {
                 "<https://%C3%BC@xn--bcher-kva.example:8/%C3%BC?%C3%BC=1>, \
                  <mailto:%C3%BC@xn--bcher-kva.example?subject=%C3%BC> (=?utf-8?Q?=C3=BC?=)",
                 "percent-encoding, A-labels, RFC 2047, utf-8",
+            ),
+            (
+                "List-Id",
+                "\"Größe, \\\"alle\\\"\" <l.example>",
+                "=?utf-8?Q?Gr=C3=B6=C3=9Fe=2C_=22alle=22?= <l.example>",
+                "RFC 2047, utf-8",
+            ),
+            (
+                "List-Id",
+                "Über  Größe der \"Maße, alle\" <l.example>",
+                "=?utf-8?Q?=C3=9Cber__Gr=C3=B6=C3=9Fe?= der =?utf-8?Q?Ma=C3=9Fe=2C?= alle <l.example>",
+                "RFC 2047, utf-8",
             ),
             ("Archived-At", "<http://x.example/ü>", "<http://x.example/%C3%BC>", "percent-encoding"),
             ("Content-Location", "bilder/größe.png", "bilder/gr%C3%B6%C3%9Fe.png", "percent-encoding"),

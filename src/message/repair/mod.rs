@@ -8,6 +8,7 @@
 mod fields;
 mod fold;
 mod grammar;
+mod json;
 mod mailboxes;
 mod parameters;
 mod rewrite;

@@ -4,7 +4,7 @@ use super::fields;
 use super::transfer::Transfer;
 use super::{Needs, seven_bit};
 use crate::failure::{Failure, Kind};
-use crate::message::encoding::Encoding;
+use crate::message::encoding::{self, Encoding};
 use crate::message::header::{Header, LINE_LIMIT};
 use crate::message::note;
 use crate::message::scan::{Entity, Nature, Piece, Section, Visitor};
@@ -53,6 +53,8 @@ struct Extent {
     column: usize,
     /// A line begins an OpenPGP message or signed text (RFC 9580 6.2, 7).
     pgp: bool,
+    /// Whether its first line is text, whatever it is declared as.
+    begins_as_text: Option<bool>,
     utf8: Utf8,
 }
 
@@ -114,11 +116,11 @@ impl Survey {
         let (transfer, encoding, done) = match part.encoding {
             Encoding::Foreign => return refused("its Content-Transfer-Encoding is not known".to_owned()),
             Encoding::QuotedPrintable => (Transfer::Requote, None, "quoted-printable re-wrapped"),
-            Encoding::Base64 => (Transfer::Rewrap, None, "base64 re-wrapped"),
-            Encoding::Plain if part.entity.nature == Nature::Text => {
+            Encoding::Base64 if extent.begins_as_text != Some(true) => (Transfer::Rewrap, None, "base64 re-wrapped"),
+            _ if part.entity.nature == Nature::Text => {
                 (Transfer::QuotedPrintable, Some("quoted-printable"), "re-encoded as quoted-printable")
             }
-            Encoding::Plain => (Transfer::Base64, Some("base64"), "re-encoded as base64"),
+            _ => (Transfer::Base64, Some("base64"), "re-encoded as base64"),
         };
         verdict.content = transfer;
         verdict.encoding = encoding;
@@ -204,6 +206,9 @@ impl Extent {
             self.column = 0;
             let marks = [&b"-----BEGIN PGP MESSAGE"[..], b"-----BEGIN PGP SIGNED MESSAGE"];
             self.pgp = self.pgp || marks.iter().any(|mark| piece.octets.starts_with(mark));
+            if self.begins_as_text.is_none() && !piece.octets.trim_ascii().is_empty() {
+                self.begins_as_text = Some(encoding::is_text(piece.octets));
+            }
         }
         self.column += piece.octets.len();
         self.longest = self.longest.max(self.column);

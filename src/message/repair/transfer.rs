@@ -3,6 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::message::encoding;
+
 /// The longest line of encoded content, in octets without CRLF.
 const LINE: usize = 76;
 /// Octets that make one such line of base64.
@@ -22,7 +24,7 @@ pub(super) enum Transfer {
     Base64,
     /// Quoted-printable gets shorter lines, and its raw octets are quoted.
     Requote,
-    /// Base64 gets shorter lines, and what does not belong to it goes.
+    /// Base64 gets shorter lines, and what does not belong to it goes, text behind it as a whole.
     Rewrap,
 }
 
@@ -33,12 +35,14 @@ pub(super) struct Encoder {
     column: usize,
     /// White space or `=` whose form depends on what follows it; octets that do not make a group yet.
     held: Vec<u8>,
+    /// Text stands behind base64.
+    is_over: bool,
 }
 
 impl Encoder {
     /// An encoder at the beginning of its content.
     pub(super) fn new(transfer: Transfer) -> Self {
-        Self { transfer, column: 0, held: Vec::new() }
+        Self { transfer, column: 0, held: Vec::new(), is_over: false }
     }
 
     /// What it does.
@@ -54,6 +58,8 @@ impl Encoder {
             Transfer::QuotedPrintable => octets.iter().for_each(|&octet| self.quote(octet, out)),
             Transfer::Base64 => self.encode(octets, out),
             Transfer::Requote => octets.iter().for_each(|&octet| self.requote(octet, out)),
+            Transfer::Rewrap if self.is_over => {}
+            Transfer::Rewrap if encoding::is_text(octets) => self.is_over = true,
             Transfer::Rewrap => {
                 let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
                 octets.iter().filter(|b| is_base64(b)).for_each(|&octet| self.wrap(octet, out));

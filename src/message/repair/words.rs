@@ -24,7 +24,7 @@ impl Charset {
         let is_exact = |label: &str| {
             charset::is_known(label) && charset::decode(text, Some(label)).is_some_and(|decoded| decoded.flaw.is_none())
         };
-        match declared.map(str::to_ascii_lowercase) {
+        match declared.map(charset::canonical) {
             Some(label) if is_eight_bit(&label) && is_exact(&label) => Some(Self(label)),
             _ => is_exact("windows-1252").then(|| Self("windows-1252".to_owned())),
         }
