@@ -71,6 +71,23 @@ pub struct Reply {
     text: String,
 }
 
+/// What is said of a command and of nothing else, in lower case.
+const ABOUT_COMMAND: &[&str] = &[
+    "pipelining",
+    "synchronization error",
+    "synchronisation error",
+    "protocol error",
+    "unrecognized command",
+    "unrecognised command",
+    "command not recognized",
+    "command unrecognized",
+    "unknown command",
+    "command not implemented",
+    "command not supported",
+    "bad sequence",
+    "too many errors",
+];
+
 impl Reply {
     /// A reply of our own. `code` is taken as it is; `text` is made printable and bounded.
     pub fn new(code: u16, enhanced: Option<Enhanced>, text: &str) -> Self {
@@ -161,6 +178,15 @@ impl Reply {
         (530..540).contains(&self.code)
     }
 
+    /// No, to the command as such and not to what it was about: not known, not now, not in this form (RFC 5321 4.2.4,
+    /// RFC 3463 3.6). Proxies and firewalls say it with many codes, and some by text alone.
+    pub fn is_about_command(&self) -> bool {
+        let is_coded = matches!(self.code, 500..=504);
+        let is_classed = self.enhanced.is_some_and(|code| code.subject == 5 && matches!(code.detail, 1 | 2 | 4));
+        let text = || self.text.to_ascii_lowercase();
+        self.is_negative() && (is_coded || is_classed || ABOUT_COMMAND.iter().any(|words| text().contains(words)))
+    }
+
     /// The same reply with every occurrence of `secret` in its text replaced by stars.
     pub fn without(mut self, secret: &str) -> Self {
         if secret.len() >= 4 && self.text.contains(secret) {
@@ -231,6 +257,33 @@ mod tests {
         let reply = Reply::from_lines(220, [&b"5.1.1.2 ready"[..]]);
         assert_eq!(reply.enhanced(), None);
         assert_eq!(reply.text(), "5.1.1.2 ready");
+    }
+
+    #[test]
+    fn what_is_said_of_a_command_is_told_from_what_is_said_of_a_message() {
+        for (line, is_about_command) in [
+            ("500 what", true),
+            ("501 Syntax error in parameters", true),
+            ("503 5.5.1 bad sequence of commands", true),
+            ("504 5.5.4 no", true),
+            ("550 5.5.1 Protocol error", true),
+            ("521 5.5.1 Protocol error", true),
+            ("554 5.5.0 improper command pipelining", true),
+            ("554 SMTP synchronization error", true),
+            ("550 Unrecognized command", true),
+            ("421 4.7.0 mx.example.net Error: too many errors", true),
+            ("421 4.3.2 shutting down", false),
+            ("250 2.5.1 unknown command, taken all the same", false),
+            ("505 5.7.1 no", false),
+            ("552 5.3.4 too large", false),
+            ("554 5.7.1 spam", false),
+            ("554 5.5.3 too many recipients", false),
+            ("451 4.3.0 later", false),
+        ] {
+            let (code, text) = line.split_once(' ').unwrap();
+            let reply = Reply::from_lines(code.parse().unwrap(), [text.as_bytes()]);
+            assert_eq!(reply.is_about_command(), is_about_command, "{line}");
+        }
     }
 
     #[test]

@@ -119,7 +119,7 @@ pub(super) static TABLE: &[Line] = &[
         ..ANY
     }),
     rule(Rule {
-        words: &["pipelining"],
+        words: &["pipelining", "synchronization error", "synchronisation error", "protocol error"],
         hint: "this server does not take several commands at once: set pipelining = false on this relay",
         ..ANY
     }),

@@ -315,7 +315,7 @@ impl Intake {
             self.body_octets(&chunk[at..end.at]);
             self.facts.longest_line = self.facts.longest_line.max(self.column);
             self.column = 0;
-            self.watch.restart();
+            self.facts.command |= self.watch.end_line();
             if !end.is_crlf {
                 self.converted = true;
                 self.body.put(&chunk[copied..end.at]);

@@ -88,7 +88,8 @@ pub struct Facts {
     pub longest_line: usize,
     /// A line begins with a dot (a header field may, too), so DATA has to stuff.
     pub leading_dot: bool,
-    /// A line of the body begins with MAIL or RCPT and a blank, in any case and behind any blanks.
+    /// A line of the body begins with MAIL, RCPT, DATA or BDAT and a blank, or is DATA alone; in any case and behind any
+    /// blanks.
     pub command: bool,
 }
 
@@ -130,7 +131,7 @@ impl Message {
     }
 
     /// Whether a server that took the message for commands could find one in it that leads to mail: a line
-    /// that begins with MAIL or RCPT and a blank.
+    /// that begins with MAIL, RCPT, DATA or BDAT and a blank, or is DATA alone.
     pub fn holds_commands(&self) -> bool {
         self.facts.command || commands::are_in(self.header.as_bytes())
     }

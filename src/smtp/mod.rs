@@ -14,7 +14,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use self::client::{Capabilities, Ending, Recipients};
-pub use self::session::{Session, plain};
+pub use self::session::{Session, fall_back, plain};
 use crate::attempt::Attempt;
 use crate::config::relay::{Login, Relay, Smtp};
 use crate::config::site::Terms;
@@ -41,30 +41,47 @@ pub struct BySmtp<'a> {
     pub stays: bool,
 }
 
-/// Submits one message in a session of its own, and where BDAT turns out not to be known in a second one. What came
-/// of it, and the session where the job says that it stays and another message may follow.
-///
-/// The failure is that no reply was had, or the message cannot go through this relay as it is; its kind is `InDoubt`
-/// from the moment the last octet was handed over.
-pub fn submit(job: &BySmtp<'_>, attempt: &mut Attempt) -> (Result<Outcome, Failure>, Option<Session>) {
+/// What came of a submission.
+pub struct Submitted {
+    /// The replies. The failure is that no reply was had, or the message cannot go through this relay as it is; its kind
+    /// is `InDoubt` from the moment the last octet was handed over.
+    pub result: Result<Outcome, Failure>,
+    /// The session, where the job says that it stays and another message may follow.
+    pub session: Option<Session>,
+    /// BDAT turned out not to be known there: the relay is to be spoken to [without extensions](plain).
+    pub is_plain: bool,
+}
+
+impl Submitted {
+    /// What ended before there was a session, or with it.
+    pub fn alone(result: Result<Outcome, Failure>) -> Self {
+        Self { result, session: None, is_plain: false }
+    }
+}
+
+/// Submits one message in a session of its own, and where BDAT turns out not to be known in a second one: QUIT is on
+/// its way behind the chunk, and without it the first one would be [of no more use](Session::is_chunk_unknown) either.
+pub fn submit(job: &BySmtp<'_>, attempt: &mut Attempt) -> Submitted {
     let mut session = match Session::open(job.relay, job.smtp, job.login, job.host_name, attempt) {
         Ok(session) => session,
         Err(Ending::Refused(reply, stage)) => {
-            return (Ok(Outcome::same_for_all(&job.mail.envelope.forward_paths, &reply, stage)), None);
+            return Submitted::alone(Ok(Outcome::same_for_all(&job.mail.envelope.forward_paths, &reply, stage)));
         }
-        Err(Ending::Failed(failure)) => return (Err(failure), None),
+        Err(Ending::Failed(failure)) => return Submitted::alone(Err(failure)),
     };
     let result = session.submit(job.mail, job.terms.deliver_partially, job.stays, attempt);
     match result {
         Ok(outcome) if session.is_chunk_unknown(&outcome) => {
             session.quit(&mut attempt.trace);
-            let plain = plain(job.smtp, &outcome, attempt);
-            submit(&BySmtp { smtp: &plain, ..*job }, attempt)
+            fall_back(&outcome, attempt);
+            Submitted { is_plain: true, ..submit(&BySmtp { smtp: &plain(job.smtp), ..*job }, attempt) }
         }
-        result if job.stays && session.is_reusable() => (result, Some(session)),
+        result if job.stays && session.is_reusable() => {
+            Submitted { session: Some(session), ..Submitted::alone(result) }
+        }
         result => {
             session.quit(&mut attempt.trace);
-            (result, None)
+            Submitted::alone(result)
         }
     }
 }

@@ -265,8 +265,12 @@ impl Session {
     }
 
     /// Whether `outcome`, of the last message, says that BDAT is not known here after all. Then nobody has the
-    /// message, and whether its lines were taken for commands nobody knows: this session is of no more use,
-    /// another one [without extensions](plain) is.
+    /// message, and another session [without extensions](plain) takes it.
+    ///
+    /// This one does not, even where no QUIT went along: the reply is the same from a server that discarded the chunk
+    /// and from one that reads its lines as commands, answers each of them and may do what it says (AUTH, QUIT, a line
+    /// of the length that ends a session). How many replies are due nobody knows, so none could be told from the reply
+    /// to what is said next.
     pub fn is_chunk_unknown(&self, outcome: &Outcome) -> bool {
         self.dialogue.is_chunk_unknown(outcome)
     }
@@ -339,14 +343,16 @@ impl Session {
     }
 }
 
-/// How to speak `smtp` where `outcome` came of a chunk that it does not know: one command at a time,
-/// and with DATA.
-pub fn plain(smtp: &Smtp, outcome: &Outcome, attempt: &mut Attempt) -> Smtp {
+/// How to speak `smtp` to who does not know BDAT after all: one command at a time, and with DATA.
+pub fn plain(smtp: &Smtp) -> Smtp {
+    Smtp { chunking: false, pipelining: false, ..smtp.clone() }
+}
+
+/// Tells that the message, whose chunk came to `outcome`, goes out once more. Nobody has it.
+pub fn fall_back(outcome: &Outcome, attempt: &mut Attempt) {
     let reply = outcome.decisive().map(|(_, reply)| reply.to_string()).unwrap_or_default();
     attempt.warn(format!("BDAT was refused ({reply}), so the message was sent again with DATA: set chunking = false"));
-    // Nobody has the message.
     attempt.hand_over.again();
-    Smtp { chunking: false, pipelining: false, ..smtp.clone() }
 }
 
 fn channel(connection: &Connection) -> Channel {

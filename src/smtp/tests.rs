@@ -53,7 +53,7 @@ fn submitted<T: Send + 'static>(
         stays: false,
     };
     let mut attempt = Attempt::new(deadline);
-    let (result, _) = submit(&job, &mut attempt);
+    let result = submit(&job, &mut attempt).result;
     (result, attempt.hand_over.is_open(), served.join().unwrap())
 }
 

@@ -26,6 +26,7 @@ use crate::message::MailObject;
 use crate::outcome::{Outcome, Stage};
 use crate::reply::Reply;
 use crate::secret::Secret;
+use crate::smtp::Submitted;
 use crate::{http, oauth, smtp};
 
 /// How one site's messages are submitted.
@@ -204,6 +205,12 @@ fn through_kept(
     session.describe(&mut attempt.trace);
     attempt.hand_over.again();
     let result = session.submit(mail, manner.terms.deliver_partially, upstream.keeps(), attempt);
+    if let Ok(outcome) = &result
+        && session.is_chunk_unknown(outcome)
+    {
+        smtp::fall_back(outcome, attempt);
+        upstream.note_plain(relay);
+    }
     let is_stale = session.is_stale(&result, attempt);
     match session.is_reusable() && !is_stale {
         true => upstream.keep(session),
@@ -228,23 +235,27 @@ fn through(
             Way::Smtp(smtp) => {
                 let login = match relay.login(token, attempt) {
                     Ok(login) => login,
-                    Err(failure) => return (Err(failure), None),
+                    Err(failure) => return Submitted::alone(Err(failure)),
                 };
                 let (login, terms, host_name) = (login.as_ref(), &manner.terms, manner.host_name);
+                let smtp = &*upstream.manner_with(relay, smtp);
                 smtp::submit(&smtp::BySmtp { relay, smtp, login, mail, terms, host_name, stays }, attempt)
             }
-            Way::Api(interface) => (through_api(relay, interface, mail, token, upstream, attempt), None),
+            Way::Api(interface) => Submitted::alone(through_api(relay, interface, mail, token, upstream, attempt)),
             Way::Null(why) => {
                 let reply = Reply::own(250, (2, 0, 0), &format!("discarded: {why}"));
-                (Ok(Outcome::same_for_all(&mail.envelope.forward_paths, &reply, Stage::Message)), None)
+                Submitted::alone(Ok(Outcome::same_for_all(&mail.envelope.forward_paths, &reply, Stage::Message)))
             }
         }
     };
-    let (result, session) = oauth::with_access(relay, attempt, work, |(result, _)| is_login_refused(result))?;
-    if let Some(session) = session {
+    let submitted = oauth::with_access(relay, attempt, work, |submitted| is_login_refused(&submitted.result))?;
+    if submitted.is_plain {
+        upstream.note_plain(relay);
+    }
+    if let Some(session) = submitted.session {
         upstream.keep(session);
     }
-    result
+    submitted.result
 }
 
 fn through_api(

@@ -161,7 +161,7 @@ impl<'a> Transaction<'a> {
             }
             // It had gone while nothing was said. Nobody has anything yet, so a new one is asked.
         }
-        let (session, result) = self.open_anew(relay, smtp)?;
+        let (session, result) = self.open_anew(relay, &upstream.manner_with(relay, smtp))?;
         upstream.keep(session);
         result
     }
@@ -279,11 +279,12 @@ impl<'a> Transaction<'a> {
     ) -> Result<Outcome, Failure> {
         let relay = Arc::clone(self.walk.relay());
         let Some(smtp) = relay.smtp() else { return Err(self.gone()) };
-        let smtp = smtp::plain(smtp, outcome, &mut self.walk.attempt);
-        self.send_in_another_session(&smtp, message, upstream)
+        smtp::fall_back(outcome, &mut self.walk.attempt);
+        upstream.note_plain(&relay);
+        self.send_in_another_session(smtp, message, upstream)
     }
 
-    /// Hands the message over in another session with the relay, spoken to as `smtp` says.
+    /// Hands the message over in another session with the relay, whose way is `smtp`.
     fn send_in_another_session(
         &mut self,
         smtp: &Smtp,
@@ -293,7 +294,7 @@ impl<'a> Transaction<'a> {
         let relay = Arc::clone(self.walk.relay());
         self.recipients.reopen();
         let result = self.timed(self.walk.left(), |this| {
-            let (mut session, mail) = this.open_anew(&relay, smtp)?;
+            let (mut session, mail) = this.open_anew(&relay, &upstream.manner_with(&relay, smtp))?;
             let mail = mail?;
             if !mail.is_positive() {
                 return Err(smtp::Ending::Refused(mail, Stage::MailFrom));

@@ -1,12 +1,13 @@
 //! The sessions with relays, and the connections with APIs, that are kept from one message to the next.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::attempt::Trace;
-use crate::config::relay::Relay;
+use crate::config::relay::{Relay, Smtp};
 use crate::http::Line;
-use crate::smtp::Session;
+use crate::smtp::{self, Session};
 
 /// How long a session is kept after it was last used.
 const IDLE: Duration = Duration::from_secs(20);
@@ -19,6 +20,8 @@ pub struct Upstream {
     sessions: Vec<(Session, Instant)>,
     /// The connections with APIs in the same way, with their relays.
     lines: Vec<(Arc<Relay>, Line, Instant)>,
+    /// Who turned out not to know BDAT, so that not every session has to find that out.
+    plain: Vec<Arc<Relay>>,
     most: usize,
 }
 
@@ -32,7 +35,7 @@ impl Default for Upstream {
 impl Upstream {
     /// Keeps up to `most` sessions.
     pub fn of(most: usize) -> Self {
-        Self { sessions: Vec::new(), lines: Vec::new(), most }
+        Self { sessions: Vec::new(), lines: Vec::new(), plain: Vec::new(), most }
     }
 
     /// Whether a session is kept at all.
@@ -71,6 +74,22 @@ impl Upstream {
             self.make_room();
             self.sessions.push((session, Instant::now()));
         }
+    }
+
+    /// Keeps in mind that `relay` does not know BDAT, although it offers that.
+    pub(super) fn note_plain(&mut self, relay: &Arc<Relay>) {
+        if !self.is_plain(relay) {
+            self.plain.push(Arc::clone(relay));
+        }
+    }
+
+    fn is_plain(&self, relay: &Arc<Relay>) -> bool {
+        self.plain.iter().any(|known| Arc::ptr_eq(known, relay))
+    }
+
+    /// How `relay`, whose way is `smtp`, is spoken to by what is known of it.
+    pub(super) fn manner_with<'s>(&self, relay: &Arc<Relay>, smtp: &'s Smtp) -> Cow<'s, Smtp> {
+        if self.is_plain(relay) { Cow::Owned(smtp::plain(smtp)) } else { Cow::Borrowed(smtp) }
     }
 
     /// The connection with the API of `relay`, which is kept where any is.

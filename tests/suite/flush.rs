@@ -156,6 +156,47 @@ fn a_session_carries_as_many_messages_as_the_relay_says() {
 }
 
 #[test]
+fn who_does_not_know_bdat_is_asked_once() {
+    Host::run(&USERS, |host| {
+        enqueue(host, 3, "");
+        let unknown = Action::Reply("502 5.5.2 unknown command".to_owned());
+        let server = Server::new().at_first(Moment::Message, unknown).start();
+        prepare(host, server.port(), "");
+        let config = fs::read_to_string(CONFIG).unwrap();
+        host.write(CONFIG, &config.replace("tls = \"none\"\n", "tls = \"none\"\nsession_messages = 1\n"), 0o644);
+        says(&flush(&[]), 0, "3 sent\n");
+        let sessions = server.finish();
+        let is_chunked = |session: &testkit::Session| session.commands.iter().any(|line| line.starts_with("BDAT"));
+        assert_eq!(sessions.iter().map(is_chunked).collect::<Vec<_>>(), [true, false, false, false], "{sessions:?}");
+        assert!(sessions.iter().all(|session| session.deliveries.len() == 1), "{sessions:?}");
+    });
+}
+
+#[test]
+fn a_kept_session_that_does_not_know_bdat_is_left_for_one_with_data() {
+    Host::run(&USERS, |host| {
+        let nobody = Port::reserve();
+        prepare(host, nobody.number(), "");
+        // The first goes with DATA whatever the relay offers.
+        for message in [format!("{MESSAGE}DATA\r\n"), MESSAGE.to_owned(), MESSAGE.to_owned()] {
+            mailchute().uid(SHOP).args(["-t", "-i"]).stdin(message).run().expect_status(0);
+            make_due();
+        }
+        let greeting = "S: 220 mx\nC: EHLO *\nS: 250-mx\nS: 250 CHUNKING\n";
+        let envelope = "C: MAIL FROM:*\nS: 250 ok\nC: RCPT TO:*\nS: 250 ok\n";
+        let with_data = format!("{envelope}C: DATA\nS: 354 go\ndata\nS: 250 ok\n");
+        let refused = format!("{envelope}bdat\nS: 502 5.5.2 unknown command\nC: QUIT\nclose\n");
+        let dialogue = format!("{greeting}{with_data}{refused}--\n{greeting}{with_data}{with_data}C: QUIT\n");
+        let script = Script::play(&dialogue, Identity::Good);
+        prepare(host, script.port(), "");
+        says(&flush(&[]), 0, "3 sent\n");
+        let told = script.finish();
+        assert!(told.complaints.is_empty(), "{told:?}");
+        assert_eq!(told.messages.len(), 4, "one of them was refused: {told:?}");
+    });
+}
+
+#[test]
 fn an_api_is_asked_over_one_connection_while_it_lets_another_request_follow() {
     let accepted = "HTTP/1.1 200 OK\nContent-Type: application/json\n\n{\"id\":\"x\"}";
     let octets = |text: &str| match testkit::Answer::text(text) {

@@ -25,6 +25,7 @@ mod check_codes;
 mod check_host;
 mod check_network;
 mod check_state;
+mod chunking;
 mod codes;
 mod config;
 mod daemons;

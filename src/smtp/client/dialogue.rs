@@ -33,6 +33,14 @@ pub(in crate::smtp) enum Expect {
 }
 
 impl Expect {
+    /// What it answers, in a sentence.
+    fn what(self) -> &'static str {
+        match self {
+            Self::Message => "the message",
+            other => other.stage().name(),
+        }
+    }
+
     pub(in crate::smtp) fn stage(self) -> Stage {
         match self {
             Self::Greeting => Stage::Greeting,
@@ -175,7 +183,7 @@ impl Dialogue {
                 trace.received(&garbage);
                 let why = match expect {
                     Expect::Greeting => format!("greeted with {garbage}, which is not an SMTP reply"),
-                    _ => format!("answered {} with {garbage}, which is not an SMTP reply", expect.stage()),
+                    _ => format!("answered {} with {garbage}, which is not an SMTP reply", expect.what()),
                 };
                 Err(self.failure(Kind::Protocol, expect.stage(), why))
             }
@@ -351,21 +359,12 @@ impl Dialogue {
         if matches!(loss, Loss::Ended) && self.due() == Some(Expect::Mail) {
             return Failure::new(kind, self.server.clone(), why).at(stage);
         }
-        let failure = self.failure(kind, stage, why);
-        match failure.kind {
-            // BDAT is swallowed by some firewalls.
-            Kind::InDoubt if self.is_chunked && matches!(loss, Loss::TimedOut(_)) => failure.hint(format!(
-                "look for the message in the log of {} before you send it again; if every message ends like this, \
-                 set chunking = false",
-                self.provider
-            )),
-            _ => failure,
-        }
+        self.failure(kind, stage, why)
     }
 
     /// Whether `outcome` says that the server, or something on the way to it, does not know BDAT after all.
     pub(in crate::smtp) fn is_chunk_unknown(&self, outcome: &Outcome) -> bool {
-        let is_unknown = |reply: &Reply| matches!(reply.code(), 500 | 502..=504);
+        let is_unknown = |reply: &Reply| reply.is_about_command();
         let answers = || outcome.answers.iter().filter(|answer| answer.stage == Stage::Message);
         let unknown = |answer: &Answer| answer.reply.as_ref().is_some_and(is_unknown);
         self.is_chunked && answers().next().is_some() && answers().all(unknown)
@@ -378,7 +377,7 @@ impl Dialogue {
             Expect::Message if self.upload == Upload::Running => {
                 format!("answered \"{reply}\" before the message was complete")
             }
-            _ => format!("answered {} with \"{reply}\"", expect.stage()),
+            _ => format!("answered {} with \"{reply}\"", expect.what()),
         };
         self.failure(Kind::Protocol, expect.stage(), why)
     }
@@ -389,7 +388,16 @@ impl Dialogue {
             Upload::Over => (Kind::InDoubt, format!("{}; the message may have been accepted", why.into())),
             _ => (kind, why.into()),
         };
-        Failure::new(kind, self.server.clone(), why).at(stage)
+        let failure = Failure::new(kind, self.server.clone(), why).at(stage);
+        match failure.kind {
+            // Some firewalls swallow BDAT, close the connection at it, or take it for DATA.
+            Kind::InDoubt if self.is_chunked => failure.hint(format!(
+                "look for the message in the log of {} before you send it again; if every message ends like this, \
+                 set chunking = false",
+                self.provider
+            )),
+            _ => failure,
+        }
     }
 
     /// The reply as it may be shown, and shows it to the trace.
