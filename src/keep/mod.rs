@@ -175,9 +175,7 @@ impl Keep {
     pub fn lock(&self, name: &str, deadline: Deadline) -> Result<Lock, Failure> {
         self.make()?;
         let path = self.file(name);
-        let failed = |error: &io::Error| {
-            Failure::new(Kind::CannotCreate, path.display().to_string(), format!("cannot be made: {error}"))
-        };
+        let failed = |error: &io::Error| not_made(&path, error);
         loop {
             let file =
                 self.open_or_make(&path, OpenOptions::new().read(true).write(true)).map_err(|error| failed(&error))?;
@@ -236,9 +234,7 @@ impl Keep {
         }
         self.make()?;
         let path = self.file(name);
-        self.open_or_make(&path, OpenOptions::new().read(true).write(true)).map_err(|error| {
-            Failure::new(Kind::CannotCreate, path.display().to_string(), format!("cannot be made: {error}"))
-        })
+        self.open_or_make(&path, OpenOptions::new().read(true).write(true)).map_err(|error| not_made(&path, &error))
     }
 
     /// Whether an opened file is one that only those whose directory this is can have laid there.
@@ -324,12 +320,11 @@ impl Keep {
     /// # Errors
     /// `CannotCreate`, or as [`Keep::check`].
     pub fn make(&self) -> Result<(), Failure> {
-        let failed = |kind, what: &str, error: &io::Error| {
-            Failure::new(kind, self.directory.display().to_string(), format!("cannot be {what}: {error}"))
-        };
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.directory);
-        made.map_err(|error| failed(Kind::CannotCreate, "made", &error))?;
-        let found = fs::symlink_metadata(&self.directory).map_err(|error| failed(Kind::Io, "looked at", &error))?;
+        made.map_err(|error| not_made(&self.directory, &error))?;
+        let found = fs::symlink_metadata(&self.directory).map_err(|error| {
+            Failure::new(Kind::Io, self.directory.display().to_string(), format!("cannot be looked at: {error}"))
+        })?;
         self.check(&found)?;
         if found.mode() & 0o700 != 0o700 && found.uid() == nix::unistd::geteuid().as_raw() {
             // Made with the caller's umask.
@@ -366,6 +361,18 @@ impl Keep {
         let why = "is not a directory that this uid has to itself";
         Err(Failure::new(Kind::NoPermission, directory.to_string(), why)
             .hint(format!("as that user: sudo -u '#{uid}' {command}")))
+    }
+}
+
+/// The failure that `path` cannot be made. On a file system that takes nothing no other owner or mode would help.
+fn not_made(path: &Path, error: &io::Error) -> Failure {
+    let failure = Failure::new(Kind::CannotCreate, path.display().to_string(), format!("cannot be made: {error}"));
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            failure.hint("give the container a volume there, or the service's unit ReadWritePaths= with that directory")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failure.hint("make room on that file system"),
+        _ => failure,
     }
 }
 
@@ -423,6 +430,15 @@ mod tests {
             owned(&at(&format!("61042.{number}")), OTHER);
         }
         assert_eq!(found(), None);
+    }
+
+    #[test]
+    fn a_file_system_that_takes_nothing_is_not_taken_for_a_missing_directory() {
+        let hint = |kind: io::ErrorKind| not_made(Path::new("/var/lib/mailchute/state/0"), &kind.into()).hint;
+        assert!(hint(io::ErrorKind::ReadOnlyFilesystem).unwrap().contains("ReadWritePaths="));
+        assert!(hint(io::ErrorKind::StorageFull).unwrap().contains("make room"));
+        // Whoever needs the directory says how it is made.
+        assert_eq!(hint(io::ErrorKind::PermissionDenied), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::vec;
 
+use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::Body;
@@ -83,13 +84,15 @@ impl Store {
     fn next_file(&mut self) -> Result<File, Failure> {
         let mut last = io::ErrorKind::StorageFull.into();
         for place in self.places.get_or_insert_with(|| places().into_iter()) {
-            let file = match place {
+            let file = match &place {
                 Some(directory) => tempfile::tempfile_in(directory),
                 None => memfd_create("message", MFdFlags::MFD_CLOEXEC).map(File::from).map_err(io::Error::from),
             };
             match file {
                 Ok(file) => return Ok(file),
-                Err(error) => last = error,
+                // A directory can be mended; a system that lends no memory cannot.
+                Err(error) if place.is_some() => last = error,
+                Err(_) => {}
             }
         }
         Err(no_file(Kind::CannotCreate, &last))
@@ -121,8 +124,14 @@ fn no_file(kind: Kind, error: &io::Error) -> Failure {
     let verb = if kind == Kind::CannotCreate { "made" } else { "written" };
     let directories: Vec<String> = places().iter().flatten().map(|place| place.display().to_string()).collect();
     let what = format!("temporary file in {} or memory", directories.join(", "));
-    Failure::new(kind, what, format!("cannot be {verb}: {error}"))
-        .hint("make room in one of them, or set TMPDIR to a directory this user can write")
+    let raise = |limit: &str| format!("raise the limit where the calling program is started: {limit} of its unit");
+    let (kind, hint) = match error.raw_os_error().map(Errno::from_raw) {
+        // No place is another one for these: they hold for all files of this process.
+        Some(Errno::EFBIG) => (Kind::System, raise("ulimit -f, or LimitFSIZE=")),
+        Some(Errno::EMFILE) => (Kind::System, raise("ulimit -n, or LimitNOFILE=")),
+        _ => (kind, "make room in one of them, or set TMPDIR to a directory this user can write".to_owned()),
+    };
+    Failure::new(kind, what, format!("cannot be {verb}: {error}")).hint(hint)
 }
 
 #[cfg(test)]
@@ -148,5 +157,18 @@ mod tests {
         }
         let failure = body(&[Some("/nowhere")]).unwrap_err();
         assert_eq!(failure.kind, Kind::CannotCreate);
+    }
+
+    #[test]
+    fn a_limit_of_the_process_is_not_taken_for_a_full_place() {
+        let limits = [(Errno::EFBIG, "LimitFSIZE"), (Errno::EMFILE, "LimitNOFILE")];
+        for (errno, hint) in limits {
+            let failure = no_file(Kind::Io, &errno.into());
+            assert_eq!(failure.kind, Kind::System, "{failure}");
+            assert!(failure.hint.unwrap().contains(hint), "{hint}");
+        }
+        let full = no_file(Kind::Io, &Errno::ENOSPC.into());
+        assert_eq!(full.kind, Kind::Io);
+        assert!(full.hint.unwrap().contains("TMPDIR"));
     }
 }
