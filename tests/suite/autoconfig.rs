@@ -28,6 +28,9 @@ fn asked(identity: Identity, answer: &Answer) -> (Option<Server>, Vec<testkit::A
 
 #[test]
 fn the_domain_alone_is_asked_about_and_the_answer_taken() {
+    if !testkit::is_apart("autoconfig::the_domain_alone_is_asked_about_and_the_answer_taken") {
+        return;
+    }
     let (found, asked) = asked(Identity::Good, &Answer::text(&format!("HTTP/1.1 200 OK\n\n{FILE}")));
     let expected = Server { host: "smtp.shop.example".into(), port: 587, tls: TlsMode::StartTls };
     assert_eq!(found, Some(expected));
@@ -38,6 +41,9 @@ fn the_domain_alone_is_asked_about_and_the_answer_taken() {
 
 #[test]
 fn what_is_no_file_is_no_answer() {
+    if !testkit::is_apart("autoconfig::what_is_no_file_is_no_answer") {
+        return;
+    }
     for answer in [
         "HTTP/1.1 404 Not Found\n\nnothing",
         "HTTP/1.1 301 Moved Permanently\nLocation: https://elsewhere.example/\n\n",

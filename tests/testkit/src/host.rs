@@ -173,6 +173,13 @@ fn prepare(scratch: &Scratch, users: &[(&str, u32)]) {
     for name in ["home", "var/lib", "var/spool", "var/log"] {
         fs::create_dir_all(scratch.join(name)).expect("a directory");
     }
+    // Root's home stays, where Python or Node may be installed; what mailchute looks for there goes.
+    fs::create_dir(scratch.join("nothing")).expect("a directory");
+    for place in ["/root/.config/mailchute", "/root/.local/state/mailchute"] {
+        if Path::new(place).is_dir() {
+            lay(&scratch.join("nothing"), place);
+        }
+    }
     for name in ["dev", "etc", "run", "home", "var/lib", "var/spool", "var/log"] {
         fs::set_permissions(scratch.join(name), Permissions::from_mode(0o755)).expect("its mode");
         lay(&scratch.join(name), &format!("/{name}"));

@@ -32,7 +32,7 @@ pub use command::{Mailchute, Run, Running, words};
 pub use disk::{Disk, FileSystem, need_disks, unmount};
 pub use fpm::Fpm;
 pub use host::{Host, processes};
-pub use peers::{apart, missing, need, need_in, need_mount_namespace, need_root};
+pub use peers::{apart, is_apart, missing, need, need_in, need_mount_namespace, need_root};
 pub use port::Port;
 pub use scratch::Scratch;
 pub use script::{Dialogue, Script};

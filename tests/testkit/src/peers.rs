@@ -36,6 +36,27 @@ pub fn apart(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// What [`is_apart`] sets where it runs a test again.
+const APART: &str = "TESTKIT_APART";
+
+/// Whether this process has an environment of its own, as [`apart`] makes it. Where it does not, the test `name` has been
+/// run again in one that has, and there is nothing left to do: for tests that call a function of the program which asks the
+/// environment for, say, a proxy.
+///
+/// # Panics
+/// The test failed there.
+pub fn is_apart(name: &str) -> bool {
+    if std::env::var_os(APART).is_some() {
+        return true;
+    }
+    let itself = std::env::current_exe().expect("the path of the tests");
+    let run = apart(itself).args(["--exact", name]).env(APART, "1").stdin(Stdio::null()).output();
+    let run = run.expect("the tests run");
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&run.stderr));
+    false
+}
+
 /// Whether this process is root; says loudly that the test is skipped otherwise, as [`need`] does.
 ///
 /// # Panics

@@ -27,7 +27,8 @@ impl Scratch {
         UMASK.call_once(|| {
             umask(Mode::from_bits_truncate(0o022));
         });
-        let directory = tempfile::Builder::new().prefix("mailchute-test-").tempdir().expect("a temporary directory");
+        let directory =
+            tempfile::Builder::new().prefix("mailchute-test-").tempdir_in(place()).expect("a temporary directory");
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("its mode");
         Self(directory)
     }
@@ -60,6 +61,14 @@ impl Scratch {
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.join(name)).unwrap_or_default()
     }
+}
+
+/// Where scratch directories are: where the system has temporary files, unless its name is one that a program of others
+/// cannot be told. Many of them cut a command line at blanks.
+fn place() -> PathBuf {
+    let place = std::env::temp_dir();
+    let is_plain = |name: &str| name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"/._-+".contains(&octet));
+    if place.to_str().is_some_and(is_plain) { place } else { PathBuf::from("/tmp") }
 }
 
 /// Writes by way of another process. A process that a thread of ours starts meanwhile inherits the files that are
