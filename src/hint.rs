@@ -16,6 +16,7 @@ use crate::outcome::Stage;
 use crate::providers::{self, Provider, When};
 use crate::reply::Reply;
 use crate::rule::Rule;
+use crate::wire::foreign;
 
 /// A reply, where it was given and by whom.
 struct Said<'a> {
@@ -103,6 +104,11 @@ pub fn for_failure(failure: &Failure, relay: &Relay) -> Option<String> {
         // A server that waits for a TLS handshake says nothing, or hangs up after a while.
         (Stage::Greeting, Kind::Unavailable, TlsMode::StartTls | TlsMode::None) => {
             format!("does port {port} speak TLS from the start? Then set tls = \"implicit\"")
+        }
+        // Somebody else's greeting.
+        (Stage::Greeting, Kind::Protocol, _) => {
+            let greeting = failure.why.strip_prefix("greeted with \"")?;
+            foreign::hint(greeting.as_bytes())?.to_owned()
         }
         // One that means to greet first may wait or hang up, too.
         (Stage::Tls, Kind::Unavailable, TlsMode::Implicit) => {

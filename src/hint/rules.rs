@@ -2,7 +2,7 @@
 
 use super::{Line, Next, Said, login};
 use crate::config::relay::TlsMode;
-use crate::outcome::Stage::{self, Auth, Data, Ehlo, Greeting, MailFrom, Message, RcptTo};
+use crate::outcome::Stage::{self, Auth, Data, Ehlo, Greeting, MailFrom, Message, RcptTo, StartTls};
 use crate::reply::Enhanced;
 use crate::rule::{ANY, Rule};
 
@@ -121,6 +121,11 @@ pub(super) static TABLE: &[Line] = &[
     rule(Rule {
         words: &["pipelining", "synchronization error", "synchronisation error", "protocol error"],
         hint: "this server does not take several commands at once: set pipelining = false on this relay",
+        ..ANY
+    }),
+    rule(Rule {
+        stages: &[StartTls],
+        hint: "the server cannot begin TLS now: use its port with TLS from the start, often 465, or ask its operator",
         ..ANY
     }),
     rule(Rule {

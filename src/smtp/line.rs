@@ -81,7 +81,7 @@ impl<S: Script> Line<'_, '_, S> {
             WireError::Closed => Loss::Closed,
             WireError::Ended => Loss::Ended,
             WireError::TimedOut => Loss::TimedOut(self.attempt.deadline.span()),
-            WireError::Tls(reason) => Loss::Tls(reason),
+            WireError::Tls(reason, hint) => Loss::Tls(reason, hint),
             WireError::Io(error) => Loss::Broken(error.to_string()),
         };
         self.run.lost(&loss);

@@ -4,6 +4,7 @@
 mod certificate;
 mod connect;
 pub(crate) mod connection;
+pub(crate) mod foreign;
 mod names;
 mod roots;
 mod socket;

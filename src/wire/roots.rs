@@ -14,6 +14,7 @@ use memchr::{memchr, memmem, memrchr};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
+use super::verdict::ROOTS;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::modes;
@@ -63,6 +64,7 @@ impl Bundle {
             Ok(true) => Ok(Self(vec![path.to_owned()])),
             Ok(false) => {
                 Err(Failure::new(Kind::Configuration, path.display().to_string(), "contains no PEM certificate")
+                    .hint(ROOTS)
                     .at(Stage::Tls))
             }
             Err(error) => Err(unreadable(path, &error)),
@@ -122,6 +124,11 @@ impl Bundle {
             blocks
         });
         anchors.into_iter().filter(|anchor| anchor.subject.as_ref() == name).collect()
+    }
+
+    /// The first of the files.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.0.first().map(PathBuf::as_path)
     }
 
     /// Every root that can be parsed.

@@ -85,7 +85,7 @@ pub enum WireError {
     /// What the system says.
     Io(io::Error),
     /// The other end broke TLS, or said why it ended it.
-    Tls(String),
+    Tls(String, Option<String>),
 }
 
 impl From<io::Error> for WireError {
@@ -108,7 +108,7 @@ impl std::fmt::Display for WireError {
             Self::Closed | Self::Ended => f.write_str("connection closed"),
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Io(error) => write!(f, "{error}"),
-            Self::Tls(text) => write!(f, "TLS: {text}"),
+            Self::Tls(text, _) => write!(f, "TLS: {text}"),
         }
     }
 }

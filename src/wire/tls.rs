@@ -2,10 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, ProtocolVersion};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConnection, ProtocolVersion, SignatureScheme};
 
 use super::socket::Patient;
 use super::socket::WireError;
@@ -20,6 +24,8 @@ pub(super) struct Tls {
     session: ClientConnection,
     /// Version and cipher suite.
     description: String,
+    /// A certificate was at hand for a server that wants one.
+    has_certificate: bool,
 }
 
 impl Tls {
@@ -28,11 +34,12 @@ impl Tls {
     /// # Errors
     /// At stage TLS, as for [`Connection::open`](super::connection::Connection::open).
     pub(super) fn start(relay: &Relay, socket: &File, attempt: &mut Attempt) -> Result<Self, Failure> {
-        let mut tls = client(relay, attempt)?;
+        let (mut tls, asked) = client(relay, attempt)?;
         let Attempt { deadline, trace, .. } = attempt;
         let mut stream = Overheard { inner: Patient { socket, deadline: *deadline }, first: Vec::new() };
         if let Err(error) = tls.complete_io(&mut stream) {
-            return Err(tls_failure::failure(relay, &error, &stream.first, *deadline));
+            let wants_certificate = asked.load(Ordering::Relaxed);
+            return Err(tls_failure::failure(relay, &error, &stream.first, wants_certificate, *deadline));
         }
         // Whoever seals bounds what is queued, by writing it.
         tls.set_buffer_limit(None);
@@ -44,7 +51,7 @@ impl Tls {
         let line = format!("{version} {}", suite.unwrap_or_default());
         trace.note(&line);
         trace.tls = Some(line.clone());
-        Ok(Self { session: tls, description: line })
+        Ok(Self { session: tls, description: line, has_certificate: relay.client_cert.is_some() })
     }
 
     /// Version and cipher suite, such as `TLSv1.3 TLS13_AES_256_GCM_SHA384`.
@@ -84,11 +91,15 @@ impl Tls {
     /// The other end broke TLS, or ended it.
     pub(super) fn open(&mut self, mut octets: &[u8], input: &mut Vec<u8>) -> Result<(), WireError> {
         while !octets.is_empty() {
-            self.session.read_tls(&mut octets).map_err(|error| WireError::Tls(error.to_string()))?;
+            self.session.read_tls(&mut octets).map_err(|error| WireError::Tls(error.to_string(), None))?;
             let state = self.session.process_new_packets();
             // What came before an alert is still the server's word.
             self.take_plaintext(input);
-            if state.map_err(|error| WireError::Tls(error.to_string()))?.peer_has_closed() {
+            let broken = |error| {
+                let (why, hint) = tls_failure::later(&error, self.has_certificate);
+                WireError::Tls(why, hint)
+            };
+            if state.map_err(broken)?.peer_has_closed() {
                 return Err(WireError::Ended);
             }
         }
@@ -108,8 +119,12 @@ impl Tls {
     }
 }
 
-fn client(relay: &Relay, attempt: &mut Attempt) -> Result<ClientConnection, Failure> {
-    let config = trust::config(relay, &mut attempt.trace.warnings)?;
+/// The client's side, and what will tell whether the server has asked for a certificate.
+fn client(relay: &Relay, attempt: &mut Attempt) -> Result<(ClientConnection, Arc<AtomicBool>), Failure> {
+    let mut config = Arc::unwrap_or_clone(trust::config(relay, &mut attempt.trace.warnings)?);
+    let asked = Arc::<AtomicBool>::default();
+    let certificate = config.client_auth_cert_resolver;
+    config.client_auth_cert_resolver = Arc::new(Noticed { certificate, asked: Arc::clone(&asked) });
     let host = match &relay.place {
         Place::Tcp { host, .. } => host.as_str(),
         Place::Unix(_) => "localhost",
@@ -117,7 +132,27 @@ fn client(relay: &Relay, attempt: &mut Attempt) -> Result<ClientConnection, Fail
     let impossible = |why: String| Failure::new(Kind::Configuration, relay.place.to_string(), why).at(Stage::Tls);
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| impossible(format!("{host:?} is no name that a certificate could be for")))?;
-    ClientConnection::new(config, name).map_err(|error| impossible(error.to_string()))
+    let client = ClientConnection::new(Arc::new(config), name).map_err(|error| impossible(error.to_string()))?;
+    Ok((client, asked))
+}
+
+/// The client's certificate, where there is one, and whether it was asked for: until TLS 1.2 a server that wants one says
+/// no more against its absence than against a cipher.
+#[derive(Debug)]
+struct Noticed {
+    certificate: Arc<dyn ResolvesClientCert>,
+    asked: Arc<AtomicBool>,
+}
+
+impl ResolvesClientCert for Noticed {
+    fn resolve(&self, issuers: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        self.certificate.resolve(issuers, schemes)
+    }
+
+    fn has_certs(&self) -> bool {
+        self.certificate.has_certs()
+    }
 }
 
 /// A stream that remembers the first octets that came in, for the failure that they may explain.

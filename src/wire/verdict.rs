@@ -1,6 +1,7 @@
 //! Why a server's certificate was not accepted, in a sentence.
 
 use std::fmt::{self, Write as _};
+use std::path::Path;
 
 use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
@@ -17,6 +18,10 @@ const RSA_BITS: usize = 2048;
 /// The next step where no setting of ours helps.
 const ANOTHER: &str = "no setting helps here: the server's operator must replace it, with RSA of 2048 bits or more, P-256 or \
                        P-384, X.509 version 3, signed with SHA-256 or better";
+
+/// The next step where a file of trusted certificates is none.
+pub(super) const ROOTS: &str = "it must hold the CA's certificate as text (PEM), from -----BEGIN CERTIFICATE----- on; from DER: \
+                                openssl x509 -inform der -in FILE";
 
 /// What is wrong with a certificate, and the next step. Travels through rustls as an [`OtherError`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,9 +55,14 @@ impl Verdict {
     pub(super) fn other_fingerprint(end_entity: &CertificateDer<'_>) -> Self {
         let seen = fingerprint(end_entity);
         Self::new(
-            format!("certificate has the SHA-256 fingerprint {seen}, not the configured one"),
+            "certificate is not the one whose fingerprint is configured",
             format!("if the server's certificate was renewed, set fingerprint = \"{seen}\""),
         )
+    }
+
+    /// Nothing in the files of trusted certificates can be read as one.
+    pub(super) fn no_roots(file: &Path) -> Self {
+        Self::new(format!("no certificate in {} can be read", file.display()), ROOTS)
     }
 
     /// What keeps the certificate from being used at all, whoever vouches for it.
@@ -91,10 +101,14 @@ impl Verdict {
         name: &ServerName<'_>,
     ) -> Result<Self, Error> {
         let Error::InvalidCertificate(error) = error else { return Err(error) };
-        let own_error = match &error {
-            CertificateError::Other(OtherError(inner)) => inner.downcast_ref::<webpki::Error>(),
+        let other = match &error {
+            CertificateError::Other(OtherError(inner)) => Some(inner),
             _ => None,
         };
+        if let Some(verdict) = other.and_then(|inner| inner.downcast_ref::<Self>()) {
+            return Ok(verdict.clone());
+        }
+        let own_error = other.and_then(|inner| inner.downcast_ref::<webpki::Error>());
         Ok(match (&error, own_error) {
             (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }, _) => {
                 wrong_name(end_entity, name)
@@ -106,7 +120,9 @@ impl Verdict {
                 Self::new(format!("certificate expired on {}", day(*not_after)), clock(*time))
             }
             (CertificateError::NotValidYetContext { time, not_before }, _) => {
-                Self::new(format!("certificate is not valid before {}", day(*not_before)), clock(*time))
+                let hint =
+                    format!("is this host's clock right? It says {}; else the operator must replace it", day(*time));
+                Self::new(format!("certificate is not valid before {}", day(*not_before)), hint)
             }
             // A certificate made by `openssl req -x509` calls itself a CA.
             (CertificateError::UnknownIssuer, _) | (_, Some(webpki::Error::CaUsedAsEndEntity)) => {
@@ -114,13 +130,8 @@ impl Verdict {
             }
             // A private CA that was made anew under its old name, or an impostor.
             (CertificateError::BadSignature, _) => {
-                let seen = fingerprint(end_entity);
-                Self::new(
-                    format!(
-                        "certificate is signed with another key than the trusted CA's (SHA-256 fingerprint {seen})"
-                    ),
-                    by_ca_file(&seen),
-                )
+                let hint = by_ca_file(end_entity, "if it is the right one,");
+                Self::new("certificate is signed with another key than that of the trusted CA of this name", hint)
             }
             (CertificateError::BadEncoding, _) => Self::new("certificate cannot be read", ANOTHER),
             (
@@ -128,7 +139,7 @@ impl Verdict {
                 | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
                 _,
             ) => Self::new(
-                "certificate, or its CA's, is signed in a way that is not supported, such as with SHA-1",
+                "certificate, or its CA's, is signed in a way that is not supported, such as with SHA-1 or P-521",
                 by_fingerprint(end_entity),
             ),
             _ => Self::new(format!("certificate is not acceptable: {error}"), by_fingerprint(end_entity)),
@@ -140,14 +151,10 @@ fn wrong_name(end_entity: &CertificateDer<'_>, name: &ServerName<'_>) -> Verdict
     let asked = name.to_str();
     let certificate = EndEntityCert::try_from(end_entity);
     let names: Vec<&str> = certificate.iter().flat_map(|certificate| certificate.valid_dns_names()).collect();
-    let shown = match names.as_slice() {
-        [] => {
-            return Verdict::new(format!("certificate names no host, and so not {asked}"), by_fingerprint(end_entity));
-        }
-        [only] => bounded(only),
-        [first, second] => format!("{} and {}", bounded(first), bounded(second)),
-        [first, rest @ ..] => format!("{} and {} others", bounded(first), rest.len()),
-    };
+    if names.is_empty() {
+        return Verdict::new(format!("certificate names no host, and so not {asked}"), by_fingerprint(end_entity));
+    }
+    let shown = list(&names);
     let hint = match names.iter().find(|name| !name.starts_with('*')) {
         Some(name) => format!("if that is the server meant, set host = \"{}\"", bounded(name)),
         None => "set host to a name that the certificate is for".into(),
@@ -156,24 +163,38 @@ fn wrong_name(end_entity: &CertificateDer<'_>, name: &ServerName<'_>) -> Verdict
 }
 
 fn unknown_issuer(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Verdict {
-    let seen = fingerprint(end_entity);
     let is_self_signed =
         EndEntityCert::try_from(end_entity).is_ok_and(|certificate| certificate.issuer() == certificate.subject());
     if is_self_signed {
-        return Verdict::new(
-            format!("certificate is self-signed (SHA-256 fingerprint {seen})"),
-            format!("if it is the right one, set fingerprint = \"{seen}\""),
-        );
+        return Verdict::new("certificate is self-signed", by_fingerprint(end_entity));
     }
     // The name that was looked for among the roots is the one the last certificate gives.
     let issuer = EndEntityCert::try_from(intermediates.last().unwrap_or(end_entity))
         .ok()
         .and_then(|certificate| common_name(certificate.issuer()))
         .map_or_else(|| "without a name".to_owned(), |name| bounded(&name));
-    Verdict::new(
-        format!("certificate is signed by an unknown CA (issuer {issuer}, SHA-256 fingerprint {seen})"),
-        by_ca_file(&seen),
-    )
+    let unknown = format!("certificate is signed by an unknown CA ({issuer})");
+    match intermediates {
+        [] => Verdict::new(
+            format!("{unknown}, and comes without that CA's own"),
+            by_ca_file(end_entity, "the server may have to send its chain; for a CA of your own"),
+        ),
+        _ => Verdict::new(unknown, by_ca_file(end_entity, "if it is the right one,")),
+    }
+}
+
+/// As many of the names as are worth a line; never none.
+fn list(names: &[&str]) -> String {
+    let mut shown = bounded(names[0]);
+    for (number, name) in names.iter().enumerate().skip(1) {
+        let is_last = number + 1 == names.len();
+        if shown.len() + name.len() > NAME_LIMIT {
+            let _ = write!(shown, " and {} others", names.len() - number);
+            break;
+        }
+        let _ = write!(shown, "{}{}", if is_last { " and " } else { ", " }, bounded(name));
+    }
+    shown
 }
 
 /// The size of an RSA key, in bits.
@@ -190,8 +211,8 @@ fn rsa_bits(key: &[u8]) -> Option<usize> {
     Some((modulus.len() - first) * 8 - modulus[first].leading_zeros() as usize)
 }
 
-fn by_ca_file(seen: &str) -> String {
-    format!("if it is the right one, set ca_file to that CA's certificate, or fingerprint = \"{seen}\"")
+fn by_ca_file(end_entity: &CertificateDer<'_>, when: &str) -> String {
+    format!("{when} set ca_file to it, or fingerprint = \"{}\"", fingerprint(end_entity))
 }
 
 fn by_fingerprint(end_entity: &CertificateDer<'_>) -> String {
@@ -296,6 +317,16 @@ mod tests {
     }
 
     #[test]
+    fn as_many_names_are_told_as_fit_a_line() {
+        assert_eq!(list(&["a.example"]), "a.example");
+        assert_eq!(list(&["a.example", "b.example"]), "a.example and b.example");
+        assert_eq!(list(&["a.example", "b.example", "*.c.example"]), "a.example, b.example and *.c.example");
+        let many: Vec<String> = (10..60).map(|number| format!("mail{number}.hosting.example")).collect();
+        let shown = list(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(shown.starts_with("mail10.hosting.example, mail11") && shown.ends_with(" and 46 others"), "{shown}");
+    }
+
+    #[test]
     fn unsupported_algorithms_are_not_listed() {
         let error = || CertificateError::UnsupportedSignatureAlgorithmContext {
             signature_algorithm_id: vec![0; 300],
@@ -304,7 +335,10 @@ mod tests {
         let certificate = STANDARD.decode(RSA_1024).unwrap().into();
         let name = ServerName::try_from("localhost").unwrap();
         let verdict = Verdict::of(error().into(), &certificate, &[], &name).unwrap();
-        assert!(verdict.why.ends_with("such as with SHA-1") && verdict.hint.contains("fingerprint"), "{verdict:?}");
+        assert!(
+            verdict.why.ends_with("such as with SHA-1 or P-521") && verdict.hint.contains("fingerprint"),
+            "{verdict:?}"
+        );
         assert!(Verdict::of_signature(&error()).unwrap().why.ends_with("such as P-521"));
         assert_eq!(Verdict::of_signature(&CertificateError::Revoked), None);
     }

@@ -91,8 +91,8 @@ pub enum Loss {
     TimedOut(Duration),
     /// The connection broke: the reason.
     Broken(String),
-    /// TLS broke: the reason.
-    Tls(String),
+    /// TLS broke: the reason, and the next step where one is known.
+    Tls(String, Option<String>),
 }
 
 /// How far the message is.
@@ -337,7 +337,7 @@ impl Dialogue {
                     _ => format!("no answer to {stage} within the deadline ({span})"),
                 }
             }
-            Loss::Closed | Loss::Ended | Loss::Broken(_) | Loss::Tls(_) => {
+            Loss::Closed | Loss::Ended | Loss::Broken(_) | Loss::Tls(..) => {
                 let point = match stage {
                     _ if sending => "while the message was being sent".to_owned(),
                     Stage::Greeting => "before its greeting".to_owned(),
@@ -346,20 +346,24 @@ impl Dialogue {
                 };
                 match loss {
                     Loss::Broken(reason) => format!("connection lost {point}: {reason}"),
-                    Loss::Tls(reason) => format!("TLS failed {point}: {reason}"),
+                    Loss::Tls(reason, _) => format!("TLS failed {point}: {reason}"),
                     _ => format!("closed the connection {point}"),
                 }
             }
         };
         let kind = match loss {
-            Loss::Tls(_) => Kind::Protocol,
+            Loss::Tls(..) => Kind::Protocol,
             _ => Kind::Unavailable,
         };
         // Replies come in order: whoever goes in order and has said nothing to MAIL has taken nothing.
         if matches!(loss, Loss::Ended) && self.due() == Some(Expect::Mail) {
             return Failure::new(kind, self.server.clone(), why).at(stage);
         }
-        self.failure(kind, stage, why)
+        let failure = self.failure(kind, stage, why);
+        match loss {
+            Loss::Tls(_, Some(hint)) if failure.kind != Kind::InDoubt => failure.hint(hint),
+            _ => failure,
+        }
     }
 
     /// Whether `outcome` says that the server, or something on the way to it, does not know BDAT after all.
