@@ -153,7 +153,7 @@ fn an_aws_role_that_is_not_lent_is_no_other_one() {
             "mailchute: 127.0.0.1:*: 535 5.7.8 gave no keys: AccessDenied: Not authorized, \\*\\*\\* (HTTP 403) *",
         ),
         (78, &[IDENTITY], "mailchute: AWS_WEB_IDENTITY_TOKEN_FILE: is set, and AWS_ROLE_ARN is not *"),
-        (78, &[LENT, ("AWS_WEB_IDENTITY_TOKEN_FILE", "/nonexistent")], "mailchute: /nonexistent: *"),
+        (78, &[LENT, ("AWS_WEB_IDENTITY_TOKEN_FILE", "/proc/nonexistent")], "mailchute: /proc/nonexistent: *"),
         (
             78,
             &[LENT, IDENTITY, ("AWS_ENDPOINT_URL_STS", "http://sts.example")],

@@ -46,7 +46,7 @@ fn standard_input_is_drained_before_an_error_exit() {
         let run = setup.mailchute().args(args.iter().copied()).stdin(large.clone()).run();
         assert!(run.status > 0 && run.drained, "{args:?}\n{}", run.report());
     }
-    let run = mailchute().args(["--config", "/nonexistent", "-t", "-i"]).stdin(large).run();
+    let run = mailchute().args(["--config", "/proc/nonexistent", "-t", "-i"]).stdin(large).run();
     assert!(run.status > 0 && run.drained, "{}", run.report());
 }
 

@@ -630,7 +630,7 @@ fn check_judges_a_domain_and_a_copy_that_arrived() {
     let told = ["mx.example.net says dkim=pass, spf=pass, dmarc=pass", "--selector own looks for the key", "RSA 2048"];
     assert!(told.iter().all(|text| run.stdout.contains(text)), "{}", run.report());
     for (words, status, why) in [
-        (&["--message", "/nonexistent"][..], 66, "/nonexistent: cannot be read"),
+        (&["--message", "/proc/nonexistent"][..], 66, "/proc/nonexistent: cannot be read"),
         (&["--message", "-"], 65, "has no From field"),
         (&["--domain", "shop"], 64, "a domain is wanted"),
         (&["--domain", "shop.example", "--offline"], 64, "--offline"),
