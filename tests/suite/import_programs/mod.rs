@@ -59,10 +59,13 @@ fn need_mailer(program: &str) -> Option<PathBuf> {
     need_in(program, &format!("{}:{own}", std::env::var("PATH").unwrap_or_default()))
 }
 
-/// The import of `file` for root, read as every message would read it.
+/// The import of `file` for whoever runs the tests, as the programs do too, with root's home; read as every message would
+/// read it.
 fn imported(kind: &str, file: &Path) -> Result<(Draft, Config), Failure> {
     let root = Root::host();
-    let person = MailUser { name: "root".to_owned(), uid: 0, gid: 0, home: PathBuf::from("/root") };
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
+    let name = user.map_or_else(|| "root".to_owned(), |user| user.name);
+    let person = MailUser { name, uid: 0, gid: 0, home: PathBuf::from("/root") };
     let files = [file.to_owned()];
     let inquiry =
         Inquiry { root: &root, files: &files, person: &person, account: None, all: false, take: None, given: &[] };
