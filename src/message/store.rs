@@ -125,11 +125,11 @@ fn no_file(kind: Kind, error: &io::Error) -> Failure {
     let directories: Vec<String> = places().iter().flatten().map(|place| place.display().to_string()).collect();
     let what = format!("temporary file in {} or memory", directories.join(", "));
     let raise = |limit: &str| format!("raise the limit where the calling program is started: {limit} of its unit");
-    let (kind, hint) = match error.raw_os_error().map(Errno::from_raw) {
+    let hint = match error.raw_os_error().map(Errno::from_raw) {
         // No place is another one for these: they hold for all files of this process.
-        Some(Errno::EFBIG) => (Kind::System, raise("ulimit -f, or LimitFSIZE=")),
-        Some(Errno::EMFILE) => (Kind::System, raise("ulimit -n, or LimitNOFILE=")),
-        _ => (kind, "make room in one of them, or set TMPDIR to a directory this user can write".to_owned()),
+        Some(Errno::EFBIG) => raise("ulimit -f, or LimitFSIZE="),
+        Some(Errno::EMFILE) => raise("ulimit -n, or LimitNOFILE="),
+        _ => "make room in one of them, or set TMPDIR to a directory this user can write".to_owned(),
     };
     Failure::new(kind, what, format!("cannot be {verb}: {error}")).hint(hint)
 }
@@ -164,7 +164,7 @@ mod tests {
         let limits = [(Errno::EFBIG, "LimitFSIZE"), (Errno::EMFILE, "LimitNOFILE")];
         for (errno, hint) in limits {
             let failure = no_file(Kind::Io, &errno.into());
-            assert_eq!(failure.kind, Kind::System, "{failure}");
+            assert_eq!(failure.kind, Kind::Io, "{failure}");
             assert!(failure.hint.unwrap().contains(hint), "{hint}");
         }
         let full = no_file(Kind::Io, &Errno::ENOSPC.into());
