@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::libc;
-use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
+use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid, getuid};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Kind};
@@ -166,10 +166,7 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
                 (Some(real), _) if closed.is_some() => format!("sudo chmod a+x {real}"),
                 (Some(real), _) => match others_group(path) {
                     // To take it from the last user would only move the trouble to that one.
-                    Some(group) => format!(
-                        "it is for the group {group}: give this user a file of its own, or as root put all who send into \
-                         one group and chgrp the file to that"
-                    ),
+                    Some(group) => anothers(path, &real, &group),
                     None => format!("sudo chgrp {} {real} && sudo chmod 0640 {real}", group_name(getegid().as_raw())),
                 },
             };
@@ -198,6 +195,28 @@ fn ours(path: &Path) -> Option<PathBuf> {
     };
     let is_named = real.components().any(|part| OURS.iter().any(|name| part.as_os_str() == *name));
     (is_named && real.ancestors().all(is_roots)).then_some(real)
+}
+
+/// The next step for a file of root's at `real` that another's `group` may read, and this process not.
+fn anothers(path: &Path, real: &str, group: &str) -> String {
+    let own_group = group_name(getegid().as_raw());
+    let user = User::from_uid(getuid()).ok().flatten().map(|user| user.name);
+    let is_in = |directory: &str| path.parent().is_some_and(|above| above.ends_with(directory));
+    match user {
+        Some(user) if path.file_stem().is_some_and(|stem| *stem == *user) => format!(
+            "it is called after this user, and for the group {group}: sudo chgrp {own_group} {real}; if it is a copy, \
+             change what {group} has in it"
+        ),
+        // To give a key to one more group may give it to people who are nobody's concern.
+        Some(user) if is_in("secrets") => format!(
+            "it is for the group {group}. Give this user a secret of its own: sudo mailchute secret put {user} --group \
+             {own_group}, and name that file; to share one, make a group that only those who share it are in"
+        ),
+        _ => format!(
+            "it is for the group {group}: give this user a file of its own (root:{own_group} 0640); to share one, make a \
+             group that only those who share it are in"
+        ),
+    }
 }
 
 /// The group that `path` is readable for, where it is neither root's nor this process's.

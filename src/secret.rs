@@ -223,11 +223,16 @@ fn oddity(text: &str) -> Option<&'static str> {
 /// # Errors
 /// As there.
 pub fn read_file(path: &Path, strict: bool, warnings: &mut Vec<String>) -> Result<Secret, Failure> {
-    let (mut bytes, modes) = modes::read(path, LIMIT).map_err(|e| match modes::unreadable(path, &e) {
+    let (mut bytes, modes) = modes::read(path, LIMIT).map_err(|e| {
+        match modes::unreadable(path, &e) {
         missing if e.kind() == io::ErrorKind::NotFound && path.parent() == Some(Path::new(STORED)) => {
             let name = path.file_name().unwrap_or_default().display();
             missing.hint(format!("sudo mailchute secret put {name}"))
         }
+        missing if e.kind() == io::ErrorKind::NotFound && let Some(meant) = meant(path) => missing.hint(format!(
+            "did you mean {}, which is there? A path without / in front is looked for beside the file that names it",
+            meant.display()
+        )),
         missing if e.kind() == io::ErrorKind::NotFound => {
             // A file that only root's test can read would look right and fail for everybody else.
             let group = match nix::unistd::getegid().as_raw() {
@@ -239,6 +244,7 @@ pub fn read_file(path: &Path, strict: bool, warnings: &mut Vec<String>) -> Resul
             missing.hint(format!("sudo install -m 0640 -g {group} /dev/stdin {}{whose}", path.display()))
         }
         failure => failure,
+    }
     })?;
     warnings.extend(modes.judge(path, nix::unistd::getuid().as_raw(), true, strict)?);
     if bytes.last() == Some(&b'\n') {
@@ -248,6 +254,13 @@ pub fn read_file(path: &Path, strict: bool, warnings: &mut Vec<String>) -> Resul
         }
     }
     text(&bytes, &path.display().to_string())
+}
+
+/// The secret that is stored under the name of `path`, which a file of `sites.d` names as if it lay elsewhere.
+fn meant(path: &Path) -> Option<PathBuf> {
+    let directory = path.ancestors().find(|above| above.ends_with("sites.d"))?.parent()?;
+    let stored = directory.join("secrets").join(path.file_name()?);
+    stored.is_file().then_some(stored)
 }
 
 fn text(bytes: &[u8], what: &str) -> Result<Secret, Failure> {

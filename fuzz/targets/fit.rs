@@ -63,6 +63,7 @@ fn site(choice: u8) -> Site {
         file: None,
         users: Vec::new(),
         unknown_users: Vec::new(),
+        is_ownerless: false,
         paths: Vec::new(),
         sender: [SenderPattern { local: None, domain, subdomains: false }].into(),
         other_sender: [OtherSender::Refuse, OtherSender::Rewrite, OtherSender::Pass][usize::from(choice % 4).min(2)],

@@ -109,6 +109,7 @@ fn site(choice: u8) -> Site {
         file: None,
         users: Vec::new(),
         unknown_users: Vec::new(),
+        is_ownerless: false,
         paths: Vec::new(),
         sender: [pattern("shop.example"), pattern("bücher.example")].into(),
         other_sender: if choice & 1 == 0 { OtherSender::Refuse } else { OtherSender::Rewrite },

@@ -10,8 +10,10 @@ use zeroize::Zeroizing;
 use super::accounts::Accounts;
 use super::alert::Alert;
 use super::document::{Document, Text};
+use super::listing::DIRECTORY;
 use super::scope::{Scope, Standing};
-use super::{Config, DefaultSite, Origin, Skipped};
+use super::site::{NOBODY, Site};
+use super::{Config, DefaultSite, Origin, Skipped, is_called_after, is_named_for};
 use super::{glance, log};
 use crate::caller::Caller;
 use crate::failure::{Failure, Kind};
@@ -21,6 +23,9 @@ use crate::spelling;
 
 /// The size of the largest configuration file, in octets.
 pub(super) const LIMIT: usize = 1024 * 1024;
+
+/// What is said of a mistake that the caller may not be shown.
+const KEPT: &str = "has a mistake, which only root is shown";
 
 /// A configuration that is being put together.
 pub(super) struct Gathered {
@@ -55,9 +60,16 @@ impl Gathered {
             warnings,
             skipped: Vec::new(),
             strict_modes,
+            sites_d: None,
+            is_bound: false,
         };
         let default_site = main.default_site;
         Self { config, policy: main.policy, alerts, default_site, hidden: false, names, others: None }
+    }
+
+    /// Notes where the files of `sites.d` lie, of which there are some.
+    pub(super) fn lies_in(&mut self, directory: PathBuf) {
+        self.config.sites_d = Some(directory);
     }
 
     /// Leaves out, from now on, what is beyond doubt for others than the caller ([`glance`]).
@@ -152,12 +164,23 @@ impl Gathered {
         let mut warnings = Vec::new();
         let scope = read_scope(file, source, standing, &mut warnings)?;
         let judged = modes.judge(file, caller.uid, scope.holds_secret, self.config.strict_modes)?;
+        if self.names.contains(&*name) && scope.sites.iter().any(|site| site.name == *name) {
+            self.make_way(&name, file, caller);
+        }
         if let Some(site) = scope.sites.iter().find(|site| self.names.contains(&site.name)) {
-            let why = match site.is_shown_to(caller.uid) {
-                true => format!("defines site {:?}, which another file defines already", site.name),
-                false => "defines a site that another file defines already".to_owned(),
-            };
-            return Err(Failure::new(Kind::NoPermission, file.display().to_string(), why));
+            let what = file.display().to_string();
+            if is_kept_from(caller) {
+                return Err(Failure::new(Kind::NoPermission, what, KEPT).hint(asked_by_root(caller)));
+            }
+            let first = self.config.sites.iter().find(|known| known.name == site.name);
+            let first = first.and_then(|known| known.file.as_ref()).map(|first| first.display().to_string());
+            let first = first.unwrap_or_else(|| "another file".to_owned());
+            let why = format!("defines site {:?}, which {first} defines already", site.name);
+            let failure = Failure::new(Kind::NoPermission, what, why);
+            return Err(match renamed(file) {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            });
         }
         self.config.warnings.extend(warnings.into_iter().chain(judged));
         self.names.extend(scope.sites.iter().map(|site| site.name.clone()));
@@ -168,6 +191,21 @@ impl Gathered {
         self.config.logs.extend(scope.log.to.map(|log| (file.to_owned(), log)));
         self.default_site = self.default_site.take().or(scope.default_site);
         Ok(())
+    }
+
+    /// Leaves out the site `name` of another file of `sites.d`, as `file` is called after it: which of two comes first in the
+    /// directory does not say whose it is.
+    fn make_way(&mut self, name: &str, file: &Path, caller: &Caller) {
+        let is_strange = |site: &Site| {
+            let other = site.file.as_deref().filter(|other| site.name == name && other.parent() == file.parent());
+            other.is_some_and(|other| other.file_stem() != file.file_stem())
+        };
+        let Some(place) = self.config.sites.iter().position(is_strange) else { return };
+        let site = self.config.sites.remove(place);
+        let stray = site.file.map(|other| stray(name, &other, file, caller));
+        self.names.remove(name);
+        self.config.warnings.extend(stray.iter().map(Skipped::to_string));
+        self.config.skipped.extend(stray);
     }
 
     /// Settles `default_site` once every site is known.
@@ -184,7 +222,8 @@ impl Gathered {
                 Some(site) if site.users.is_empty() => DefaultSite::Named(name),
                 Some(_) => {
                     let why = format!("\"default_site\" names {name:?}, which is bound to users");
-                    return Err(Failure { why, ..failure }.hint("name a site without \"user\", or \"refuse\""));
+                    return Err(Failure { why, ..failure }
+                        .hint("say \"refuse\", or leave it out: who has no site is refused then"));
                 }
                 // It may be in a file that this caller cannot read.
                 None if !config.skipped.is_empty() => DefaultSite::Refuse,
@@ -205,9 +244,96 @@ impl Gathered {
                 }
             }
         };
-        config.sites.retain(|site| site.is_shown_to(caller.uid));
+        config.is_bound = bound;
+        if bound {
+            close_ownerless(&mut config, file, caller);
+        }
+        leave_out_strays(&mut config, file, caller);
+        if host::is_privileged() && caller.uid != 0 {
+            keep_to_itself(&mut config, caller);
+        }
         Ok(config)
     }
+}
+
+/// Closes what root put into `sites.d` without saying whose it is, where other sites have users: there `user` was
+/// forgotten, and would have let every user of the host send with that site's credentials. Who means it to be open to all
+/// makes it the `default_site`.
+fn close_ownerless(config: &mut Config, main: &Path, caller: &Caller) {
+    for site in &mut config.sites {
+        let Some(file) = site.file.as_deref().filter(|file| *file != main && site.users.is_empty()) else { continue };
+        if matches!(&config.default_site, DefaultSite::Named(name) if *name == site.name) {
+            continue;
+        }
+        let is_told = caller.uid == 0 || is_named_for(file, caller);
+        (site.is_ownerless, site.users) = (true, vec![NOBODY]);
+        config.warnings.extend(site.ownerless_warning().filter(|_| is_told));
+    }
+}
+
+/// Leaves out the sites that are called like a file of somebody else's: what they send would be counted, banned and
+/// recorded as that one's, which whoever cannot read that file does not find out otherwise.
+fn leave_out_strays(config: &mut Config, main: &Path, caller: &Caller) {
+    let Some(directory) = config.sites_d.clone() else { return };
+    let unread = |file: &Path| config.skipped.iter().any(|skipped| !skipped.is_mistake && skipped.file == *file);
+    let strays: Vec<(String, Skipped)> = config
+        .sites
+        .iter()
+        .filter_map(|site| {
+            let file = site.file.as_deref().filter(|file| *file != main)?;
+            let other = directory.join(format!("{}.toml", site.name));
+            if other == *file || !unread(&other) {
+                return None;
+            }
+            Some((site.name.clone(), stray(&site.name, file, &other, caller)))
+        })
+        .collect();
+    for (name, skipped) in strays {
+        config.sites.retain(|site| site.name != name || site.file.as_ref() != Some(&skipped.file));
+        config.warnings.push(skipped.to_string());
+        config.skipped.push(skipped);
+    }
+}
+
+/// That `file` defines a site that is called after the file `other`.
+fn stray(name: &str, file: &Path, other: &Path, caller: &Caller) -> Skipped {
+    let (why, hint) = match is_kept_from(caller) {
+        true => (KEPT.to_owned(), Some(asked_by_root(caller))),
+        false => (format!("defines site {name:?}, which {} is for", other.display()), renamed(file)),
+    };
+    Skipped { file: file.to_owned(), why, hint, is_mistake: true }
+}
+
+/// Whether `caller` cannot read what this process reads. Root, who stands in for a user, is not meant.
+fn is_kept_from(caller: &Caller) -> bool {
+    host::is_privileged() && caller.uid != 0 && !host::stands_in()
+}
+
+/// What the site of `file` should be called.
+fn renamed(file: &Path) -> Option<String> {
+    let own = file.file_stem()?.to_str()?;
+    Some(format!("call it [site.{own}] in {}, and see that the rest is its own, too", file.display()))
+}
+
+/// Takes out of what a privileged process has read all that its caller is not to know: what others' files are called,
+/// and what is wrong with them. Of one that is called after the caller it is told that it is not its, and root, who
+/// stands in for that user, is told why.
+fn keep_to_itself(config: &mut Config, caller: &Caller) {
+    let strange: Vec<Skipped> = config.skipped.extract_if(.., |skipped| !is_named_for(&skipped.file, caller)).collect();
+    config.warnings.retain(|warning| !strange.iter().any(|skipped| *warning == skipped.to_string()));
+    let is_called_so = |site: &Site| site.file.as_deref().is_some_and(|file| is_called_after(file, caller));
+    let own = config.sites.iter().find(|site| !site.is_shown_to(caller.uid) && is_called_so(site));
+    if let Some(file) = own.and_then(|site| site.file.clone()).filter(|_| is_kept_from(caller)) {
+        let hint = Some(asked_by_root(caller));
+        config.skipped.push(Skipped { file, why: "is not for this user".to_owned(), hint, is_mistake: false });
+    }
+    config.sites.retain(|site| site.is_shown_to(caller.uid) || host::stands_in() && is_called_so(site));
+}
+
+/// The command by which root learns what a set-group-id binary does not show `caller`.
+fn asked_by_root(caller: &Caller) -> String {
+    let user = caller.user.clone().unwrap_or_else(|| caller.uid.to_string());
+    format!("sudo mailchute check --as {user}")
 }
 
 pub(super) fn read_scope(
@@ -219,10 +345,9 @@ pub(super) fn read_scope(
     let text = Text::File(file.to_owned());
     let caller = standing.accounts.caller;
     let scope = Document::parse(&text, source).and_then(|document| Scope::read(&document, standing, warnings));
-    scope.map_err(|failure| match host::is_privileged() && caller.uid != 0 {
-        // The caller cannot read the file, so it is told nothing of what stands there.
-        true => Failure::new(failure.kind, file.display().to_string(), "has a mistake, which only root is shown")
-            .hint("sudo mailchute explain"),
+    scope.map_err(|failure| match is_kept_from(caller) {
+        // It is told nothing of what stands there.
+        true => Failure::new(failure.kind, file.display().to_string(), KEPT).hint(asked_by_root(caller)),
         false => failure,
     })
 }
@@ -260,7 +385,15 @@ fn read_site(
         }
         _ => return Ok((source, modes)),
     };
+    let site = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let is_in_users_directory = !file.parent().is_some_and(|above| above.ends_with(DIRECTORY));
     let file = file.display().to_string();
-    let hint = format!("sudo chown root {file}");
+    let hint = match (is_in_users_directory, &caller.user) {
+        // What its owner could leave out is what binds root's file to its user.
+        (false, Some(user)) if caller.uid != 0 => {
+            format!("sudo chown root {file}, and see that its [site.{site}] has user = [{user:?}]")
+        }
+        _ => format!("sudo chown root {file}"),
+    };
     Err(Failure::new(Kind::NoPermission, file, why).hint(hint))
 }

@@ -16,6 +16,9 @@ use crate::caller::Caller;
 use crate::host;
 use crate::modes;
 
+/// What the directory of the sites' own files is called.
+pub(super) const DIRECTORY: &str = "sites.d";
+
 /// What `sites.d` holds, in the order in which it counts.
 #[derive(Default)]
 pub(super) struct Listing {
@@ -23,6 +26,8 @@ pub(super) struct Listing {
     pub(super) files: Vec<(PathBuf, Option<u32>)>,
     /// The directories that are left out, and why.
     pub(super) left_out: Vec<Skipped>,
+    /// Whether there is such a directory.
+    pub(super) is_there: bool,
 }
 
 impl Listing {
@@ -36,7 +41,7 @@ impl Listing {
             Err(error) if is_missing(&error) => return Ok(Self::default()),
             entries => entries?,
         };
-        let mut listing = Self::default();
+        let mut listing = Self { is_there: true, ..Self::default() };
         let caller = accounts.caller;
         let own = own_name(caller);
         if caller.uid != 0
@@ -87,7 +92,7 @@ impl Listing {
             Ok(true) => fs::read_dir(&directory).and_then(Iterator::collect::<io::Result<Vec<_>>>),
             Ok(false) => {
                 let hint = format!("sudo chown root {0} && sudo chmod go-w {0}", directory.display());
-                let why = "is not root's alone to write".to_owned();
+                let why = "others than root can write to it".to_owned();
                 return self.left_out.push(Skipped { file: directory, why, hint: Some(hint), is_mistake: true });
             }
             Err(error) => Err(error),
@@ -140,5 +145,16 @@ pub(super) fn is_missing(error: &io::Error) -> bool {
 
 /// The `sites.d` of a main file.
 pub(super) fn beside(main: &Path) -> PathBuf {
-    main.with_file_name("sites.d")
+    main.with_file_name(DIRECTORY)
+}
+
+/// The files of `directory`, which is `sites.d`, that no configuration is read from, because they are called otherwise
+/// than `NAME.toml`.
+pub(super) fn unread(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let is_left =
+        |entry: &DirEntry| !is_hidden(entry) && !is_site(entry) && entry.file_type().is_ok_and(|kind| !kind.is_dir());
+    let mut files: Vec<PathBuf> = entries.filter(is_left).map(|entry| entry.path()).collect();
+    files.sort_unstable();
+    files
 }

@@ -81,6 +81,10 @@ pub struct Config {
     pub skipped: Vec<Skipped>,
     /// Whether weak file modes are refused (`strict_modes`, or a set-group-id binary).
     pub strict_modes: bool,
+    /// `sites.d` beside the main file, where there is anything in it.
+    pub sites_d: Option<PathBuf>,
+    /// Whether some site is bound to users, one that is hidden from this caller included.
+    pub is_bound: bool,
 }
 
 /// Where a configuration comes from.
@@ -152,13 +156,20 @@ impl Skipped {
     }
 }
 
-/// Whether `file` looks like `caller`'s own: it is called like the user, is the user's, or is of the user's group.
+/// Whether `file` looks like `caller`'s own: it or its directory is called like the user, is the user's, or is of the
+/// user's group.
 pub fn is_named_for(file: &Path, caller: &Caller) -> bool {
-    let is_called_so =
-        file.file_stem().and_then(|stem| stem.to_str()) == Some(caller.user.as_deref().unwrap_or_default());
-    is_called_so
+    is_called_after(file, caller)
         || caller.uid != 0
             && file.metadata().is_ok_and(|of| of.uid() == caller.uid || (caller.gid != 0 && of.gid() == caller.gid))
+}
+
+/// Whether `file` of `sites.d`, or the directory that it is in there, is called like `caller`.
+pub fn is_called_after(file: &Path, caller: &Caller) -> bool {
+    let name = caller.user.clone().unwrap_or_else(|| caller.uid.to_string());
+    let above = file.parent().filter(|above| above.parent().is_some_and(|listed| listed.ends_with(listing::DIRECTORY)));
+    file.file_stem().is_some_and(|stem| *stem == *name)
+        || above.and_then(Path::file_name).is_some_and(|directory| *directory == *name)
 }
 
 /// As a warning.
@@ -175,6 +186,11 @@ impl Config {
         let file = site.and_then(|site| site.file.as_ref());
         let own = self.logs.iter().find(|(of, _)| Some(of) == file);
         own.map_or(&self.log, |(_, targets)| targets)
+    }
+
+    /// What lies in `sites.d` and is not read, because its name does not end in `.toml`.
+    pub fn unread(&self) -> Vec<PathBuf> {
+        self.sites_d.as_deref().map(listing::unread).unwrap_or_default()
     }
 
     /// The site called `name`.

@@ -93,7 +93,8 @@ impl Scope {
         if standing.owner.is_some() {
             // What reaches beyond the file is root's to say.
             if let Some(key) = ["default_site", "log", "strict_modes"].into_iter().find(|key| root.has(key)) {
-                return Err(root.wrong(key, "may not be set in a file that root does not own"));
+                let failure = root.wrong(key, "may not be set in a file that root does not own");
+                return Err(failure.hint(format!("leave {key:?} out: config.toml says it for the whole host")));
             }
         }
         let is_main = standing.base.is_none();

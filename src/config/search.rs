@@ -161,7 +161,10 @@ impl Search<'_> {
         let gathered = Gathered::new(Origin::File(file.to_owned()), main, warnings, strict);
         let mut gathered = if is_own { gathered.leave_others_out() } else { gathered };
         match Listing::beside(file, &accounts) {
-            Ok(Listing { files, left_out }) => {
+            Ok(Listing { files, left_out, is_there }) => {
+                if is_there {
+                    gathered.lies_in(beside(file));
+                }
                 files.into_iter().for_each(|(file, holder)| gathered.add(file, holder, &accounts));
                 left_out.into_iter().for_each(|directory| gathered.leave_out(directory));
             }

@@ -41,6 +41,9 @@ pub struct Site {
     pub users: Vec<u32>,
     /// The names under `user` that nobody has; each stands as [`NOBODY`] among the users.
     pub unknown_users: Vec<String>,
+    /// `user` was forgotten, as it seems: root's file of `sites.d` does not say whose it is, and other sites are bound.
+    /// Then nobody but root speaks as it.
+    pub is_ownerless: bool,
     /// Working directories it covers, links resolved; empty: any.
     pub paths: Vec<PathBuf>,
     /// Addresses it may write as; empty: any.
@@ -189,6 +192,12 @@ impl Site {
     /// Whether a caller of this uid may use it: root may use all.
     pub fn is_open_to(&self, uid: u32) -> bool {
         uid == 0 || self.users.is_empty() || self.users.contains(&uid)
+    }
+
+    /// The warning that it does not say whose it is, where that keeps others from it ([`Site::is_ownerless`]).
+    pub fn ownerless_warning(&self) -> Option<String> {
+        let file = self.file.as_ref().filter(|_| self.is_ownerless)?;
+        Some(format!("{}: site {} has no \"user\", so nobody but root sends as it", file.display(), self.name))
     }
 
     /// What some alert tells of.

@@ -271,6 +271,7 @@ pub(crate) mod tests {
             file: None,
             users: Vec::new(),
             unknown_users: Vec::new(),
+            is_ownerless: false,
             paths: Vec::new(),
             sender: Arc::default(),
             other_sender: OtherSender::Pass,

@@ -2,12 +2,13 @@
 
 mod nobodys;
 
-use self::nobodys::refused;
+use self::nobodys::{own_trouble, refused};
 use crate::address::Address;
 use crate::caller::Caller;
 use crate::config::site::{Addresses, Site};
 use crate::config::{Config, DefaultSite};
 use crate::failure::{Failure, Kind};
+use crate::host;
 use crate::reply::Reply;
 
 /// The site that speaks, and why it is this one.
@@ -61,6 +62,17 @@ pub fn select<'c>(
         DefaultSite::Refuse if listed.is_empty() => Err(refused(config, caller, "has no site")),
         DefaultSite::Refuse => Err(elsewhere(config, caller, &listed)),
     }
+}
+
+/// Why `caller`, whom no site lists, is turned away whatever it writes, in the words that it is told then. `None`: some
+/// site may speak for it.
+pub fn refusal(config: &Config, caller: &Caller) -> Option<Failure> {
+    let failure = select(config, caller, None, &[]).err()?;
+    let is_listed = config.sites.iter().any(|site| site.users.contains(&caller.uid));
+    let speaks = |site: &Site| site.users.is_empty() && !(site.paths.is_empty() && site.sender.is_empty());
+    // What is wrong with a file of its own is not made good by a site that is open to all.
+    let may_speak = config.sites.iter().any(speaks) && own_trouble(config, caller).is_none();
+    (!is_listed && !may_speak).then_some(failure)
 }
 
 /// The site among `sites`. Those `listed` for the uid need nothing else to be chosen; of those that are
@@ -136,11 +148,25 @@ fn unknown(config: &Config, caller: &Caller, name: &str) -> Failure {
 /// All of the caller's sites are bound to other directories.
 fn elsewhere(config: &Config, caller: &Caller, listed: &[&Site]) -> Failure {
     let cwd = caller.cwd.as_ref().map_or("no directory".to_owned(), |cwd| cwd.display().to_string());
-    let names: Vec<_> = listed.iter().map(|site| site.name.as_str()).collect();
-    let why =
-        format!("working directory {cwd} is outside its sites' paths ({}) in {}", names.join(", "), config.origin);
-    Failure::new(Kind::NoPermission, told(caller), why)
-        .hint("add the directory to a site's `path`, or give the user a site without `path`")
+    let mut said: Vec<String> = Vec::new();
+    for site in listed {
+        let paths = site.paths.iter().map(|path| match path.exists() {
+            true => path.display().to_string(),
+            false => format!("{}, which is not there", path.display()),
+        });
+        said.push(format!("{}: {}", site.name, paths.collect::<Vec<_>>().join(", ")));
+    }
+    let mut files: Vec<String> =
+        listed.iter().filter_map(|site| site.file.as_ref()).map(|file| file.display().to_string()).collect();
+    files.dedup();
+    let place = if files.is_empty() { config.origin.to_string() } else { files.join(", ") };
+    let why = format!("working directory {cwd} is outside its sites' paths ({}) in {place}", said.join("; "));
+    let there = listed.iter().flat_map(|site| &site.paths).find(|path| path.exists());
+    Failure::new(Kind::NoPermission, told(caller), why).hint(match there.filter(|_| host::stands_in()) {
+        // Whoever asks in a user's stead rarely stands where the site's programs do.
+        Some(path) => format!("if programs of the site run in {0}, add --cwd {0}", path.display()),
+        None => "add the directory to a site's `path`, or give the user a site without `path`".to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -215,7 +241,8 @@ mod tests {
         assert_eq!(failure.kind, Kind::NoPermission);
         assert_eq!(
             failure.to_string(),
-            "uid 7: working directory /tmp is outside its sites' paths (a, b) in /config.toml"
+            "uid 7: working directory /tmp is outside its sites' paths (a: /srv/a, which is not there; b: /srv/b, which is \
+             not there) in /config.toml"
         );
         assert!(failure.hint.unwrap().contains("site without `path`"));
     }

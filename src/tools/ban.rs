@@ -107,9 +107,11 @@ fn known(config: &Config, name: &str) -> Result<Banned, Failure> {
     }
     let names: Vec<String> = config.sites.iter().map(|site| site.name.clone()).chain(stems()).collect();
     let failure = Failure::new(Kind::Usage, name, "no such site");
-    Err(match spelling::nearest(name, names.iter().map(String::as_str)) {
-        Some(near) => failure.hint(format!("did you mean {near:?}?")),
-        None => failure.hint(format!("sites: {}; to ban a user, --user NAME", names.join(", "))),
+    let near = spelling::as_near(name, names.iter().map(String::as_str));
+    let near: Vec<String> = near.into_iter().map(|near| format!("{near:?}")).collect();
+    Err(match near.len() {
+        1..=5 => failure.hint(format!("did you mean {}?", near.join(" or "))),
+        _ => failure.hint(format!("sites: {}; to ban a user, --user NAME", names.join(", "))),
     })
 }
 

@@ -78,6 +78,16 @@ pub(crate) fn uid(user: &str) -> Result<u32, Failure> {
     Account::find(user).map(|account| account.uid.as_raw())
 }
 
+/// `user`, a name or a uid, as the caller of what runs as that user.
+///
+/// # Errors
+/// `Usage`: no such user.
+pub(crate) fn account(user: &str) -> Result<Caller, Failure> {
+    let Account { uid, gid, name } = Account::find(user)?;
+    let user = name.and_then(|name| name.into_string().ok());
+    Ok(Caller { uid: uid.as_raw(), gid: gid.as_raw(), user, home: None, cwd: None })
+}
+
 /// Who to become.
 struct Account {
     uid: Uid,

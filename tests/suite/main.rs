@@ -37,6 +37,7 @@ mod flush;
 mod hints;
 mod hostile;
 mod hostile_site;
+mod hosting;
 mod http;
 mod import;
 mod import_programs;

@@ -408,7 +408,7 @@ fn each_secret_is_looked_at() {
             assert!(run.stdout.contains(line), "{}", run.report());
         }
         for (name, value, mode, group, grade, why, next) in [
-            ("shop", VALUE, 0o640, 0, "broken", "shop sends with it and cannot read it", "chgrp GROUP "),
+            ("shop", VALUE, 0o640, 0, "broken", "shop sends with it and cannot read it", "chgrp shop "),
             ("shop", VALUE, 0o644, SHOP, "weak", "is world-readable", "chmod 0640 "),
             ("shop", VALUE, 0o662, SHOP, "broken", "is world-writable", "chmod "),
             (

@@ -168,7 +168,7 @@ fn who_has_no_site_is_told_of_the_file_that_is_his_and_of_no_other() {
             DAEMON,
             0o640,
             "has no site: */sites.d/daemon.toml: is owned by uid 2, neither root nor the caller",
-            "sudo chown root */sites.d/daemon.toml",
+            "sudo chown root */sites.d/daemon.toml, and see that its [site.daemon] has user = [\"daemon\"]",
         ),
         (
             "user forgotten",
@@ -194,8 +194,44 @@ fn who_has_no_site_is_told_of_the_file_that_is_his_and_of_no_other() {
             0,
             DAEMON,
             0o640,
-            "has no site: site daemon in */sites.d/daemon.toml is for other users",
-            "add \"daemon\" to its \"user\"",
+            "has no site: site daemon in */sites.d/daemon.toml is for bin",
+            "if it is daemon's alone, write user = [\"daemon\"] there; if daemon is to send as it, too, add \"daemon\" to its \"user\"",
+        ),
+        (
+            "user is a uid that nobody has",
+            &site("daemon", "user = [61999]"),
+            0,
+            DAEMON,
+            0o640,
+            "has no site: site daemon in */sites.d/daemon.toml is for uid 61999, and no user has that",
+            "write user = [\"daemon\"] there",
+        ),
+        (
+            "a copy of a neighbour's, as it was",
+            &site("neighbour7", "user = [\"bin\"]"),
+            0,
+            BIN,
+            0o640,
+            "has no site: */sites.d/daemon.toml: permission denied",
+            "it is called after this user, and for the group bin: sudo chgrp daemon */sites.d/daemon.toml; if it is a copy, change what bin has in it",
+        ),
+        (
+            "a copy of a neighbour's, but for the user",
+            &site("neighbour7", "user = [\"daemon\"]"),
+            0,
+            DAEMON,
+            0o640,
+            "has no site: */sites.d/daemon.toml: defines site \"neighbour7\", which */sites.d/neighbour7.toml is for",
+            "call it [site.daemon] in */sites.d/daemon.toml, and see that the rest is its own, too",
+        ),
+        (
+            "a log of its own in a file of its own",
+            "[relay.main]\nhost = \"127.0.0.1\"\n[log]\nto = [\"stderr\"]\n",
+            DAEMON,
+            DAEMON,
+            0o640,
+            "has no site: */sites.d/daemon.toml:3: \"log\" may not be set in a file that root does not own",
+            "leave \"log\" out: config.toml says it for the whole host",
         ),
     ] {
         let scratch = Scratch::new();
@@ -219,6 +255,77 @@ fn who_has_no_site_is_told_of_the_file_that_is_his_and_of_no_other() {
         run.expect_status(77);
         assert!(run.stderr.contains(lines[0].trim_end_matches(" (mailchute)")), "{what}\n{}", run.report());
         assert!(run.stdout.contains("39 files that belong to other users"), "{what}\n{}", run.report());
-        assert!(!run.stdout.contains("neighbour") && !run.stderr.contains("neighbour"), "{what}\n{}", run.report());
+        let is_named = !cause.contains("neighbour") && (run.stdout + &run.stderr).contains("neighbour");
+        assert!(!is_named, "{what}: {cause}");
     }
+}
+
+/// A host of strangers: `bin` has a site, and a file that is root's does not say whose it is.
+#[test]
+fn who_forgets_the_user_opens_a_site_to_nobody() {
+    if !testkit::need_root() {
+        return;
+    }
+    let relay = "[relay.main]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n";
+    let server = Server::new().start();
+    let relay = relay.replace("{port}", &server.port().to_string());
+    let bound = format!("{relay}[site.bin]\nuser = [\"bin\"]\n");
+    let open = |more: &str| format!("{relay}[site.daemon]\n{more}");
+    let sender = "sender = [\"*@example.org\"]\n";
+    for (what, main, files, sends) in [
+        ("a sender that matches", "default_site = \"refuse\"\n", [bound.clone(), open(sender)], false),
+        ("nothing that asks for more", "", [bound.clone(), open("")], false),
+        ("no table of a site", "", [bound.clone(), relay.clone()], false),
+        ("a path that holds the directory", "", [bound.clone(), open("path = \"/\"\n")], false),
+        ("a main file that binds", &bound, [open(sender).replace("daemon", "other"), open(sender)], false),
+        ("the site that is meant for all", "default_site = \"daemon\"\n", [bound.clone(), open(sender)], true),
+        ("no site is bound", "", [open(sender).replace("daemon", "other"), open(sender)], true),
+    ] {
+        let scratch = Scratch::new();
+        let config = scratch.write("config.toml", main, 0o644);
+        scratch.write("sites.d/a.toml", &files[0], 0o644);
+        let own = scratch.write("sites.d/daemon.toml", &files[1], 0o644);
+        let send = |uid, args: &[&str]| {
+            mailchute()
+                .config(&config)
+                .uid(uid)
+                .directory(scratch.path())
+                .args(args.iter().copied())
+                .stdin(MESSAGE)
+                .run()
+        };
+        for args in [&["-i", "bob@example.net"][..], &["--site", "daemon", "-i", "bob@example.net"]] {
+            let run = send(STRANGER, args);
+            assert_eq!(run.status, if sends { 0 } else { 77 }, "{what} {args:?}\n{}", run.report());
+        }
+        let run = send(DAEMON, &["-i", "bob@example.net"]);
+        assert_eq!(run.status, if sends { 0 } else { 77 }, "{what}\n{}", run.report());
+        if !sends {
+            let cause = format!("has no site: site daemon in {} has no \"user\"", own.display());
+            let hint = "hint: add user = [\"daemon\"] to [site.daemon]";
+            assert!(run.stderr.contains(&cause) && run.stderr.contains(hint), "{what}\n{}", run.report());
+        }
+        assert!(!run.stderr.contains("default_site"), "{what}\n{}", run.report());
+        // Root uses all, and is told.
+        let run = send(0, &["--site", "daemon", "-i", "bob@example.net"]);
+        run.expect_status(0);
+        let run = send(0, &["explain", "--site", "daemon", "-i", "bob@example.net"]);
+        assert_eq!(run.stdout.contains("nobody but root sends as it"), !sends, "{what}\n{}", run.report());
+    }
+    drop(server.finish());
+}
+
+#[test]
+fn no_hint_opens_a_site_to_all_where_sites_have_users() {
+    if !testkit::need_root() {
+        return;
+    }
+    let host = Host::new("[site.bin]\nuser = [\"bin\"]\n");
+    let run = host.send(DAEMON, ".", &["-i", "bob@example.net"]);
+    run.expect_status(77);
+    assert!(run.stderr.contains("hint: list the user, user = [\"daemon\"], in a site of "), "{}", run.report());
+    assert!(!run.stderr.contains("default_site"), "{}", run.report());
+    let host = Host::new("[site.bin]\n");
+    host.send(DAEMON, ".", &["-i", "bob@example.net"]).expect_status(0);
+    assert_eq!(host.server.finish().iter().flat_map(|session| &session.deliveries).count(), 1);
 }

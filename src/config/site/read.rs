@@ -119,6 +119,7 @@ impl Shared<'_> {
             file: self.file.clone(),
             users: self.bound(),
             unknown_users: Vec::new(),
+            is_ownerless: false,
             paths: Vec::new(),
             sender,
             other_sender,

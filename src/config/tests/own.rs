@@ -315,7 +315,7 @@ fn a_directory_that_its_user_can_write_is_nobodys() {
         assert_eq!(config.sites.len(), 1, "the host's");
         assert_eq!(select(&config, &daemon("/"), None, &[]).unwrap_err().kind, crate::failure::Kind::NoPermission);
         let told = config.skipped[0].to_string();
-        assert!(told.ends_with("/sites.d/daemon: skipped: is not root's alone to write"), "{told}");
+        assert!(told.ends_with("/sites.d/daemon: skipped: others than root can write to it"), "{told}");
         assert!(config.skipped[0].next_step().unwrap().starts_with("sudo chown root "), "{told}");
     }
 }

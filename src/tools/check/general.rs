@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use nix::unistd::User;
+
 use crate::caller::Caller;
 use crate::config::relay::{Place, Way, is_loopback};
 use crate::config::site::{NOBODY, Site};
-use crate::config::{Config, Origin};
+use crate::config::{Config, DefaultSite, Origin, Skipped, is_called_after, is_named_for};
 use crate::failure::{Failure, Kind};
 use crate::finding::{Finding, Grade, Section, codes};
 use crate::host;
@@ -44,7 +46,9 @@ pub(super) fn of_failure(failure: &Failure) -> Finding {
 }
 
 /// Whether the configuration can be read, and what deserves a look in it.
-pub(super) fn of_files(config: Result<&Config, &Failure>, caller: &Caller) -> Section {
+///
+/// Of what `only` leaves out, nothing is said.
+pub(super) fn of_files(config: Result<&Config, &Failure>, caller: &Caller, only: &Only<'_>) -> Section {
     let mut section = Section::new("files");
     let config = match config {
         Ok(config) => config,
@@ -53,7 +57,8 @@ pub(super) fn of_files(config: Result<&Config, &Failure>, caller: &Caller) -> Se
             return section;
         }
     };
-    for skipped in config.skipped.iter().filter(|skipped| skipped.is_mistake || caller.uid == 0) {
+    let is_told = |skipped: &&Skipped| (skipped.is_mistake || caller.uid == 0) && only.has_file(&skipped.file);
+    for skipped in config.skipped.iter().filter(is_told) {
         let finding =
             Finding::new(&codes::CONFIG_SKIPPED, shown(&skipped.file.display().to_string()), shown(&skipped.why));
         section.findings.push(match skipped.next_step().filter(|_| skipped.is_mistake) {
@@ -63,16 +68,35 @@ pub(super) fn of_files(config: Result<&Config, &Failure>, caller: &Caller) -> Se
             None => finding.at_most(Grade::Note),
         });
     }
-    let is_told = |warning: &&String| config.skipped.iter().any(|skipped| **warning == skipped.to_string());
+    for file in config.unread().into_iter().filter(|file| caller.uid == 0 && only.has_file(file)) {
+        let sentence = "is not read: its name does not end in .toml";
+        let finding = Finding::new(&codes::CONFIG_SKIPPED, shown(&file.display().to_string()), sentence);
+        section.findings.push(finding.at_most(Grade::Note));
+    }
+    section
+        .findings
+        .extend(config.sites.iter().filter(|site| only.has(site)).filter_map(|site| of_users(config, site)));
+    let is_told = |warning: &str| {
+        let of_sites = config.sites.iter().filter_map(Site::ownerless_warning);
+        config.skipped.iter().any(|skipped| warning == skipped.to_string())
+            || of_sites.into_iter().any(|own| own == warning)
+    };
     for warning in config.warnings.iter().filter(|warning| !is_told(warning)) {
         let (subject, sentence) = warning.split_once(": ").unwrap_or(("configuration", warning));
+        if !only.has_file(Path::new(subject.rsplit_once(':').map_or(subject, |(file, _)| file))) {
+            continue;
+        }
         let finding = Finding::new(&codes::CONFIG_WARNING, shown(subject), shown(sentence));
         section.findings.push(match mended(Path::new(subject)) {
             Some(command) => finding.run(command),
             None => finding,
         });
     }
-    let rows = if caller.uid == 0 { secrets::rows(config, None) } else { Vec::new() };
+    let rows = match (caller.uid, only) {
+        (0, Only::All) => secrets::rows(config, None),
+        (0, only) => secrets::rows_of(config, |site| only.has(site)),
+        _ => Vec::new(),
+    };
     let mut fine = 0;
     for row in rows {
         match row {
@@ -80,13 +104,86 @@ pub(super) fn of_files(config: Result<&Config, &Failure>, caller: &Caller) -> Se
             secrets::Row::Found(finding) => section.findings.push(finding),
         }
     }
-    let (sites, plural) = (config.sites.len(), |count: usize| if count == 1 { "" } else { "s" });
+    let (sites, plural) =
+        (config.sites.iter().filter(|site| only.has(site)).count(), |count: usize| if count == 1 { "" } else { "s" });
     let mut told = format!("{sites} site{}", plural(sites));
     if caller.uid == 0 {
         told += &format!(", {fine} secret{} as it should be", plural(fine));
     }
     section.fine.push(format!("{}: {told}", shown(&config.origin.to_string())));
     section
+}
+
+/// What of the configuration is meant.
+pub(super) enum Only<'o> {
+    /// Everything.
+    All,
+    /// These sites (`--site`).
+    Sites(&'o [String]),
+    /// The sites of this user (`--as`).
+    User(&'o Caller),
+}
+
+impl Only<'_> {
+    /// Whether `site` is meant.
+    pub(super) fn has(&self, site: &Site) -> bool {
+        match self {
+            Self::All => true,
+            Self::Sites(names) => names.contains(&site.name),
+            Self::User(user) => site.is_open_to(user.uid) || is_its(site, user),
+        }
+    }
+
+    /// Whether `file` is meant: the main file, or one that is called after what is.
+    fn has_file(&self, file: &Path) -> bool {
+        if !file.components().any(|part| part.as_os_str() == "sites.d") {
+            return true;
+        }
+        match self {
+            Self::All => true,
+            Self::Sites(names) => file.file_stem().is_some_and(|stem| names.iter().any(|name| *stem == **name)),
+            Self::User(user) => is_named_for(file, user),
+        }
+    }
+}
+
+/// Whether the file of `site` is called after `user`, whoever it lists.
+fn is_its(site: &Site, user: &Caller) -> bool {
+    site.file.as_deref().is_some_and(|file| is_called_after(file, user))
+}
+
+/// What is wrong with the users that `site` lists: none, where others list some, or not the one that its file is called
+/// after.
+fn of_users(config: &Config, site: &Site) -> Option<Finding> {
+    let file = site.file.as_deref()?;
+    let subject = shown(&file.display().to_string());
+    let is_apart = config.sites_d.is_some() && config.sites_d.as_deref() == file.parent();
+    let called = file.file_stem().and_then(|stem| stem.to_str()).filter(|_| is_apart);
+    let user = called.and_then(|name| User::from_name(name).ok().flatten());
+    let finding = |code, why: String, step: &str| {
+        let named = user.as_ref().map_or("THE USER WHO SENDS", |user| &user.name);
+        let next = format!("user = [{named:?}] in [site.{}]{step}", site.name);
+        Finding::new(code, &subject, shown(&format!("site {} {why}", site.name))).advise(shown(&next))
+    };
+    if site.is_ownerless {
+        let why = "has no \"user\", so nobody but root sends as it";
+        return Some(finding(&codes::SITE_NO_USER, why.to_owned(), ""));
+    }
+    let is_default = matches!(&config.default_site, DefaultSite::Named(name) if *name == site.name);
+    if site.users.is_empty() && config.is_bound && !is_default {
+        let why = "has no \"user\", so every user of this host may send as it";
+        return Some(finding(&codes::SITE_NO_USER, why.to_owned(), "").at_most(Grade::Weak));
+    }
+    let User { name, uid, .. } = user.as_ref()?;
+    // Of a name that nobody has, the warnings tell.
+    if site.users.is_empty() || site.users.contains(&NOBODY) || site.users.contains(&uid.as_raw()) {
+        return None;
+    }
+    let names: Vec<String> = site.users.iter().map(|uid| user_name(*uid)).collect();
+    let why = format!("is for {}, and not for {name}, whom the file is called after", names.join(", "));
+    let is_elsewhere = config.sites.iter().any(|other| other.users.contains(&uid.as_raw()));
+    let grade = if is_elsewhere { Grade::Note } else { Grade::Weak };
+    Some(finding(&codes::SITE_USER, why, &format!(", if it is {name}'s")).at_most(grade))
 }
 
 /// The command that takes a weak mode from a file of the configuration.
@@ -135,7 +232,8 @@ pub(super) fn described(site: &Site) -> String {
     let mut words = Vec::new();
     let users: Vec<String> = site.users.iter().filter(|uid| **uid != NOBODY).map(|uid| user_name(*uid)).collect();
     match &users[..] {
-        [] => words.push("every user".to_owned()),
+        [] if site.users.is_empty() => words.push("every user".to_owned()),
+        [] => words.push("no user".to_owned()),
         [user] => words.push(format!("user {user}")),
         users => words.push(format!("users {}", users.join(", "))),
     }
@@ -146,7 +244,7 @@ pub(super) fn described(site: &Site) -> String {
 }
 
 fn user_name(uid: u32) -> String {
-    let entry = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+    let entry = User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
     entry.map_or_else(|| uid.to_string(), |entry| entry.name)
 }
 
@@ -173,6 +271,13 @@ pub(super) fn of_site(config: &Config, site: &Site, uid: u32) -> Section {
                 _ => section.fine.push(left.to_string()),
             }
         }
+    }
+    for path in site.paths.iter().filter(|path| !path.exists()) {
+        let sentence = format!("its path {} is not there, so nothing that runs is in it", path.display());
+        let finding = Finding::new(&codes::SITE_PATH, &subject, shown(&sentence));
+        section
+            .findings
+            .push(finding.advise(shown(&format!("write the directory of the site as path in [site.{}]", site.name))));
     }
     let has_root = |name: &str| site.alias.get(name).is_some();
     let is_aliased = has_root("root") || has_root("*") || is_in_alias_file("root");

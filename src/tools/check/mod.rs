@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use nix::unistd::geteuid;
 
+use self::general::Only;
 use self::published::Asked;
 use crate::caller::Caller;
 use crate::cli::Speaker;
@@ -29,9 +30,10 @@ use crate::config::site::{NOBODY, Site};
 use crate::door;
 use crate::exit;
 use crate::failure::Failure;
-use crate::finding::{Finding, Section};
+use crate::finding::{Finding, Section, codes};
 use crate::host;
 use crate::machine::Machine;
+use crate::plan::site::refusal;
 use crate::plan::{Choice, Course};
 use crate::root::Root;
 use crate::tools::speaker::{self, Provision, Stand};
@@ -91,18 +93,23 @@ fn look(of: &Check, root: &Root) -> Seen {
     // A copy's configuration is for the copy: its users and its secrets are not this host's.
     let config = if root.is_host() || of.config.is_some() { Some(course.config()) } else { None };
     let known = config.as_ref().and_then(|config| config.as_ref().ok()).copied();
+    let asked = of.user.as_deref().and_then(|user| speaker::account(user).ok());
+    let only = match (&asked, &of.sites[..]) {
+        (Some(user), []) => Only::User(user),
+        (None, []) => Only::All,
+        (_, names) => Only::Sites(names),
+    };
     let mut sections = Vec::new();
-    sections.extend(config.as_ref().map(|config| general::of_files(config.as_ref().copied(), &caller)));
+    sections.extend(config.as_ref().map(|config| general::of_files(config.as_ref().copied(), &caller, &only)));
     sections.extend(machine.sections(general::wanted(known)));
     let (mut sites, mut questions) = (Vec::new(), Asked::default());
     if let Some(config) = known {
         sections.extend(general::of_spool(config));
-        let asked = of.user.as_deref().and_then(|user| speaker::uid(user).ok());
-        let meant = |site: &&Site| of.sites.is_empty() || of.sites.contains(&site.name);
+        let meant = |site: &&Site| only.has(site);
         for site in config.sites.iter().filter(meant) {
             sites.push((site.name.clone(), general::described(site)));
             let first = || site.users.iter().copied().find(|uid| *uid != NOBODY);
-            let uid = asked.or_else(first).unwrap_or(caller.uid);
+            let uid = asked.as_ref().map(|user| user.uid).or_else(first).unwrap_or(caller.uid);
             sections.push(general::of_site(config, site, uid));
             sections.push(general::of_ports(site, machine.origin.host));
         }
@@ -130,8 +137,20 @@ fn look(of: &Check, root: &Root) -> Seen {
     Seen { title: title(known, Some(&machine)), sections, sites, asked: questions }
 }
 
-/// Leaves out what several users' processes say of all sites alike.
+/// Leaves out what several users' processes say of all sites alike, and their steps for a secret that root has looked at for
+/// all who send with it: what mends it for one may take it from another.
 fn once(sections: &mut [Section]) {
+    let is_unreadable = |finding: &&mut Finding| finding.code == &codes::SECRET_UNREADABLE;
+    let files = sections.iter().filter(|section| section.label == "files").flat_map(|section| &section.findings);
+    let looked_at: Vec<String> = files.map(|finding| finding.subject.clone()).collect();
+    let of_users = sections.iter_mut().filter(|section| section.label != "files");
+    for finding in of_users.flat_map(|section| &mut section.findings).filter(is_unreadable) {
+        let whole = format!("{} (", finding.subject);
+        if looked_at.iter().any(|subject| subject.starts_with(&whole)) {
+            finding.next = None;
+        }
+    }
+
     let mut said: Vec<Finding> = Vec::new();
     for section in sections.iter_mut().filter(|section| section.label == "alerts") {
         section.findings.retain(|finding| !said.contains(finding));
@@ -157,14 +176,16 @@ fn part(of: &Check, caller: &Caller) -> Vec<Section> {
 }
 
 fn part_of(of: &Check, config: &Config, caller: &Caller) -> Vec<Section> {
-    let sites: Vec<&Site> = own::sites(config, caller)
-        .into_iter()
-        .filter(|site| of.sites.is_empty() || of.sites.contains(&site.name))
-        .collect();
+    let refusal = refusal(config, caller).filter(|_| of.sites.is_empty());
+    let sites: Vec<&Site> = match refusal {
+        Some(_) => Vec::new(),
+        None => own::sites(config, caller)
+            .into_iter()
+            .filter(|site| of.sites.is_empty() || of.sites.contains(&site.name))
+            .collect(),
+    };
     let mut sections: Vec<Section> = sites.iter().map(|site| own::look(site, caller)).collect();
-    if sites.is_empty() && of.sites.is_empty() {
-        sections.push(own::without_site(caller));
-    }
+    sections.extend(refusal.map(|refusal| own::without_site(caller, &refusal)));
     sections.extend(own::waiting(caller));
     sections.push(alerts::look(config, &sites, caller));
     if !of.offline {

@@ -38,12 +38,16 @@ pub(super) fn without_configuration(failure: &Failure, caller: &Caller) -> Secti
     section
 }
 
-/// No site is this caller's.
-pub(super) fn without_site(caller: &Caller) -> Section {
+/// No site is this caller's: what it is told when it sends (`refusal`).
+pub(super) fn without_site(caller: &Caller, refusal: &Failure) -> Section {
     let name = shown(&named(caller));
     let mut section = Section::new(format!("as {name}"));
-    let finding = Finding::new(&codes::SITE_NONE, &name, "has no site, so what it sends is refused (77)");
-    section.findings.push(finding.advise(format!("user = [\"{name}\"] in the site that it is to speak as")));
+    let sentence = format!("{}, so what it sends is refused (77)", refusal.why);
+    let finding = Finding::new(&codes::SITE_NONE, &name, shown(&sentence));
+    section.findings.push(match &refusal.hint {
+        Some(hint) => finding.advise(shown(hint)),
+        None => finding,
+    });
     section
 }
 

@@ -7,11 +7,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::file;
+use super::files::shared;
 use super::readers::Reader;
 use super::uses::{self, Use};
 use crate::caller::Caller;
 use crate::cli::secret::CheckSecrets;
-use crate::config::site::NOBODY;
+use crate::config::site::{NOBODY, Site};
 use crate::config::{Config, Search};
 use crate::failure::{Failure, Kind};
 use crate::finding::{Finding, Grade, codes};
@@ -82,11 +83,29 @@ pub(super) fn run(of: &CheckSecrets) -> Result<(String, bool), Failure> {
 pub(crate) fn rows(config: &Config, only: Option<&Path>) -> Vec<Row> {
     let uses: Vec<Use<'_>> = uses::all(config);
     let is_meant = |using: &&Use<'_>| only.is_none_or(|only| using.is_of(only));
-    let mut found: Vec<Row> = uses.iter().filter(is_meant).flat_map(|using| look_at(using, config)).collect();
+    let mut found: Vec<Row> = look_at_all(uses.iter().filter(is_meant), &uses, config);
     let stored = stored().into_iter().filter(|path| only.is_none_or(|only| only == path));
     let unused = stored.filter(|path| !uses.iter().any(|using| using.is_of(path)));
-    found.extend(unused.map(|path| Row::Found(of_unused(&path))));
+    let is_whole = config.skipped.is_empty() && config.unread().is_empty();
+    found.extend(unused.map(|path| Row::Found(of_unused(&path, is_whole))));
     found
+}
+
+/// The same of what the sites that `is_meant` need, each on its own: nothing is said of what nobody needs.
+pub(crate) fn rows_of(config: &Config, is_meant: impl Fn(&Site) -> bool) -> Vec<Row> {
+    let uses: Vec<Use<'_>> = uses::all(config);
+    look_at_all(uses.iter().filter(|using| using.sites.iter().any(|site| is_meant(site))), &uses, config)
+}
+
+/// Looks at each of these, who reads a file once for all that name it.
+fn look_at_all<'u>(these: impl Iterator<Item = &'u Use<'u>>, all: &[Use<'_>], config: &Config) -> Vec<Row> {
+    let (mut rows, mut seen) = (Vec::new(), Vec::new());
+    for using in these {
+        let is_new = using.source.file().is_none_or(|file| !seen.contains(&file));
+        seen.extend(using.source.file());
+        rows.extend(look_at(using, is_new.then_some(all), config));
+    }
+    rows
 }
 
 fn page(found: &[Row]) -> String {
@@ -115,13 +134,19 @@ fn stored() -> Vec<PathBuf> {
     paths
 }
 
-fn of_unused(path: &Path) -> Finding {
+/// That nothing names what is stored. Whether that is so is known only where the configuration was read whole (`is_whole`).
+fn of_unused(path: &Path, is_whole: bool) -> Finding {
+    if !is_whole {
+        let sentence = "nothing names it in what could be read; it may be named in a file that is left out or not read";
+        return Finding::new(&codes::SECRET_UNUSED, shown(path), sentence);
+    }
     let sentence = "nothing in the configuration names it";
     let finding = Finding::new(&codes::SECRET_UNUSED, shown(path), sentence);
     next_on(finding, path, |path| format!("rm {path}"))
 }
 
-fn look_at(using: &Use<'_>, config: &Config) -> Vec<Row> {
+/// With `all` uses, who reads its file is looked at, too.
+fn look_at(using: &Use<'_>, all: Option<&[Use<'_>]>, config: &Config) -> Vec<Row> {
     let title = using.title();
     let path = match using.source {
         Source::File(path) => path,
@@ -164,7 +189,11 @@ fn look_at(using: &Use<'_>, config: &Config) -> Vec<Row> {
             })];
         }
     };
-    let mut found = of_readers(using, path, &subject, config);
+    let users = all.map(|all| Use::users_of_file(all, path)).unwrap_or_default();
+    let mut found = match all {
+        Some(_) => of_readers(&users, path, &subject, config),
+        None => Vec::new(),
+    };
     let is_empty = value.expose().is_empty().then(|| "is empty".to_owned());
     let wrong = is_empty.or_else(|| using.wrong(value.expose()));
     if let Some(wrong) = wrong {
@@ -174,8 +203,8 @@ fn look_at(using: &Use<'_>, config: &Config) -> Vec<Row> {
             None => finding,
         });
     }
-    if found.is_empty() {
-        let names: Vec<String> = readers(using).into_iter().map(|reader| reader.name).collect();
+    if found.is_empty() && all.is_some() {
+        let names: Vec<String> = readers(&users).into_iter().map(|reader| reader.name).collect();
         let by = if names.is_empty() { "whoever sends".to_owned() } else { names.join(", ") };
         return vec![Row::Fine(subject, format!("read by {by}"))];
     }
@@ -188,15 +217,14 @@ fn stored_name(path: &Path) -> Option<&str> {
 }
 
 /// Those who send with it, with the group of a set-group-id binary.
-fn readers(using: &Use<'_>) -> Vec<Reader> {
-    using.users().into_iter().map(|uid| Reader::of(uid, host::binary_group())).collect()
+fn readers(users: &[u32]) -> Vec<Reader> {
+    users.iter().map(|uid| Reader::of(*uid, host::binary_group())).collect()
 }
 
-/// Whether those who send can read it, and who else can.
-fn of_readers(using: &Use<'_>, path: &Path, subject: &str, config: &Config) -> Vec<Finding> {
+/// Whether those who send, `users`, can read it, and who else can.
+fn of_readers(users: &[u32], path: &Path, subject: &str, config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
     let Ok(own) = modes::probe(path) else { return found };
-    let users = using.users();
     let whose = match users[..] {
         [uid] => uid,
         _ => 0,
@@ -209,14 +237,13 @@ fn of_readers(using: &Use<'_>, path: &Path, subject: &str, config: &Config) -> V
         found.push(next_on(finding, path, |path| format!("{command} {path}")));
     }
     let group = host::binary_group();
-    for reader in readers(using) {
+    for reader in readers(users) {
         if let Some(obstacle) = reader.obstacle(path) {
             let sentence = format!("{} sends with it and cannot read it ({own})", reader.name);
             let finding = Finding::new(&codes::SECRET_UNREADABLE, subject, sentence);
-            let to = group.map_or_else(|| "GROUP".to_owned(), modes::group_name);
             found.push(match obstacle == path {
                 false => next_on(finding, &obstacle, |above| format!("chmod a+x {above}")),
-                true => regrouped(finding, path, &to),
+                true => regrouped(finding, path, users, config),
             });
         }
     }
@@ -233,14 +260,34 @@ fn of_readers(using: &Use<'_>, path: &Path, subject: &str, config: &Config) -> V
         if reader.obstacle(path).is_none() {
             let why = if is_own { "by itself, though the binary is set-group-id" } else { "and does not send with it" };
             let sentence = format!("{}, of site {}, can read it {why} ({own})", reader.name, site.name);
-            let to = group.map_or_else(|| "GROUP".to_owned(), modes::group_name);
-            found.push(regrouped(Finding::new(&codes::SECRET_SHARED, subject, sentence), path, &to));
+            found.push(regrouped(Finding::new(&codes::SECRET_SHARED, subject, sentence), path, users, config));
         }
     }
     found
 }
 
-/// With the command that gives the file to this group alone.
-fn regrouped(finding: Finding, path: &Path, group: &str) -> Finding {
-    next_on(finding, path, |path| format!("chgrp {group} {path} && chmod 0640 {path}"))
+/// With the step that gives the file to `users`, and to nobody else: to their group by a command, where they have one that
+/// no other site's user is in.
+fn regrouped(finding: Finding, path: &Path, users: &[u32], config: &Config) -> Finding {
+    let to = host::binary_group().or_else(|| shared(users).ok().filter(|gid| is_theirs_alone(*gid, users, config)));
+    if let Some(gid) = to {
+        let group = modes::group_name(gid);
+        return next_on(finding, path, |path| format!("chgrp {group} {path} && chmod 0640 {path}"));
+    }
+    let names: Vec<String> = readers(users).into_iter().map(|reader| reader.name).collect();
+    match names.is_empty() || !is_safe(path) {
+        true => finding,
+        false => finding.advise(format!(
+            "a secret of its own for each of {} is safest; to share this one, they need a group that nobody else is in \
+             (groupadd, usermod -aG), which the file is given to",
+            names.join(", ")
+        )),
+    }
+}
+
+/// Whether no user of a site but `users` is in the group `gid`.
+fn is_theirs_alone(gid: u32, users: &[u32], config: &Config) -> bool {
+    let all = config.sites.iter().flat_map(|site| site.users.iter().copied());
+    let mut others = all.filter(|uid| *uid != NOBODY && *uid != 0 && !users.contains(uid));
+    !others.any(|uid| Reader::of(uid, None).is_in(gid))
 }

@@ -28,6 +28,11 @@ impl Reader {
         Self { uid, gids, name: entry.map_or_else(|| uid.to_string(), |entry| entry.name) }
     }
 
+    /// Whether this user is in the group `gid`.
+    pub(super) fn is_in(&self, gid: u32) -> bool {
+        self.gids.contains(&gid)
+    }
+
     /// What keeps this user from reading `path`: the file itself, or a directory above it.
     pub(super) fn obstacle(&self, path: &Path) -> Option<PathBuf> {
         let mut above: Vec<&Path> = path.ancestors().skip(1).filter(|above| above.is_absolute()).collect();

@@ -39,20 +39,32 @@ impl Use<'_> {
 
     /// The users of its sites, each once; empty where every user may send.
     pub(in crate::tools) fn users(&self) -> Vec<u32> {
-        if self.sites.iter().any(|site| site.users.is_empty()) {
-            return Vec::new();
-        }
-        let mut users: Vec<u32> = self.sites.iter().flat_map(|site| site.users.iter().copied()).collect();
-        users.sort_unstable();
-        users.dedup();
-        users.retain(|uid| *uid != NOBODY);
-        users
+        users_of(self.sites.iter().copied())
+    }
+
+    /// The users of all sites that read `file` for one of these uses, in whichever file of the configuration they are.
+    pub(in crate::tools) fn users_of_file(all: &[Self], file: &Path) -> Vec<u32> {
+        users_of(all.iter().filter(|using| using.is_of(file)).flat_map(|using| using.sites.iter().copied()))
     }
 
     /// Whether it is read from this file.
     pub(in crate::tools) fn is_of(&self, file: &Path) -> bool {
         self.source.file().is_some_and(|own| own == file)
     }
+}
+
+/// The users of `sites`, each once; empty where every user may send.
+fn users_of<'c>(sites: impl Iterator<Item = &'c Site>) -> Vec<u32> {
+    let mut users = Vec::new();
+    for site in sites {
+        if site.users.is_empty() {
+            return Vec::new();
+        }
+        users.extend(site.users.iter().copied().filter(|uid| *uid != NOBODY));
+    }
+    users.sort_unstable();
+    users.dedup();
+    users
 }
 
 /// Every secret that a message or an alert may need, in the order of the configuration.
