@@ -111,6 +111,12 @@ impl Order<'_> {
         }
     }
 
+    /// Whether [`Order::keep`] would have the message wait for a later try.
+    pub fn would_wait<'r>(&self, results: impl Iterator<Item = &'r Result<Outcome, Failure>>) -> bool {
+        let fate = decide(results, self.site.spooling.is_on, self.site.terms.in_doubt);
+        matches!(fate, Fate::Queued { .. })
+    }
+
     /// Keeps a message that is over a limit of its site, for the reason `why`, to be admitted at `due`.
     pub fn wait(&self, why: String, due: Option<SystemTime>) -> Kept {
         let due = due.unwrap_or_else(|| SystemTime::now() + FIRST);

@@ -9,16 +9,41 @@ use crate::caller::Caller;
 use crate::cli::dialect::{self, Sendmail};
 use crate::cli::invocation::Invocation;
 use crate::conclude::Dossier;
-use crate::config::relay::Relay;
+use crate::config::relay::{Relay, Way};
 use crate::door;
 use crate::failure::Failure;
 use crate::journal::stderr;
 use crate::limit;
 use crate::message::{MailObject, Message, StandardInput};
 use crate::plan::{Course, Diversion, Wishes};
-use crate::spool::Order;
-use crate::submit::{self, Manner};
+use crate::spool::{Kept, Order};
+use crate::submit::{self, Submission};
 use crate::tools::admission;
+
+/// How a message is sent, for those who look on.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Manner {
+    /// Makes a place for each dialogue.
+    pub show: Option<fn() -> Sink>,
+    /// It is a person's, who waits for the relay's answer: it is kept nowhere.
+    pub is_trial: bool,
+}
+
+/// How a message has ended.
+pub(crate) struct End {
+    /// The exit status.
+    pub status: u8,
+    /// What else is to be known of it, for whoever tries.
+    pub but: Option<But>,
+}
+
+/// What a status does not tell.
+pub(crate) enum But {
+    /// Another message would wait in the spool now, and its caller would be told 0.
+    WouldWait,
+    /// It was thrown away, as the configuration says.
+    Discarded,
+}
 
 /// Reads the message on standard input and submits it.
 pub(crate) fn deliver(invocation: &Invocation, said: &Sendmail) -> u8 {
@@ -28,7 +53,10 @@ pub(crate) fn deliver(invocation: &Invocation, said: &Sendmail) -> u8 {
     let show = said.verbose.then_some(show_on_stderr as fn() -> Sink);
     let course = Course::begin(&caller, &invocation.choice);
     let result = match read_standard_input(!said.ignore_dots) {
-        Ok(message) => submit(&course, &said.wishes, &dossier, &hand_over, message, show),
+        Ok(message) => {
+            let manner = Manner { show, is_trial: false };
+            submit(&course, &said.wishes, &dossier, &hand_over, message, manner).map(|end| end.status)
+        }
         Err(failure) => {
             find_log(&dossier, &course);
             Err(failure)
@@ -68,18 +96,18 @@ pub(crate) fn composed(
     course: &Course<'_>,
     wishes: Wishes,
     compose: impl FnOnce(&str) -> Result<Vec<u8>, Failure>,
-    show: Option<fn() -> Sink>,
-) -> u8 {
+    manner: Manner,
+) -> End {
     let hand_over = Arc::default();
     let dossier = door::open(invocation, course.caller(), &hand_over);
     let wishes = Wishes { from_header: true, ..wishes };
     let sent = compose(&dossier.id())
         .and_then(|octets| Message::read(&mut octets.as_slice(), false))
-        .and_then(|message| submit(course, &wishes, &dossier, &hand_over, message, show));
-    sent.unwrap_or_else(|failure| dossier.fail(&failure))
+        .and_then(|message| submit(course, &wishes, &dossier, &hand_over, message, manner));
+    sent.unwrap_or_else(|failure| End { status: dossier.fail(&failure), but: None })
 }
 
-/// Takes `message` from its site to the exit status. `show` makes a place for each dialogue.
+/// Takes `message` from its site to the exit status.
 ///
 /// # Errors
 /// What kept the message from being given to a relay; nothing was said of it yet.
@@ -89,8 +117,8 @@ pub(crate) fn submit(
     dossier: &Dossier,
     hand_over: &Arc<HandOver>,
     mut message: Message,
-    show: Option<fn() -> Sink>,
-) -> Result<u8, Failure> {
+    Manner { show, is_trial }: Manner,
+) -> Result<End, Failure> {
     dossier.set_message(&message);
     let config = course.own_config()?;
     dossier.set_config(config);
@@ -110,9 +138,10 @@ pub(crate) fn submit(
     let order = Order { caller, site, route: &plan.route, mail, id: &id, doubt: None, diverted_from, hand_over };
     let admitted = match limit::admit_to(site, plan.envelope.forward_paths.len(), caller.uid) {
         Ok(admitted) => admitted,
-        Err(refused) if admission::waits(site, &refused) => {
+        Err(refused) if !is_trial && admission::waits(site, &refused) => {
             let failure = refused.failure();
-            return Ok(dossier.wait(failure, &order.wait(failure.to_string(), refused.next())));
+            let status = dossier.wait(failure, &order.wait(failure.to_string(), refused.next()));
+            return Ok(End { status, but: None });
         }
         Err(refused) => return Err(admission::refusal(dossier, site, &refused, caller.uid)),
     };
@@ -120,7 +149,7 @@ pub(crate) fn submit(
         dossier.set_relay(relay);
         show.map(|sink| sink())
     };
-    let manner = Manner {
+    let manner = submit::Manner {
         route: plan.route.as_slice().into(),
         terms: site.terms,
         breaker: Breaker::of(site, course.caller().uid),
@@ -130,9 +159,21 @@ pub(crate) fn submit(
         hand_over,
     };
     let submission = submit::submit(mail, manner);
-    let kept = Order { doubt: submission.doubt(), ..order }.keep(submission.results());
+    let order = Order { doubt: submission.doubt(), ..order };
+    let (kept, but) = match is_trial {
+        true => (Kept::No, trial(&order, &submission)),
+        false => (order.keep(submission.results()), None),
+    };
     admission::settle(admitted, site, &submission, &kept, caller.uid);
-    Ok(dossier.finish(&submission, &plan.envelope, &kept))
+    Ok(End { status: dossier.finish(&submission, &plan.envelope, &kept), but })
+}
+
+/// What a trial's status does not tell.
+fn trial(order: &Order<'_>, submission: &Submission) -> Option<But> {
+    match &submission.decisive().relay.way {
+        Way::Null(_) => Some(But::Discarded),
+        _ => order.would_wait(submission.results()).then_some(But::WouldWait),
+    }
 }
 
 /// Shows a dialogue on standard error as it happens (`-v`).

@@ -5,6 +5,7 @@
 use crate::exit::{self, SYSEXITS};
 use crate::failure::{Failure, Kind};
 use crate::reply::printable;
+use crate::tools::send::{But, End};
 
 /// What a reply code means, for those that are met.
 static REPLIES: &[(u16, &str, &str)] = &[
@@ -53,6 +54,9 @@ static SIGNALS: &[(u16, &str)] = &[
     (15, "SIGTERM"),
 ];
 
+/// The codes of refusals that may be mailchute's own.
+const OWN: [u16; 4] = [450, 550, 552, 553];
+
 /// Statuses that are kept free for what a shell makes of a program.
 const SHELL: [u16; 6] = [126, 127, 137, 139, 141, 143];
 
@@ -76,13 +80,26 @@ pub fn explain(word: &str) -> Result<String, Failure> {
     })
 }
 
-/// Explains `status` to somebody who has just run `mailchute test`, and has its next step on standard error.
-pub fn after_test(status: u8) -> String {
-    let page = explain(&status.to_string()).unwrap_or_default();
-    match status {
-        exit::OK | exit::IN_DOUBT => page,
-        _ => page.lines().filter(|line| !line.starts_with("next:")).flat_map(|line| [line, "\n"]).collect(),
+/// Tells somebody who has just run `mailchute test`, and has cause and next step on standard error, how it `ended`.
+pub(crate) fn after_test(ended: &End) -> String {
+    let End { status, but } = ended;
+    if let Some(But::Discarded) = but {
+        let first = "0: the configuration has every message thrown away, and this one was";
+        return page(first, "nobody has it", "nothing, if that is meant; `mailchute explain` names the place");
     }
+    let text = explain(&status.to_string()).unwrap_or_default();
+    let mut page: String = match *status {
+        exit::OK | exit::IN_DOUBT => text,
+        // What a shell makes of the number is for whoever asks for the number.
+        _ => {
+            let is_told = |line: &&str| !line.starts_with("next:") && !line.starts_with("also:");
+            text.lines().filter(is_told).flat_map(|line| [line, "\n"]).collect()
+        }
+    };
+    if let Some(But::WouldWait) = but {
+        page += "also:    mail of programs would be kept in the spool now, and they would be told 0\n";
+    }
+    page
 }
 
 /// Decimal, or hexadecimal with `0x` or with a letter in it.
@@ -116,14 +133,12 @@ fn of_sysexit(status: u16) -> String {
 
 fn of_reply(code: u16, status: u16) -> String {
     let kind = if code < 500 { "transient" } else { "permanent" };
+    // The replies that mailchute gives itself.
+    let who = if OWN.contains(&code) { "the relay, or mailchute itself," } else { "the relay" };
     let row = REPLIES.iter().find(|(known, ..)| *known == code);
     let meaning = row.map(|(_, meaning, _)| format!(": {meaning}")).unwrap_or_default();
     let next = row.map_or("read the reply's text on standard error or in the log record", |(.., next)| *next);
-    let mut out = page(
-        &format!("{status}: the relay, or mailchute by policy, said {code}, a {kind} refusal{meaning}"),
-        "nobody has it",
-        next,
-    );
+    let mut out = page(&format!("{status}: {who} said {code}, a {kind} refusal{meaning}"), "nobody has it", next);
     match status {
         50 => out.push_str("also:    reply codes 400 and 460 to 499 are reported as 50\n"),
         150 => out.push_str("also:    reply codes 526, 527, 537, 539, 541 and 543 are reported as 150\n"),

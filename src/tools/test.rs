@@ -14,18 +14,19 @@ use crate::exit;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::plan::{Course, Wishes};
-use crate::tools::send;
+use crate::tools::send::{self, Manner};
 use crate::tools::status;
 
-/// Sends the test message as `caller`, prints the masked dialogue and the status a caller would get, and
-/// returns that status.
+/// Sends the test message as `caller`, prints the masked dialogue and what has become of it, and returns the status of
+/// a caller whose message would not be kept.
 pub fn run(invocation: &Invocation, test: &Test, caller: &Caller) -> u8 {
     let reverse_path = test.from.clone().map(ReversePath::Typed);
     let wishes = Wishes { reverse_path, ..Wishes::default() };
     let show = (!host::is_privileged()).then_some(show_on_stdout as fn() -> Sink);
     let course = Course::begin(caller, &invocation.choice);
-    let status = send::composed(invocation, &course, wishes, |id| compose(test, id), show);
-    let _ = door::say(&status::after_test(status));
+    let end = send::composed(invocation, &course, wishes, |id| compose(test, id), Manner { show, is_trial: true });
+    let status = end.status;
+    let _ = door::say(&status::after_test(&end));
     if caller.uid == 0 && test.speaker.user.is_none() {
         let say = if status == exit::OK { door::suggest } else { door::complain };
         say("this ran as root, who can read files that PHP cannot: add `--as www-data`, or the pool's user");

@@ -166,6 +166,9 @@ fn null_discards_and_the_record_says_so() {
         let run = container(&scratch).env("MAILER_DSN", dsn).run();
         run.expect_status(0);
         assert!(record(&scratch)["text"].to_string().contains("discarded"), "{}", record(&scratch));
+        let run = mailchute().env("MAILER_DSN", dsn).args(["test", "--to", "bob@example.net"]).run();
+        run.expect_status(0);
+        assert!(run.stdout.contains("message: nobody has it\n"), "{}", run.report());
     }
 }
 

@@ -51,6 +51,39 @@ fn last_record() -> serde_json::Value {
 }
 
 #[test]
+fn a_test_message_is_kept_nowhere_and_says_what_the_relay_said() {
+    Host::run(&USERS, |host| {
+        let server = Server::new().login("alice", "hunter2", &["PLAIN"]).start();
+        let nobody = Port::reserve();
+        let wrong = "tls = \"none\"\nusername = \"alice\"\npassword = \"hunter3\"\n";
+        let (spool, fail) = ("on_relay_failure = \"spool\"\n", "on_relay_failure = \"fail\"\n");
+        let over = "limit = [\"1/day\"]\nover_limit = \"spool\"\n";
+        for (top, port, relay, status, first, also) in [
+            (spool, server.port(), wrong, 135, "login as alice: 535 *", true),
+            (spool, nobody.number(), "tls = \"none\"\n", 69, "*connection refused*", true),
+            (fail, nobody.number(), "tls = \"none\"\n", 69, "*connection refused*", false),
+        ] {
+            prepare(host, port, "");
+            let text =
+                format!("{top}[relay.main]\nhost = \"127.0.0.1\"\nport = {port}\n{relay}[log]\nto = [\"{LOG}\"]\n");
+            host.write_as(CONFIG, &text, 0o640, (0, SHOP));
+            let run = sender().args(["test", "--to", "bob@example.net"]).run();
+            run.expect_status(status).expect_stderr(&format!("mailchute: {first}"));
+            assert!(run.stdout.contains("message: nobody has it\n"), "{}", run.report());
+            let told = "also:    mail of programs would be kept in the spool now, and they would be told 0\n";
+            assert_eq!(run.stdout.contains(told), also, "{}", run.report());
+            assert!(entries("queue").is_empty());
+        }
+        // One that is over a limit is refused, too.
+        prepare(host, nobody.number(), &format!("{spool}{over}"));
+        sender().args(["test", "--to", "bob@example.net"]).run().expect_status(69);
+        let run = sender().args(["test", "--to", "bob@example.net"]).run();
+        run.expect_status(50);
+        assert!(entries("queue").is_empty(), "{}", run.report());
+    });
+}
+
+#[test]
 fn a_message_waits_where_the_relay_is_away() {
     Host::run(&USERS, |host| {
         let nobody = Port::reserve();

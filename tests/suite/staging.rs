@@ -125,6 +125,8 @@ fn what_is_discarded_goes_nowhere_and_says_so() {
     let run = talking.mailchute().args(["test", "--to", "bob@example.net"]).run();
     run.expect_status(0);
     assert!(run.stdout.contains("* discarded"), "{}", run.report());
+    let thrown = "0: the configuration has every message thrown away, and this one was\nmessage: nobody has it\n";
+    assert!(run.stdout.contains(thrown), "{}", run.report());
     assert!(talking.finish().is_empty());
 }
 

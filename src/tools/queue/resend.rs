@@ -17,7 +17,7 @@ use crate::host;
 use crate::message::Message;
 use crate::plan::{Choice, Course, Wishes, resent};
 use crate::spool::{Entry, Folder, Line, Opened, Spool, Unopened};
-use crate::tools::send;
+use crate::tools::send::{self, Manner};
 
 /// Sends what `words` name and what was `caller`'s; one that cannot be sent keeps no other from it. Returns the status
 /// of the first that was not.
@@ -84,8 +84,8 @@ impl Again<'_> {
         self.dossier.begin();
         self.dossier.set_resending(id);
         self.hand_over.reset();
-        let sent = send::submit(course, wishes, self.dossier, self.hand_over, message, None);
-        let status = sent.unwrap_or_else(|failure| self.dossier.fail(&failure));
+        let sent = send::submit(course, wishes, self.dossier, self.hand_over, message, Manner::default());
+        let status = sent.map_or_else(|failure| self.dossier.fail(&failure), |end| end.status);
         self.dossier.rest();
         status
     }

@@ -27,7 +27,7 @@ use crate::plan::{Choice, Course, Wishes};
 use crate::tools::log::summary::{self, thousands};
 use crate::tools::log::tally::{By, Tally};
 use crate::tools::log::{tally_of, words};
-use crate::tools::send;
+use crate::tools::send::{self, Manner};
 
 /// The mode of a page that is new: it names addresses.
 const MODE: u32 = 0o640;
@@ -103,7 +103,8 @@ fn write(page: &str, file: &Path) -> Result<u8, Failure> {
 fn send(invocation: &Invocation, words: &Report, caller: &Caller, tally: &Tally, now: &Zoned) -> u8 {
     let choice = Choice { site: words.site.clone(), ..invocation.choice.clone() };
     let course = Course::begin(caller, &choice);
-    send::composed(invocation, &course, Wishes::default(), |id| compose(words, tally, now, id), None)
+    let compose = |id: &str| compose(words, tally, now, id);
+    send::composed(invocation, &course, Wishes::default(), compose, Manner::default()).status
 }
 
 /// The report as a message: text for whoever reads text, and the page.
