@@ -1,6 +1,7 @@
 //! Who flushes, without a daemon: a timer, a cron line, or a process that the first message to wait starts itself.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
@@ -10,6 +11,7 @@ use crate::caller;
 use crate::failure::{Failure, Kind};
 use crate::keep::Place;
 use crate::process;
+use crate::reply::printable;
 
 /// How long what is due may wait until a flusher counts as gone. The timer comes once a minute.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -23,6 +25,10 @@ pub const TIMER: &str = "/etc/systemd/system/timers.target.wants/mailchute-flush
 pub const SYSTEMD: &str = "/run/systemd/system";
 /// The cron line.
 pub const CRON: &str = "/etc/cron.d/mailchute";
+/// The most that is read of it, in octets.
+const CRON_LIMIT: usize = 64 << 10;
+/// The most that is shown of the program that it runs, in octets.
+const PROGRAM_SHOWN: usize = 200;
 /// What a cron that runs leaves there.
 const CRONS: [&str; 3] = ["/run/crond.pid", "/run/cron.pid", "/var/run/crond.pid"];
 
@@ -57,8 +63,58 @@ pub fn of(spool: &Spool) -> Flusher {
 /// Whether the timer or the cron line is at work.
 pub fn is_timed() -> bool {
     let by_systemd = || Path::new(SYSTEMD).is_dir() && fs::symlink_metadata(TIMER).is_ok();
-    let by_cron = || Path::new(CRON).is_file() && CRONS.iter().any(|pid| Path::new(pid).exists());
-    by_systemd() || by_cron()
+    by_systemd() || matches!(Cron::look(), Cron::Works)
+}
+
+/// What is to be said of the cron line.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Cron {
+    /// There is none.
+    Missing,
+    /// It sends nothing, as the text says, behind the name of the file.
+    Wrong(String),
+    /// It would do, and no cron is running.
+    Idle,
+    /// It is at work.
+    Works,
+}
+
+impl Cron {
+    /// Looks at it.
+    pub fn look() -> Self {
+        let Ok(file) = fs::symlink_metadata(CRON) else { return Self::Missing };
+        if !file.is_file() || file.uid() != 0 || file.mode() & 0o022 != 0 {
+            return Self::Wrong("is not root's alone to write, so cron passes it by".to_owned());
+        }
+        // Who may not read it has cron's word for it.
+        let text = crate::modes::read(Path::new(CRON), CRON_LIMIT).map(|(text, _)| text);
+        let wrong = text.ok().and_then(|text| wrong(&String::from_utf8_lossy(&text), Path::exists));
+        match wrong {
+            Some(why) => Self::Wrong(why),
+            None if CRONS.iter().any(|pid| Path::new(pid).exists()) => Self::Works,
+            None => Self::Idle,
+        }
+    }
+}
+
+/// Why a table of cron's sends nothing of what waits; when it does is its administrator's to say.
+fn wrong(text: &str, is_there: impl Fn(&Path) -> bool) -> Option<String> {
+    const RUN: &str = "queue flush";
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let has_path = lines.clone().any(|line| line.starts_with("PATH"));
+    let Some(line) = lines.find(|line| line.contains(RUN)) else {
+        return Some("has no line that runs `mailchute queue flush --all`".to_owned());
+    };
+    if !line.contains("--all") {
+        return Some("has no --all behind `queue flush`, so only what root sent is sent".to_owned());
+    }
+    let program = line.split(RUN).next()?.split_whitespace().next_back()?;
+    let is_found = match program.contains('/') {
+        true => !program.starts_with('/') || is_there(Path::new(program)),
+        // What cron searches where no line says otherwise.
+        false => has_path || ["/usr/bin", "/bin"].iter().any(|place| is_there(&Path::new(place).join(program))),
+    };
+    (!is_found).then(|| format!("runs {}, which cron does not find", printable(program.as_bytes(), PROGRAM_SHOWN)))
 }
 
 /// Whether something is due for so long that nobody can be flushing. A heartbeat answers without a look at what waits.
@@ -82,4 +138,34 @@ pub fn start() -> Result<(), Failure> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     caller::own_environment(&mut command);
     process::spawn(&mut command).map(drop).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cron_line_sends_what_waits_or_says_why_not() {
+        let shipped = include_str!("../../examples/units/mailchute.cron");
+        for (text, there, why) in [
+            (shipped, "/usr/local/bin/mailchute", None),
+            (shipped, "/usr/bin/mailchute", Some("runs /usr/local/bin/mailchute, which cron does not find")),
+            ("* * * * * root mailchute queue flush --all\n", "/usr/bin/mailchute", None),
+            (
+                "*/5 * * * * root mailchute queue flush --all\n",
+                "/usr/local/bin/mailchute",
+                Some("runs mailchute, which"),
+            ),
+            ("PATH=/usr/local/bin\n* * * * * root mailchute queue flush --all\n", "/usr/local/bin/mailchute", None),
+            ("* * * * * root mailchute queue flush --quiet\n", "/usr/bin/mailchute", Some("has no --all")),
+            ("# * * * * * root /usr/bin/mailchute queue flush --all\n", "/usr/bin/mailchute", Some("has no line")),
+            ("", "/usr/bin/mailchute", Some("has no line")),
+        ] {
+            let said = wrong(text, |path| path == Path::new(there));
+            match why {
+                Some(why) => assert!(said.as_ref().is_some_and(|said| said.starts_with(why)), "{text}: {said:?}"),
+                None => assert_eq!(said, None, "{text}"),
+            }
+        }
+    }
 }

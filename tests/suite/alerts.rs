@@ -25,7 +25,7 @@ pub(crate) fn on_a_host(test: impl FnOnce(&Host<'_>) + Send) {
             fs::create_dir_all(parent).unwrap();
             fs::set_permissions(parent, Permissions::from_mode(0o1733)).unwrap();
         }
-        host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+        host.write("/etc/cron.d/mailchute", crate::setup::CRON, 0o644);
         host.write("/run/crond.pid", "1\n", 0o644);
         host.write_as("/var/log/shop.log", "", 0o640, (SHOP, SHOP));
         test(host);

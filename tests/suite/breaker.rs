@@ -416,7 +416,7 @@ fn what_waits_tells_which_relay_is_down() {
     on_a_host(|bench| {
         fs::create_dir_all("/var/spool/mailchute").unwrap();
         fs::set_permissions("/var/spool/mailchute", fs::Permissions::from_mode(0o1733)).unwrap();
-        bench.host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+        bench.host.write("/etc/cron.d/mailchute", crate::setup::CRON, 0o644);
         bench.host.write("/run/crond.pid", "1\n", 0o644);
         let nobody = Port::reserve();
         bench.configure("on_relay_failure = \"spool\"", &[("main", &at(nobody.number()))]);
@@ -485,7 +485,7 @@ fn what_is_down_and_stays_so_is_read_and_not_written() {
     on_a_host(|bench| {
         let nobody = Port::reserve();
         fs::create_dir_all("/var/spool/mailchute").unwrap();
-        bench.host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+        bench.host.write("/etc/cron.d/mailchute", crate::setup::CRON, 0o644);
         bench.host.write("/run/crond.pid", "1\n", 0o644);
         let main = format!("host = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n", nobody.number());
         bench.configure("on_relay_failure = \"spool\"", &[("main", &main)]);

@@ -129,7 +129,7 @@ fn what_callers_send_while_the_relay_is_away_arrives_once() {
             let pam = "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_unix.so\n";
             host.write("/etc/pam.d/cron", pam, 0o644);
             std::fs::create_dir_all("/var/spool/mailchute").unwrap();
-            host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+            host.write("/etc/cron.d/mailchute", crate::setup::CRON, 0o644);
             host.write("/run/crond.pid", "1\n", 0o644);
             let top: String = case.values("top").map(|line| format!("{line}\n")).collect();
             let at = |port: u16| {

@@ -1,7 +1,9 @@
 //! `mailchute check` on what a host remembers: alerts that could not be told, messages that wait, limits that are nearly
 //! used.
 
-use std::fs::{self, FileTimes};
+use std::fs::{self, FileTimes, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -25,6 +27,49 @@ fn found(code: &str) -> Vec<Value> {
 
 fn says(finding: &Value) -> String {
     format!("{}: {} -> {}", finding["subject"], finding["sentence"], finding["next"])
+}
+
+/// Does what the one finding of this code says.
+fn take(code: &str) {
+    let all = found(code);
+    let next = all.first().map(|finding| finding["next"]["run"].clone()).unwrap_or_default();
+    let command = next.as_str().unwrap_or_else(|| panic!("{code}: {all:?}")).replace("sudo ", "");
+    let done = Command::new("sh").args(["-c", &command]).output().unwrap();
+    assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
+    assert!(found(code).is_empty(), "{command}");
+}
+
+#[test]
+fn a_cron_line_or_a_spool_that_does_not_do_is_named_and_mended() {
+    on_a_host(|host| {
+        configure(host, "on_relay_failure = \"spool\"", &[("main", 9)], "");
+        assert!(found("spool.no-flusher").is_empty());
+        for (line, why) in [
+            (
+                "* * * * * root mailchute-of-nowhere queue flush --all\n",
+                "runs mailchute-of-nowhere, which cron does not",
+            ),
+            ("* * * * * root /usr/bin/env mailchute queue flush\n", "has no --all"),
+            ("# nothing\n", "has no line that runs"),
+        ] {
+            host.write("/etc/cron.d/mailchute", line, 0o644);
+            assert!(says(&found("spool.no-flusher")[0]).contains(why), "{line}");
+            // Who cannot rely on it sends what waits itself.
+            let explain = mailchute().uid(SHOP).args(["explain", "bob@example.net"]).run();
+            assert!(explain.stdout.contains("no timer or cron line is at work"), "{}", explain.report());
+            take("spool.no-flusher");
+        }
+        host.write("/etc/cron.d/mailchute", crate::setup::CRON, 0o666);
+        fs::set_permissions("/etc/cron.d/mailchute", Permissions::from_mode(0o666)).unwrap();
+        assert!(says(&found("spool.no-flusher")[0]).contains("is not root's alone to write"));
+        host.write("/etc/cron.d/mailchute", crate::setup::CRON, 0o644);
+        fs::set_permissions("/etc/cron.d/mailchute", Permissions::from_mode(0o644)).unwrap();
+        fs::remove_file("/run/crond.pid").unwrap();
+        assert!(says(&found("spool.no-flusher")[0]).contains("is there, and no cron is running"));
+        assert!(found("spool.no-place").is_empty());
+        fs::set_permissions("/var/spool/mailchute", Permissions::from_mode(0o755)).unwrap();
+        take("spool.no-place");
+    });
 }
 
 #[test]

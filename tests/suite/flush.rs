@@ -27,7 +27,7 @@ fn prepare(host: &Host<'_>, port: u16, top: &str) {
         fs::create_dir_all(parent).unwrap();
         fs::set_permissions(parent, Permissions::from_mode(0o1733)).unwrap();
     }
-    host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+    host.write("/etc/cron.d/mailchute", crate::setup::CRON, 0o644);
     host.write("/run/crond.pid", "1\n", 0o644);
     for (user, uid) in USERS {
         if !Path::new(&log_of(user)).exists() {

@@ -28,7 +28,7 @@ fn on_a_host(test: impl FnOnce(&Host<'_>) + Send) {
             fs::create_dir_all(place).unwrap();
             fs::set_permissions(place, Permissions::from_mode(0o1733)).unwrap();
         }
-        host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+        host.write("/etc/cron.d/mailchute", crate::setup::CRON, 0o644);
         host.write("/run/crond.pid", "1\n", 0o644);
         for log in ["/var/log/shop.log", "/var/log/web.log"] {
             host.write_as(log, "", 0o640, if log.contains("shop") { (SHOP, SHOP) } else { (WEB, WEB) });

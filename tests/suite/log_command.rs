@@ -337,7 +337,7 @@ fn show_tells_the_whole_life_of_a_message() {
         for place in ["/var/spool/mailchute", "/var/lib/mailchute/state"] {
             make(place, 0o1733, 0, 0);
         }
-        host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+        host.write("/etc/cron.d/mailchute", crate::setup::CRON, 0o644);
         host.write("/run/crond.pid", "1\n", 0o644);
         let configure = |port: u16| {
             let top = "on_relay_failure = \"spool\"\n[relay.main]\nhost = \"127.0.0.1\"\ntls = \"none\"\n";

@@ -42,7 +42,7 @@ pub(crate) fn prepare(host: &Host<'_>, port: u16, top: &str) {
     mount(&["-t", "tmpfs", "-o", "mode=755", "spool", "/var/spool"]);
     fs::create_dir(SPOOL).unwrap();
     fs::set_permissions(SPOOL, Permissions::from_mode(0o1733)).unwrap();
-    host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+    host.write("/etc/cron.d/mailchute", crate::setup::CRON, 0o644);
     host.write("/run/crond.pid", "1\n", 0o644);
     host.write_as(TRACE, "", 0o600, (SHOP, SHOP));
     host.write_as("/var/log/shop.log", "", 0o640, (SHOP, SHOP));

@@ -15,7 +15,7 @@ const MAIN: &str = "/etc/mailchute/config.toml";
 const LOG: &str = "/var/log/{user}.log";
 
 fn configure(host: &Host<'_>, server: &Server, keys: &str) {
-    host.write("/etc/cron.d/mailchute", "", 0o644);
+    host.write("/etc/cron.d/mailchute", crate::setup::CRON, 0o644);
     Laid::of(SHOP);
     for (user, uid) in USERS {
         host.write_as(&LOG.replace("{user}", user), "", 0o640, (uid, uid));

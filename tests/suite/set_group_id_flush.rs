@@ -48,7 +48,7 @@ fn its_user_root_and_a_unit_send_what_waits() {
     Host::run(&USERS, |host| {
         let binary = host.set_group_id(env!("CARGO_BIN_EXE_mailchute"), GROUP);
         // Something is sure to flush.
-        host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+        host.write("/etc/cron.d/mailchute", crate::setup::CRON, 0o644);
         host.write("/run/crond.pid", "1\n", 0o644);
         let run = |words: &[&str], uid: u32| {
             configure(host, Port::reserve().number());

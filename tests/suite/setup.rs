@@ -25,6 +25,9 @@ one line\r
 ..and lines that begin with dots\r
 ";
 
+/// A table of cron's that sends what waits.
+pub(crate) const CRON: &str = concat!("* * * * * root ", env!("CARGO_BIN_EXE_mailchute"), " queue flush --all\n");
+
 /// The real binary.
 pub(crate) fn mailchute() -> Mailchute {
     Mailchute::new(env!("CARGO_BIN_EXE_mailchute"))

@@ -19,7 +19,7 @@ const LOG: &str = "/var/log/shop.log";
 /// A spool, a cron that is sure to flush it, and a site that keeps what `port` does not take.
 fn prepare(host: &Host<'_>, port: u16, top: &str) {
     parent();
-    host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+    host.write("/etc/cron.d/mailchute", crate::setup::CRON, 0o644);
     host.write("/run/crond.pid", "1\n", 0o644);
     host.write_as(LOG, "", 0o640, (SHOP, SHOP));
     let relay = format!("[relay.main]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n");

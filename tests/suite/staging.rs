@@ -193,7 +193,7 @@ fn show_tells_whom_it_was_written_to() {
 
 /// A site `shop` that spools, whose relay is at `port`.
 fn configure(host: &Host<'_>, port: u16, guard: &str) {
-    host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+    host.write("/etc/cron.d/mailchute", crate::setup::CRON, 0o644);
     host.write("/run/crond.pid", "1\n", 0o644);
     let relay = format!("[relay.main]\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n");
     let site = format!("[site.shop]\non_relay_failure = \"spool\"\n{guard}\n");

@@ -1,5 +1,7 @@
 //! What concerns all: configuration, secrets, spool; and of each site what its configuration says.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nix::unistd::User;
@@ -11,12 +13,13 @@ use crate::config::{Config, DefaultSite, Origin, Skipped, is_called_after, is_na
 use crate::failure::{Failure, Kind};
 use crate::finding::{Finding, Grade, Section, codes};
 use crate::host;
+use crate::keep;
 use crate::limit::{self, ban};
 use crate::machine::{Host, Wanted};
 use crate::modes::Modes;
 use crate::reply::{TEXT_LIMIT, printable};
 use crate::root::Root;
-use crate::spool::flusher;
+use crate::spool::flusher::{self, Cron};
 use crate::tools::secret::check as secrets;
 
 /// Which part of a limit is little, where no more is left of it.
@@ -212,19 +215,51 @@ pub(super) fn of_spool(config: &Config) -> Option<Section> {
     let mut section = Section::new("spool");
     match flusher::is_timed() {
         true => section.fine.push("the timer or the cron line sends what waits".to_owned()),
-        false => {
-            let sentence =
-                "no timer or cron line is at work, so nobody sends what waits when this machine starts again";
-            let is_systemd = Path::new(flusher::SYSTEMD).is_dir();
-            let finding = Finding::new(&codes::SPOOL_NO_FLUSHER, "spool", sentence);
-            section.findings.push(match is_systemd {
-                true => finding.run("sudo systemctl enable --now mailchute-flush.timer"),
-                false => finding
-                    .run(format!("echo '* * * * * root mailchute queue flush --quiet' | sudo tee {}", flusher::CRON)),
-            });
+        false => section.findings.push(no_flusher()),
+    }
+    section.findings.extend(closed_spool());
+    Some(section)
+}
+
+/// A spool in which nobody but root has a place, with a binary that runs with its caller's rights.
+fn closed_spool() -> Option<Finding> {
+    let parent = keep::Place::Spool.parent();
+    let found = fs::symlink_metadata(parent).ok().filter(fs::Metadata::is_dir)?;
+    let is_open = found.mode() & 0o003 == 0o003;
+    (!is_open && host::binary_group().is_none()).then(|| {
+        let sentence = format!("is {}, so messages of other users have no place to wait in", Modes::of(&found));
+        let finding = Finding::new(&codes::SPOOL_NO_PLACE, parent, sentence);
+        finding.run(format!("sudo chown root:root {parent} && sudo chmod 1733 {parent}"))
+    })
+}
+
+/// Neither timer nor cron line is at work.
+fn no_flusher() -> Finding {
+    let is_systemd = Path::new(flusher::SYSTEMD).is_dir();
+    let after = "so nobody sends what waits when this machine starts again";
+    let cron = match is_systemd {
+        true => Cron::Missing,
+        false => Cron::look(),
+    };
+    let sentence = match &cron {
+        Cron::Wrong(why) => format!("{} {why}, {after}", flusher::CRON),
+        Cron::Idle => format!("{} is there, and no cron is running, {after}", flusher::CRON),
+        Cron::Missing | Cron::Works => format!("no timer or cron line is at work, {after}"),
+    };
+    let finding = Finding::new(&codes::SPOOL_NO_FLUSHER, "spool", sentence);
+    let starts = |path: &&&str| Path::new("/etc/init.d").join(path).exists();
+    match cron {
+        _ if is_systemd => finding.run("sudo systemctl enable --now mailchute-flush.timer"),
+        Cron::Idle => match ["cron", "crond"].iter().find(starts) {
+            Some(name) => finding.run(format!("sudo service {name} start")),
+            None => finding.advise("start cron"),
+        },
+        _ => {
+            let program = std::env::current_exe().unwrap_or_else(|_| "/usr/bin/mailchute".into());
+            let line = format!("* * * * * root {} queue flush --all --quiet", shown(&program.display().to_string()));
+            finding.run(format!("echo '{line}' | sudo tee {}", flusher::CRON))
         }
     }
-    Some(section)
 }
 
 /// `user shop, From orders@shop.example, relays postmark, backup`.

@@ -136,7 +136,7 @@ impl<'a> Bench<'a> {
         let open = Server::new().on_delivery(heard).start();
         let planted = Server::new().start();
         // Something is sure to flush, so that nobody does it meanwhile.
-        host.write("/etc/cron.d/mailchute", "* * * * * root mailchute queue flush --all\n", 0o644);
+        host.write("/etc/cron.d/mailchute", crate::setup::CRON, 0o644);
         host.write("/run/crond.pid", "1\n", 0o644);
         host.write("/etc/mailchute/config.toml", "on_relay_failure = \"spool\"\n", 0o644);
         let nobody = Port::reserve();
