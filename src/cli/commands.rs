@@ -137,7 +137,7 @@ pub struct Test {
 }
 
 /// Where a configuration that a command makes goes.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Writing {
     /// Write what would be shown, secrets included
     #[arg(long, conflicts_with = "output")]

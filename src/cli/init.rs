@@ -9,7 +9,7 @@ use super::check::server;
 use super::commands::{Writing, address};
 
 /// `mailchute init`. What is asked at a terminal is said here, field by field: a question fills in the option of its answer.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Init {
     /// Mail is sent as this mailbox where a message does not say: an address, with or without a name
     #[arg(long, value_name = "MAILBOX")]
@@ -78,7 +78,7 @@ pub struct Init {
     /// The group that reads the secret [default: that of the users; without users, everybody in it may send]
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
-    /// Whom mail may be from; may be repeated [default: everybody at the domain of --from]
+    /// Whom mail may be from; may be repeated [default: everybody at the domain of --from, or that address alone where the provider has people's mailboxes]
     #[arg(long, value_name = "PATTERN")]
     pub sender: Vec<String>,
     /// Put another sender right (the default)
@@ -90,7 +90,7 @@ pub struct Init {
     /// Mail to this local name goes to this address; * stands for every other; may be repeated
     #[arg(long, value_name = "NAME=ADDRESS")]
     pub alias: Vec<String>,
-    /// Make the links /usr/sbin/sendmail, mailq and newaliases, as the installer does if asked to
+    /// Make the links /usr/sbin/sendmail, mailq and newaliases, as the installer does if asked to; alone: only these
     #[arg(long)]
     pub take_sendmail: bool,
     /// Whom the test message goes to [default: the alias of every other name, else the address of --from]
@@ -122,8 +122,15 @@ pub struct Init {
     pub taken: Option<Taken>,
 }
 
+impl Init {
+    /// Whether the names of sendmail are all that is asked for.
+    pub fn only_takes_sendmail(&self) -> bool {
+        *self == Self { take_sendmail: true, ..Self::default() }
+    }
+}
+
 /// What another mailer is set up with, in lines of ours; no secret is in it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     /// The lines of the relay.
     pub relay: Vec<String>,

@@ -138,7 +138,7 @@ fn taking(root: &Root) -> &'static str {
     if holds("/var/lib/alternatives/mta", "/usr/bin/mailchute") {
         return "sudo alternatives --set mta /usr/bin/mailchute";
     }
-    "sudo ./install.sh --links"
+    "sudo mailchute init --take-sendmail"
 }
 
 /// Judges it; `is_passed_by`: every PHP names us itself.

@@ -186,7 +186,8 @@ impl Names<'_> {
             (None, Some(written)) if written.contains('.') && !written.starts_with("localhost") => checked(spec),
             _ => {
                 let why = "a local name, and neither an alias nor `domain` says where its mail goes";
-                let hint = "set `domain`, or give the name an address under [alias]";
+                let hint = "say where such mail goes, a line \"*\" = \"you@example.org\" below [alias] at the end of the \
+                            configuration; or set `domain`, if the name is a mailbox there";
                 Err(Failure::new(Kind::Data, spec.shown(), why).hint(hint))
             }
         }

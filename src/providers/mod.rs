@@ -93,6 +93,11 @@ impl Provider {
         all.get(self::all().position(|provider| provider.id == self.id)?)?.as_ref()
     }
 
+    /// Whether an account there is a person's mailbox, by addresses that it gives or mail exchanges that it has.
+    pub fn has_mailboxes(&self) -> bool {
+        self.published().is_some_and(|known| !known.own.is_empty() || !known.exchanges.is_empty())
+    }
+
     /// The provider whose id or alias is `word`, in any case.
     pub fn find(word: &str) -> Option<&'static Self> {
         all().find(|p| p.words().any(|w| w.eq_ignore_ascii_case(word)))

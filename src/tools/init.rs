@@ -47,6 +47,7 @@ pub fn run(of: &Init, choice: &Choice) -> anyhow::Result<u8> {
     let text = match () {
         () if of.users => made_directories(choice)?.into(),
         () if of.from_env => from_environment()?,
+        () if of.only_takes_sendmail() => taken_names()?.into(),
         () => return Ok(set_up(of.clone())?),
     };
     door::say(&text).context("standard output")?;
@@ -216,6 +217,18 @@ fn missing(of: &Init) -> Result<(), Failure> {
         _ => Err(Failure::new(Kind::Usage, "init", format!("missing: {}", missing.join(", ")))
             .hint("at a terminal, `mailchute init` asks for them; see `mailchute init --help`")),
     }
+}
+
+/// Makes the links and nothing else, and tells them.
+fn taken_names() -> Result<String, Failure> {
+    if !getuid().is_root() {
+        return Err(Failure::new(Kind::NoPermission, "init --take-sendmail", "only root can make these links")
+            .hint("put `sudo` in front of the command"));
+    }
+    let links = Links::plan()?;
+    let rows: String = links.rows().iter().map(|row| format!("{row}\n")).collect();
+    links.make()?;
+    Ok(if rows.is_empty() { "nothing to do\n".to_owned() } else { rows })
 }
 
 /// The links, where they are wanted.

@@ -202,7 +202,7 @@ pub(crate) fn with_code<'f>(all: &'f [Value], code: &str) -> Vec<&'f Value> {
 fn apply(root: &Path, finding: &Value) -> Option<()> {
     let line = finding["next"]["run"].as_str()?;
     let line = line.split(" && sudo systemctl").next().unwrap().replace("sudo ", "");
-    if ["setsebool", "apparmor_parser", "install.sh", "apt install"].iter().any(|word| line.contains(word)) {
+    if ["setsebool", "apparmor_parser", "init --take-sendmail", "apt install"].iter().any(|word| line.contains(word)) {
         return None;
     }
     let place = root.display();
@@ -354,8 +354,8 @@ fn a_package_is_answered_by_its_own() {
     for (name, path, text, line) in [
         ("debian", "/var/lib/dpkg/info/mailchute.list", "/.\n/usr/bin/mailchute\n", "sudo apt install mailchute-mta"),
         ("rhel", "/var/lib/alternatives/mta", of_alternatives, "sudo alternatives --set mta /usr/bin/mailchute"),
-        ("rhel", "/var/lib/alternatives/mta", "auto\n/usr/sbin/sendmail\n", "sudo ./install.sh --links"),
-        ("arch", "/etc/none", "", "sudo ./install.sh --links"),
+        ("rhel", "/var/lib/alternatives/mta", "auto\n/usr/sbin/sendmail\n", "sudo mailchute init --take-sendmail"),
+        ("arch", "/etc/none", "", "sudo mailchute init --take-sendmail"),
     ] {
         for (code, edits) in [
             ("sendmail.missing", &[Remove("/usr/sbin/sendmail")][..]),

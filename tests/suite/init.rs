@@ -866,6 +866,16 @@ fn the_names_of_sendmail_are_taken_as_the_installer_takes_them() {
         assert_eq!(names(), by_installer);
         installer(&["--uninstall"]);
         assert_eq!(names(), before);
+        // On its own it makes the links and nothing else.
+        installer(&["--binary", env!("CARGO_BIN_EXE_mailchute")]);
+        let alone = || Mailchute::new(binary).args(["init", "--take-sendmail"]).run();
+        let run = alone();
+        run.expect_status(0);
+        assert!(run.stdout.contains("what is there becomes /usr/sbin/sendmail.mailchute-saved"), "{}", run.report());
+        assert_eq!(names(), by_installer);
+        assert_eq!(alone().stdout, "nothing to do\n");
+        installer(&["--uninstall"]);
+        assert_eq!(names(), before);
         // Where both are taken, nothing is, not even the files.
         fs::copy(env!("CARGO_BIN_EXE_mailchute"), binary).unwrap();
         fs::write("/usr/bin/mailq.mailchute-saved", "older").unwrap();

@@ -133,7 +133,11 @@ pub(super) fn sender_lines(of: &Init) -> String {
     if taken.is_some_and(|taken| taken.has_senders) {
         return text;
     }
-    let own = format!("*@{}", domain(from));
+    // An account at a provider of mailboxes may write as itself, and hardly as others of its domain.
+    let own = match provider(of) {
+        Ok(Some(provider)) if provider.has_mailboxes() => bare(from).to_owned(),
+        _ => format!("*@{}", domain(from)),
+    };
     let senders: Vec<&str> = match of.sender[..] {
         [] => vec![&own],
         _ => of.sender.iter().map(String::as_str).collect(),
@@ -367,4 +371,27 @@ pub(super) fn check_alias(of: &Init) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_of_somebody_writes_as_itself() {
+        for (provider, senders) in [
+            ("gmail", r#"["me.shop@gmail.com"]"#),
+            ("microsoft365", r#"["me.shop@gmail.com"]"#),
+            ("yahoo", r#"["me.shop@gmail.com"]"#),
+            ("postmark", r#"["*@gmail.com"]"#),
+            ("mailgun", r#"["*@gmail.com"]"#),
+            ("smtp", r#"["*@gmail.com"]"#),
+        ] {
+            let from = Some("Shop <me.shop@gmail.com>".to_owned());
+            let of = Init { from, provider: Some(provider.to_owned()), ..Init::default() };
+            assert!(sender_lines(&of).contains(&format!("sender = {senders}\n")), "{provider}: {}", sender_lines(&of));
+            let said = Init { sender: vec!["*@x.example".to_owned()], ..of };
+            assert!(sender_lines(&said).contains("sender = [\"*@x.example\"]"));
+        }
+    }
 }
