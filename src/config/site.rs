@@ -8,13 +8,14 @@ mod sender;
 mod spooling;
 pub(super) mod staging;
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::aliases::Aliases;
 pub use self::keeping::{Keeping, Kinds};
-pub use self::sender::{Addresses, SenderPattern};
+pub use self::sender::{Addresses, Patterns, SenderPattern};
 pub use self::spooling::{SpoolMax, Spooling};
 pub use self::staging::{Guard, Staging};
 use super::alert::{Alert, Occasions};
@@ -61,8 +62,9 @@ pub struct Site {
     pub disabled: Option<String>,
     /// The domain that qualifies bare names.
     pub domain: Option<String>,
-    /// Domains whose local parts are aliased; `None`: localhost and the host's own names.
-    pub local_domains: Option<Arc<[String]>>,
+    /// Domains whose local parts are aliased, in the form in which they are compared; `None`: localhost and the host's
+    /// own names.
+    pub local_domains: Option<Arc<BTreeSet<String>>>,
     /// Its aliases; the site's own before `[alias]`.
     pub alias: Aliases,
     /// What it wants of each submission.
@@ -142,13 +144,9 @@ impl Site {
 
     /// Every relay that some message of it may go to, each once: those it names itself, then those of its routes.
     pub fn every_relay(&self) -> Vec<&Arc<Relay>> {
-        let mut all: Vec<&Arc<Relay>> = self.relays.iter().collect();
-        for relay in self.routes.iter().flat_map(|route| route.relays.iter()) {
-            if !all.iter().any(|known| Arc::ptr_eq(known, relay)) {
-                all.push(relay);
-            }
-        }
-        all
+        let mut known: HashSet<*const Relay> = HashSet::new();
+        let of_routes = self.routes.iter().flat_map(|route| route.relays.iter());
+        self.relays.iter().chain(of_routes).filter(|relay| known.insert(Arc::as_ptr(relay))).collect()
     }
 
     /// Whether a caller of this uid may hear of it. A privileged process reads what its caller cannot.

@@ -156,10 +156,7 @@ impl Names<'_> {
     pub fn is_local(&self, spec: &AddrSpec) -> bool {
         let Some(domain) = &spec.domain else { return true };
         match &self.site.local_domains {
-            Some(local) => {
-                let domain = compared_domain(domain);
-                local.iter().any(|known| compared_domain(known) == domain)
-            }
+            Some(local) => local.contains(&*compared_domain(domain)),
             None => self.is_own_name(domain),
         }
     }
@@ -303,6 +300,7 @@ fn action(target: &str) -> Option<(&'static str, &str)> {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::sync::Arc;
 
     use super::*;
     use crate::address::parse_address;
@@ -367,7 +365,7 @@ mod tests {
         assert_eq!(expand(&site, "bob@web1.example.net").unwrap(), ["bob@web1.example.net"]);
         site.domain = Some("shop.example".into());
         assert_eq!(expand(&site, "nobody@localhost").unwrap(), ["nobody@shop.example"]);
-        site.local_domains = Some(["lan".to_owned()].into());
+        site.local_domains = Some(Arc::new(["lan".to_owned()].into()));
         assert_eq!(expand(&site, "nobody@LAN").unwrap(), ["nobody@shop.example"]);
         assert_eq!(expand(&site, "nobody@localhost").unwrap(), ["nobody@localhost"]);
     }
@@ -447,7 +445,7 @@ mod tests {
         let mut site = site();
         site.alias.insert("müller", vec!["m@x.org".into()]);
         site.alias.insert("jane", vec!["j@x.org".into()]);
-        site.local_domains = Some(["bücher.example".to_owned()].into());
+        site.local_domains = Some(Arc::new([compared_domain("bücher.example").into_owned()].into()));
         site.domain = Some("x.org".into());
         for (name, expected) in [
             ("mu\u{308}ller", "m@x.org"),

@@ -1,8 +1,10 @@
 //! Who a site may write as: `sender` against the reverse-path and every field that says who writes.
 
+use std::cell::OnceCell;
+
 use super::envelope::{Submitter, configured_address};
 use crate::address::{AddrSpec, Address, List, Listed, Mailbox, Piece, same_mailbox};
-use crate::config::site::{OtherSender, Site};
+use crate::config::site::{OtherSender, Patterns, Site};
 use crate::envelope::{Dsn, Envelope};
 use crate::failure::{Failure, Kind};
 use crate::message::header::{Edit, Field};
@@ -31,8 +33,9 @@ pub(super) fn apply(
     if site.sender.is_empty() || site.other_sender == OtherSender::Pass {
         return Ok(());
     }
-    let others = others(header, origin);
-    let other_path = envelope.reverse_path.as_ref().filter(|path| !allows(site, &AddrSpec::from(*path)));
+    let allowed = Allowed::of(site);
+    let others = others(header, origin, &allowed);
+    let other_path = envelope.reverse_path.as_ref().filter(|path| !allowed.has(&AddrSpec::from(*path)));
     if other_path.is_none() && others.is_empty() {
         return Ok(());
     }
@@ -60,7 +63,7 @@ pub(super) fn apply(
         note(repairs, format!("reverse-path rewritten from {path} to {own_address}"));
         envelope.reverse_path = Some(own_address);
     }
-    rewrite(header, origin, &own, repairs);
+    rewrite(header, origin, &allowed, &own, repairs);
     Ok(())
 }
 
@@ -78,14 +81,30 @@ pub(crate) fn apply_to_path(
     Ok(envelope.reverse_path)
 }
 
-/// Whether `site` may write as `spec`: everything where `sender` is not set, what it lists, and the
-/// site's own `from`.
+/// Whether `site` may write as `spec`, as [`Allowed`] has it.
 pub(super) fn allows(site: &Site, spec: &AddrSpec) -> bool {
-    let Ok(address) = spec.address() else { return site.sender.is_empty() };
-    let own = || site.from.as_ref().and_then(|from| from.spec.address().ok());
-    site.sender.is_empty()
-        || (is_plain(spec) && site.sender.iter().any(|pattern| pattern.matches(&address)))
-        || own().is_some_and(|own| same_mailbox(&own) == same_mailbox(&address))
+    Allowed::of(site).has(spec)
+}
+
+/// Whom a site may write as: everybody where `sender` is not set, whom it lists, and the site's own `from`.
+struct Allowed<'s> {
+    site: &'s Site,
+    listed: Patterns<'s>,
+    from: OnceCell<Option<String>>,
+}
+
+impl<'s> Allowed<'s> {
+    fn of(site: &'s Site) -> Self {
+        Self { site, listed: Patterns::of(&site.sender), from: OnceCell::new() }
+    }
+
+    fn has(&self, spec: &AddrSpec) -> bool {
+        let Ok(address) = spec.address() else { return self.site.sender.is_empty() };
+        let from = || self.site.from.as_ref()?.spec.address().ok().map(|from| same_mailbox(&from));
+        self.site.sender.is_empty()
+            || (is_plain(spec) && self.listed.list(&address))
+            || self.from.get_or_init(from).as_ref().is_some_and(|from| *from == same_mailbox(&address))
+    }
 }
 
 /// Whether the local part holds nothing that separates addresses: not every reader knows that it may, where it is quoted,
@@ -114,13 +133,13 @@ enum Other {
 }
 
 /// Everything in the header section that the site may not write as.
-fn others(header: &Header, origin: &Submitter<'_>) -> Vec<Other> {
+fn others(header: &Header, origin: &Submitter<'_>, allowed: &Allowed<'_>) -> Vec<Other> {
     let mut others = Vec::new();
     for field in header.fields().filter(says_who) {
         let list = origin.people(&field);
         others.extend(fault(origin.names.site, &field, &list).map(|(what, why)| Other::Unreadable(what, why)));
         let specs = list.mailboxes().map(|listed| &listed.mailbox.spec);
-        others.extend(specs.filter(|spec| !allows(origin.names.site, spec)).map(|spec| Other::Address(spec.shown())));
+        others.extend(specs.filter(|spec| !allowed.has(spec)).map(|spec| Other::Address(spec.shown())));
     }
     others
 }
@@ -166,8 +185,13 @@ fn own_mailbox(origin: &Submitter<'_>) -> Option<Mailbox> {
 
 /// Puts `own` in the place of every other sender, and of what is none: the display name stays, the addresses of From
 /// move to Reply-To unless there is one.
-fn rewrite(header: &mut Header, origin: &Submitter<'_>, own: &Mailbox, repairs: &mut Vec<String>) {
-    let site = origin.names.site;
+fn rewrite(
+    header: &mut Header,
+    origin: &Submitter<'_>,
+    allowed: &Allowed<'_>,
+    own: &Mailbox,
+    repairs: &mut Vec<String>,
+) {
     let mut replies = Vec::new();
     header.edit(|field| {
         if !says_who(&field) {
@@ -193,7 +217,7 @@ fn rewrite(header: &mut Header, origin: &Submitter<'_>, own: &Mailbox, repairs: 
                 }
                 Piece::Group(_) | Piece::GroupEnd => continue,
             };
-            if !is_ambiguous && allows(site, &mailbox.spec) {
+            if !is_ambiguous && allowed.has(&mailbox.spec) {
                 kept.push(mailbox);
                 continue;
             }

@@ -52,6 +52,7 @@ mod kit;
 mod laid;
 mod law;
 mod limits;
+mod linear;
 mod log;
 mod log_command;
 mod log_targets;

@@ -1,5 +1,6 @@
 //! What a site may do and how it is answered: the keys that the top level gives as every site's default.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use super::keeping;
 use super::spooling::Written;
 use super::staging::{self, Staging};
 use super::{InDoubt, Keeping, OtherSender, SenderPattern, Spooling, Terms};
-use crate::address::Mailbox;
+use crate::address::{Mailbox, compared_domain};
 use crate::config::document::Section;
 use crate::config::limit::{self, Limit, OVER_LIMIT, OverLimit};
 use crate::config::route::Strategy;
@@ -57,7 +58,7 @@ pub(in crate::config) struct Policy {
     sysexits: Option<bool>,
     transient: Option<u8>,
     pub(super) domain: Option<String>,
-    pub(super) local_domains: Option<Arc<[String]>>,
+    pub(super) local_domains: Option<Arc<BTreeSet<String>>>,
     deadline: Option<Duration>,
     spooling: Written,
     keeping: keeping::Written,
@@ -80,6 +81,7 @@ impl Policy {
             None => None,
         };
         let others = [("rewrite", OtherSender::Rewrite), ("refuse", OtherSender::Refuse), ("pass", OtherSender::Pass)];
+        let compared = |domain: &String| compared_domain(domain).into_owned();
         let doubts = [("report", InDoubt::Report), ("hold", InDoubt::Hold), ("retry", InDoubt::Retry)];
         Ok(Self {
             from,
@@ -90,7 +92,7 @@ impl Policy {
             sysexits: section.word("exit_status", &[("sysexits", true), ("reply", false)])?,
             transient: section.number("transient_status", u8::MAX.into())?.and_then(|n| u8::try_from(n).ok()),
             domain: domains(section, "domain")?.and_then(|mut list| list.pop()),
-            local_domains: domains(section, "local_domains")?.map(Arc::from),
+            local_domains: domains(section, "local_domains")?.map(|list| Arc::new(list.iter().map(compared).collect())),
             deadline: section.duration("deadline")?,
             spooling: Written::read(section)?,
             keeping: keeping::Written::read(section)?,

@@ -1,6 +1,8 @@
 //! Whom a site may write as: the entries of `sender`.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::cell::{Cell, OnceCell};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::ops::Bound::{Excluded, Unbounded};
 
@@ -24,6 +26,59 @@ impl SenderPattern {
         let below = || domain.strip_suffix(&*own).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
         let listed = if self.subdomains { below() } else { domain == own };
         listed && self.local.as_ref().is_none_or(|local| local == address.user())
+    }
+}
+
+/// How many addresses are held against each pattern before the patterns are put in order: most messages have two.
+const FEW: usize = 8;
+
+/// Patterns that addresses are asked about: where there are many addresses, none is held against each of the patterns.
+#[derive(Debug)]
+pub struct Patterns<'p> {
+    all: &'p [SenderPattern],
+    asked: Cell<usize>,
+    order: OnceCell<Order<'p>>,
+}
+
+/// Patterns by their domain, in the form in which it is compared; the domains below it have their own.
+#[derive(Debug, Default)]
+struct Order<'p> {
+    exact: HashMap<Cow<'p, str>, HashSet<Option<&'p str>>>,
+    below: HashMap<Cow<'p, str>, HashSet<Option<&'p str>>>,
+}
+
+impl<'p> Patterns<'p> {
+    /// These patterns.
+    pub fn of(all: &'p [SenderPattern]) -> Self {
+        Self { all, asked: Cell::new(0), order: OnceCell::new() }
+    }
+
+    /// Whether one of them lists `address`, as [`SenderPattern::matches`] has it.
+    pub fn list(&self, address: &Address) -> bool {
+        self.asked.set(self.asked.get() + 1);
+        match self.asked.get() <= FEW {
+            true => self.all.iter().any(|pattern| pattern.matches(address)),
+            false => self.order.get_or_init(|| Order::of(self.all)).lists(address),
+        }
+    }
+}
+
+impl<'p> Order<'p> {
+    fn of(all: &'p [SenderPattern]) -> Self {
+        let mut order = Self::default();
+        for pattern in all {
+            let by_domain = if pattern.subdomains { &mut order.below } else { &mut order.exact };
+            by_domain.entry(compared_domain(&pattern.domain)).or_default().insert(pattern.local.as_deref());
+        }
+        order
+    }
+
+    fn lists(&self, address: &Address) -> bool {
+        let domain = compared_domain(address.domain());
+        let holds = |locals: &HashSet<Option<&str>>| locals.contains(&None) || locals.contains(&Some(address.user()));
+        // Every domain that it is below, a label of at least one octet before each.
+        let mut above = domain.match_indices('.').filter(|(at, _)| *at > 0).map(|(at, _)| &domain[at + 1..]);
+        self.exact.get(&*domain).is_some_and(holds) || above.any(|domain| self.below.get(domain).is_some_and(holds))
     }
 }
 
@@ -80,6 +135,8 @@ impl fmt::Display for SenderPattern {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
     use crate::config::value::sender_pattern;
 
@@ -111,6 +168,9 @@ mod tests {
                 read.local = local;
                 let listed = addresses.iter().any(|address| read.matches(address));
                 assert_eq!(all.have(&read), listed, "{read:?}");
+                let patterns = [read.clone()];
+                let order = Order::of(&patterns);
+                assert_eq!(addresses.iter().any(|address| order.lists(address)), listed, "{patterns:?}");
             }
         }
     }
@@ -138,6 +198,7 @@ mod tests {
             let address = Address::new_dangerous(local, domain);
             assert_eq!(read.matches(&address), listed, "{pattern} {address}");
             assert_eq!(Addresses::of([&address]).have(&read), listed, "{pattern} {address}");
+            assert_eq!(Order::of(slice::from_ref(&read)).lists(&address), listed, "{pattern} {address}");
             assert_eq!(read.to_string(), pattern);
         }
         for text in ["shop.example", "@shop.example", "*@", "a*@b.example", "*@*", "*@a@b/c"] {

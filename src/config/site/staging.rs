@@ -1,5 +1,6 @@
 //! The guard of a staging host: what is sent there reaches nobody it is written to.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -126,12 +127,13 @@ fn said(section: &Section<'_>) -> Result<Option<Option<Guard>>, Failure> {
             .hint("divert sends everything to others, discard sends nothing: keep one of them"));
     }
     let mut to: Vec<Address> = Vec::with_capacity(texts.len());
+    let mut known = HashSet::new();
     for text in texts {
         let address = value::mailbox(text).and_then(|mailbox| mailbox.spec.address().ok()).ok_or_else(|| {
             let why = format!("holds {text:?}, which is not an address");
             section.wrong("divert", why).hint("write \"local@domain\": no alias leads on from there")
         })?;
-        if !to.iter().any(|known| same_mailbox(known) == same_mailbox(&address)) {
+        if known.insert(same_mailbox(&address)) {
             to.push(address);
         }
     }
