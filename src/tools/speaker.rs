@@ -3,8 +3,12 @@
 mod apart;
 
 use std::ffi::CString;
+use std::io;
 
-use nix::unistd::{Gid, Uid, User, getegid, getgid, getuid, initgroups, setgroups, setresgid, setresuid, setuid};
+use nix::sys::prctl::set_dumpable;
+use nix::unistd::{
+    Gid, Uid, User, getegid, getgid, getuid, initgroups, setegid, setgroups, setresgid, setresuid, setuid,
+};
 
 use crate::caller::Caller;
 use crate::cli::Speaker;
@@ -119,6 +123,7 @@ impl Account {
             .and_then(|()| setresgid(self.gid, own, own))
             .and_then(|()| setresuid(self.uid, self.uid, self.uid))
             .map_err(|error| Failure::new(Kind::System, user, format!("cannot act as this user: {error}")))?;
+        leave_no_core();
         match setuid(Uid::from_raw(0)) {
             Ok(()) => Err(Failure::new(Kind::System, user, "root's rights cannot be given up")),
             Err(_) => {
@@ -129,10 +134,21 @@ impl Account {
     }
 }
 
+/// As at the beginning of the program: whoever changes a user or group gets what `fs.suid_dumpable` says, and that may
+/// be a core.
+fn leave_no_core() {
+    let _ = set_dumpable(false);
+}
+
+/// Enters `--cwd` with the caller's own rights: what only the binary's group may enter stays unknown to its caller.
 fn enter(speaker: &Speaker) -> Result<(), Failure> {
     let Some(dir) = &speaker.cwd else { return Ok(()) };
-    std::env::set_current_dir(dir)
-        .map_err(|error| Failure::new(Kind::Usage, dir.display().to_string(), format!("cannot be entered: {error}")))
+    let group = getegid();
+    let entered = setegid(getgid()).map_err(io::Error::from).and_then(|()| std::env::set_current_dir(dir));
+    let again = setegid(group);
+    leave_no_core();
+    again.map_err(|error| Failure::new(Kind::System, "the binary's group", format!("cannot be had again: {error}")))?;
+    entered.map_err(|error| Failure::new(Kind::Usage, dir.display().to_string(), format!("cannot be entered: {error}")))
 }
 
 #[cfg(test)]

@@ -369,6 +369,33 @@ fn a_hostile_caller_learns_and_moves_nothing() {
 }
 
 #[test]
+fn a_directory_that_only_the_group_enters_stays_unknown() {
+    Host::run(&USERS, |host| {
+        let (binary, server) = (binary(host), server());
+        host.write_as(MAIN, &relay(&server, &inline()), 0o640, (0, GROUP));
+        let (closed, open) = (host.scratch().join("closed"), host.scratch().join("open"));
+        for (path, mode) in [(&closed, 0o750), (&closed.join("there"), 0o755), (&open, 0o755)] {
+            fs::create_dir(path).unwrap();
+            chown(path, Some(0), Some(GROUP)).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        for (word, more) in [("explain", &["bob@example.net"][..]), ("test", &["--to", "bob@example.net"])] {
+            let enter = |directory: PathBuf| {
+                let run = call(&binary).args([word, "--cwd"]).arg(&directory).args(more).run();
+                (run.status, run.stderr.replace(&directory.display().to_string(), "DIRECTORY"))
+            };
+            // It has the group again to read the configuration with.
+            assert_eq!(enter(open.clone()).0, 0, "{word}");
+            let refused = (64, "mailchute: DIRECTORY: cannot be entered: Permission denied (os error 13)\n".to_owned());
+            assert_eq!(enter(closed.clone()), refused, "{word}");
+            assert_eq!(enter(closed.join("there")), refused, "{word}");
+            assert_eq!(enter(closed.join("nothing")), refused, "{word}");
+        }
+        drop(server);
+    });
+}
+
+#[test]
 fn root_is_told_what_its_users_are_not() {
     Host::run(&USERS, |host| {
         let (binary, ours, theirs) = (binary(host), server(), server());

@@ -1,5 +1,6 @@
 //! `--as USER` by root: what runs as USER finds no way to root's terminal.
 
+use std::collections::HashMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -112,6 +113,32 @@ fn a_program_of_the_users_has_no_way_to_roots_terminal() {
         let own = own.rsplit_once(") ").unwrap().1.split(' ').nth(3).unwrap().to_owned();
         assert!(!seen.contains(&format!("session {own}\n")), "{seen}");
         assert_eq!(bench.server.finish().len(), 1);
+    });
+}
+
+#[test]
+fn whoever_becomes_another_leaves_no_core_then() {
+    if !testkit::need_strace() {
+        return;
+    }
+    run(|bench| {
+        let trace = bench.scratch.join("trace");
+        let words = ["-f", "-e", "trace=setresuid,setresgid,setgroups,prctl", "-o", trace.to_str().unwrap()];
+        let call = crate::setup::mailchute().args(["test", "--to", "bob@example.net", "--cwd", "/", "--as"]);
+        call.arg(USER.to_string()).config(&bench.config()).under("strace", &words).run().expect_status(0);
+        let trace = bench.scratch.read("trace");
+        // The last word on it before anything of the user's is read: the kernel has set it anew with each change.
+        let mut has_core = HashMap::new();
+        for (pid, call) in trace.lines().filter_map(|line| line.split_once(' ')) {
+            let call = call.trim_start();
+            match call {
+                _ if call.starts_with("setres") && call.ends_with("= 0") => drop(has_core.insert(pid, true)),
+                _ if call.starts_with("prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE)") => drop(has_core.insert(pid, false)),
+                _ => {}
+            }
+        }
+        assert!(trace.contains(&format!("setresuid({USER}, {USER}, {USER})")), "{trace}");
+        assert!(has_core.values().all(|has_core| !has_core), "{trace}");
     });
 }
 
