@@ -1,13 +1,14 @@
 //! The files of a host, seen from its root directory or from a copy of it elsewhere (`--root DIR`).
 
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use nix::unistd::geteuid;
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Kind};
@@ -48,11 +49,16 @@ impl Root {
         self.copy.is_none()
     }
 
-    /// Reads a regular file of at most `limit` octets and tells its owner and mode.
+    /// Reads a regular file of at most `limit` octets and tells its owner and mode. Root follows no link of a user's to
+    /// what is not that user's: it would hand over what only root can read.
     ///
     /// # Errors
     /// As [`modes::read`]; `Unsupported` where the system cannot keep links within a directory (Linux before 5.6).
     pub fn read(&self, path: &Path, limit: usize) -> io::Result<(Zeroizing<Vec<u8>>, Modes)> {
+        if self.is_host() && geteuid().is_root() {
+            let found = follow(path)?;
+            return modes::read(&reached(&found), limit);
+        }
         self.with(path, |place| modes::read(place, limit))
     }
 
@@ -96,19 +102,101 @@ impl Root {
     fn with<T>(&self, path: &Path, use_it: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
         let Some((_, root)) = &self.copy else { return use_it(path) };
         let found = rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), RESOLVE);
-        let found = File::from(found.map_err(io::Error::from)?);
-        use_it(Path::new(&format!("/proc/self/fd/{}", found.as_raw_fd())))
+        use_it(&reached(&found.map_err(io::Error::from)?))
     }
 }
+
+/// Where this process reaches what it holds.
+fn reached(found: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()))
+}
+
+/// What is at `path`, every link on the way followed, unless a link leads there that is neither root's nor of whose file
+/// it is. What is looked at is what is returned, whatever its owners move meanwhile.
+fn follow(path: &Path) -> io::Result<OwnedFd> {
+    let open = |at: BorrowedFd<'_>, name: &OsStr| {
+        rustix::fs::openat(at, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    };
+    let mut here = open(CWD, OsStr::new("."))?;
+    let mut ahead: Vec<OsString> = names(path);
+    let mut laid_by = Vec::new();
+    while let Some(name) = ahead.pop() {
+        let found = open(here.as_fd(), &name)?;
+        let stat = rustix::fs::fstat(&found)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+            here = found;
+            continue;
+        }
+        laid_by.push(stat.st_uid);
+        if laid_by.len() > LINKS {
+            return Err(rustix::io::Errno::LOOP.into());
+        }
+        let target = rustix::fs::readlinkat(&found, "", Vec::new())?;
+        ahead.extend(names(Path::new(OsStr::from_bytes(target.as_bytes()))));
+    }
+    let owner = rustix::fs::fstat(&here)?.st_uid;
+    match laid_by.into_iter().find(|uid| ![0, owner].contains(uid)) {
+        None => Ok(here),
+        Some(uid) => Err(io::Error::other(format!("a link of uid {uid}'s leads there, to a file of uid {owner}'s"))),
+    }
+}
+
+/// The names in `path`, the last one first.
+fn names(path: &Path) -> Vec<OsString> {
+    path.components().rev().map(|part| part.as_os_str().to_owned()).collect()
+}
+
+/// How many links lead to a file at most, as for the system.
+const LINKS: usize = 40;
 
 /// As if the directory were the root directory; `/proc/self/fd` and its like lead nowhere.
 const RESOLVE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{chown, lchown, symlink};
 
     use super::*;
+
+    #[test]
+    fn root_follows_no_link_of_a_users_to_what_is_not_that_users() {
+        if !geteuid().is_root() {
+            return;
+        }
+        const ANN: u32 = 61_042;
+        const BOB: u32 = 61_043;
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("sub")).unwrap();
+        for (name, uid) in [("root", 0), ("ann", ANN), ("sub/bob", BOB)] {
+            fs::write(at(name), name).unwrap();
+            chown(at(name), Some(uid), None).unwrap();
+        }
+        let absolute = at("ann").display().to_string();
+        let read = |path: &Path| Root::host().read(path, 100).map(|(octets, _)| octets.to_vec());
+        for (target, link, uid, is_read) in [
+            ("ann", "roots-to-ann", 0, true),
+            ("root", "roots-to-root", 0, true),
+            ("ann", "anns-to-ann", ANN, true),
+            ("../ann", "sub/anns-up", ANN, true),
+            (&absolute, "anns-absolute", ANN, true),
+            ("root", "anns-to-root", ANN, false),
+            ("sub/bob", "anns-to-bob", ANN, false),
+            ("anns-to-ann", "bobs-to-anns", BOB, false),
+            ("anns-to-bob", "roots-to-anns-to-bob", 0, false),
+            ("sub", "anns-directory", ANN, true),
+            ("again", "again", 0, false),
+        ] {
+            symlink(target, at(link)).unwrap();
+            lchown(at(link), Some(uid), None).unwrap();
+            assert_eq!(link == "anns-directory" || read(&at(link)).is_ok(), is_read, "{link}");
+        }
+        assert_eq!(read(&at("anns-directory/anns-up")).unwrap(), b"ann");
+        assert!(read(&at("anns-directory/bob")).is_err(), "a link to a directory leads on");
+        assert_eq!(read(&at("sub/../ann")).unwrap(), b"ann");
+        assert_eq!(read(&at("nothing")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(read(&at("ann/below")).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+    }
 
     #[test]
     fn no_link_leaves_the_root() {

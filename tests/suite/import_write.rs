@@ -2,7 +2,7 @@
 //! with which modes, and that a refusal leaves all as it was.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
 use std::path::Path;
 
 use testkit::{Host, Mailchute, Run, Server, words};
@@ -271,6 +271,30 @@ fn a_refusal_leaves_nothing_half() {
         fs::create_dir("/etc/mailchute").unwrap();
         fs::set_permissions("/etc/mailchute", Permissions::from_mode(0o777)).unwrap();
         refused(&format!("msmtp {common} --write"), 77, "others than root can change what is in it");
+    });
+}
+
+#[test]
+fn no_link_of_a_users_brings_it_what_only_root_reads() {
+    Host::run(&USERS, |host| {
+        msmtprc(host, 2525, VALUE);
+        fs::rename("/etc/msmtprc", "/etc/theirs").unwrap();
+        let link = |target: &str| {
+            let _ = fs::remove_file("/home/shop/.msmtprc");
+            symlink(target, "/home/shop/.msmtprc").unwrap();
+            lchown("/home/shop/.msmtprc", Some(SHOP), Some(SHOP)).unwrap();
+        };
+        fs::create_dir_all("/home/shop").unwrap();
+        for (uid, status) in [(0, 74), (WEB, 74), (SHOP, 0)] {
+            chown("/etc/theirs", Some(uid), None).unwrap();
+            link("/etc/theirs");
+            let line = format!("msmtp --as shop {ALL} --write");
+            match status {
+                0 => drop(run(&line).expect_status(0)),
+                _ => refused(&line, status, "a link of uid 61043's leads there"),
+            }
+        }
+        assert!(modes().contains(&entry("secrets/default", SHOP, 0o640)), "{:?}", modes());
     });
 }
 
