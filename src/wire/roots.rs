@@ -207,6 +207,8 @@ struct Pieces {
     text: Vec<u8>,
     /// How much of `text` the last piece was.
     done: usize,
+    /// What may still be read, in octets: what the system makes up has no size, and may have no end.
+    left: u64,
 }
 
 impl Pieces {
@@ -215,7 +217,7 @@ impl Pieces {
         if file.metadata()?.len() > LIMIT {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        Ok(Self { file: file.take(0), text: Vec::with_capacity(PIECE), done: 0 })
+        Ok(Self { file: file.take(0), text: Vec::with_capacity(PIECE), done: 0, left: LIMIT })
     }
 
     /// The next piece; `None` at the end.
@@ -223,13 +225,15 @@ impl Pieces {
         self.text.drain(..self.done);
         self.done = 0;
         while self.done == 0 {
-            // To the full piece, or by one more for what is longer; the size of the file is the limit.
+            // To the full piece, or by one more for what is longer.
             let room = PIECE - self.text.len() % PIECE;
             self.file.set_limit(room as u64);
-            if self.file.read_to_end(&mut self.text)? == 0 {
+            let read = self.file.read_to_end(&mut self.text)?;
+            if read == 0 {
                 self.done = self.text.len();
                 break;
             }
+            self.left = self.left.checked_sub(read as u64).ok_or(io::ErrorKind::FileTooLarge)?;
             self.done = memmem::rfind(&self.text, END).map_or(0, |at| at + END.len());
         }
         Ok(Some(&self.text[..self.done]).filter(|piece| !piece.is_empty()))

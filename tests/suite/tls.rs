@@ -1,6 +1,6 @@
 //! Certificates and logins over TLS: what is refused, and that nothing leaks on the way.
 
-use testkit::{Certs, Identity, Moment, Server, TlsStart};
+use testkit::{Certs, Identity, Moment, Server, TlsStart, need};
 
 use crate::setup::{MESSAGE, Setup, every};
 
@@ -49,6 +49,27 @@ fn a_fingerprint_stands_in_for_chain_and_name() {
     let wrong = format!("fingerprint = \"{}\"", Certs::shared().fingerprint(Identity::WrongName));
     let setup = setup.relay(&wrong);
     setup.send(&["bob@example.net"]).expect_status(76);
+}
+
+#[test]
+fn a_file_of_authorities_without_an_end_is_too_large() {
+    let (Some(prlimit), Some(sleep)) = (need("prlimit"), need("sleep")) else { return };
+    // A regular file that has no size, and no end for as long as anybody reads.
+    let mut sleeper = std::process::Command::new(sleep).arg("600").spawn().unwrap();
+    let setup = Setup::new(Server::new().tls(TlsStart::Implicit));
+    let endless = format!("/proc/{}/pagemap", sleeper.id());
+    let config = format!(
+        "[relay.main]\nhost = \"localhost\"\nport = {}\ntls = \"implicit\"\nca_file = \"{endless}\"\n",
+        setup.server.port()
+    );
+    let config = setup.scratch.write("endless.toml", config, 0o644);
+    let call = crate::setup::mailchute().config(&config).args(["-i", "bob@example.net"]).stdin(MESSAGE);
+    let run = call.under(&prlimit.display().to_string(), &["--as=1073741824"]).run();
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    run.expect_status(78);
+    run.expect_stderr(&format!("mailchute: {endless}: is too large*"));
+    assert!(setup.deliveries().is_empty());
 }
 
 #[test]
