@@ -82,16 +82,20 @@ pub fn recorded(words: &[OsString]) -> Vec<String> {
     words.iter().take(RECORD_WORDS).map(|word| printable(word.as_bytes(), RECORD_WORD)).collect()
 }
 
-/// Whether `text` may stand as an address on a command line: this keeps line ends out of the SMTP
-/// dialogue and the header section before anybody reads the address.
+/// Whether `text` may stand as an address on a command line: this keeps line ends and other control characters out of
+/// the SMTP dialogue and of a header section, whose writer would leave some out and make another address, before anybody
+/// reads the address.
 ///
 /// # Errors
-/// `Data`: empty, too long, not UTF-8, or with CR, LF or NUL in it.
+/// `Data`: empty, too long, not UTF-8, or with a control character in it, a tab apart.
 pub(super) fn address(what: &str, text: &OsStr) -> Result<String, Failure> {
     let refuse = |why| Err(Failure::new(Kind::Data, format!("{what} {}", shown(text)), why));
     match text.to_str() {
         None => refuse("the address is not UTF-8"),
         Some(text) if text.contains(['\r', '\n', '\0']) => refuse("the address has a line end or NUL in it"),
+        Some(text) if text.contains(|c: char| c.is_control() && c != '\t') => {
+            refuse("the address has a control character in it")
+        }
         Some(text) if text.len() > ADDRESS_LIMIT => refuse("the address is longer than 64 KiB"),
         Some(text) if text.trim().is_empty() => Err(Failure::new(Kind::Data, what, "the address is empty")),
         Some(text) => Ok(text.trim().to_owned()),
@@ -102,7 +106,7 @@ pub(super) fn address(what: &str, text: &OsStr) -> Result<String, Failure> {
 /// lack a recipient.
 ///
 /// # Errors
-/// `Usage` for words that mean nothing here, `Data` for an address that is not UTF-8 or holds a line end; a refusal
+/// `Usage` for words that mean nothing here, `Data` for an address that is not UTF-8 or holds a control character; a refusal
 /// with 554 5.4.6 for `-h` over 100.
 pub fn read(mut words: impl Iterator<Item = OsString>, called_as: &str, mode: Mode) -> Result<Sendmail, Failure> {
     let mut said = Sendmail { mode, ..Sendmail::default() };
