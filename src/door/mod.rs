@@ -21,7 +21,7 @@ use crate::exit::{self, Scheme};
 use crate::failure::{Failure, Kind};
 use crate::journal::stderr;
 use crate::message::{self, StandardInput};
-use crate::reply::printable;
+use crate::reply::{is_hidden, printable};
 
 /// Writes `text` to standard output as it is.
 ///
@@ -152,6 +152,22 @@ pub fn guard(program: impl FnOnce() -> u8) -> u8 {
         complain(&format!("internal error: {}", place.as_deref().unwrap_or("unknown place")));
         exit::of_kind(&Kind::Software, Scheme::Reply)
     })
+}
+
+/// `json` with nothing in it that a terminal obeys or a reader does not see, line ends between its values apart: in a
+/// string that is escaped as JSON has it. JSON itself lets C1 controls and signs that turn the text around stand.
+pub fn harmless_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            c if is_hidden(c) && c != '\n' => {
+                let mut units = [0; 2];
+                c.encode_utf16(&mut units).iter().for_each(|unit| out += &format!("\\u{unit:04x}"));
+            }
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 #[cfg(test)]

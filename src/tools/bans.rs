@@ -48,7 +48,7 @@ fn json(bans: &[Ban]) -> Result<String, Failure> {
         text += &line.map_err(|error| Failure::new(Kind::Software, "JSON", error.to_string()))?;
         text.push('\n');
     }
-    Ok(text)
+    Ok(door::harmless_json(&text))
 }
 
 fn rows(bans: &[Ban]) -> String {

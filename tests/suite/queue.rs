@@ -38,6 +38,27 @@ fn json(run: &Run) -> Vec<Value> {
 }
 
 #[test]
+fn nothing_that_a_user_writes_into_its_spool_moves_a_terminal() {
+    const HOSTILE: &str = "\u{1b}]0;x\u{7}\u{9b}31m\u{202e}gpj.exe";
+    Host::run(&USERS, |_| {
+        let id = "aaaaaaaaaaaa";
+        Laid::of(SHOP).entry_with(Folder::Queue, id, "shop", &[], |head| {
+            head.site = HOSTILE.to_owned();
+            head.why = HOSTILE.to_owned();
+            head.route = vec![HOSTILE.to_owned()];
+            head.repairs = vec![HOSTILE.to_owned()];
+            head.key = Some(HOSTILE.to_owned());
+        });
+        for words in ["list", "list --json", &format!("show {id}")] {
+            let run = queue(words).run();
+            let said = format!("{}{}", run.expect_status(0).stdout, run.stderr);
+            assert!(said.contains("31m"), "{words}\n{said}");
+            assert!(!said.chars().any(|c| mailchute::reply::is_hidden(c) && c != '\n'), "{words}\n{said:?}");
+        }
+    });
+}
+
+#[test]
 fn everybody_sees_their_own_and_root_all() {
     Host::run(&USERS, |_| {
         Laid::of(SHOP)

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::general::shown;
+use crate::door;
 use crate::finding::{self, Finding, Grade, Next, Record, Section};
 
 /// The findings, in order, as one array.
@@ -10,7 +11,7 @@ pub(super) fn of_findings<'f>(findings: impl Iterator<Item = &'f Finding>) -> St
     let all: Vec<Value> = findings.map(of_finding).collect();
     let mut text = serde_json::to_string_pretty(&all).unwrap_or_default();
     text.push('\n');
-    text
+    door::harmless_json(&text)
 }
 
 /// The sections, which [`sections`] reads.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::door;
 use crate::import::source::MailUser;
 use crate::import::{Importable, KINDS, Program};
 use crate::root::Root;
@@ -22,7 +23,7 @@ pub(super) fn of(root: &Root, person: &MailUser, is_json: bool) -> String {
                 json!({ "kind": kind.name, "files": files, "for": found.whom, "is_sendmail": is_sendmail(kind) })
             })
             .collect();
-        return format!("{}\n", json!({ "found": list }));
+        return door::harmless_json(&format!("{}\n", json!({ "found": list })));
     }
     if found.is_empty() {
         let names: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();

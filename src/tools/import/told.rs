@@ -66,7 +66,7 @@ pub(super) fn json(kind: &Program, draft: &Draft, shape: &Shape<'_>, unaccepted:
         "unaccepted": unaccepted,
         "toml": *draft.toml(shape),
     });
-    format!("{whole}\n")
+    door::harmless_json(&format!("{whole}\n"))
 }
 
 /// Says the next step.

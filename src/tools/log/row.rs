@@ -3,10 +3,11 @@
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use crate::door;
 use crate::door::page::Colour;
 use crate::journal::StatusWord;
 use crate::journal::read::{Field, Line};
-use crate::reply::{is_hidden, printable};
+use crate::reply::printable;
 use crate::tools::table::{Column, Layout, TEXT, fixed, flexible, shown};
 
 /// Where a terminal has room for all of a time.
@@ -234,24 +235,13 @@ fn cell(value: &str) -> String {
 
 /// `line` as it stands in its file, with nothing in it that a terminal obeys: that is escaped as JSON has it.
 pub(in crate::tools) fn json(line: &Line<'_>) -> String {
-    let text = String::from_utf8_lossy(line.octets());
-    let mut out = String::with_capacity(text.len() + 1);
-    for c in text.chars() {
-        match c {
-            c if is_hidden(c) => {
-                let mut units = [0; 2];
-                c.encode_utf16(&mut units).iter().for_each(|unit| out += &format!("\\u{unit:04x}"));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('\n');
-    out
+    door::harmless_json(&String::from_utf8_lossy(line.octets())) + "\n"
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reply::is_hidden;
 
     fn now() -> Zoned {
         "2026-11-27T10:00:00+01:00[+01:00]".parse().expect("a time")

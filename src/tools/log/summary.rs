@@ -45,7 +45,7 @@ pub(in crate::tools) fn text(tally: &Tally, by: By, now: &Zoned, width: Option<u
 
 /// What was said, and by which relay.
 pub(in crate::tools) fn told(reason: &Reason) -> String {
-    let said = format!("{} {}", reason.code, shown(&reason.text));
+    let said = format!("{} {}", shown(&reason.code), shown(&reason.text));
     let who = if reason.relay.is_empty() { String::new() } else { format!(" ({})", shown(&reason.relay)) };
     said.trim().to_owned() + &who
 }
@@ -285,7 +285,8 @@ pub(super) fn json(tally: &Tally) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::read::Line;
+    use crate::journal::read::{Field, Line};
+    use crate::reply::is_hidden;
 
     #[test]
     fn a_page_has_figures_reasons_and_pictures_and_fits() {
@@ -316,6 +317,28 @@ mod tests {
         }
         let figures: serde_json::Value = serde_json::from_str(&json(&tally).expect("JSON")).expect("JSON");
         assert_eq!((&figures["all"]["all"], &figures["groups"][0]["refused"]), (&200.into(), &20.into()));
+    }
+
+    #[test]
+    fn nothing_that_a_record_says_moves_a_terminal() {
+        const HOSTILE: &str = "\u{1b}]0;x\u{7}\u{9b}31m\u{202e}\r\n1";
+        let mut line =
+            serde_json::json!({ "v": 1, "time": "2026-11-27T10:00:00.000Z", "code": 550, "exit": 150, "ms": 1 });
+        for name in
+            ["id", "by", "site", "user", "cwd", "script", "relay", "provider", "enhanced", "text", "hint", "tag"]
+        {
+            line[name] = HOSTILE.into();
+        }
+        line["status"] = "failed".into();
+        let now: Zoned = "2026-11-27T10:00:00+00:00[+00:00]".parse().expect("a time");
+        for by in [By::SiteAndRelay, By::Field(Field::Script), By::Field(Field::Cwd)] {
+            let mut tally = Tally::default();
+            tally.add(&Line::read(line.to_string().as_bytes()).expect("a record"), by);
+            let tally = Tally::all(vec![tally]);
+            let page = text(&tally, by, &now, None) + &json(&tally).expect("JSON");
+            assert!(page.contains("31m"), "{page}");
+            assert!(!page.chars().any(|c| is_hidden(c) && c != '\n'), "{page:?}");
+        }
     }
 
     #[test]

@@ -307,5 +307,5 @@ fn print_json<T: Serialize>(values: &[T]) -> Result<(), Failure> {
         text += &line.map_err(|error| Failure::new(Kind::Software, "JSON", error.to_string()))?;
         text.push('\n');
     }
-    door::print(&text)
+    door::print(&door::harmless_json(&text))
 }
