@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testkit::{Action, Delivery, Host, Identity, Mailchute, Moment, Port, Run, Script, Server};
+use testkit::{Action, Delivery, Host, Identity, Mailchute, Moment, Port, Run, Script, Server, need};
 
 use crate::setup::{MESSAGE, mailchute};
 
@@ -587,6 +587,9 @@ fn a_quiet_run_for_all_says_what_is_broken_and_nothing_of_what_waits() {
 
 #[test]
 fn a_run_for_all_says_that_nobody_keeps_the_ends_of_its_processes() {
+    if need("perl").is_none() {
+        return;
+    }
     Host::run(&USERS, |host| {
         enqueue(host, 1, "");
         let server = Server::new().start();

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use testkit::{Mailchute, PATIENCE, Run, Scratch, Server};
+use testkit::{Mailchute, PATIENCE, Run, Scratch, Server, need};
 
 use crate::setup::{MESSAGE, mailchute};
 
@@ -222,6 +222,9 @@ const SAFE: &str = "hunter22";
 
 #[test]
 fn a_command_is_run_for_a_caller_that_ignores_its_children() {
+    if need("perl").is_none() {
+        return;
+    }
     let bench = Bench::new();
     bench.scratch.write("secrets/relay", format!("{SECRET}\n"), 0o600);
     let cases = [

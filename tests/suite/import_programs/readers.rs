@@ -189,6 +189,17 @@ for ($number = 0; $number < (int) $argv[2]; $number++) {
 }
 "#;
 
+/// A call of PHP that prints what the script prints, whatever its `php.ini` adds; the extensions stay.
+fn php_call(program: std::path::PathBuf) -> Command {
+    let mut call = apart(program);
+    for setting in
+        ["auto_prepend_file=", "auto_append_file=", "disable_functions=", "display_errors=stderr", "memory_limit=512M"]
+    {
+        call.args(["-d", setting]);
+    }
+    call
+}
+
 #[test]
 fn php_is_read_as_php_reads_it() {
     let Some(program) = need("php") else { return };
@@ -197,7 +208,7 @@ fn php_is_read_as_php_reads_it() {
         (0..usize::try_from(files(200)).expect("a number")).map(|number| php_text(&mut dice, number)).collect();
     let scratch = Scratch::new();
     let harness = scratch.write("harness.php", format!("<?php{PHP}"), 0o644);
-    let theirs = run(&scratch, apart(program).arg(harness), &texts);
+    let theirs = run(&scratch, php_call(program).arg(harness), &texts);
     let mut tally = Tally::default();
     for (text, theirs) in texts.iter().zip(&theirs) {
         let Ok(statements) = php::read(text) else {
@@ -275,7 +286,7 @@ fn a_dotenv_file_is_read_as_phpdotenv_reads_it() {
     let (Some(program), Some(_)) = (need("php"), need_in("autoload.php", "/usr/share/php/Dotenv")) else { return };
     let scratch = Scratch::new();
     let harness = scratch.write("harness.php", format!("<?php{PHPDOTENV}"), 0o644);
-    let mut command = apart(program);
+    let mut command = php_call(program);
     command.arg(harness);
     hold_dotenv("phpdotenv", Dialect::Laravel, command, 0x0123_4567_89ab_cdef);
 }
@@ -297,7 +308,7 @@ fn a_dotenv_file_is_read_as_symfony_reads_it() {
     let (Some(program), Some(_)) = (need("php"), library) else { return };
     let scratch = Scratch::new();
     let harness = scratch.write("harness.php", format!("<?php{SYMFONY}"), 0o644);
-    let mut command = apart(program);
+    let mut command = php_call(program);
     command.arg(harness);
     hold_dotenv("symfony/dotenv", Dialect::Symfony, command, 0xfedc_ba98_7654_3210);
 }

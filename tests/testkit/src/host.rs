@@ -149,7 +149,8 @@ fn prepare(scratch: &Scratch, users: &[(&str, u32)]) {
         mount(Some(from), over, nothing, MsFlags::MS_BIND | MsFlags::MS_REC, nothing)
             .unwrap_or_else(|error| panic!("{over}: {error}"));
     };
-    let mut passwd = "root:x:0:0:root:/root:/bin/sh\n".to_owned();
+    // Not `/root`, where the settings of the machine's own mailers are.
+    let mut passwd = "root:x:0:0:root:/home/root:/bin/sh\n".to_owned();
     let mut group = "root:x:0:\n".to_owned();
     for (name, uid) in users {
         passwd += &format!("{name}:x:{uid}:{uid}::/home/{name}:/bin/sh\n");
@@ -173,7 +174,7 @@ fn prepare(scratch: &Scratch, users: &[(&str, u32)]) {
     for name in ["home", "var/lib", "var/spool", "var/log"] {
         fs::create_dir_all(scratch.join(name)).expect("a directory");
     }
-    // Root's home stays, where Python or Node may be installed; what mailchute looks for there goes.
+    // What mailchute looks for in root's home, where a test says that it is `/root`. Python or Node may be installed there.
     fs::create_dir(scratch.join("nothing")).expect("a directory");
     for place in ["/root/.config/mailchute", "/root/.local/state/mailchute"] {
         if Path::new(place).is_dir() {
