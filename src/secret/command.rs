@@ -74,13 +74,13 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
         Err(error) => return Err(failed(Kind::Io, error.to_string())),
     };
     let Output { stdout, stderr } = output;
+    let said = reply::printable(stderr.split(|b| *b == b'\n').next().unwrap_or_default(), 200);
     if let Ended::With(status) = status
         && !status.success()
     {
-        let said = stderr.split(|b| *b == b'\n').next().unwrap_or_default();
-        let why = match reply::printable(said, 200) {
-            said if said.trim().is_empty() => format!("failed ({status}) and said nothing on standard error"),
-            said => format!("failed ({status}): {said}"),
+        let why = match said.trim() {
+            "" => format!("failed ({status}) and said nothing on standard error"),
+            _ => format!("failed ({status}): {said}"),
         };
         return Err(failed(Kind::Configuration, why));
     }
@@ -88,6 +88,10 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
         return Err(failed(Kind::Configuration, "printed more than 64 KB".into()));
     }
     let line = stdout.split(|b| *b == b'\n').next().unwrap_or_default();
+    // Where the caller has SIGCHLD ignored, nothing else tells that it failed.
+    if line.trim_ascii().is_empty() && !said.trim().is_empty() {
+        return Err(failed(Kind::Configuration, format!("printed no secret: {said}")));
+    }
     super::text(line.strip_suffix(b"\r").unwrap_or(line), &format!("what command {program} prints"))
 }
 
@@ -249,6 +253,8 @@ mod tests {
         assert_eq!(failure.why, "failed (exit status: 1) and said nothing on standard error");
         let failure = run(&["/nonexistent/pass".into()], TIME).unwrap_err();
         assert_eq!(failure.why, "cannot be run: no such program");
+        let failure = shell("echo 'not in the store' >&2", TIME).unwrap_err();
+        assert_eq!(failure.why, "printed no secret: not in the store");
         assert!(shell("head -c 100000 /dev/zero; true", TIME).unwrap_err().why.contains("64 KB"));
     }
 

@@ -121,7 +121,14 @@ impl Tree {
         };
         match (slot, place) {
             (Some(None), Place::Alternative | Place::Root) => return self.text(part, &kind),
-            (Some(None), Place::Mixed) if !is_file => return self.text(part, &kind),
+            (Some(None), Place::Mixed) if !is_file => {
+                self.text(part, &kind)?;
+                if self.text.is_some() && self.html.is_some() {
+                    // Many programs that write so mean two forms of one text.
+                    note(&mut self.flaws, "text/plain and text/html one behind the other, of which readers show one");
+                }
+                return Ok(());
+            }
             (Some(_), Place::Mixed | Place::Alternative) if !is_file => {
                 return Err(cannot(&format!("a second {kind} part that is no attachment")));
             }
@@ -296,6 +303,23 @@ mod tests {
         ] {
             let tree = tree(format!("{fields}\n\nx\n").as_bytes()).unwrap();
             assert_eq!((tree.attachments[0].name.as_str(), tree.flaws.len()), (name, flaws), "{fields}");
+        }
+    }
+
+    #[test]
+    fn two_texts_that_are_not_said_to_be_one_are_named() {
+        let message = |kind: &str| {
+            let plain = "Content-Type: text/plain\n\nplain\n";
+            format!(
+                "Content-Type: multipart/{kind}; boundary=b\n\n--b\n{plain}--b\nContent-Type: text/html\n\n<p>\n--b--\n"
+            )
+        };
+        for (kind, flaws) in [("mixed", 1), ("alternative", 0)] {
+            let tree = tree(message(kind).as_bytes()).unwrap();
+            assert_eq!(
+                (tree.text.as_deref(), tree.html.as_deref(), tree.flaws.len()),
+                (Some("plain"), Some("<p>"), flaws)
+            );
         }
     }
 
