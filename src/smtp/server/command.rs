@@ -181,11 +181,13 @@ fn path<'a>(rest: &'a str, keyword: &str) -> Result<(&'a str, &'a str), Reply> {
 fn address(path: &str, detail: &str) -> Result<AddrSpec, Reply> {
     let wrong = |why: &str| Reply::new(553, Enhanced::split(detail).0, &format!("{path}: {why}"));
     let (mut quoted, mut escaped) = (false, false);
+    // A user of a Windows domain, `CORP\jane`, is a name of this host.
+    let is_name = !path.contains(['@', '"']);
     let is_plain = path.chars().all(|c| match c {
         _ if std::mem::take(&mut escaped) => true,
         '\\' => {
-            escaped = true;
-            quoted
+            escaped = quoted;
+            quoted || is_name
         }
         '"' => {
             quoted = !quoted;

@@ -162,6 +162,8 @@ fn what_is_no_command() {
         ("MAIL FROM:<a@b.example>\rRCPT TO:<x@y.example>", "500 5.5.2"),
         ("MAIL FROM:<a@b.example>\0", "500 5.5.2"),
         ("RCPT TO:<>", "553 5.1.3"),
+        ("RCPT TO:<CORP\\jane@b.example>", "553 5.1.3"),
+        ("RCPT TO:<CORP\\jane, bob>", "553 5.1.3"),
         ("RCPT TO:<a@b.example> NOTIFY=NEVER,SUCCESS", "501 5.5.4"),
         ("VRFY", "501 5.5.4"),
         ("VRFY bob", "252 2.0.0"),
@@ -186,6 +188,7 @@ fn paths_in_all_their_forms() {
         ("a@b.example", "a@b.example"),
         ("<@x.example,@y.example:a@b.example>", "a@b.example"),
         ("<root>", "root"),
+        ("<CORP\\jane>", "\"CORP\\\\jane\""),
         ("<\"a >b\"@c.example>", "\"a >b\"@c.example"),
     ] {
         let mut talk = Talk::new(&[]);
