@@ -96,7 +96,8 @@ fn signature(text: &str) -> Option<Signature> {
 /// Whether a text may be a name to ask for.
 fn is_name(text: &str) -> bool {
     let is_letter = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.');
-    !text.is_empty() && text.len() <= 253 && text.chars().all(is_letter)
+    let mut labels = text.strip_suffix('.').unwrap_or(text).split('.');
+    text.len() <= 253 && text.chars().all(is_letter) && labels.all(|label| !label.is_empty())
 }
 
 /// The domain of an address, or of a name that stands for one.
@@ -211,6 +212,14 @@ mod tests {
         assert_eq!(of("From: nobody"), None);
         let received = of("Return-Path: <>\nFrom: a@shop.example").unwrap();
         assert_eq!((received.return_path, received.has_slow_unsubscribe), (None, false));
+        for nothing in [".", "..", "a..example", ".example"] {
+            let fields = format!(
+                "Return-Path: <a@{nothing}>\nAuthentication-Results: {nothing}; dmarc=fail header.from={nothing}"
+            );
+            let received = of(&format!("{fields}\nDKIM-Signature: d={nothing}; s=s\nFrom: a@shop.example")).unwrap();
+            assert_eq!((received.return_path, received.receiver, received.signatures), (None, None, Vec::new()));
+            assert_eq!(received.results[0].domain, None, "{nothing}");
+        }
     }
 
     #[test]
