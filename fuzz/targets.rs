@@ -8,11 +8,19 @@ mod config;
 mod dns;
 mod fields;
 mod fit;
+mod import;
+mod log;
 mod message;
 mod people;
+mod received;
 mod records;
 mod repair;
 mod reply;
+mod spool;
+
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
 
 use crate::mutate::Grammar;
 
@@ -45,6 +53,10 @@ pub(crate) static TARGETS: &[Target] = &[
     api::TARGET,
     dns::TARGET,
     records::TARGET,
+    received::TARGET,
+    spool::TARGET,
+    log::TARGET,
+    import::TARGET,
 ];
 
 /// The texts as octets.
@@ -56,4 +68,31 @@ fn octets(texts: &[&str]) -> Vec<Vec<u8>> {
 fn assert_printable(text: &str, limit: usize) {
     assert!(!text.chars().any(char::is_control), "control characters in {text:?}");
     assert!(text.len() <= limit, "{} octets, more than {limit}", text.len());
+}
+
+/// Fails if the work that `read` does grows with the square of its text: `unit` over and over, at first 64 KB of it, which
+/// a square would make long, then a quarter of that. Time of the processor is measured, whatever else runs on it, and a
+/// suspicion is looked at three times.
+fn assert_linear(unit: &str, read: impl Fn(&str)) {
+    const LENGTH: usize = 64 << 10;
+    if unit.is_empty() {
+        return;
+    }
+    let spent = |length: usize| {
+        let text = unit.repeat((length / unit.len()).max(1));
+        let begun = processor_time();
+        read(&text);
+        processor_time().saturating_sub(begun)
+    };
+    // A linear reader takes four times as long, one that sorts a little more, a square sixteen times.
+    let is_square = || {
+        let long = spent(LENGTH);
+        long > Duration::from_millis(400) && long > spent(LENGTH / 4) * 10
+    };
+    assert!(!(is_square() && is_square() && is_square()), "work grows with the square of {unit:?}");
+}
+
+/// How long this thread has kept a processor busy.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
