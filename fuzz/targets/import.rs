@@ -20,6 +20,8 @@ use crate::mutate::{Grammar, hash};
 pub(crate) const TARGET: Target = Target { name: "import", seeds, words: WORDS, grammar: GRAMMAR, check };
 
 const WORDS: &[&str] = &[
+    "password=correct horse battery staple\n",
+    "'hunter2-hunter2'",
     "<?php ",
     "define( 'SMTP_HOST', '",
     "<<<'X'\n",
@@ -189,6 +191,13 @@ fn program(program: &Program, text: &str) -> u64 {
             let written = draft.toml(&shape);
             if let Err(error) = toml::from_str::<toml::Table>(&written) {
                 panic!("{error}: {}", &**written);
+            }
+            // What only a secret holds is neither shown nor said.
+            let notes = draft.ledger.items().iter().flat_map(|item| item.notes().map(|(_, note)| note.to_owned()));
+            let said: Vec<String> = notes.chain([written.to_string()]).collect();
+            let is_sure = |secret: &str| secret.len() >= 12 && text.matches(secret).count() == 1;
+            for (_, secret) in draft.secrets().into_iter().filter(|(_, secret)| is_sure(secret)) {
+                assert!(!said.iter().any(|said| said.contains(secret.as_str())), "{:?} is told", **secret);
             }
             let marks = draft.ledger.items().iter().take(16).map(|item| item.mark() as u8).collect::<Vec<_>>();
             hash(&[program.name.as_bytes(), &marks, &[draft.relays().len().min(5) as u8]].concat())
