@@ -20,6 +20,7 @@ mod spool;
 
 use std::time::Duration;
 
+use mailchute::message::{Field, Header};
 use nix::time::{ClockId, clock_gettime};
 
 use crate::mutate::Grammar;
@@ -70,16 +71,25 @@ fn assert_printable(text: &str, limit: usize) {
     assert!(text.len() <= limit, "{} octets, more than {limit}", text.len());
 }
 
-/// Fails if the work that `read` does grows with the square of its text: `unit` over and over, at first 64 KB of it, which
+/// Fails if an address field holds a control character, which might join two recipients, or end a command.
+fn assert_no_controls(header: &Header) {
+    for field in header.fields().filter(Field::is_address) {
+        let text = field.text();
+        let is_bad = |c: char| c.is_control() && !matches!(c, '\t' | '\r' | '\n');
+        assert!(!text.contains(is_bad), "{} goes out as {text:?}", field.name());
+    }
+}
+
+/// Fails if the work that `read` does grows with the square of its text: `unit` over and over behind `begin`, at first 64 KB of it, which
 /// a square would make long, then a quarter of that. Time of the processor is measured, whatever else runs on it, and a
 /// suspicion is looked at three times.
-fn assert_linear(unit: &str, read: impl Fn(&str)) {
+fn assert_linear(begin: &str, unit: &str, read: impl Fn(&str)) {
     const LENGTH: usize = 64 << 10;
     if unit.is_empty() {
         return;
     }
     let spent = |length: usize| {
-        let text = unit.repeat((length / unit.len()).max(1));
+        let text = [begin, &unit.repeat((length / unit.len()).max(1))].concat();
         let begun = processor_time();
         read(&text);
         processor_time().saturating_sub(begun)
@@ -89,7 +99,7 @@ fn assert_linear(unit: &str, read: impl Fn(&str)) {
         let long = spent(LENGTH);
         long > Duration::from_millis(400) && long > spent(LENGTH / 4) * 10
     };
-    assert!(!(is_square() && is_square() && is_square()), "work grows with the square of {unit:?}");
+    assert!(!(is_square() && is_square() && is_square()), "work grows with the square of {unit:?} behind {begin:?}");
 }
 
 /// How long this thread has kept a processor busy.

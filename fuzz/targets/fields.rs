@@ -50,7 +50,7 @@ const GRAMMAR: Grammar = &[
     ("name", &["N", "«word»", "\"N, «word»\"", "«word» «word»", "\"«long»\"", "«long»", "N («text»)", "«cut»", "J. «word»"]),
     ("parameters", &["text/plain; a=b", "text/plain; «parameter»", "attachment; «parameter»; «parameter»", "application/x; «parameter»; b=c; «parameter»"]),
     ("parameter", &["name=a", "filename=\"«file»\"", "name=\"«file»\"", "filename*=utf-8''%C3%BC«long»", "filename*0*=utf-8''%C3%BCa; filename*1*=%BC%BC", "charset=utf-8", "boundary=\"b b\"", "name*0=\"«file»\"; name*1=\"«file»\"", "title=«long»"]),
-    ("file", &["a.pdf", "ü", "«long»", "a;b\\\"c\\\\", "日本«file»", "«file»«file»", "€'% "]),
+    ("file", &["a.pdf", "ü", "«long»", "a;b\\\"c\\\\", "日本«file»", "«file»«file»", "«file»«file»«file»«file»", "üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü", "€'% "]),
     ("ids", &["<a@x.example>", "<a@x.example><b@x.example>", "<a@x.example> «ids»", "<«long»@x.example>«ids»", "<ü@x.example>"]),
 ];
 
@@ -81,6 +81,8 @@ fn seeds() -> Vec<Vec<u8>> {
         let choices = [number as u8 % NAMES.len() as u8, 0, 1, 2].map(|name| name | 16);
         seeds.extend(choices.map(|choice| [&[choice], text.as_bytes()].concat()));
     }
+    let name = format!("attachment; filename=\"{}.pdf\"", "Übergröße 日本 ".repeat(12));
+    seeds.extend([8, 9].map(|choice| [&[choice], name.as_bytes()].concat()));
     seeds
 }
 

@@ -15,7 +15,7 @@ use mailchute::plan::alias_file::AliasFile;
 use mailchute::plan::envelope::{self, Submitter, Wishes};
 use mailchute::plan::fit;
 
-use super::{Target, assert_printable};
+use super::{Target, assert_no_controls, assert_printable};
 use crate::mutate::hash;
 
 pub(crate) const TARGET: Target = Target { name: "fit", seeds, words: WORDS, grammar: &[], check };
@@ -120,6 +120,7 @@ fn check(input: &[u8]) -> u64 {
         assert!(!address.to_string().contains(bad), "{address:?} would break a command");
     }
     let header = message.header();
+    assert_no_controls(header);
     for name in ["Bcc", "Resent-Bcc"] {
         assert!(header.first(name).is_none(), "{name} is still there");
     }

@@ -23,6 +23,10 @@ const WORDS: &[&str] = &[
     "password=correct horse battery staple\n",
     "'hunter2-hunter2'",
     "<?php ",
+    "?>",
+    "<?php ?>",
+    "//x\n",
+    "#\n",
     "define( 'SMTP_HOST', '",
     "<<<'X'\n",
     "\nX;\n",
@@ -49,6 +53,13 @@ const WORDS: &[&str] = &[
     "ENV.fetch(\"",
     "\u{feff}",
     "\u{2028}",
+];
+
+/// What a reader may look for far ahead, again and again.
+const UNITS: [&str; 36] = [
+    "<?php ?>", "?><?= ", "//\n", "#\n", "/*", "/**/", "'", "\"", "'' ", "\"\" ", "(", "[", "{", "<", "`", "``",
+    "<<<X\n", "<<~X\n", "\"\"\"", "'''", "\\", "\\\n", "${", "${a", "a=${a}\n", "#{", "\"#{", "$(", "a=\"\n", "%w[",
+    "=begin\n", "dnl ", "a`", "a(", "a, ", "a\n",
 ];
 
 const GRAMMAR: Grammar = &[
@@ -147,13 +158,18 @@ fn file_name(program: &Program) -> &'static str {
 fn check(input: &[u8]) -> u64 {
     let [choice, text @ ..] = input else { return 0 };
     let choice = usize::from(*choice);
-    // Every 32nd is not read as it is: it is written over and over, and work is measured.
-    let is_repeated = choice >= 128 && hash(text) % 8 == 0;
+    // Some are not read as they are: a piece of them is written over and over, and work is measured.
+    let is_repeated = choice >= 128 && hash(text) % 4 == 0;
     let choice = choice % 128 % (KINDS.len() + LANGUAGES.len());
     let Ok(text) = std::str::from_utf8(text) else { return 1 };
+    let number = hash(text.as_bytes()) as usize >> 8;
+    let (begin, unit) = match number % 2 {
+        0 => piece(text),
+        _ => (if number & 2 == 0 { "" } else { "<?php " }, UNITS[(number >> 2) % UNITS.len()]),
+    };
     match choice.checked_sub(KINDS.len()) {
         Some(language) if is_repeated => {
-            assert_linear(text, |text| _ = LANGUAGES[language](text));
+            assert_linear(begin, unit, |text| _ = LANGUAGES[language](text));
             2
         }
         Some(language) => match LANGUAGES[language](text) {
@@ -165,11 +181,20 @@ fn check(input: &[u8]) -> u64 {
             }
         },
         None if is_repeated => {
-            assert_linear(text, |text| _ = program(&KINDS[choice], text));
+            assert_linear(begin, unit, |text| _ = program(&KINDS[choice], text));
             5
         }
         None => program(&KINDS[choice], text),
     }
+}
+
+/// A short piece of `text` and what stands before it.
+fn piece(text: &str) -> (&str, &str) {
+    let number = hash(text.as_bytes()) as usize;
+    let at = (0..=number % (text.len() + 1)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let (begin, rest) = text.split_at(at);
+    let length = (1..=1 + (number >> 32) % 24).rev().find(|length| rest.is_char_boundary(*length));
+    (begin, &rest[..length.unwrap_or(rest.len())])
 }
 
 /// The path that the file took.

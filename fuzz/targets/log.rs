@@ -78,7 +78,7 @@ fn check(input: &[u8]) -> u64 {
     if let [0xff, unit @ ..] = input
         && let Ok(unit) = std::str::from_utf8(unit)
     {
-        assert_linear(unit, |text| _ = Line::read(text.as_bytes()).map(|line| line.list(Field::To).len()));
+        assert_linear("", unit, |text| _ = Line::read(text.as_bytes()).map(|line| line.list(Field::To).len()));
         return 1;
     }
     let Some(line) = Line::read(input) else {

@@ -29,7 +29,7 @@ use mailchute::providers::api::{Api, Credentials, Entry, Mail, Piece};
 use mailchute::secret::Secret;
 use serde_json::Value;
 
-use super::Target;
+use super::{Target, assert_no_controls};
 use crate::mutate::{Grammar, hash};
 use crate::readers;
 
@@ -162,6 +162,7 @@ fn check(input: &[u8]) -> u64 {
     if let Some(path) = &envelope.reverse_path {
         assert!(["shop.example", "xn--bcher-kva.example"].contains(&&*compared_domain(path.domain())), "{path}");
     }
+    assert_no_controls(message.header());
     others_read(message.header());
     let mut path = vec![choice & 7, u8::from(message.header().as_bytes().is_ascii())];
     match repair::adapt(&message, Needs { eight_bit: true, utf8: false }) {

@@ -1,5 +1,6 @@
-//! Entries of the spool: the octets of a file, or, behind a first octet, the head of one, its message behind the first
-//! line end and what happened behind the first NUL, written with the length and the checksum that belong to them.
+//! Entries of the spool: behind a first octet the octets of a file; or the head of one, its message behind the first
+//! line end and what happened behind the first NUL, written with the length and the checksum that belong to them; or these
+//! without the head, which is a usual one.
 //!
 //! A file is an entry if its checksum says so, and then it says what it says; no shorter one and none with another octet
 //! is.
@@ -8,16 +9,18 @@ use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use mailchute::envelope::{Dsn, Envelope};
 use mailchute::hex;
+use mailchute::message::Message;
 use mailchute::spool::entry::Flaw;
 use mailchute::spool::{Entry, Line};
 use ring::digest::{SHA256, digest};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Target, assert_printable};
-use crate::mutate::hash;
+use crate::mutate::{Grammar, hash};
 
-pub(crate) const TARGET: Target = Target { name: "spool", seeds, words: WORDS, grammar: &[], check };
+pub(crate) const TARGET: Target = Target { name: "spool", seeds, words: WORDS, grammar: GRAMMAR, check };
 
 const VERSION: &[u8] = b"mailchute spool 1\n";
 
@@ -41,35 +44,49 @@ const WORDS: &[&str] = &[
     "[]",
 ];
 
-const HEAD: &str = "{\"id\":\"5cc24c0a91b2\",\"site\":\"shop\",\"created\":1795000000,\"until\":1795432000,\
-    \"envelope\":{\"reverse_path\":\"a@x.org\",\"forward_paths\":[\"b@y.org\",\"c@x.org\"]},\"route\":[\"main\"],\
-    \"facts\":{},\"header\":14,\"length\":20,\"why\":\"x\"}";
+const GRAMMAR: Grammar = &[
+    ("lines", &["«line»", "«line»«line»", "«line»«lines»"]),
+    (
+        "line",
+        &[
+            "{\"event\":\"begun\",\"t\":«number»,\"relay\":\"main\"}\n",
+            "{\"event\":\"end\",\"t\":«number»,\"relay\":\"main\",\"result\":\"«result»\",\"text\":\"x\"«more»}\n",
+            "{\"event\":\"released\",\"t\":«number»}\n",
+            "{\"event\":\"resent\",\"t\":«number»,\"id\":\"x\"}\n",
+            "{\"event\":\"begun\",\"t\":«number»",
+            "\n",
+        ],
+    ),
+    ("result", &["accepted", "deferred", "refused", "in_doubt", "new"]),
+    ("more", &["", ",\"waiting\":[\"c@x.org\"]", ",\"waiting\":[]", ",\"code\":451", ",\"is_of_relays\":true"]),
+    ("number", &["1", "1795000000", "9223372036854775807", "-9223372036854775808"]),
+];
 
 fn seeds() -> Vec<Vec<u8>> {
-    let message = "Subject: x\r\n\r\nbody\r\n";
-    let head = mailchute_head();
-    let one = [b"\x01", head.as_bytes(), b"\n", message.as_bytes(), b"\0"].concat();
-    let mut seeds = vec![[b"\x00", composed(&one[1..]).0.as_slice()].concat(), one.clone()];
-    seeds.extend(WORDS[7..12].iter().map(|line| [one.as_slice(), line.as_bytes()].concat()));
+    let one = [b"\x01", head(20).as_bytes(), b"\nSubject: x\r\n\r\nbody\r\n\0"].concat();
+    let mut seeds = vec![[b"\x00", composed(&one[1..]).0.as_slice()].concat(), one];
+    seeds.push(b"\x02\r\n\0".to_vec());
+    seeds.extend(WORDS[7..12].iter().map(|line| [b"\x02Subject: x\r\n\r\nbody\r\n\0", line.as_bytes()].concat()));
     seeds
 }
 
-/// A head as the program writes it, so that every field is one it knows.
-fn mailchute_head() -> String {
-    let mut head: Value = serde_json::from_str(HEAD).expect("JSON");
-    let message = mailchute::message::Message::read(&mut &b"Subject: x\r\n\r\nbody\r\n"[..], false).expect("a message");
-    let envelope = mailchute::envelope::Envelope {
+/// The head of a message of so many octets as the program writes it, so that every field is one that it knows.
+fn head(length: usize) -> String {
+    let message = Message::read(&mut &b"\n"[..], false).expect("a message");
+    let envelope = Envelope {
         reverse_path: "a@x.org".parse().ok(),
         forward_paths: ["b@y.org", "c@x.org"].iter().filter_map(|text| text.parse().ok()).collect(),
-        dsn: mailchute::envelope::Dsn::default(),
+        dsn: Dsn::default(),
     };
-    head["facts"] = serde_json::to_value(message.facts()).expect("JSON");
-    head["envelope"] = serde_json::to_value(&envelope).expect("JSON");
+    let head = json!({
+        "id": "5cc24c0a91b2", "site": "shop", "created": 1_795_000_000, "until": 1_795_432_000, "envelope": envelope,
+        "route": ["main"], "facts": message.facts(), "header": length.min(14), "length": length, "why": "x",
+    });
     head.to_string()
 }
 
 /// The file that `parts` come to, and how much of it the checksum is of.
-fn composed(parts: &[u8]) -> (Vec<u8>, usize) {
+fn composed(parts: &[u8]) -> (Vec<u8>, Option<usize>) {
     let (head, rest) = parts.split_at(parts.iter().position(|octet| *octet == b'\n').unwrap_or(parts.len()));
     let rest = rest.get(1..).unwrap_or_default();
     let (message, lines) = rest.split_at(rest.iter().position(|octet| *octet == 0).unwrap_or(rest.len()));
@@ -85,7 +102,7 @@ fn composed(parts: &[u8]) -> (Vec<u8>, usize) {
     let sum = hex::encode(digest(&SHA256, &file));
     file.extend(format!("\n{{\"sha256\":\"{sum}\"}}\n").into_bytes());
     file.extend(lines.get(1..).unwrap_or_default());
-    (file, summed)
+    (file, Some(summed))
 }
 
 /// What the file with these octets is.
@@ -102,11 +119,12 @@ fn read(octets: &[u8], is_verified: bool) -> (Arc<File>, Result<Entry, Flaw>) {
 
 fn check(input: &[u8]) -> u64 {
     let [choice, octets @ ..] = input else { return 0 };
-    let (octets, summed) = match choice % 2 {
+    let (octets, summed) = match choice % 4 {
         0 => (octets.to_vec(), None),
+        1 => composed(octets),
         _ => {
-            let (octets, summed) = composed(octets);
-            (octets, Some(summed))
+            let length = octets.iter().position(|octet| *octet == 0).unwrap_or(octets.len());
+            composed(&[head(length).as_bytes(), b"\n", octets].concat())
         }
     };
     let (file, entry) = read(&octets, true);
