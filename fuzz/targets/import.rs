@@ -56,10 +56,10 @@ const WORDS: &[&str] = &[
 ];
 
 /// What a reader may look for far ahead, again and again.
-const UNITS: [&str; 36] = [
+const UNITS: [&str; 40] = [
     "<?php ?>", "?><?= ", "//\n", "#\n", "/*", "/**/", "'", "\"", "'' ", "\"\" ", "(", "[", "{", "<", "`", "``",
     "<<<X\n", "<<~X\n", "\"\"\"", "'''", "\\", "\\\n", "${", "${a", "a=${a}\n", "#{", "\"#{", "$(", "a=\"\n", "%w[",
-    "=begin\n", "dnl ", "a`", "a(", "a, ", "a\n",
+    "=begin\n", "dnl ", "a`", "a(", "a, ", "a\n", "1..", "<<<", "<<<'\n", "-",
 ];
 
 const GRAMMAR: Grammar = &[

@@ -5,6 +5,8 @@ pub mod ledger;
 pub mod placeholder;
 mod smarthost;
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use zeroize::Zeroizing;
@@ -73,7 +75,7 @@ struct Line {
 }
 
 /// Where a line stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Table {
     /// The top level.
     Top,
@@ -121,6 +123,13 @@ pub struct Draft {
     /// What becomes of each setting.
     pub ledger: Ledger,
     tables: Vec<(Table, Vec<Line>)>,
+    /// Where each table is, and in it each key: a file may name as many as it has room for.
+    places: HashMap<Table, usize>,
+    keys: HashMap<(usize, String), usize>,
+    /// The words of each list, by table and line.
+    words: HashSet<(usize, usize, String)>,
+    /// How many are called after each name.
+    namesakes: HashMap<String, usize>,
 }
 
 /// The column at which the sources begin, where the lines before leave room.
@@ -135,28 +144,36 @@ impl Draft {
     /// The same with a remark for the reader.
     pub fn set_because(&mut self, table: &Table, key: &str, value: impl Into<Written>, from: &[Id], remark: &str) {
         self.ledger.carry(from);
-        let at = match self.tables.iter().position(|(known, _)| known == table) {
-            Some(at) => at,
-            None => {
-                self.tables.push((table.clone(), Vec::new()));
-                self.tables.len() - 1
-            }
-        };
+        let at = self.place(table);
         let lines = &mut self.tables[at].1;
-        if !lines.iter().any(|line| line.key == key) {
-            let line =
-                Line { key: key.to_owned(), value: value.into(), from: from.to_vec(), remark: remark.to_owned() };
-            lines.push(line);
+        if let Entry::Vacant(free) = self.keys.entry((at, key.to_owned())) {
+            free.insert(lines.len());
+            let value = value.into();
+            if let Written::List(words) = &value {
+                self.words.extend(words.iter().map(|word| (at, lines.len(), word.clone())));
+            }
+            lines.push(Line { key: key.to_owned(), value, from: from.to_vec(), remark: remark.to_owned() });
         }
+    }
+
+    /// The number of `table`, which is there from now on.
+    fn place(&mut self, table: &Table) -> usize {
+        if let Some(at) = self.places.get(table) {
+            return *at;
+        }
+        self.tables.push((table.clone(), Vec::new()));
+        self.places.insert(table.clone(), self.tables.len() - 1);
+        self.tables.len() - 1
     }
 
     /// Adds a string to the list `key` of `table`.
     pub fn add(&mut self, table: &Table, key: &str, word: &str, from: Id) {
-        let known = self.tables.iter_mut().find(|(known, _)| known == table);
-        let line = known.and_then(|(_, lines)| lines.iter_mut().find(|line| line.key == key));
-        match line {
-            Some(Line { value: Written::List(words), from: ids, .. }) => {
-                if !words.iter().any(|known| known == word) {
+        let known = self.places.get(table).copied();
+        let line = known.and_then(|at| Some((at, *self.keys.get(&(at, key.to_owned()))?)));
+        let list = line.map(|(at, number)| (at, number, &mut self.tables[at].1[number]));
+        match list {
+            Some((at, number, Line { value: Written::List(words), from: ids, .. })) => {
+                if self.words.insert((at, number, word.to_owned())) {
                     words.push(word.to_owned());
                 }
                 ids.push(from);
@@ -168,28 +185,30 @@ impl Draft {
 
     /// Makes sure that the table is there, even if it stays empty.
     pub fn open(&mut self, table: &Table) {
-        if !self.has_table(table) {
-            self.tables.push((table.clone(), Vec::new()));
-        }
+        self.place(table);
     }
 
     /// Whether `key` is set in `table`.
     pub fn has(&self, table: &Table, key: &str) -> bool {
-        self.lines(table).is_some_and(|lines| lines.iter().any(|line| line.key == key))
+        self.places.get(table).is_some_and(|at| self.keys.contains_key(&(*at, key.to_owned())))
     }
 
     /// Whether there is such a table.
     pub fn has_table(&self, table: &Table) -> bool {
-        self.lines(table).is_some()
+        self.places.contains_key(table)
     }
 
     /// A relay or a site that is not there yet, called after `text`: two that come to the same name here are not one, and
     /// the settings that the second is from say so.
     pub fn named(&mut self, of: fn(String) -> Table, text: &str, from: &[Id]) -> Table {
         let base = plain_name(text);
-        let mut names = std::iter::once(base.clone()).chain((2..).map(|number| format!("{base}-{number}")));
-        let table = names.find_map(|name| Some(of(name)).filter(|table| !self.has_table(table)));
-        let table = table.unwrap_or_else(|| of(base.clone()));
+        let mut number = self.namesakes.get(&base).copied().unwrap_or(1);
+        let called = |number: usize| of(if number == 1 { base.clone() } else { format!("{base}-{number}") });
+        while self.has_table(&called(number)) {
+            number += 1;
+        }
+        let table = called(number);
+        self.namesakes.insert(base.clone(), number);
         if table.name() != base {
             let why = format!("the name {base} is taken here: this one is {}", table.name());
             self.say_all(from, text, &NAME, &why);
@@ -198,7 +217,7 @@ impl Draft {
     }
 
     fn lines(&self, table: &Table) -> Option<&[Line]> {
-        self.tables.iter().find(|(known, _)| known == table).map(|(_, lines)| lines.as_slice())
+        self.places.get(table).map(|at| self.tables[*at].1.as_slice())
     }
 
     /// The names of the relays, in order.

@@ -1,5 +1,6 @@
 //! The words of PHP.
 
+use memchr::memmem;
 use zeroize::Zeroizing;
 
 use super::super::Refused;
@@ -41,11 +42,13 @@ impl<'a> Lexer<'a> {
     /// What stands outside of PHP.
     fn skip_page(&mut self) {
         let rest = self.rest();
-        let short = rest.find("<?=").map(|at| (at, 3));
-        let lower = rest.to_ascii_lowercase();
-        let long = lower.find("<?php").map(|at| (at, 5));
-        let (at, length) = [short, long].into_iter().flatten().min().unwrap_or((rest.len(), 0));
-        self.skip(at + length);
+        let length = |at: usize| match rest.as_bytes()[at + 2..].first() {
+            Some(b'=') => Some(3),
+            Some(_) => rest.as_bytes().get(at + 2..at + 5).filter(|name| name.eq_ignore_ascii_case(b"php")).map(|_| 5),
+            None => None,
+        };
+        let begin = memmem::find_iter(rest.as_bytes(), b"<?").find_map(|at| Some(at + length(at)?));
+        self.skip(begin.unwrap_or(rest.len()));
     }
 
     fn next(&mut self) -> Result<Option<(Token, usize)>, Refused> {
@@ -57,7 +60,7 @@ impl<'a> Lexer<'a> {
                 self.skip(1);
             } else if rest.starts_with("//") || (first == '#' && !rest.starts_with("#[")) {
                 let end = rest.find('\n').unwrap_or(rest.len());
-                self.skip(rest.find("?>").unwrap_or(end).min(end));
+                self.skip(rest[..end].find("?>").unwrap_or(end));
             } else if let Some(comment) = rest.strip_prefix("/*") {
                 self.skip(comment.find("*/").map_or(rest.len(), |at| at + 4));
             } else if rest.starts_with("?>") {
@@ -129,6 +132,10 @@ impl<'a> Lexer<'a> {
         let line = self.line;
         let refused = (line, "the text that begins here is never closed");
         let rest = &self.rest()[3..];
+        if !rest.trim_start_matches([' ', '\t']).starts_with(|c| matches!(c, '\'' | '"') || is_name(c)) {
+            self.skip(3);
+            return Ok(Token::Sign(""));
+        }
         let (first, body) = rest.split_once('\n').ok_or(refused)?;
         let label = first.trim();
         let is_raw = label.starts_with('\'');
@@ -159,11 +166,9 @@ impl<'a> Lexer<'a> {
     fn number(&mut self) -> Token {
         let rest = self.rest();
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
-        let mut word = &rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())];
         // "1 .": the point puts strings together.
-        if let Some(at) = word.find("..") {
-            word = &word[..at];
-        }
+        let is_end = |(at, c): &(usize, char)| !is_part(*c) || rest[*at..].starts_with("..");
+        let word = &rest[..rest.char_indices().find(is_end).map_or(rest.len(), |(at, _)| at)];
         self.skip(word.len());
         let digits = word.replace('_', "").to_ascii_lowercase();
         let value = match digits.as_bytes() {
