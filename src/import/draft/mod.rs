@@ -144,7 +144,7 @@ impl Draft {
     /// The same with a remark for the reader.
     pub fn set_because(&mut self, table: &Table, key: &str, value: impl Into<Written>, from: &[Id], remark: &str) {
         self.ledger.carry(from);
-        let at = self.place(table);
+        let at = self.number_of(table);
         let lines = &mut self.tables[at].1;
         if let Entry::Vacant(free) = self.keys.entry((at, key.to_owned())) {
             free.insert(lines.len());
@@ -157,7 +157,7 @@ impl Draft {
     }
 
     /// The number of `table`, which is there from now on.
-    fn place(&mut self, table: &Table) -> usize {
+    fn number_of(&mut self, table: &Table) -> usize {
         if let Some(at) = self.places.get(table) {
             return *at;
         }
@@ -185,7 +185,7 @@ impl Draft {
 
     /// Makes sure that the table is there, even if it stays empty.
     pub fn open(&mut self, table: &Table) {
-        self.place(table);
+        self.number_of(table);
     }
 
     /// Whether `key` is set in `table`.
