@@ -113,3 +113,25 @@ impl Literal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn work_is_linear() {
+        // A square takes a minute for one of them, and all of them are a second.
+        let begun = Instant::now();
+        for unit in ["<?php ?>", "?><?= ", "a //\n", "1..", "<<<", "a b ", "a = a\n"] {
+            let text = unit.repeat((128 << 10) / unit.len());
+            for text in [text.clone(), format!("<?php {text}")] {
+                let _ = php::read(&text);
+                let _ = ruby::read(&text, &[]);
+                let _ = (unit != "a = a\n").then(|| python::read(&text, &[], &[]));
+            }
+        }
+        assert!(begun.elapsed() < Duration::from_secs(90), "{:?}", begun.elapsed());
+    }
+}

@@ -54,7 +54,9 @@ pub(super) fn lines(text: &str) -> Result<Vec<Line>, Refused> {
                 number += 1;
             }
             _ => {
-                let prefix = rest.find(['\'', '"']).filter(|length| *length <= 2 && is_prefix(&rest[..*length]));
+                // A prefix has two letters at most: nobody looks further, or every word would be a look at the whole.
+                let quote = rest.char_indices().take(3).find(|(_, c)| matches!(c, '\'' | '"'));
+                let prefix = quote.map(|(at, _)| at).filter(|length| is_prefix(&rest[..*length]));
                 if let Some(length) = prefix {
                     let (token, end) = string(&rest[length..], &rest[..length].to_ascii_lowercase())
                         .ok_or((number, "the string that begins here is never closed"))?;
