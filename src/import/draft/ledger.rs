@@ -1,5 +1,6 @@
 //! The account of every setting that was read: what becomes of each, so that none is lost in silence.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -51,6 +52,9 @@ impl Item {
 pub struct Ledger {
     items: Vec<Item>,
     files: Vec<Rc<Path>>,
+    /// Where each remark is, and what was said of each setting: a file may name as many as it has room for.
+    remarks: HashMap<String, Id>,
+    told: HashSet<(usize, &'static str, String)>,
 }
 
 impl Ledger {
@@ -77,17 +81,22 @@ impl Ledger {
     /// Says of a setting what becomes of it, and why: the end of a sentence without full stop.
     pub fn say(&mut self, id: Id, code: &'static Judgement, why: impl Into<String>) {
         let why = why.into();
-        let said = &mut self.items[id.0].said;
-        if !said.iter().any(|(known, text)| known.word == code.word && *text == why) {
-            said.push((code, why));
+        if self.told.insert((id.0, code.word, why.clone())) {
+            self.items[id.0].said.push((code, why));
         }
     }
 
     /// Says something that no setting says: what the program does by itself.
     pub fn remark(&mut self, key: &str, code: &'static Judgement, why: impl Into<String>) {
         // Of several servers it is said once.
-        let known = self.items.iter().position(|item| item.file.is_none() && item.key == key);
-        let id = known.map_or_else(|| self.add(None, 0, key), Id);
+        let id = match self.remarks.get(key) {
+            Some(id) => *id,
+            None => {
+                let id = self.add(None, 0, key);
+                self.remarks.insert(key.to_owned(), id);
+                id
+            }
+        };
         self.say(id, code, why);
     }
 
