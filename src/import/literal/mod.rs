@@ -132,6 +132,13 @@ mod tests {
                 let _ = (unit != "a = a\n").then(|| python::read(&text, &[], &[]));
             }
         }
+        // Nor is one so deep that there is no room for it.
+        for sign in ["-", "!", "not ", "(", "[", "a or ", "a ? ", "-a + "] {
+            let text = format!("a = {}", sign.repeat(1 << 15));
+            for text in [text.clone(), format!("<?php ${text}")] {
+                let _ = (php::read(&text), ruby::read(&text, &[]), python::read(&text, &[], &[]));
+            }
+        }
         assert!(begun.elapsed() < Duration::from_secs(90), "{:?}", begun.elapsed());
     }
 }

@@ -141,6 +141,7 @@ impl Reader<'_> {
                 if is_plain { Literal::Text(text) } else { Literal::Code }
             }
             Token::Number(number) => Literal::Number(number),
+            Token::Sign("-") if depth > DEPTH => return Err((self.tokens.line(), "values are nested too deeply")),
             Token::Sign("-") => match self.primary(depth + 1)? {
                 Literal::Number(number) => Literal::Number(-number),
                 _ => Literal::Code,
