@@ -272,6 +272,9 @@ impl Reader {
                 return self.array("]", depth);
             }
             Token::Sign("-") => {
+                if depth > DEPTH {
+                    return Err((self.tokens.line(), "values are nested too deeply"));
+                }
                 self.tokens.at += 1;
                 return Ok(match self.primary(depth + 1)? {
                     Literal::Number(number) => Literal::Number(-number),
