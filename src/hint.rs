@@ -84,6 +84,9 @@ fn first(table: &[Line], said: &Said<'_>) -> Option<String> {
     }
 }
 
+/// The ports of servers that take mail for others, where there is TLS of one kind or another.
+const SUBMISSION: [u16; 6] = [25, 465, 587, 2465, 2525, 2587];
+
 /// The next step after `failure` with `relay`, where the way it is configured may explain it: TLS in the
 /// wrong mode for the port, a port that is not for submission, or a deadline that was too short.
 pub fn for_failure(failure: &Failure, relay: &Relay) -> Option<String> {
@@ -113,6 +116,13 @@ pub fn for_failure(failure: &Failure, relay: &Relay) -> Option<String> {
         // One that means to greet first may wait or hang up, too.
         (Stage::Tls, Kind::Unavailable, TlsMode::Implicit) => {
             format!("does port {port} speak STARTTLS? Then set tls = \"starttls\"")
+        }
+        (Stage::StartTls, Kind::Protocol, TlsMode::StartTls) if !SUBMISSION.contains(&port) => {
+            let login = if relay.smtp_login().is_some() { "leave username and password out and " } else { "" };
+            format!(
+                "a test server such as Mailpit or MailHog has no TLS: {login}set tls = \"none\" if this is one; others \
+                 speak TLS on port 465"
+            )
         }
         (Stage::StartTls, Kind::Protocol, TlsMode::StartTls) => {
             "use the port that speaks TLS from the start (often 465); something in between may be removing STARTTLS"
@@ -219,6 +229,17 @@ mod tests {
             }
         }
         assert!(count > 15, "{count}");
+    }
+
+    #[test]
+    fn a_port_for_submission_is_no_test_servers() {
+        let failure = Failure::new(Kind::Protocol, "mail.example.org", "does not offer STARTTLS").at(Stage::StartTls);
+        let hint = |port| {
+            let place = Place::Tcp { host: "mail.example.org".into(), port };
+            for_failure(&failure, &Relay::new("main", place, TlsMode::StartTls)).unwrap_or_default()
+        };
+        assert!(hint(587).starts_with("use the port that speaks TLS from the start"), "{}", hint(587));
+        assert!(hint(1025).starts_with("a test server such as Mailpit"), "{}", hint(1025));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! descriptor, and who may read them.
 
 use std::fmt;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -157,6 +157,7 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
                      NoNewPrivileges=yes), or the binary is on a file system that is mounted nosuid",
                     group_name(group)
                 ),
+                _ if is_mounted(path) => handed_over(getegid().as_raw(), geteuid().as_raw()),
                 // Who names a file need not be who owns it: no command hands over what was never meant for this program.
                 (None, _) => format!(
                     "if this user is to read it: as root, put it where only root writes, such as /etc/mailchute/secrets, \
@@ -174,9 +175,36 @@ pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
         }
         io::ErrorKind::NotFound => Failure::new(Kind::Configuration, what, "no such file"),
         io::ErrorKind::FileTooLarge => Failure::new(Kind::Configuration, what, "is too large"),
+        io::ErrorKind::InvalidInput if path.is_dir() => {
+            let failure = Failure::new(Kind::Configuration, what, "is not a regular file but a directory");
+            match fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()) {
+                true => failure.hint("Docker makes an empty directory where the source of a mount does not exist"),
+                false => failure,
+            }
+        }
         io::ErrorKind::InvalidInput => Failure::new(Kind::Configuration, what, "is not a regular file"),
         _ => Failure::new(Kind::Io, what, error.to_string()),
     }
+}
+
+/// Where containers have their secrets.
+const MOUNTS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
+
+/// Whether owner and mode of `path` are decided where it is mounted: a container's secret, or on what is mounted read-only.
+pub fn is_mounted(path: &Path) -> bool {
+    let is_read_only = |path: &Path| {
+        rustix::fs::statvfs(path).is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+    };
+    let there = path.ancestors().find(|above| above.exists());
+    MOUNTS.iter().any(|mount| path.starts_with(mount)) || there.is_some_and(is_read_only)
+}
+
+/// What gives a secret that is mounted to this group, or uid.
+fn handed_over(gid: u32, uid: u32) -> String {
+    format!(
+        "give the secret to uid {uid} where it is mounted: Kubernetes securityContext.fsGroup: {gid} or defaultMode: 0444, \
+         compose uid: \"{uid}\" with mode: 0400, podman --secret NAME,uid={uid}"
+    )
 }
 
 /// What the directories are called in which root keeps what this program reads.
@@ -263,10 +291,10 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         let own = |path: &Path, uid| std::os::unix::fs::chown(path, Some(uid), None).unwrap();
         for path in ["secrets", "home", "home/mailchute", "home/plain"] {
-            std::fs::create_dir(at(path)).unwrap();
+            fs::create_dir(at(path)).unwrap();
         }
         for file in ["secrets/key", "secrets/theirs", "home/mailchute/key", "home/plain/key"] {
-            std::fs::write(at(file), "").unwrap();
+            fs::write(at(file), "").unwrap();
         }
         own(&at("secrets/theirs"), 61_042);
         let hint = |path: &Path| unreadable(path, &io::ErrorKind::PermissionDenied.into()).hint.unwrap();
@@ -304,7 +332,7 @@ mod tests {
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(read(&fifo, 10).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         let file = dir.path().join("file");
-        std::fs::write(&file, b"12345678901").unwrap();
+        fs::write(&file, b"12345678901").unwrap();
         assert_eq!(read(&file, 10).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(read(&file, 11).unwrap().0.len(), 11);
     }
@@ -330,7 +358,7 @@ mod tests {
             }
         });
         let stat = format!("/proc/self/task/{}/stat", receiver.recv().unwrap());
-        while !std::fs::read_to_string(&stat).unwrap().contains(") S ") {
+        while !fs::read_to_string(&stat).unwrap().contains(") S ") {
             std::thread::yield_now();
         }
         assert_eq!(open(&link).unwrap_err().kind(), io::ErrorKind::InvalidInput);

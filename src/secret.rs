@@ -95,7 +95,7 @@ impl Source {
     pub fn check(&self, strict: bool) -> Result<Vec<&'static str>, Failure> {
         let check_file = |path: &Path| {
             let uid = nix::unistd::getuid().as_raw();
-            let modes = modes::probe(path).map_err(|error| modes::unreadable(path, &error))?;
+            let modes = modes::probe(path).map_err(|error| unreadable(path, &error))?;
             modes.judge(path, uid, true, strict)?;
             Ok(modes.weaknesses(uid, true))
         };
@@ -223,11 +223,26 @@ fn oddity(text: &str) -> Option<&'static str> {
 /// # Errors
 /// As there.
 pub fn read_file(path: &Path, strict: bool, warnings: &mut Vec<String>) -> Result<Secret, Failure> {
-    let (mut bytes, modes) = modes::read(path, LIMIT).map_err(|e| {
-        match modes::unreadable(path, &e) {
+    let (mut bytes, modes) = modes::read(path, LIMIT).map_err(|error| unreadable(path, &error))?;
+    warnings.extend(modes.judge(path, nix::unistd::getuid().as_raw(), true, strict)?);
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    text(&bytes, &path.display().to_string())
+}
+
+/// The file of a secret that could not be read, with what there is to do.
+fn unreadable(path: &Path, e: &io::Error) -> Failure {
+    match modes::unreadable(path, e) {
         missing if e.kind() == io::ErrorKind::NotFound && path.parent() == Some(Path::new(STORED)) => {
             let name = path.file_name().unwrap_or_default().display();
             missing.hint(format!("sudo mailchute secret put {name}"))
+        }
+        missing if e.kind() == io::ErrorKind::NotFound && modes::is_mounted(path) => {
+            missing.hint(format!("mount the secret at {}, or name the place where it is", path.display()))
         }
         missing if e.kind() == io::ErrorKind::NotFound && let Some(meant) = meant(path) => missing.hint(format!(
             "did you mean {}, which is there? A path without / in front is looked for beside the file that names it",
@@ -245,15 +260,6 @@ pub fn read_file(path: &Path, strict: bool, warnings: &mut Vec<String>) -> Resul
         }
         failure => failure,
     }
-    })?;
-    warnings.extend(modes.judge(path, nix::unistd::getuid().as_raw(), true, strict)?);
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
-        }
-    }
-    text(&bytes, &path.display().to_string())
 }
 
 /// The secret that is stored under the name of `path`, which a file of `sites.d` names as if it lay elsewhere.

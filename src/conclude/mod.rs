@@ -18,7 +18,7 @@ use crate::caller::{Caller, Provenance};
 use crate::config::alert::{Occasion, Occasions};
 use crate::config::relay::Relay;
 use crate::config::site::Site;
-use crate::config::{Config, LogTarget, Origin, in_variables, log};
+use crate::config::{Config, LogTarget, Wording, log};
 use crate::envelope::Envelope;
 use crate::exit::{self, Scheme};
 use crate::failure::Failure;
@@ -55,8 +55,8 @@ struct State {
     /// No message is under way, so there is nothing to record.
     idle: bool,
     tell: fn(&Report),
-    /// The variable that the configuration is, where there is no file.
-    variable: Option<&'static str>,
+    /// How hints are worded.
+    wording: Wording,
     watch: Watch,
 }
 
@@ -83,7 +83,7 @@ impl Dossier {
         record.ignored = words.ignored;
         record.tag = words.tag;
         let (started, scheme) = (Instant::now(), Scheme::Reply);
-        let (targets, keep, variable, script) = (Vec::new(), log::KEEP, None, provenance.script);
+        let (targets, keep, wording, script) = (Vec::new(), log::KEEP, Wording::FILE, provenance.script);
         Self(Arc::new(Mutex::new(State {
             started,
             record,
@@ -93,7 +93,7 @@ impl Dossier {
             scheme,
             idle: false,
             tell,
-            variable,
+            wording,
             watch: Watch::default(),
         })))
     }
@@ -151,10 +151,7 @@ impl Dossier {
         let mut state = self.state();
         state.targets = config.log(None).to_vec();
         state.keep = config.log_keep;
-        state.variable = match config.origin {
-            Origin::Environment(variable) => Some(variable),
-            Origin::File(_) => None,
-        };
+        state.wording = config.wording.clone();
         state.record.warnings.extend_from_slice(&config.warnings);
     }
 
@@ -220,7 +217,7 @@ impl Dossier {
         let told = {
             let mut state = self.state();
             let report = report::of_failure(failure, None, state.record.site.as_deref());
-            (!state.idle).then(|| (state.tell, state.heard(report)))
+            (!state.idle).then(|| (state.tell, state.heard(report, None)))
         };
         let is_told = told.is_some();
         if let Some((tell, report)) = told {
@@ -270,7 +267,7 @@ impl Dossier {
         let site = state.record.site.clone().unwrap_or_default();
         let report = report::of_submission(submission, envelope, &site);
         let report = report::with_kept(report, submission, kept, &state.record.id);
-        let report = state.heard(report);
+        let report = state.heard(report, Some(&submission.decisive().relay.name));
         (state.tell)(&report);
         state.record.set_submission(submission);
         state.record.set_kept(kept);
@@ -292,7 +289,7 @@ impl Dossier {
                 let (tell, report) = {
                     let mut state = self.state();
                     let report = report::of_unkept(failure, why, state.record.site.as_deref());
-                    (state.tell, state.heard(report))
+                    (state.tell, state.heard(report, None))
                 };
                 tell(&report);
                 self.close(failure)
@@ -327,10 +324,12 @@ fn is_told_by_spool(submission: &Submission, kept: &Kept) -> bool {
 }
 
 impl State {
-    /// What the user is told: a hint in the words of this configuration, which the record keeps too.
-    fn heard(&mut self, mut report: Report) -> Report {
-        if let (Some(variable), Some(hint)) = (self.variable, &report.hint) {
-            report.hint = Some(in_variables(hint, variable));
+    /// What the user is told of the relay of this name: a hint in the words of this configuration, which the record keeps
+    /// too.
+    fn heard(&mut self, mut report: Report, relay: Option<&str>) -> Report {
+        if !report.lines.is_empty() {
+            let told = |hint| self.wording.told(hint, relay);
+            report.hint = report.hint.as_deref().map(told).or_else(|| self.wording.alone().map(str::to_owned));
         }
         self.record.hint.clone_from(&report.hint);
         report

@@ -12,7 +12,8 @@ use super::scope::{Scope, Standing};
 use super::setting::{Secrets, Setting, Value, list, typed};
 use super::url::Url;
 use super::url_relay::{UrlRelay, failure};
-use super::variables::{Variables, secret, text};
+use super::variables::{Variables, secret, text, username};
+use super::wording::Wording;
 use super::{dsn, laravel, site::policy};
 use crate::caller::Caller;
 use crate::failure::Failure;
@@ -62,12 +63,12 @@ impl Environment {
         let variables = &|name: &str| variables(name).filter(|value| !value.is_empty());
         let mut found =
             Self { variable: MAIN.url, top: Vec::new(), relays: Vec::new(), log: None, warnings: Vec::new() };
-        if let Some(url) = url_text(variables, MAIN.url)? {
+        if let Some(url) = text(variables, MAIN.url)? {
             found.url(variables, &MAIN, &url)?;
-            if let Some(url) = url_text(variables, BACKUP.url)? {
+            if let Some(url) = text(variables, BACKUP.url)? {
                 found.url(variables, &BACKUP, &url)?;
             }
-        } else if let Some(value) = url_text(variables, dsn::VARIABLE)? {
+        } else if let Some(value) = text(variables, dsn::VARIABLE)? {
             found.variable = dsn::VARIABLE;
             found.relays = dsn::relays(&value, &mut found.warnings)?;
             if dsn::is_spread(&value) {
@@ -104,14 +105,7 @@ impl Environment {
         }
         let query = std::mem::take(&mut url.query);
         let mut relay = UrlRelay::of(names.url, url, query.iter().any(|(key, _)| key == "tls"), 587)?;
-        relay.replace(
-            "username",
-            secret(variables, &names.username)?.map(|value| match value {
-                // A user name is no secret, and its address may serve as the sender.
-                Value::Variable(_, text) => Value::Text(text),
-                value => value,
-            }),
-        );
+        relay.replace("username", username(variables, &names.username)?);
         let key =
             relay.api.and_then(|api| api.credentials.first()).map(|first| first.key).or(relay.provider.map(lone_key));
         // A client's secrets, where access tokens are got.
@@ -122,6 +116,12 @@ impl Environment {
         relay.replace(password, secret(variables, &names.password)?);
         relay.replace(key, secret(variables, &names.key)?);
         for (key, value) in query {
+            if ["verify_peer", "verify_peer_name", "allow_self_signed"].contains(&key.as_str()) {
+                let why = format!("has {key}, and certificates are always verified");
+                return Err(failure(names.url, why).hint(
+                    "leave it out; to trust the server's own certificate, write ?ca_file=FILE or ?fingerprint=SHA256",
+                ));
+            }
             let value = typed(&key, value);
             match policy::KEYS.contains(&key.as_str()) && !relay.api.is_some_and(|api| api.has(&key)) {
                 true => self.top.push(Setting { variable: names.url, key, value }),
@@ -130,6 +130,12 @@ impl Environment {
         }
         self.relays.push(relay.settings());
         Ok(())
+    }
+
+    /// How hints about it are worded.
+    pub(super) fn wording(&self) -> Wording {
+        let tls = self.relays.first().and_then(|relay| relay.iter().find(|setting| setting.key == "tls"));
+        Wording { tls: tls.map(|setting| setting.variable), ..Wording::of_variable(self.variable) }
     }
 
     /// The configuration as TOML, and the variable behind each of its lines.
@@ -186,17 +192,4 @@ pub fn init_from_environment(
     };
     let head = format!("# /etc/mailchute/config.toml, made from {}.\n{remark}", environment.variable);
     Ok(Some(Zeroizing::new(format!("{head}{}", *body))))
-}
-
-/// A URL in a variable.
-fn url_text(variables: Variables<'_>, name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
-    Ok(text(variables, name)?.map(|text| Zeroizing::new(bare(&text).to_owned())))
-}
-
-/// A URL without what a shell or a file of variables has left around it: blanks, line ends, a pair of quotes. None of
-/// them begins or ends a URL.
-fn bare(url: &str) -> &str {
-    let url = url.trim();
-    let unquoted = |quote: char| url.strip_prefix(quote)?.strip_suffix(quote);
-    unquoted('"').or_else(|| unquoted('\'')).unwrap_or(url).trim()
 }

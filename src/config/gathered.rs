@@ -12,8 +12,8 @@ use super::alert::Alert;
 use super::document::{Document, Text};
 use super::listing::DIRECTORY;
 use super::scope::{Scope, Standing};
-use super::site::{NOBODY, Site};
-use super::{Config, DefaultSite, Origin, Skipped, is_called_after, is_named_for};
+use super::site::{NOBODY, OtherSender, Site};
+use super::{Config, DefaultSite, Origin, Skipped, Wording, is_called_after, is_named_for};
 use super::{glance, log};
 use crate::caller::Caller;
 use crate::failure::{Failure, Kind};
@@ -48,6 +48,7 @@ impl Gathered {
         let alerts = main.alerts.clone();
         let config = Config {
             origin,
+            wording: Wording::FILE,
             passed_over: Vec::new(),
             sites: main.sites,
             alerts: main.alerts,
@@ -214,6 +215,14 @@ impl Gathered {
         if config.sites.is_empty() && config.skipped.is_empty() {
             return Err(Failure::new(Kind::Configuration, file.display().to_string(), "no [relay.NAME] is configured")
                 .hint("one table is enough: [relay.main] with provider or host, here or in a file of sites.d"));
+        }
+        let says = |site: &Site| site.other_sender != OtherSender::Pass;
+        if config.sites.iter().any(says)
+            && config.sites.iter().filter(|site| says(site)).all(|site| site.sender.is_empty())
+        {
+            let what = file.display();
+            let why = "other_sender has no effect without `sender`, the addresses that are written as";
+            config.warnings.push(format!("{what}: {why}"));
         }
         let bound = config.sites.iter().any(|site| !site.users.is_empty()) || self.hidden;
         config.default_site = match self.default_site {

@@ -43,6 +43,12 @@ fn target(section: &Section<'_>, word: &str) -> Result<LogTarget, Failure> {
         "journal" => LogTarget::Journal,
         "syslog" => LogTarget::Syslog,
         "stderr" => LogTarget::Stderr,
+        // The terminal of a container, by whatever name.
+        "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => LogTarget::Stderr,
+        word if word == "stdout" || word.starts_with("/dev/") || word.starts_with("/proc/") => {
+            let why = format!("takes \"stderr\" for what a container prints, and not {word:?}");
+            return Err(section.wrong("to", why).hint("set to = \"stderr\": standard output is the caller's"));
+        }
         path if path.starts_with('/') => LogTarget::File(path.to_owned()),
         other => {
             let why = format!("takes \"journal\", \"syslog\", \"stderr\" or an absolute path, not {other:?}");

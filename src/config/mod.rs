@@ -31,6 +31,7 @@ mod url;
 mod url_relay;
 mod value;
 mod variables;
+mod wording;
 
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,7 @@ pub use search::Search;
 pub(crate) use setting::{Setting, Value, quoted};
 use site::Site;
 pub(crate) use url::Url;
-pub use variables::in_variables;
+pub use wording::Wording;
 
 use self::alert::Alert;
 use crate::caller::Caller;
@@ -57,6 +58,8 @@ pub fn days(text: &str) -> Option<Duration> {
 pub struct Config {
     /// The source it comes from.
     pub origin: Origin,
+    /// How hints about it are worded.
+    pub wording: Wording,
     /// The other sources, in order, and why they do not count.
     pub passed_over: Vec<PassedOver>,
     /// Every site this caller may know of, the main file's first; never empty unless some were skipped.

@@ -14,7 +14,7 @@ use super::gathered::{Gathered, LIMIT, read_scope, text};
 use super::listing::{Listing, beside, is_missing};
 use super::scope::{Scope, Standing};
 use super::setting::Secrets;
-use super::variables::{self, in_variables};
+use super::variables::{self, Unknown, bare};
 use super::{Config, Origin, PassedOver};
 use crate::caller::{self, Caller};
 use crate::failure::{Failure, Kind};
@@ -43,7 +43,7 @@ impl Search<'static> {
 impl Search<'_> {
     /// The site that was asked for: `--site`, else `MAILCHUTE_SITE`.
     pub fn wanted_site(&self, option: Option<&str>) -> Option<String> {
-        let variable = || self.variable("MAILCHUTE_SITE")?.into_string().ok();
+        let variable = || Some(bare(&self.variable("MAILCHUTE_SITE")?.into_string().ok()?).to_owned());
         option.map(str::to_owned).or_else(variable)
     }
 
@@ -89,19 +89,30 @@ impl Search<'_> {
                 };
                 let why = format!("{} comes first", file.display());
                 passed_over.extend(place.map(|place| PassedOver { place, why }));
-                self.load_file(&file, caller, is_own)?
+                // Nobody sets our own for another program.
+                let ignored = self.variable("MAILCHUTE_URL").filter(|_| !host::is_privileged());
+                let ignored =
+                    ignored.map(|_| format!("{} comes before MAILCHUTE_URL, which is ignored", file.display()));
+                let told = |failure: Failure| match &ignored {
+                    Some(ignored) => add(failure, ignored),
+                    None => failure,
+                };
+                let mut config = self.load_file(&file, caller, is_own).map_err(told)?;
+                config.wording.ignored = ignored;
+                config
             }
             (None, environment) => {
                 let unknown = variables::unknown((self.names)().into_iter());
                 // A name that is misspelt is the likeliest cause of whatever is missing.
-                let told = |failure: Failure| match unknown.first() {
-                    Some(first) => failure.hint(first.clone()),
-                    None => failure,
+                let told = |failure: Failure| match unknown.is_empty() {
+                    true => failure,
+                    false => add(failure, &Unknown::told(&unknown.iter().collect::<Vec<_>>())),
                 };
                 match environment.map_err(told)? {
                     Some(environment) => {
                         let mut config = load_environment(&environment, caller).map_err(told)?;
-                        config.warnings.extend(unknown);
+                        config.warnings.extend(unknown.iter().map(ToString::to_string));
+                        config.wording.unknown = unknown;
                         config
                     }
                     None => return Err(told(nothing_found(&passed_over, self.variable(dsn::VARIABLE).is_some()))),
@@ -121,7 +132,11 @@ impl Search<'_> {
     fn files(&self, caller: &Caller) -> Vec<(PathBuf, Option<String>)> {
         let mut files = Vec::new();
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
-        if let Some(path) = self.option.clone().or_else(|| self.variable("MAILCHUTE_CONFIG").map(PathBuf::from)) {
+        let named = || {
+            let path = self.variable("MAILCHUTE_CONFIG")?;
+            Some(path.to_str().map_or_else(|| PathBuf::from(&path), |path| PathBuf::from(bare(path))))
+        };
+        if let Some(path) = self.option.clone().or_else(named) {
             files.push((absolute(path), None));
         }
         let system = self.system.join("config.toml");
@@ -205,10 +220,20 @@ fn load_environment(environment: &Environment, caller: &Caller) -> Result<Config
         let main = Scope::read(&document, standing, &mut warnings)?;
         Gathered::new(Origin::Environment(variable), main, warnings, false).finish(Path::new(variable), caller)
     });
-    config.map_err(|failure| {
-        let hint = failure.hint.as_deref().map(|hint| in_variables(hint, variable));
-        Failure { hint, ..failure }
-    })
+    let wording = environment.wording();
+    match config {
+        Ok(config) => Ok(Config { wording, ..config }),
+        Err(failure) => {
+            let relay = failure.what.starts_with("MAILCHUTE_BACKUP_").then_some("backup");
+            Err(wording.of_failure(failure, relay))
+        }
+    }
+}
+
+/// `failure` with this beside its hint.
+fn add(failure: Failure, more: &str) -> Failure {
+    let hint = failure.hint.as_deref().map_or_else(|| more.to_owned(), |hint| format!("{hint}; {more}"));
+    failure.hint(hint)
 }
 
 fn read_main(file: &Path, source: &str, accounts: &Accounts<'_>, warnings: &mut Vec<String>) -> Result<Scope, Failure> {

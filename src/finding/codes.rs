@@ -81,6 +81,7 @@ codes! {
     PHP_FORCED "php.forced" Note Setup "`mail.force_extra_parameters` takes the place of what a script asks for"
     PHP_CHROOT "php.chroot" Broken Setup "a pool's `chroot` lacks the program, or the shell that starts it"
     PHP_CLEAR_ENV "php.clear-env" Broken Setup "PHP-FPM clears the environment, in which the configuration is"
+    PHP_OUTPUT_LOST "php.output-lost" Weak Setup "PHP-FPM drops what its workers write, to which the log goes"
     PHP_NO_USER "php.no-user" Broken Setup "a pool runs as a user that does not exist"
     SELINUX_SENDMAIL "selinux.sendmail" Broken Setup "SELinux keeps web servers from running sendmail"
     SELINUX_NETWORK "selinux.network" Broken Setup "SELinux keeps web servers from connecting to a relay"

@@ -60,11 +60,14 @@ fn has_derived_password(relay: &Relay) -> bool {
 /// The next step where an account writes as its own addresses only.
 pub(super) fn own_address(relay: &Relay) -> String {
     let own = relay.username().filter(|name| name.contains('@'));
-    let own = own.map_or_else(|| "one of them".to_owned(), |name| format!("`{name}`"));
+    let (own, sender) = match own {
+        Some(name) => (format!("`{name}`"), name),
+        None => ("one of them".to_owned(), "ADDRESS"),
+    };
     filled(
         &format!(
-            "{{provider}} takes mail from this account's own addresses only: set `from` to {own} with other_sender = \
-             \"rewrite\""
+            "{{provider}} takes mail from this account's own addresses only: set `from` to {own}, and set sender = \
+             [\"{sender}\"] and other_sender = \"rewrite\""
         ),
         relay,
     )

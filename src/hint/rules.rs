@@ -345,8 +345,8 @@ const ABOUT_RECORDS: &[&str] = &[
     "required authentication level",
 ];
 
-const UNVERIFIED: &str = "verify this sender or its domain at {provider}, or set `from` to one that is verified with \
-                          other_sender = \"rewrite\"";
+const UNVERIFIED: &str = "verify this sender or its domain at {provider}, or set `from` to an ADDRESS that is verified, and \
+                          set sender = [\"ADDRESS\"] and other_sender = \"rewrite\"";
 
 const NO_MAILBOX: &str = "check how the recipient's address is spelt: there is no such mailbox";
 

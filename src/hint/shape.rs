@@ -51,6 +51,16 @@ pub(super) fn look(text: &str, is_key: bool, source: &Source) -> Option<String> 
         () if trimmed.starts_with('$') || is_assignment(trimmed) => {
             "looks like a variable, and nothing replaces it here: put the secret itself there".into()
         }
+        () if text.ends_with('\r') => {
+            "ends in a carriage return, which is sent too: save the file with line ends of Unix".into()
+        }
+        () if trimmed.contains(" # ") || trimmed.contains("\t# ") => {
+            "has ` # ` in it: a file of variables takes a comment as part of the value".into()
+        }
+        () if is_twice_base64(trimmed) => {
+            "looks like base64: in a Secret of Kubernetes, put plain text under stringData, or base64 once under data"
+                .into()
+        }
         () if trimmed != text => "begins or ends with a blank, which is sent too: take it off".into(),
         () if is_key && text.contains(char::is_whitespace) => "has a blank in it: copy the key again".into(),
         () => return stranger(text, is_key),
@@ -68,6 +78,17 @@ pub(super) fn stranger(text: &str, is_key: bool) -> Option<String> {
     let found = text.chars().find(is_strange)?;
     let which = if is_key { "which no key has" } else { "which nobody sees" };
     Some(format!("holds U+{:04X}{}, {which}: copy it again, as plain text", u32::from(found), called(found)))
+}
+
+/// Whether it is text in base64: what Kubernetes decodes once is that where it was encoded twice.
+fn is_twice_base64(text: &str) -> bool {
+    use base64::Engine as _;
+    let decoded = base64::engine::general_purpose::STANDARD.decode(text).ok();
+    // Most keys are base64 of octets of every kind; eight printable ones in a row are no chance.
+    decoded.is_some_and(|octets| {
+        let octets = octets.strip_suffix(b"\n").unwrap_or(&octets);
+        octets.len() >= 8 && octets.iter().all(u8::is_ascii_graphic)
+    })
 }
 
 /// `/a/b`: with a second slash, or a file that is there. A password may begin with a slash.
@@ -137,6 +158,11 @@ mod tests {
             ("{\n\"client_email\": \"x\"\n}", true, ""),
             ("s3cret ", false, "begins or ends with a blank"),
             ("s3cret\n# for the shop", false, "has several lines"),
+            ("czNjcmV0LXdvcmRz", false, "looks like base64"),
+            ("czNjcmV0LXdvcmRzCg==", true, "looks like base64"),
+            ("q83vEjRWeJCrze8SNFZ4kA==", true, ""),
+            ("s3cret # for the shop", false, "has ` # ` in it"),
+            ("s3cret\r", false, "ends in a carriage return"),
             ("\"s3cret\"", false, "is in quotes"),
             ("'s3cret'", false, "is in quotes"),
             ("\u{feff}s3cret", false, "begins with a byte order mark"),

@@ -369,7 +369,11 @@ fn not_made(path: &Path, error: &io::Error) -> Failure {
     let failure = Failure::new(Kind::CannotCreate, path.display().to_string(), format!("cannot be made: {error}"));
     match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => {
-            failure.hint("give the container a volume there, or the service's unit ReadWritePaths= with that directory")
+            let (parent, uid) = (path.parent().unwrap_or(path).display(), nix::unistd::geteuid());
+            failure.hint(format!(
+                "mount a volume at {parent} that uid {uid} may write to (emptyDir, tmpfs), or name it in ReadWritePaths= of \
+                 the service's unit"
+            ))
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failure.hint("make room on that file system"),
         _ => failure,

@@ -35,6 +35,8 @@ pub struct Wanted {
     pub spools: bool,
     /// The configuration is in environment variables.
     pub by_environment: bool,
+    /// Records go to standard error.
+    pub logs_to_stderr: bool,
     /// Who runs the binary gets a group of its own.
     pub set_group_id: bool,
 }

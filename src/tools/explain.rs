@@ -15,7 +15,7 @@ use crate::cli::invocation::Invocation;
 use crate::config::limit::Limits;
 use crate::config::relay::{Grant, OAuth, Protocol, Relay, TlsMode, Username, Way};
 use crate::config::site::{InDoubt, Site};
-use crate::config::{Config, is_named_for};
+use crate::config::{Config, Wording, is_named_for};
 use crate::deadline::{Deadline, seconds};
 use crate::door;
 use crate::exit::{self, Scheme};
@@ -61,9 +61,11 @@ fn walk(
     isolation::rows(&invocation.ignored, caller, page);
     let course = Course::begin(caller, wanted);
     let config = course.config()?;
+    page.wording = config.wording.clone();
     source_rows(config, caller, page);
     let mut message = message()?;
-    let selection = course.site(&of.wishes, message.header())?;
+    let selection =
+        course.site(&of.wishes, message.header()).map_err(|failure| page.wording.of_failure(failure, None))?;
     let site = selection.site;
     *scheme = site.exit_status;
     page.row("site", &format!("{}: {}", site.name, selection.why));
@@ -121,7 +123,7 @@ fn walk(
         page.row("ignored", &of.ignored.join(" "));
     }
     banned?;
-    let plan = plan?;
+    let plan = plan.map_err(|failure| page.wording.of_failure(failure, None))?;
     if let Some(limits) = &site.limits
         && let Err(refused) = limit::look(limits, plan.envelope.forward_paths.len(), caller.uid)
     {
@@ -240,6 +242,7 @@ fn relay_rows(number: usize, relay: &Relay, site: &Site, caller: &Caller, strict
             (Protocol::Smtp, TlsMode::None) => format!("SMTP to {}, no TLS", relay.place),
         },
     };
+    page.relay = Some(relay.name.clone());
     page.row(&format!("relay {number}"), &format!("{}{provider}: {how}", relay.name));
     if number == 1 {
         page.row("", &format!("deadline {} for all relays together", seconds(site.terms.deadline)));
@@ -347,6 +350,10 @@ fn verdict_row(what: &str, source: &Source, checked: Result<Vec<&'static str>, F
 struct Page {
     text: String,
     last: String,
+    /// How hints are worded.
+    wording: Wording,
+    /// The name of the relay at hand.
+    relay: Option<String>,
     /// The first thing that keeps the relay at hand from being used.
     trouble: Option<Failure>,
 }
@@ -354,6 +361,7 @@ struct Page {
 impl Page {
     /// What is said of something that cannot be used, which is kept as the relay's trouble.
     fn unusable(&mut self, failure: Failure) -> String {
+        let failure = self.wording.of_failure(failure, self.relay.as_deref());
         let said = match &failure.hint {
             Some(hint) => format!("NOT usable: {}; {hint}", failure.why),
             None => format!("NOT usable: {}", failure.why),

@@ -20,7 +20,7 @@ use super::names::resolve;
 use super::socket::{Patient, wait};
 use super::{socks, tunnel};
 use crate::attempt::{Attempt, Trace};
-use crate::config::relay::{Place, Proxy, ProxyKind, Relay};
+use crate::config::relay::{Place, Proxy, ProxyKind, Relay, is_loopback};
 use crate::deadline::{Deadline, seconds};
 use crate::failure::{Failure, Kind};
 use crate::outcome::Stage;
@@ -220,6 +220,11 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
+/// Whether the place is this machine itself.
+fn is_here(place: &Place) -> bool {
+    matches!(place, Place::Tcp { host, .. } if is_loopback(host))
+}
+
 fn unreachable(place: &Place, error: &io::Error, source: Option<IpAddr>, deadline: Deadline) -> Failure {
     let port = match place {
         Place::Tcp { port, .. } => Some(*port),
@@ -239,6 +244,14 @@ fn unreachable(place: &Place, error: &io::Error, source: Option<IpAddr>, deadlin
                 None => failure.hint("the server behind this socket does not accept connections"),
             }
         }
+        (io::ErrorKind::ConnectionRefused, Some(port), _) if is_here(place) => failure(
+            Kind::Unavailable,
+            reason(error),
+        )
+        .hint(format!(
+            "nothing accepts connections on port {port} of this machine: check the port; in a container, localhost is \
+                 the container itself: write the name of the other service as host"
+        )),
         (io::ErrorKind::ConnectionRefused, Some(port), _) => failure(Kind::Unavailable, reason(error)).hint(format!(
             "nothing accepts connections on port {port} there, or a firewall in between refuses them: check host and \
              port{}",

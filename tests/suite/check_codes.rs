@@ -129,6 +129,12 @@ fn what_php_is_kept_from() {
         pool(host, "shop", "");
         let by_environment = || mailchute().env("MAILCHUTE_URL", "smtps://shop:x@mail.example.net");
         expect(&by_environment, "php.clear-env", "clear_env = no");
+        let by_stderr = || by_environment().env("MAILCHUTE_LOG", "stderr");
+        expect(&by_stderr, "php.output-lost", "catch_workers_output = yes");
+        pool(host, "shop", "env[MAILCHUTE_URL] = $MAILCHUTE_URL\ncatch_workers_output = yes");
+        let run = by_stderr().args(["check", "--offline", "--json"]).run();
+        assert!(!run.stdout.contains("php.clear-env") && !run.stdout.contains("php.output-lost"), "{}", run.report());
+        pool(host, "shop", "");
         lay(host, RELAY, "on_relay_failure = \"spool\"", "");
         let unit = "/etc/systemd/system/php8.2-fpm.service";
         let sandbox =

@@ -232,13 +232,13 @@ fn mistakes_with_variables_are_told_in_variables() {
             &[("MAILCHUTE_HOST", "mx.example")],
             78,
             "configuration: none found*",
-            "MAILCHUTE_HOST is not a variable of mailchute: did you mean MAILCHUTE_URL?",
+            "*set MAILCHUTE_URL*; MAILCHUTE_HOST is not known here: write MAILCHUTE_URL",
         ),
         (
             &[("MAILCHUTE_URL", &here), ("MAILCHUTE_USER", "a"), ("MAILCHUTE_PASSWORD", "b")],
             78,
             "MAILCHUTE_*",
-            "MAILCHUTE_USER is not a variable of mailchute: did you mean MAILCHUTE_USERNAME?",
+            "*MAILCHUTE_USER is not known here: write MAILCHUTE_USERNAME",
         ),
         (
             &[("MAILER_DSN", "sendmail://default")],
@@ -322,10 +322,10 @@ fn laravels_variables() {
     run.expect_status(0);
     let run = call(server.port()).env("MAIL_PASSWORD", SECRET).env("MAIL_PORT", "smtp").run();
     run.expect_status(78);
-    run.expect_stderr("mailchute: MAIL_PORT: is not a port: write a number such as 587 (mailchute)");
+    run.expect_stderr("mailchute: MAIL_PORT: is not a port, but \"smtp\": write a number such as 587 (mailchute)");
     let run = call(server.port()).env("MAIL_SCHEME", "https").run();
     run.expect_status(78);
-    run.expect_stderr("mailchute: MAIL_SCHEME: must be smtp, smtps, tls or ssl (mailchute)");
+    run.expect_stderr("mailchute: MAIL_SCHEME: must be smtp, smtps, tls or ssl, not \"https\" (mailchute)");
     let sessions = server.finish();
     let deliveries: Vec<_> = sessions.iter().flat_map(|session| &session.deliveries).collect();
     assert_eq!(deliveries.len(), 3);
@@ -336,4 +336,190 @@ fn laravels_variables() {
         deliveries[0].text()
     );
     assert_eq!(tls.finish().iter().filter(|session| session.deliveries.len() == 1).count(), 2);
+}
+
+#[test]
+fn what_surrounds_a_value_is_no_part_of_it() {
+    let server = Server::new().login("alice", SECRET, &["PLAIN"]).start();
+    let scratch = Scratch::new();
+    let secret = scratch.write("smtp", SECRET, 0o600);
+    let path = secret.display().to_string();
+    let port = server.port();
+    for around in ["\"{}\"", "'{}'", "{}\r", " \"{}\" \r\n"] {
+        let value = |text: &str| around.replace("{}", text);
+        let call = container(&scratch)
+            .env("MAILCHUTE_URL", value(&format!("smtp://127.0.0.1:{port}")))
+            .env("MAILCHUTE_USERNAME", value("alice"))
+            .env("MAILCHUTE_PASSWORD_FILE", value(&path))
+            .env("MAILCHUTE_FROM", value("Shop <orders@shop.example>"));
+        call.run().expect_status(0);
+        let call = container(&scratch)
+            .env("MAIL_HOST", value("127.0.0.1"))
+            .env("MAIL_PORT", value(&port.to_string()))
+            .env("MAIL_ENCRYPTION", value("null"))
+            .env("MAIL_USERNAME", value("alice"))
+            .env("MAIL_PASSWORD_FILE", value(&path));
+        call.run().expect_status(0);
+    }
+    // A secret is taken as it stands.
+    let quoted = Server::new().login("alice", "\"a secret # in quotes\"", &["PLAIN"]).start();
+    for (url, username, password) in
+        [("MAILCHUTE_URL", "MAILCHUTE_USERNAME", "MAILCHUTE_PASSWORD"), ("MAIL_HOST", "MAIL_USERNAME", "MAIL_PASSWORD")]
+    {
+        let here = format!("smtp://127.0.0.1:{}", quoted.port());
+        let url_value = if url == "MAIL_HOST" { "127.0.0.1" } else { &here };
+        let call = container(&scratch).env(url, url_value).env("MAIL_PORT", quoted.port().to_string());
+        call.env(username, "alice").env(password, "\"a secret # in quotes\"").run().expect_status(0);
+    }
+}
+
+/// The next step names what is set, in every form that a configuration without a file has.
+#[test]
+fn the_next_step_names_the_variable_that_holds_it() {
+    let nobody = Port::reserve().number().to_string();
+    let wants_login = Server::new().login("alice", SECRET, &["PLAIN"]).start();
+    let own_only = Server::new().reply(Moment::Mail, "553 5.7.1 Relaying disallowed as x@example.org").start();
+    let implicit = Server::new().tls(TlsStart::Implicit).start();
+    let plain = Server::new().start();
+    let (login_port, own_port) = (wants_login.port().to_string(), own_only.port().to_string());
+    let (tls_port, plain_port) = (implicit.port().to_string(), plain.port().to_string());
+    let at = |scheme: &str, port: &str| format!("{scheme}://127.0.0.1:{port}");
+    let (main, own) = (at("smtp", &login_port), at("smtp", &own_port));
+    let (untrusted, mailpit) = (at("smtps", &tls_port), at("smtp", &plain_port) + "?tls=starttls");
+    let away = at("smtp", &nobody);
+    let laravel = [("MAIL_HOST", "127.0.0.1")];
+    for (variables, hint) in [
+        (&[("MAILCHUTE_URL", &*main)][..], "*: set MAILCHUTE_USERNAME and MAILCHUTE_PASSWORD"),
+        (&[("MAILER_DSN", &*main)], "*: set the user name and the password in MAILER_DSN"),
+        (
+            &[laravel[0], ("MAIL_PORT", &*login_port), ("MAIL_USERNAME", "null")],
+            "*: set MAIL_USERNAME and MAIL_PASSWORD",
+        ),
+        (
+            &[("MAILCHUTE_URL", &*away), ("MAILCHUTE_BACKUP_URL", &*main)],
+            "*: set MAILCHUTE_BACKUP_USERNAME and MAILCHUTE_BACKUP_PASSWORD",
+        ),
+        (
+            &[("MAILCHUTE_URL", &*own)],
+            "*: set MAILCHUTE_FROM to *, and add ?sender=ADDRESS&other_sender=rewrite to MAILCHUTE_URL",
+        ),
+        (
+            &[("MAILER_DSN", &*own)],
+            "*: set MAILCHUTE_FROM to *, and use MAILCHUTE_URL in place of MAILER_DSN, with ?sender=ADDRESS&*",
+        ),
+        (
+            &[laravel[0], ("MAIL_PORT", &*own_port)],
+            "*: set MAIL_FROM_ADDRESS to *, and use MAILCHUTE_URL in place of MAIL_HOST, with ?sender=ADDRESS&*",
+        ),
+        (&[("MAILCHUTE_URL", &*untrusted)], "*add ?ca_file=FILE to MAILCHUTE_URL*"),
+        (&[("MAILER_DSN", &*untrusted)], "*use MAILCHUTE_URL in place of MAILER_DSN, with ?ca_file=FILE*"),
+        (
+            &[("MAILCHUTE_URL", &*mailpit)],
+            "a test server such as Mailpit*: add ?tls=none to MAILCHUTE_URL if this is one*",
+        ),
+        (
+            &[("MAILCHUTE_URL", &*mailpit), ("MAILCHUTE_USERNAME", "a"), ("MAILCHUTE_PASSWORD", "b")],
+            "*leave MAILCHUTE_USERNAME and MAILCHUTE_PASSWORD out and add ?tls=none to MAILCHUTE_URL if this is one*",
+        ),
+        (
+            &[("MAILCHUTE_URL", "smtp://mailpit:1025?tls=none"), ("MAILCHUTE_USERNAME", "a"), ("MAILCHUTE_KEY", "b")],
+            "a test server*: leave MAILCHUTE_USERNAME and MAILCHUTE_PASSWORD out;*",
+        ),
+        (&[laravel[0], ("MAIL_PORT", &*plain_port), ("MAIL_ENCRYPTION", "ssl")], "*set MAIL_ENCRYPTION=tls"),
+        (&[laravel[0], ("MAIL_PORT", &*plain_port), ("MAIL_SCHEME", "smtps")], "*set MAIL_SCHEME=smtp"),
+        (
+            &[laravel[0], ("MAIL_PORT", "tcp://10.96.14.7:25")],
+            "Kubernetes sets MAIL_PORT for a service that is called mail:*",
+        ),
+        (&[("MAILCHUTE_URL", "smtps://mx.example   # ours")], "a file of variables takes it as part of the value*"),
+        (&[("MAILCHUTE_URL", &*away)], "nothing accepts connections on port * of this machine*in a container*"),
+        (
+            &[("MAILCHUTE_URL", "smtps://mx.example?verify_peer=0")],
+            "leave it out; * write ?ca_file=FILE or ?fingerprint=SHA256",
+        ),
+        (&[("MAILCHUTE_URL", &*away), ("MAILCHUTE_LOG", "stdout")], "*stderr*"),
+        (
+            &[("MAILCHUTE_HOST", "mx"), ("MAILCHUTE_PORT", "587"), ("MAILCHUTE_USER", "a"), ("MAILCHUTE_PASS", "b")],
+            "*set MAILCHUTE_URL*; MAILCHUTE_HOST, MAILCHUTE_PASS, MAILCHUTE_PORT and MAILCHUTE_USER are not known here: \
+             write MAILCHUTE_URL, MAILCHUTE_PASSWORD and MAILCHUTE_USERNAME",
+        ),
+        (
+            &[("MAILCHUTE_URL", &*main), ("MAILCHUTE_USER", "a"), ("MAILCHUTE_PASS", "b")],
+            "*: set MAILCHUTE_USERNAME and MAILCHUTE_PASSWORD; MAILCHUTE_PASS and MAILCHUTE_USER are not known here: \
+             write MAILCHUTE_PASSWORD and MAILCHUTE_USERNAME",
+        ),
+    ] {
+        let (_, line, step) = told(variables);
+        assert!(testkit::matches(hint, &step), "{variables:?}\n{line}\n{step}\n{hint}");
+    }
+}
+
+#[test]
+fn laravel_without_tls_and_login_is_a_test_server() {
+    let plain = Server::new().start();
+    let scratch = Scratch::new();
+    let call = |name: &str| {
+        container(&scratch).env("MAIL_HOST", "127.0.0.1").env("MAIL_PORT", plain.port().to_string()).env(name, "null")
+    };
+    for name in ["MAIL_ENCRYPTION", "MAIL_SCHEME"] {
+        call(name).env("MAIL_USERNAME", "null").env("MAIL_PASSWORD", "null").run().expect_status(0);
+    }
+    assert_eq!(plain.finish().len(), 2);
+    // What has a login to lose has TLS, and so has a port of the outside.
+    for (variables, first) in [
+        (&[("MAIL_HOST", "mx.example"), ("MAIL_PORT", "1025")][..], "no TLS"),
+        (&[("MAIL_HOST", "mx.example"), ("MAIL_PORT", "587")], "STARTTLS required"),
+        (
+            &[("MAIL_HOST", "mx.example"), ("MAIL_PORT", "1025"), ("MAIL_USERNAME", "a"), ("MAIL_PASSWORD", "b")],
+            "STARTTLS required",
+        ),
+    ] {
+        let mut call =
+            mailchute().env("MAIL_ENCRYPTION", "null").env("MAIL_PASSWORD", "null").args(["explain", "b@example.net"]);
+        for (name, value) in variables {
+            call = call.env(name, value);
+        }
+        let run = call.run();
+        assert!(run.stdout.contains(first), "{variables:?}\n{}", run.report());
+    }
+}
+
+/// `check`, `explain` and `secret check` say it in the same words as a message that fails.
+#[test]
+fn whoever_looks_is_told_in_variables_too() {
+    let wants_login = Server::new().login("alice", SECRET, &["PLAIN"]).start();
+    let url = format!("smtp://127.0.0.1:{}", wants_login.port());
+    let call = |args: &[&str]| {
+        let call = mailchute().env("MAILCHUTE_URL", &url).env("MAILCHUTE_USERNAME", "alice");
+        call.env("MAILCHUTE_PASSWORD_FILE", "/run/secrets/nowhere").args(args).run()
+    };
+    for args in [&["check"][..], &["explain", "b@example.net"], &["secret", "check"]] {
+        let run = call(args);
+        let all = format!("{}{}", run.stdout, run.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            all.contains("mount the secret at /run/secrets/nowhere, or name the place"),
+            "{args:?}\n{}",
+            run.report()
+        );
+        assert!(!all.contains("as root") && !all.contains("sudo"), "{args:?}\n{}", run.report());
+    }
+    let run = mailchute().env("MAILCHUTE_URL", "smtp://127.0.0.1:1?tls=implicit").arg("check").run();
+    assert!(!run.stdout.contains("[relay.") && !run.stdout.contains("tls ="), "{}", run.report());
+}
+
+#[test]
+fn a_file_that_comes_first_says_so() {
+    let scratch = Scratch::new();
+    let nobody = Port::reserve();
+    let file = scratch.write(
+        "config.toml",
+        format!("[relay.main]\nhost = \"127.0.0.1\"\nport = {}\n", nobody.number()),
+        0o600,
+    );
+    let call = || mailchute().env("MAILCHUTE_CONFIG", &file).args(["-i", "bob@example.net"]).stdin(MESSAGE);
+    let run = call().env("MAILCHUTE_URL", "smtps://mx.example").run();
+    let told = format!("; {} comes before MAILCHUTE_URL, which is ignored\n", file.display());
+    assert!(run.stderr.ends_with(&told), "{}", run.report());
+    let run = call().env("MAILER_DSN", "smtps://mx.example").run();
+    assert!(!run.stderr.contains("ignored"), "another program's: {}", run.report());
 }

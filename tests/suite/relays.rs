@@ -175,7 +175,7 @@ fn a_certificate_that_will_not_do() {
         (&server, "key-only.pem", 78, "*/key-only.pem: contains no PEM certificate (*"),
         (&server, "mixed.pem", 78, "*/mixed.pem: does not match *"),
         (&server, "world-writable.pem", 77, "*/world-writable.pem: is world-writable *"),
-        (&server, "directory.pem", 78, "*/directory.pem: is not a regular file (*"),
+        (&server, "directory.pem", 78, "*/directory.pem: is not a regular file but a directory (*"),
         (&server, "fifo.pem", 78, "*/fifo.pem: is not a regular file (*"),
     ] {
         let more = format!("client_cert = \"{file}\"\nauth = [\"EXTERNAL\"]");

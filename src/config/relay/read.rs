@@ -15,7 +15,7 @@ use crate::providers::{self, Provider};
 use crate::spelling;
 
 /// The keys of every relay; those of its credentials depend on the provider.
-const KEYS: &[&str] = &[
+pub(in crate::config) const KEYS: &[&str] = &[
     "provider",
     "via",
     "host",
@@ -69,7 +69,10 @@ pub(in crate::config) fn read(name: &str, section: &Section<'_>, above: &[&str])
         !auth.is_empty() && auth.iter().all(|m| matches!(m, Mechanism::ScramSha256 | Mechanism::ScramSha1));
     if tls == TlsMode::None && login.is_some() && !is_local(&place) && !scram_only {
         let failure = section.wrong("tls", "would send the credentials unencrypted");
-        return Err(failure.hint("leave \"tls\" out, or allow only SCRAM: auth = [\"SCRAM-SHA-256\"]"));
+        return Err(failure.hint(
+            "a test server such as Mailpit takes no login: leave username and password out; others have TLS: leave \"tls\" \
+             out, or allow only SCRAM: auth = [\"SCRAM-SHA-256\"]",
+        ));
     }
     let helo = section.string("helo")?.map(|helo| name_of(section, "helo", helo)).transpose()?;
     let chunking = section.boolean("chunking")?.unwrap_or(true);

@@ -121,12 +121,20 @@ impl Judge<'_> {
         if let Some(setting) = pool.php("mail.force_extra_parameters").filter(|setting| !setting.value.is_empty()) {
             found.push(forced(&name, setting));
         }
+        let is_off = |setting: &Setting| ["", "0"].contains(&setting.value.as_str());
+        let is_handed_on = |name: &str| pool.setting(&format!("env[{name}]")).is_some();
         if self.wanted.by_environment
-            && pool.setting("clear_env").is_none_or(|setting| !["", "0"].contains(&setting.value.as_str()))
+            && !pool.setting("clear_env").is_some_and(is_off)
+            && !["MAILCHUTE_URL", "MAILER_DSN", "MAIL_HOST"].iter().any(|name| is_handed_on(name))
         {
             let sentence = "PHP-FPM clears the environment, in which the configuration is";
             let finding = Finding::new(&codes::PHP_CLEAR_ENV, &name, sentence);
             found.push(finding.advise("clear_env = no in the pool, or a file: mailchute init --from-env"));
+        }
+        if self.wanted.logs_to_stderr && pool.setting("catch_workers_output").is_none_or(is_off) {
+            let sentence = "PHP-FPM drops what its workers write: what mailchute says and its log are lost";
+            let finding = Finding::new(&codes::PHP_OUTPUT_LOST, &name, sentence);
+            found.push(finding.advise("catch_workers_output = yes and decorate_workers_output = no in the pool"));
         }
         if let Some(user) = pool.user()
             && !self.accounts.is_empty()

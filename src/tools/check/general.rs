@@ -9,7 +9,7 @@ use nix::unistd::User;
 use crate::caller::Caller;
 use crate::config::relay::{Place, Way, is_loopback};
 use crate::config::site::{NOBODY, Site};
-use crate::config::{Config, DefaultSite, Origin, Skipped, is_called_after, is_named_for};
+use crate::config::{Config, DefaultSite, LogTarget, Origin, Skipped, is_called_after, is_named_for};
 use crate::failure::{Failure, Kind};
 use crate::finding::{Finding, Grade, Section, codes};
 use crate::host;
@@ -203,6 +203,7 @@ pub(super) fn wanted(config: Option<&Config>) -> Wanted {
     Wanted {
         spools: config.is_some_and(|config| config.sites.iter().any(|site| site.spooling.is_on)),
         by_environment: config.is_some_and(|config| matches!(config.origin, Origin::Environment(_))),
+        logs_to_stderr: config.is_some_and(|config| config.log(None).contains(&LogTarget::Stderr)),
         set_group_id: host::binary_group().is_some(),
     }
 }

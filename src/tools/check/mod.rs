@@ -30,7 +30,7 @@ use crate::config::site::{NOBODY, Site};
 use crate::door;
 use crate::exit;
 use crate::failure::Failure;
-use crate::finding::{Finding, Section, codes};
+use crate::finding::{Finding, Next, Section, codes};
 use crate::host;
 use crate::machine::Machine;
 use crate::plan::site::refusal;
@@ -130,7 +130,8 @@ fn look(of: &Check, root: &Root) -> Seen {
         };
         sections.sort_by_key(place);
     }
-    if known.is_some() {
+    if let Some(config) = known {
+        sections.iter_mut().for_each(|section| worded(config, &mut section.findings));
         let unknown = of.sites.iter().filter(|name| !sites.iter().any(|(known, _)| known == *name));
         sections.extend(unknown.map(|name| general::no_such_site(name)));
     }
@@ -162,7 +163,23 @@ fn once(sections: &mut [Section]) {
 /// words.
 pub(crate) fn known(config: &Config, site: &Site, caller: &Caller) -> Vec<Finding> {
     let sections = [general::of_site(config, site, caller.uid), own::look(site, caller)];
-    sections.into_iter().flat_map(|section| section.findings).chain(published::without_domain(site)).collect()
+    let mut found: Vec<Finding> =
+        sections.into_iter().flat_map(|section| section.findings).chain(published::without_domain(site)).collect();
+    worded(config, &mut found);
+    found
+}
+
+/// Has the next steps of `findings` in the words of this configuration.
+pub(crate) fn worded<'f>(config: &Config, findings: impl IntoIterator<Item = &'f mut Finding>) {
+    for finding in findings {
+        let relay = finding.subject.strip_prefix("relay ");
+        if let Some(Next::Do(next) | Next::Run(next)) = &finding.next {
+            let told = config.wording.told(next, relay);
+            if told != *next {
+                finding.next = Some(Next::Do(told));
+            }
+        }
+    }
 }
 
 /// What `caller` can do, as a process of that user's tells root's.

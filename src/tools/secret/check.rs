@@ -20,6 +20,7 @@ use crate::host;
 use crate::modes;
 use crate::reply::{TEXT_LIMIT, printable};
 use crate::secret::{self, STORED, Source};
+use crate::tools::check::worded;
 
 /// What is said of a secret.
 pub(crate) enum Row {
@@ -75,6 +76,11 @@ pub(super) fn run(of: &CheckSecrets) -> Result<(String, bool), Failure> {
         )
         .hint(format!("ls {STORED}")));
     }
+    let findings = found.iter_mut().filter_map(|row| match row {
+        Row::Found(finding) => Some(finding),
+        Row::Fine(..) => None,
+    });
+    worded(&config, findings);
     let is_broken = found.iter().any(|row| matches!(row, Row::Found(finding) if finding.grade == Grade::Broken));
     Ok((page(&found), is_broken))
 }
