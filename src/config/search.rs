@@ -15,6 +15,7 @@ use super::listing::{Listing, beside, is_missing};
 use super::scope::{Scope, Standing};
 use super::setting::Secrets;
 use super::variables::{self, Unknown, bare};
+use super::wording::with_more;
 use super::{Config, Origin, PassedOver};
 use crate::caller::{self, Caller};
 use crate::failure::{Failure, Kind};
@@ -232,7 +233,7 @@ fn load_environment(environment: &Environment, caller: &Caller) -> Result<Config
 
 /// `failure` with this beside its hint.
 fn add(failure: Failure, more: &str) -> Failure {
-    let hint = failure.hint.as_deref().map_or_else(|| more.to_owned(), |hint| format!("{hint}; {more}"));
+    let hint = with_more(failure.hint.as_deref(), more);
     failure.hint(hint)
 }
 

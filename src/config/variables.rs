@@ -65,8 +65,12 @@ impl Unknown {
     /// All of them in one clause, with the right names.
     pub(super) fn told(all: &[&Self]) -> String {
         let theirs: Vec<&str> = all.iter().map(|unknown| unknown.theirs.as_str()).collect();
-        let mut ours: Vec<&str> = all.iter().filter_map(|unknown| unknown.ours.as_deref()).collect();
-        ours.dedup();
+        let mut ours: Vec<&str> = Vec::new();
+        for name in all.iter().filter_map(|unknown| unknown.ours.as_deref()) {
+            if !ours.contains(&name) {
+                ours.push(name);
+            }
+        }
         let be = if theirs.len() == 1 { "is" } else { "are" };
         let known = format!("{} {be} not known here", listed(&theirs));
         if ours.is_empty() { known } else { format!("{known}: write {}", listed(&ours)) }

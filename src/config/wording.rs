@@ -67,7 +67,7 @@ impl Wording {
     /// `hint`, which is about the relay of this name where it is about one, in the words of this configuration; with
     /// what is wrong about a variable that it would have somebody set.
     pub fn told(&self, hint: &str, relay: Option<&str>) -> String {
-        let mut text = match self.variable {
+        let text = match self.variable {
             Some(variable) => Variables::of(variable, self.tls, relay).told(hint),
             None => hint.to_owned(),
         };
@@ -77,10 +77,7 @@ impl Wording {
         };
         let named: Vec<&Unknown> = self.unknown.iter().filter(is_named).collect();
         let unknown = (!named.is_empty()).then(|| Unknown::told(&named));
-        for more in unknown.iter().chain(&self.ignored) {
-            text = format!("{text}; {more}");
-        }
-        text
+        unknown.iter().chain(&self.ignored).fold(text, |text, more| with_more(Some(&text), more))
     }
 
     /// `failure`, of the relay of this name where it is one's, with its hint in these words.
@@ -92,6 +89,15 @@ impl Wording {
     /// What is said where there is no hint: of a variable that does not count.
     pub fn alone(&self) -> Option<&str> {
         self.ignored.as_deref()
+    }
+}
+
+/// `hint` with this beside it; a command is left as it is, to be copied whole.
+pub(super) fn with_more(hint: Option<&str>, more: &str) -> String {
+    match hint {
+        Some(hint) if hint.starts_with("sudo ") => hint.to_owned(),
+        Some(hint) => format!("{hint}; {more}"),
+        None => more.to_owned(),
     }
 }
 
