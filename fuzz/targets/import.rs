@@ -110,7 +110,9 @@ const GRAMMAR: Grammar = &[
 ];
 
 /// The languages, behind the programs.
-const LANGUAGES: [fn(&str) -> Result<usize, Refused>; 6] = [
+type Language = fn(&str) -> Result<usize, Refused>;
+
+const LANGUAGES: [Language; 6] = [
     |text| php::read(text).map(|found| php::constants(&found).len()),
     |text| python::read(text, &[], &[]).map(|found| found.len()),
     |text| ruby::read(text, &[]).map(|found| found.len()),
@@ -160,7 +162,7 @@ fn check(input: &[u8]) -> u64 {
     let [choice, text @ ..] = input else { return 0 };
     let choice = usize::from(*choice);
     // Some are not read as they are: a piece of them is written over and over, and work is measured.
-    let is_repeated = choice >= 128 && hash(text) % 4 == 0;
+    let is_repeated = choice >= 128 && hash(text).is_multiple_of(4);
     let choice = choice % 128 % (KINDS.len() + LANGUAGES.len());
     let Ok(text) = std::str::from_utf8(text) else { return 1 };
     let number = hash(text.as_bytes()) as usize >> 8;
