@@ -34,7 +34,7 @@ fn values<'a>(unit: &'a str, section: &str, key: &str) -> Vec<&'a str> {
 
 /// `install.sh` for this destination, which is empty for the host itself.
 fn installer(destination: &Path, prefix: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new("/bin/sh");
+    let mut command = apart("/bin/sh");
     command.arg(root().join("install.sh")).args(arguments).env("DESTDIR", destination).env("PREFIX", prefix);
     command.stdin(Stdio::null());
     command

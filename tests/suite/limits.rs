@@ -650,7 +650,7 @@ fn one_limit_costs_no_more_than_seven_system_calls() {
         let calls = |top: &str| {
             configure(host, top, NULL);
             let count = || {
-                let mut strace = Command::new("strace");
+                let mut strace = testkit::apart("strace");
                 strace.args(["-o", trace, env!("CARGO_BIN_EXE_mailchute"), "-i", "bob@example.net"]);
                 let mut child = strace.stdin(Stdio::piped()).spawn().unwrap();
                 child.stdin.take().unwrap().write_all(MESSAGE.as_bytes()).unwrap();
