@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
 
 use mailchute::keep::Place;
 use mailchute::spool::flusher;
@@ -29,7 +28,7 @@ fn every_file_names_the_version_that_is_packaged() {
 /// `install.sh` on the host itself, where these programs are found before others.
 fn installer(host: &Host<'_>, prefix: &str, words: &[&str]) -> (bool, String) {
     let path = format!("{}:{}", host.scratch().join("bin").display(), std::env::var("PATH").unwrap_or_default());
-    let mut command = Command::new("/bin/sh");
+    let mut command = testkit::apart("/bin/sh");
     command.arg(root().join("install.sh")).args(words).env("PREFIX", prefix).env("PATH", path).env_remove("DESTDIR");
     let output = command.output().expect("a shell");
     let said = [output.stdout, output.stderr].concat();
@@ -147,7 +146,7 @@ fn a_purge_removes_no_message_that_waits_and_follows_no_link() {
         host.scratch().write("bin/deb-systemd-helper", "#!/bin/sh\n", 0o755);
         let path = format!("{}:{}", host.scratch().join("bin").display(), std::env::var("PATH").unwrap_or_default());
         for action in ["remove", "purge", "purge"] {
-            let mut command = Command::new("/bin/sh");
+            let mut command = testkit::apart("/bin/sh");
             command.arg(root().join("examples/packages/deb/postrm")).arg(action).env("PATH", &path);
             let output = command.output().expect("a shell");
             let said = String::from_utf8_lossy(&output.stderr);
