@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 use testkit::{Run, Scratch};
@@ -210,7 +209,7 @@ fn apply(root: &Path, finding: &Value) -> Option<()> {
         .iter()
         .fold(line, |line, top| line.replace(&format!(" /{top}/"), &format!(" {place}/{top}/")));
     fs::create_dir_all(below(root, "/etc/php/8.2/cli/conf.d")).unwrap();
-    let done = Command::new("/bin/sh").args(["-c", &line]).output().unwrap();
+    let done = testkit::apart("/bin/sh").args(["-c", &line]).output().unwrap();
     assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
     Some(())
 }

@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use mailchute::caller::Caller;
 use mailchute::cli::options::{LETTERS, LONGS, MODES};
@@ -249,7 +248,7 @@ fn the_readmes_branches_on_the_exit_status_hold() {
     ] {
         for status in statuses {
             scratch.write("mailchute", format!("#!/bin/sh\ncat >/dev/null\nexit {status}\n"), 0o755);
-            let output = Command::new("/bin/sh")
+            let output = testkit::apart("/bin/sh")
                 .args(["-c", block])
                 .current_dir(scratch.path())
                 .env("PATH", format!("{}:/usr/bin:/bin", scratch.path().display()))

@@ -841,7 +841,7 @@ fn the_names_of_sendmail_are_taken_as_the_installer_takes_them() {
         let binary = "/usr/local/bin/mailchute";
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let installer = |words: &[&str]| {
-            let mut command = std::process::Command::new("/bin/sh");
+            let mut command = testkit::apart("/bin/sh");
             command.arg(root.join("install.sh")).args(words).output().unwrap()
         };
         let done = installer(&["--links", "--binary", env!("CARGO_BIN_EXE_mailchute")]);

@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
-use testkit::Host;
+use testkit::{Host, apart};
 
 use crate::laid::{Laid, SHOP, USERS};
 use mailchute::spool::Folder;
@@ -47,7 +47,7 @@ fn prepare(host: &Host<'_>) {
 }
 
 fn run(errand: &str, stdout: impl Into<Stdio>) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mailchute"));
+    let mut command = apart(env!("CARGO_BIN_EXE_mailchute"));
     command.args(errand.split(' ')).stdin(Stdio::null()).stdout(stdout).output().expect("it runs")
 }
 

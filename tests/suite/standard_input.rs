@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Instant;
 
 use testkit::{Mailchute, PATIENCE, Server};
@@ -46,7 +46,7 @@ fn a_descriptor_that_does_not_block_is_waited_for() {
             let (mut ours, theirs) = UnixStream::pair().unwrap();
             theirs.set_nonblocking(true).unwrap();
             ours.set_write_timeout(Some(PATIENCE)).unwrap();
-            let mut child = Command::new(env!("CARGO_BIN_EXE_mailchute"))
+            let mut child = testkit::apart(env!("CARGO_BIN_EXE_mailchute"))
                 .env("MAILCHUTE_CONFIG", setup.scratch.join("config.toml"))
                 .args(*args)
                 .stdin(OwnedFd::from(theirs))
