@@ -86,7 +86,7 @@ fn check(input: &[u8]) -> u64 {
         assert!(!is_record(input), "a record is not read");
         return 2 + u64::from(behind);
     };
-    assert!(input.starts_with(b"{") && input.ends_with(b"}"), "more than a record is one");
+    assert!(input.trim_ascii_start().starts_with(b"{") && input.ends_with(b"}"), "more than a record is one");
     // All that may be asked of it.
     let path = [line.exit(), line.code().map_or(0, |code| (code / 100) as u8), line.status() as u8];
     let _ = (line.time(), line.tries(), line.is_again());
