@@ -114,7 +114,7 @@ fn check(input: &[u8]) -> u64 {
 
 /// Whether a line is one that this program writes: an object that begins with its version.
 fn is_record(input: &[u8]) -> bool {
-    input.starts_with(b"{\"v\":1") && record(input).is_some()
+    input.starts_with(b"{\"v\":1") && input.ends_with(b"}") && record(input).is_some()
 }
 
 /// What `input` says, where it is one object without any name twice and all of it is text.
