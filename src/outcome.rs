@@ -133,10 +133,12 @@ impl Outcome {
             .min_by_key(|(_, reply)| rank(reply))
     }
 
-    /// Whether another relay may do better: nobody has the message, and the refusal was transient or
-    /// came before this relay had heard of the message.
+    /// Whether another relay may do better: nobody has the message, and the refusal was transient, came before this
+    /// relay had heard of the message, or is about its account.
     pub fn is_deferred(&self) -> bool {
         !self.is_accepted_for_some()
-            && self.decisive().is_some_and(|(answer, reply)| reply.is_transient() || answer.stage < Stage::MailFrom)
+            && self.decisive().is_some_and(|(answer, reply)| {
+                reply.is_transient() || answer.stage < Stage::MailFrom || reply.is_about_account()
+            })
     }
 }

@@ -187,6 +187,15 @@ impl Reply {
         self.is_negative() && (is_coded || is_classed || ABOUT_COMMAND.iter().any(|words| text().contains(words)))
     }
 
+    /// Whether the account that logged in may send nothing at present, whatever the code and wherever it is said: a quota
+    /// is used up, a plan or an approval is missing, it is blocked. Nothing of that is about the message.
+    pub fn is_about_account(&self) -> bool {
+        self.is_negative() && {
+            let text = self.text.to_ascii_lowercase();
+            OF_ACCOUNTS.iter().any(|words| text.contains(words))
+        }
+    }
+
     /// The same reply with every occurrence of `secret` in its text replaced by stars.
     pub fn without(mut self, secret: &str) -> Self {
         if secret.len() >= 4 && self.text.contains(secret) {
@@ -240,6 +249,28 @@ pub fn printable(bytes: &[u8], limit: usize) -> String {
     };
     out
 }
+
+/// What servers say of an account, in lower case and as their users quote it: Google, GoDaddy, cPanel, Mailtrap, SendGrid,
+/// Amazon SES, Brevo, Zoho, Microsoft, Mailgun, Resend, Postmark, MailerSend.
+const OF_ACCOUNTS: &[&str] = &[
+    "daily user sending limit",
+    "24-hour sending limit",
+    "exceeded the max emails per hour",
+    "email limit is reached",
+    "too many emails per second",
+    "maximum credits exceeded",
+    "sending suspended for this account",
+    "sending paused for this account",
+    "smtp account is not yet activated",
+    "unusual sending activity detected",
+    "bad outbound sender",
+    "tenant has exceeded threshold",
+    "for test purposes only",
+    "demo domains can only be used",
+    "only send testing emails to your own",
+    "your account is pending approval",
+    "trial account unique recipients",
+];
 
 #[cfg(test)]
 mod tests {

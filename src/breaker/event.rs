@@ -30,7 +30,10 @@ impl Event {
 
 /// A refusal at `stage`. An API has one stage only, and what passes there is its own trouble or a limit of the account.
 fn said(relay: &Relay, reply: &Reply, stage: Stage) -> Event {
-    let is_own = stage < Stage::MailFrom || reply.code() == 421 || (relay.api().is_some() && reply.is_transient());
+    let is_own = stage < Stage::MailFrom
+        || reply.code() == 421
+        || (relay.api().is_some() && reply.is_transient())
+        || reply.is_about_account();
     match reply.code() {
         code if reply.is_authentication() => Event::Fails(Trouble::Login(code)),
         code if is_own && reply.is_negative() => Event::Fails(Trouble::Said(code)),
@@ -73,6 +76,10 @@ mod tests {
         ] {
             let outcome = Outcome::same_for_all(&bob, &Reply::new(code, None, "x"), stage);
             assert_eq!(Event::of(&relay, &Ok(outcome)), event, "{code} {stage}");
+            let outcome =
+                Outcome::same_for_all(&bob, &Reply::new(code, None, "Daily user sending limit exceeded"), stage);
+            let is_fine = Event::of(&relay, &Ok(outcome)) == works;
+            assert_eq!(is_fine, code < 400, "{code} {stage}: of the account");
         }
         let mut some = Outcome::same_for_all(&bob, &Reply::new(421, None, "x"), Stage::Message);
         some.answers[0].reply = Some(Reply::new(250, None, "x"));

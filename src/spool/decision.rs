@@ -178,6 +178,10 @@ mod tests {
         let told = || [Fate::Told, Fate::Told, Fate::Told];
         let waits =
             |trouble| [queued(None, trouble, false), queued(None, trouble, false), queued(None, trouble, false)];
+        let of_account = |stage| {
+            let reply = Reply::own(550, (5, 4, 5), "Daily user sending limit exceeded");
+            Outcome::same_for_all(&["b@example.org".parse().unwrap()], &reply, stage)
+        };
         let refused = |reply, stage: Option<Stage>| {
             Err(Failure { stage, ..Failure::refused("smtp.example.net:465", Reply::own(reply, (5, 7, 0), "no")) })
         };
@@ -195,6 +199,8 @@ mod tests {
             ("554 at the greeting", to_all(554, Stage::Greeting), waits(true)),
             ("550 at EHLO", to_all(550, Stage::Ehlo), waits(true)),
             ("sender refused", to_all(550, Stage::MailFrom), told()),
+            ("the day's quota, after the dot", Ok(of_account(Stage::Message)), waits(true)),
+            ("the account is blocked, at MAIL", Ok(of_account(Stage::MailFrom)), waits(true)),
             ("recipient refused", to_all(550, Stage::RcptTo), told()),
             ("refused and greylisted, nothing sent", replied(&[550, 451], Stage::RcptTo, false), told()),
             ("too large", to_all(552, Stage::Data), told()),

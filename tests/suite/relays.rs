@@ -306,6 +306,32 @@ fn the_first_of_two_relays_gets_half_of_the_time() {
     assert_eq!(record["tries"].as_array().map(Vec::len), Some(2), "{record}");
 }
 
+/// A relay whose account may not send at present is no word about the message; one about it is the last.
+#[test]
+fn what_a_relay_says_of_its_account_leads_to_the_next_one() {
+    for (moment, reply, status) in [
+        (Moment::Message, "550 5.4.5 Daily user sending limit exceeded", 0),
+        (Moment::Rcpt, "550 User a@x has exceeded its 24-hour sending limit. Messages to 250 recipients out of 250", 0),
+        (Moment::Message, "554 Message rejected: Sending paused for this account. For more information, please", 0),
+        (Moment::Mail, "550 5.1.8 Access denied, bad outbound sender", 0),
+        (Moment::Message, "502 5.7.0 Your SMTP account is not yet activated. Please contact us", 0),
+        (Moment::Message, "550 5.4.6 Unusual sending activity detected. Please try after sometime", 0),
+        (Moment::Rcpt, "554 Sandbox subdomains are for test purposes only. Please add your own domain", 0),
+        (Moment::Mail, "550 5.7.1 The from address does not match a verified Sender Identity", 150),
+        (Moment::Rcpt, "550 5.2.2 This mailbox has exceeded its limit", 150),
+        (Moment::Message, "554 5.7.1 rejected as spam", 154),
+    ] {
+        let (main, backup) = (Server::new().reply(moment, reply).start(), Server::new().start());
+        let relay = |name: &str, server: &Server| {
+            format!("[relay.{name}]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n", server.port())
+        };
+        let config = format!("{}{}", relay("main", &main), relay("backup", &backup));
+        let (run, record) = send(&Scratch::new(), &config, &["bob@example.net"]);
+        assert_eq!(run.status, status, "{reply}\n{}", run.report());
+        assert_eq!(record["tries"].as_array().map(Vec::len), Some(if status == 0 { 2 } else { 1 }), "{record}");
+    }
+}
+
 #[test]
 fn connect_timeout_ends_with_the_login() {
     // Slow to log in: the next relay. Slow to take the message: as long as the deadline says.
