@@ -10,6 +10,7 @@ use memchr::memchr_iter;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
+use super::mistake::{self, Mistake};
 use super::value::{self, Name};
 use crate::failure::{Failure, Kind};
 use crate::secret::{Secret, Source};
@@ -66,14 +67,21 @@ impl<'i> Document<'i> {
     /// Parses `source`.
     ///
     /// # Errors
-    /// `Configuration` with the position. The line itself is not quoted: it may hold a secret.
+    /// `Configuration` with line and column. The line itself is not quoted: it may hold a secret.
     pub(super) fn parse(text: &'i Text, source: &'i str) -> Result<Self, Failure> {
         match DeTable::parse(source) {
             Ok(root) => Ok(Self { text, source, root: root.into_inner(), line_ends: OnceCell::new() }),
             Err(error) => {
                 let offset = error.span().map_or(0, |span| span.start);
-                let line = memchr_iter(b'\n', &source.as_bytes()[..offset.min(source.len())]).count();
-                Err(Failure::new(Kind::Configuration, text.position(line), error.message()))
+                let line = |offset: usize| memchr_iter(b'\n', &source.as_bytes()[..offset.min(source.len())]).count();
+                if text.file().is_none() {
+                    // Nobody wrote these lines.
+                    return Err(Failure::new(Kind::Configuration, text.position(line(offset)), error.message()));
+                }
+                let Mistake { offset, why, hint } = mistake::of(source, error.message(), offset);
+                let column = source[..offset].rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+                let place = format!("{}:{column}", text.position(line(offset)));
+                Err(Failure { hint, ..Failure::new(Kind::Configuration, place, why) })
             }
         }
     }

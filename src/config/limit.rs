@@ -167,7 +167,9 @@ impl Limits {
         section: &Section<'_>,
         provider: Option<&'static Provider>,
     ) -> Result<Option<Arc<Self>>, Failure> {
-        let Some(mut words) = section.strings("limit")? else { return Ok(None) };
+        let Some(mut words) = section.strings("limit").map_err(|failure| failure.hint(EXAMPLES))? else {
+            return Ok(None);
+        };
         let mut limits = Self::none("relay", name, section.text().file());
         if let Some(at) = words.iter().position(|word| *word == PROVIDER) {
             words.remove(at);
@@ -186,7 +188,7 @@ impl Limits {
 /// # Errors
 /// `Configuration`, with the place of the key.
 pub(super) fn read(section: &Section<'_>) -> Result<Option<Vec<Limit>>, Failure> {
-    let Some(words) = section.strings("limit")? else { return Ok(None) };
+    let Some(words) = section.strings("limit").map_err(|failure| failure.hint(EXAMPLES))? else { return Ok(None) };
     if words.contains(&PROVIDER) {
         return Err(section
             .wrong("limit", "says \"provider\", and a site has none")

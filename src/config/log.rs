@@ -20,13 +20,14 @@ pub(super) struct Logging {
 }
 
 impl Logging {
-    /// Reads it from the document `root`, which is the host's own (`is_main`) or a file of `sites.d`.
+    /// Reads it from the document `root`, which is the host's own (`is_main`) or a file of `sites.d`;
+    /// `above` are the keys of its top level.
     ///
     /// # Errors
     /// `Configuration`.
-    pub(super) fn read(root: &Section<'_>, is_main: bool) -> Result<Self, Failure> {
+    pub(super) fn read(root: &Section<'_>, is_main: bool, above: &[&str]) -> Result<Self, Failure> {
         let Some(section) = root.section("log")? else { return Ok(Self::default()) };
-        section.expect(&Keys { now: &["to", "keep"], later: &[], above: &[] })?;
+        section.expect(&Keys { now: &["to", "keep"], later: &[], above })?;
         let keep = section.age("keep")?;
         // One file holds what all sites of a user sent.
         if keep.is_some() && !is_main {

@@ -21,6 +21,7 @@ mod laravel;
 pub mod limit;
 mod listing;
 pub mod log;
+mod mistake;
 pub mod relay;
 pub mod route;
 mod scope;

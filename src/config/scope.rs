@@ -163,7 +163,7 @@ impl Scope {
         Ok(Self {
             sites,
             default_site,
-            log: Logging::read(&root, is_main)?,
+            log: Logging::read(&root, is_main, &above)?,
             strict_modes,
             holds_secret: shared.relays.iter().any(|relay| holds_secret(relay))
                 || alerts.iter().any(|alert| tells_secret(alert))

@@ -23,7 +23,7 @@ use nix::fcntl::FlockArg;
 use nix::libc::{O_DIRECTORY, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
 pub use place::Place;
 use place::names;
-pub use shared::{Reach, has_room, shared_below};
+pub use shared::{Reach, has_room, left_below, shared_below};
 use tempfile::NamedTempFile;
 pub use watch::Watch;
 use zeroize::Zeroizing;

@@ -98,6 +98,15 @@ pub fn shared_below(parent: &Path) -> Option<(PathBuf, u32)> {
     (above.gid() == found.gid()).then(|| (directory, found.gid()))
 }
 
+/// What all callers shared below `parent` while the binary had a group of its own, for root, who reads it afterwards as
+/// well: nobody enters it but the group, which nobody is in, and in a sticky directory nobody else has laid it.
+pub fn left_below(parent: &Path) -> Option<PathBuf> {
+    let directory = parent.join(SHARED);
+    let above = parent.symlink_metadata().ok()?;
+    let is_kept = above.is_dir() && above.uid() == 0 && (above.mode() & 0o022 == 0 || above.mode() & 0o1000 != 0);
+    (is_kept && is_closed(&directory.symlink_metadata().ok()?)).then_some(directory)
+}
+
 /// Whether it is a directory of root's that others can neither enter nor list.
 fn is_closed(found: &Metadata) -> bool {
     found.is_dir() && found.uid() == 0 && found.mode() & 0o007 == 0

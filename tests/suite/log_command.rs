@@ -104,6 +104,13 @@ fn nobody_forges_a_record_for_root_nor_has_root_remove_a_file() {
         make(&format!("{PLACE}/shared"), 0o755, OTHER, OTHER);
         lay(host, OTHER, "shared/mailchute.log", &record(2, SHOP, ""));
         log(0, &["--json"]).expect_status(1);
+        // What was shared while the binary was set-group-id is root's to read afterwards.
+        fs::remove_dir_all(format!("{PLACE}/shared")).unwrap();
+        make(&format!("{PLACE}/shared"), 0o2770, 0, OTHER);
+        lay(host, 0, "shared/mailchute.log", &record(2, SHOP, ""));
+        let run = log(0, &["--json"]);
+        run.expect_status(0);
+        assert_eq!(run.stdout.lines().count(), 1, "{}", run.report());
     });
 }
 

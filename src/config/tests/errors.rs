@@ -38,9 +38,28 @@ const CASES: &[(&str, &str, &str)] = &[
     ("[main]\nhost = 'a.example'", ":1: unknown key \"main\"", "write [relay.main] for a relay"),
     ("[relays.main]\nhost = 'a.example'", ":1: unknown key \"relays\"", "did you mean \"relay\"?"),
     ("relays = 1", ":1: unknown key \"relays\"", "did you mean \"relay\"?"),
-    ("[relay.main]\npassword = \"hunter2\nhost = 'x'", ":2: invalid basic string", ""),
-    ("[relay.main]\npassword = hunter2\n", ":2: string values must be quoted", ""),
-    ("[relay.main]\nhost = 'a.example'\nhost = 'hunter2'", ":3: duplicate key", ""),
+    (
+        "[relay.main]\npassword = \"hunter2\nhost = 'x'",
+        ":2:12: the text that begins here has no closing quotation mark",
+        "write \" at its end",
+    ),
+    ("[relay.main]\npassword = hunter2\n", ":2:12: a text stands in quotation marks", "write password = \"...\""),
+    (
+        "[relay.main]\nhost = 'a.example'\nhost = 'hunter2'",
+        ":3:1: the key \"host\" is there twice in its table, on line 2 as well",
+        "take one of the two out",
+    ),
+    (
+        "[relay.main]\nhost = 'a.example'\n[log]\nlimit = '20/minute'",
+        ":4: unknown key \"limit\" in [log]",
+        "\"limit\" belongs at the top, before the first [table]",
+    ),
+    ("limit = 100\n[relay.main]\nhost = 'a.example'", ":1: \"limit\" must be a string", "write \"20/minute\""),
+    (
+        "[relay.main]\nhost = 'a.example'\nlimit = 100",
+        ":3: \"limit\" in [relay.main] must be a string",
+        "write \"20/minute\"",
+    ),
     ("relay = 'hunter2'", ":1: \"relay\" must be a table, not a string", ""),
     ("[relay]\nprovider = 'postmark'", ":2: \"relay\" takes named tables", "write [relay.NAME]"),
     (

@@ -11,7 +11,7 @@ use nix::fcntl::OFlag;
 
 use super::{Strange, moment};
 use crate::journal::record_file::{self, DIRECTORY, SHARED};
-use crate::keep::{Keep, Place, shared_below};
+use crate::keep::{Keep, Place, left_below};
 
 /// How far from its place in time a record may stand, in milliseconds: the time is taken before the line is written.
 const DISORDER: i64 = 60_000;
@@ -89,7 +89,7 @@ pub(super) fn below(directory: &Path, uid: u32, since: Option<i64>, strange: &St
                 add(&path, Whose::Users(owner));
             }
         }
-        let shared = shared_below(directory).map(|(shared, _)| listed(&shared)).unwrap_or_default();
+        let shared = left_below(directory).map(|shared| listed(&shared)).unwrap_or_default();
         for (path, owner) in shared {
             if owner.is_none() {
                 add(&path, Whose::Everybodys);
