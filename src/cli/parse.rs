@@ -58,7 +58,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Invocation, Fai
                  `mailchute --help`",
             ),
             false => usage("no recipients", "the command line names none and has no -t")
-                .hint("name a recipient, or use -t to take them from the header section; see `mailchute --help`"),
+                .hint("name a recipient, or use -t to take them from the header section (php.ini: sendmail_path = \"/usr/sbin/sendmail -t -i\")"),
         });
     }
     invocation.errand = Errand::Sendmail(said);

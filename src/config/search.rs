@@ -98,7 +98,11 @@ impl Search<'_> {
                     Some(ignored) => add(failure, ignored),
                     None => failure,
                 };
-                let mut config = self.load_file(&file, caller, is_own).map_err(told)?;
+                let named = |failure: Failure| match self.is_missing_by_variable(&file) {
+                    true => failure.hint("MAILCHUTE_CONFIG names it: write the path of the file there, or unset it"),
+                    false => failure,
+                };
+                let mut config = self.load_file(&file, caller, is_own).map_err(named).map_err(told)?;
                 config.wording.ignored = ignored;
                 config
             }
@@ -122,6 +126,11 @@ impl Search<'_> {
         };
         config.passed_over = passed_over;
         Ok(config)
+    }
+
+    /// Whether `MAILCHUTE_CONFIG` names `file`, and there is none.
+    fn is_missing_by_variable(&self, file: &Path) -> bool {
+        self.option.is_none() && self.variable("MAILCHUTE_CONFIG").is_some() && !exists(file)
     }
 
     /// A variable that is set and not empty.

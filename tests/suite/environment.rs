@@ -520,6 +520,23 @@ fn a_file_that_comes_first_says_so() {
     let run = call().env("MAILCHUTE_URL", "smtps://mx.example").run();
     let told = format!("; {} comes before MAILCHUTE_URL, which is ignored\n", file.display());
     assert!(run.stderr.ends_with(&told), "{}", run.report());
+    let missing = call().env("MAILCHUTE_CONFIG", scratch.join("nowhere")).run();
+    missing.expect_status(78);
+    assert!(missing.stderr.contains("hint: MAILCHUTE_CONFIG names it"), "{}", missing.report());
     let run = call().env("MAILER_DSN", "smtps://mx.example").run();
     assert!(!run.stderr.contains("ignored"), "another program's: {}", run.report());
+}
+
+#[test]
+fn a_test_message_that_is_thrown_away_is_said_to_be() {
+    let server = Server::new().start();
+    let test = |url: &str| {
+        let args = ["test", "--from", "a@example.org", "--to", "bob@example.net"];
+        mailchute().env("MAILCHUTE_URL", url).args(args).run()
+    };
+    let run = test("null://default");
+    run.expect_status(0);
+    assert!(run.stdout.contains("thrown away") && !run.stdout.contains("accepted"), "{}", run.report());
+    let run = test(&format!("smtp://127.0.0.1:{}", server.port()));
+    assert!(!run.stdout.contains("thrown away"), "{}", run.report());
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 
 use super::general::{named, of_failure, shown};
@@ -64,15 +65,33 @@ pub(super) fn look(site: &Site, caller: &Caller) -> Section {
         let finding = Finding::new(&codes::PHP_NOT_EXECUTABLE, SENDMAIL, sentence);
         section.findings.push(finding.run(format!("sudo chmod a+rx {}", shown(&mailer.target.display().to_string()))));
     }
-    if site.spooling.is_on && caller.uid != 0 && Spool::find(caller).is_none() {
-        let sentence = format!("there is no place where a message of {name} may wait");
-        let finding = Finding::new(&codes::SPOOL_NO_PLACE, "spool", sentence);
-        section.findings.push(finding.run("sudo mailchute init --users"));
+    if site.spooling.is_on && caller.uid != 0 {
+        section.findings.extend(without_place(caller, &name));
     }
     if section.findings.is_empty() {
         section.fine.push("reads its configuration and secrets".to_owned());
     }
     section
+}
+
+/// Whether a message of `caller`, who is called `name`, has no place to wait. Nothing is made to find out.
+fn without_place(caller: &Caller, name: &str) -> Option<Finding> {
+    let found = |sentence: String| Finding::new(&codes::SPOOL_NO_PLACE, "spool", sentence);
+    let Some(spool) = Spool::find(caller) else {
+        let sentence = format!("there is no place where a message of {name} may wait");
+        return Some(found(sentence).run("sudo mailchute init --users"));
+    };
+    let there = spool.directory().ancestors().find(|above| above.exists())?;
+    let error = access(there, AccessFlags::W_OK | AccessFlags::X_OK).err()?;
+    let sentence = format!("no message of {name} can wait in {}: {}", spool.directory().display(), error.desc());
+    let finding = found(shown(&sentence));
+    Some(match error {
+        Errno::EROFS => finding.advise(format!(
+            "mount a volume at /var/spool/mailchute that uid {} may write to (emptyDir, tmpfs)",
+            caller.uid
+        )),
+        _ => finding.run("sudo mailchute init --users"),
+    })
 }
 
 /// What waits for `caller`, and what is kept that nobody sends by itself.
