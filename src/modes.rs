@@ -53,9 +53,16 @@ impl Modes {
     /// `NoPermission` when the file is world-writable, or has any weakness and `strict` is set.
     pub fn judge(&self, path: &Path, uid: u32, holds_secret: bool, strict: bool) -> Result<Vec<String>, Failure> {
         let refuse = |why: String| {
-            let fix = if self.uid != 0 && self.uid != uid { "chown root" } else { "chmod o=,g-w" };
+            // Who reads it stays so, but for what is nobody's to read.
+            let fix = match holds_secret {
+                _ if self.uid != 0 && self.uid != uid => "chown root",
+                true => "chmod o=,g-w",
+                false => "chmod go-w",
+            };
+            let place = path.parent().filter(|place| is_open(place));
+            let place = place.map(|place| format!(" && sudo chmod go-w {}", place.display())).unwrap_or_default();
             Err(Failure::new(Kind::NoPermission, path.display().to_string(), why)
-                .hint(format!("{fix} {}", path.display())))
+                .hint(format!("sudo {fix} {}{place}", path.display())))
         };
         if self.mode & 0o002 != 0 {
             return refuse(format!("is world-writable ({self})"));
@@ -66,6 +73,14 @@ impl Modes {
             _ => Ok(weaknesses.iter().map(|w| format!("{}: {w} ({self})", path.display())).collect()),
         }
     }
+}
+
+/// Whether others than the owner of a directory can put something else in the place of what is in it.
+pub fn is_open(directory: &Path) -> bool {
+    directory.metadata().is_ok_and(|found| {
+        let by_group = found.mode() & 0o020 != 0 && found.gid() != 0;
+        found.is_dir() && found.mode() & 0o1000 == 0 && (found.mode() & 0o002 != 0 || by_group)
+    })
 }
 
 /// `root:www 0640`; numbers where the database has no name.

@@ -21,6 +21,7 @@ macro_rules! codes {
 codes! {
     CONFIG_INVALID "config.invalid" Broken Setup "the configuration is missing, or there is a mistake in it"
     CONFIG_UNREADABLE "config.unreadable" Broken Access "a user who sends may not read the configuration"
+    CONFIG_DIRECTORY "config.directory" Broken Access "others can put a file of theirs in the place of one of the configuration"
     CONFIG_SKIPPED "config.skipped" Broken Setup "a file of `sites.d` is left out, with what it says"
     CONFIG_WARNING "config.warning" Weak Setup "something in the configuration deserves a look: a mode, an owner, a name"
     CONFIG_NOT_LOOKED_AT "config.not-looked-at" Note Setup "there were too many users to look at each"

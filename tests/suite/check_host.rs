@@ -1,7 +1,8 @@
 //! `mailchute check` on a host of its own: as every user that sends, and with relays that answer.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -147,6 +148,13 @@ fn faults_of_files_are_named() {
         offline("configuration unreadable", "config.unreadable", 77);
         host.write(MAIN, &fs::read_to_string(MAIN).unwrap(), 0o646);
         offline("configuration for all to write", "config.unreadable", 77);
+        lay(host, relay);
+        for directory in ["/etc/mailchute", "/etc/mailchute/secrets"] {
+            let before = fs::metadata(directory).unwrap().permissions();
+            fs::set_permissions(directory, Permissions::from_mode(0o777)).unwrap();
+            offline(directory, "config.directory", 77);
+            fs::set_permissions(directory, before).unwrap();
+        }
         fs::remove_file(MAIN).unwrap();
         offline("no configuration", "config.invalid", 78);
 

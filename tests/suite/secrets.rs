@@ -128,7 +128,7 @@ fn a_password_that_is_not_there_is_named_with_the_next_step() {
     let cases = [
         ("{ file = \"missing\" }", 78, "{here}/missing: no such file", "install -m 0640"),
         ("{ file = \"empty\" }", 78, "file {here}/empty *: is empty", "put the password, token or key there"),
-        ("{ file = \"world-writable\" }", 77, "{here}/world-writable: is world-writable *", "chmod o="),
+        ("{ file = \"world-writable\" }", 77, "{here}/world-writable: is world-writable *", "sudo chmod o="),
         ("{ file = \"directory\" }", 78, "{here}/directory: is not a regular file but a directory", "Docker makes"),
         ("{ file = \"fifo\" }", 78, "{here}/fifo: is not a regular file", ""),
         ("{ file = \"/dev/zero\" }", 78, "/dev/zero: is not a regular file", ""),

@@ -245,7 +245,7 @@ fn weak_modes_warn_or_refuse() {
         let run = send(SHOP);
         run.expect_status(77);
         run.expect_stderr(&format!("mailchute: {MAIN}: is world-writable (root:root 0666) (mailchute)"));
-        assert!(run.stderr.contains(&format!("hint: chmod o=,g-w {MAIN}")), "{}", run.report());
+        assert!(run.stderr.contains(&format!("hint: sudo chmod go-w {MAIN}")), "{}", run.report());
 
         host.write_as(MAIN, &text(""), 0o664, (0, SHOP));
         send(SHOP).expect_status(0);

@@ -16,7 +16,7 @@ use crate::host;
 use crate::keep;
 use crate::limit::{self, ban};
 use crate::machine::{Host, Wanted};
-use crate::modes::Modes;
+use crate::modes::{self, Modes};
 use crate::reply::{TEXT_LIMIT, printable};
 use crate::root::Root;
 use crate::spool::flusher::{self, Cron};
@@ -94,6 +94,9 @@ pub(super) fn of_files(config: Result<&Config, &Failure>, caller: &Caller, only:
             Some(command) => finding.run(command),
             None => finding,
         });
+    }
+    if caller.uid == 0 && matches!(only, Only::All) {
+        section.findings.extend(open_directories(config));
     }
     let rows = match (caller.uid, only) {
         (0, Only::All) => secrets::rows(config, None),
@@ -189,12 +192,31 @@ fn of_users(config: &Config, site: &Site) -> Option<Finding> {
     Some(finding(&codes::SITE_USER, why, &format!(", if it is {name}'s")).at_most(grade))
 }
 
+/// The directories of the configuration, of `sites.d` and of stored secrets in which others can replace what root laid
+/// there.
+fn open_directories(config: &Config) -> Vec<Finding> {
+    let Origin::File(file) = &config.origin else { return Vec::new() };
+    let Some(own) = file.parent() else { return Vec::new() };
+    let places = [own.to_owned(), own.join("sites.d"), own.join("secrets")];
+    let open = places.iter().filter(|place| modes::is_open(place));
+    open.filter_map(|place| {
+        let modes = Modes::of(&place.metadata().ok()?);
+        let path = shown(&place.display().to_string());
+        let sentence = format!("is {modes}, so others can put a file of theirs in the place of one in it");
+        let finding = Finding::new(&codes::CONFIG_DIRECTORY, &path, sentence);
+        Some(finding.run(format!("sudo chmod go-w {path}")))
+    })
+    .collect()
+}
+
 /// The command that takes a weak mode from a file of the configuration.
 fn mended(file: &Path) -> Option<String> {
     let modes = Modes::of(&file.metadata().ok()?);
     let is_plain = file.to_str()?.chars().all(|c| c.is_ascii_alphanumeric() || "/._+@-".contains(c));
     let is_weak = modes.mode & 0o022 != 0 || modes.mode & 0o004 != 0;
-    (is_plain && file.is_absolute() && is_weak && modes.uid == 0)
+    // Without a group of those who send nobody could read it any more.
+    let keeps_readers = modes.mode & 0o004 == 0 || modes.gid != 0;
+    (is_plain && file.is_absolute() && is_weak && keeps_readers && modes.uid == 0)
         .then(|| format!("sudo chmod o=,g-w {}", file.display()))
 }
 
