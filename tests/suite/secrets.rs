@@ -231,7 +231,7 @@ fn a_command_is_run_for_a_caller_that_ignores_its_children() {
         ("[\"cat\", \"{scratch}/secrets/relay\"]", 0, ""),
         // What it leaves behind holds both pipes.
         ("[\"sh\", \"-c\", \"cat {scratch}/secrets/relay; sleep 600 &\"]", 0, ""),
-        ("[\"sh\", \"-c\", \"echo locked >&2; exit 2\"]", 78, "command sh: is empty"),
+        ("[\"sh\", \"-c\", \"echo locked >&2; exit 2\"]", 78, "command sh: printed no secret: locked"),
         ("[\"/nonexistent/pass\"]", 78, "command /nonexistent/pass: cannot be run: no such program"),
     ];
     let mut runs = Vec::new();
