@@ -226,8 +226,8 @@ impl Intake {
             note(&mut self.repairs, "byte order mark removed");
         }
         let line = &self.header[self.line..];
-        if is_first && self.ends.is_empty() && line.iter().all(|octet| matches!(octet, b' ' | b'\t')) {
-            // There is no field that it could continue.
+        if self.line == 0 && line.iter().all(|octet| matches!(octet, b' ' | b'\t')) {
+            // There is no field that it could continue. Behind an empty line it may be the body's.
             self.header.truncate(self.line);
         }
         let line = &self.header[self.line..];
@@ -528,6 +528,9 @@ mod tests {
             ("\r\n", "\r\n", &[]),
             ("\r\n\r\n\r\n", "\r\n\r\n\r\n", &[]),
             ("\r\n\r\nbody\r\n", "\r\n\r\nbody\r\n", &[]),
+            // Behind an empty line, a line of blanks is the body's unless a field follows.
+            ("\r\n\t\r\n", "\r\n\t\r\n", &[]),
+            ("\r\n\r\n\t\r\n", "\r\n\r\n\t\r\n", &[]),
             ("\r\n\0x\r\n", "\r\n\0x\r\n", &[]),
             ("\r\nbody", "\r\nbody\r\n", &["final line end added"]),
             ("\r\nWarning: disk full\r\n", "\r\nWarning: disk full\r\n", &[]),
