@@ -230,6 +230,14 @@ impl Dossier {
         status
     }
 
+    /// Ends the message as [`Dossier::fail`] does, and for good: the process is about to end, and what another thread
+    /// finds out meanwhile is not told.
+    pub fn stop(&self, failure: &Failure) -> u8 {
+        let status = self.fail(failure);
+        self.rest();
+        status
+    }
+
     /// Has somebody hear of `event` of the site, about `relay`, where an alert tells of it. `reason` is what stands in
     /// brackets in the line that people read. For what no end of a message tells.
     pub fn alarm(&self, event: Occasion, relay: Option<&Relay>, reason: &str) {
@@ -264,6 +272,9 @@ impl Dossier {
     /// Ends the message with what the relays said, and what has become of it beside that.
     pub fn finish(&self, submission: &Submission, envelope: &Envelope, kept: &Kept) -> u8 {
         let mut state = self.state();
+        if state.idle {
+            return exit::status(&submission.decisive().result, state.scheme);
+        }
         let site = state.record.site.clone().unwrap_or_default();
         let report = report::of_submission(submission, envelope, &site);
         let report = report::with_kept(report, submission, kept, &state.record.id);

@@ -124,7 +124,7 @@ pub fn open(invocation: &Invocation, caller: &Caller, hand_over: &Arc<HandOver>)
     }
     let dossier = Dossier::open(caller, words, tell);
     let watched = dossier.clone();
-    signals::watch(Arc::clone(hand_over), move |failure| watched.fail(failure));
+    signals::watch(Arc::clone(hand_over), move |failure| watched.stop(failure));
     dossier
 }
 

@@ -54,8 +54,10 @@ pub fn watch(hand_over: Arc<HandOver>, end: impl FnOnce(&Failure) -> u8 + Send +
                 continue;
             }
             if let Some(failure) = answer(signal, &hand_over) {
+                // Told before the command ends: the thread that waits for it would tell of that.
+                let status = end(&failure);
                 secret::stop_command();
-                std::process::exit(i32::from(end(&failure)));
+                std::process::exit(i32::from(status));
             }
         }
     };

@@ -83,7 +83,7 @@ fn modes_decide_who_may_have_written_it() {
     let strict = format!("strict_modes = true\n{secret}");
     let failure = at(0o644, &strict).unwrap_err();
     assert_eq!(failure.kind, Kind::NoPermission);
-    assert!(failure.hint.unwrap().starts_with("chmod "));
+    assert!(failure.hint.unwrap().starts_with("sudo chmod o=,g-w "));
 }
 
 #[test]
