@@ -169,11 +169,16 @@ give_files() {
     umask 077
     touch "$given"
     umask 022
-    find /etc/mailchute -type f -user root \( -perm 600 -o -perm 640 \) ! -group "$group" | while IFS= read -r file; do
+    # Who may change a directory may lay a link in a file's place before its modes are set.
+    find /etc/mailchute -type d \( ! -user root -o -perm /022 \) -prune -o \
+        -type f -user root \( -perm 600 -o -perm 640 \) ! -group "$group" -print | while IFS= read -r file; do
         before=$(stat -c '%a %G' "$file")
         printf '%s %s\n' "$before" "$file" >>"$given"
         chgrp "$group" "$file" && chmod 640 "$file"
         say "$file: was root:${before#* } 0${before%% *}, is root:$group 0640"
+    done
+    find /etc/mailchute -type d \( ! -user root -o -perm /022 \) | while IFS= read -r path; do
+        say "$path: others than root may change what is in it, so it is left as it is"
     done
     find /etc/mailchute -type f ! -user root | while IFS= read -r file; do
         say "$file: is not root's, so a set-group-id binary refuses it"

@@ -370,8 +370,14 @@ fn set_group_id_is_switched_on_and_off_and_nothing_that_waits_is_lost() {
         let squatted = Path::new(Place::State.parent()).join("shared");
         fs::create_dir(&squatted).expect("a directory");
         std::os::unix::fs::chown(&squatted, Some(SHOP), Some(SHOP)).expect("its owner");
+        // What its owner may lay a link in the place of.
+        let theirs = "/etc/mailchute/shop/main";
+        host.write(theirs, "", 0o600);
+        std::os::unix::fs::chown("/etc/mailchute/shop", Some(SHOP), Some(SHOP)).expect("its owner");
 
         let said = install(&["--set-group-id"]);
+        assert_eq!(modes(theirs), (0, 0, 0o600), "{said}");
+        assert!(said.contains("/etc/mailchute/shop: others than root may change what is in it"), "{said}");
         let group = modes(&binary.display().to_string()).1;
         assert_ne!(group, 0, "{said}");
         assert_eq!(modes(&binary.display().to_string()), (0, group, 0o2755));
