@@ -1,7 +1,7 @@
 //! `mailchute report`: as text, as a page, and by mail.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
 use testkit::{Host, Mailchute, Run, Server};
 
@@ -90,6 +90,12 @@ fn a_page_is_written_in_one_step_and_keeps_its_rights() {
         symlink("/var/lib/precious", PAGE).unwrap();
         report(0, &format!("--output {PAGE}")).expect_status(0);
         assert_eq!(fs::read_to_string("/var/lib/precious").unwrap(), "precious");
+        // Nor does a file that somebody else has laid there say who reads and writes it.
+        fs::remove_file(PAGE).unwrap();
+        host.write_as(PAGE, "", 0o666, (SHOP, SHOP));
+        report(0, &format!("--output {PAGE}")).expect_status(0);
+        let found = fs::metadata(PAGE).unwrap();
+        assert_eq!((found.uid(), found.permissions().mode() & 0o777), (0, 0o640));
         report(0, "--output /nowhere/page.html")
             .expect_status(73)
             .expect_stderr("mailchute: /nowhere/page.html: cannot be written: *");

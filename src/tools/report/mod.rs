@@ -4,13 +4,14 @@ mod html;
 
 use std::fs::{Metadata, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use jiff::Zoned;
 use mail_builder::MessageBuilder;
 use mail_builder::headers::address::{Address, EmailAddress};
 use mail_builder::headers::raw::Raw;
+use nix::unistd::geteuid;
 use tempfile::NamedTempFile;
 
 use crate::caller::Caller;
@@ -91,7 +92,9 @@ fn write(page: &str, file: &Path) -> Result<u8, Failure> {
             .hint("have the shell do it: mailchute report --output - > FILE"));
     }
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mode = file.symlink_metadata().ok().filter(Metadata::is_file).map(|found| found.permissions().mode() & 0o777);
+    // Somebody else who laid a file there, as in /tmp, says nothing about who reads and writes ours.
+    let is_kept = |found: &Metadata| found.is_file() && found.uid() == geteuid().as_raw();
+    let mode = file.symlink_metadata().ok().filter(is_kept).map(|found| found.permissions().mode() & 0o777);
     let mut new = NamedTempFile::new_in(parent).map_err(failed)?;
     new.write_all(page.as_bytes()).map_err(failed)?;
     new.as_file().set_permissions(Permissions::from_mode(mode.unwrap_or(MODE))).map_err(failed)?;
