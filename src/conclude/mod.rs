@@ -5,6 +5,7 @@ pub mod report;
 
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -54,6 +55,8 @@ struct State {
     scheme: Scheme,
     /// No message is under way, so there is nothing to record.
     idle: bool,
+    /// A signal ends the process.
+    is_over: bool,
     tell: fn(&Report),
     /// How hints are worded.
     wording: Wording,
@@ -92,6 +95,7 @@ impl Dossier {
             keep,
             scheme,
             idle: false,
+            is_over: false,
             tell,
             wording,
             watch: Watch::default(),
@@ -213,6 +217,20 @@ impl Dossier {
     /// Ends the message without a relay having been spoken to: what is said, log record, exit status.
     /// Where no message is under way, there is nothing to tell but the status.
     pub fn fail(&self, failure: &Failure) -> u8 {
+        self.defer();
+        self.end(failure)
+    }
+
+    /// Waits for the end of the process where it is certain: its status is another thread's to say.
+    fn defer(&self) {
+        if self.state().is_over {
+            loop {
+                thread::park();
+            }
+        }
+    }
+
+    fn end(&self, failure: &Failure) -> u8 {
         // Told without the lock: whoever reads standard error may be slow.
         let told = {
             let mut state = self.state();
@@ -233,8 +251,9 @@ impl Dossier {
     /// Ends the message as [`Dossier::fail`] does, and for good: the process is about to end, and what another thread
     /// finds out meanwhile is not told.
     pub fn stop(&self, failure: &Failure) -> u8 {
-        let status = self.fail(failure);
-        self.rest();
+        let status = self.end(failure);
+        let mut state = self.state();
+        (state.idle, state.is_over) = (true, true);
         status
     }
 
@@ -271,10 +290,8 @@ impl Dossier {
 
     /// Ends the message with what the relays said, and what has become of it beside that.
     pub fn finish(&self, submission: &Submission, envelope: &Envelope, kept: &Kept) -> u8 {
+        self.defer();
         let mut state = self.state();
-        if state.idle {
-            return exit::status(&submission.decisive().result, state.scheme);
-        }
         let site = state.record.site.clone().unwrap_or_default();
         let report = report::of_submission(submission, envelope, &site);
         let report = report::with_kept(report, submission, kept, &state.record.id);
@@ -294,6 +311,7 @@ impl Dossier {
 
     /// Ends a message that is over a limit of its site and was to wait until there is room.
     pub fn wait(&self, failure: &Failure, kept: &Kept) -> u8 {
+        self.defer();
         self.state().record.set_kept(kept);
         let status = match kept {
             Kept::Failed(why) => {

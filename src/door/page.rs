@@ -102,9 +102,5 @@ fn start(words: &str) -> Option<(Child, ChildStdin)> {
 
 /// Whether the search path leads to `program`.
 fn is_there(program: &str) -> bool {
-    if program.contains('/') {
-        return Path::new(program).is_file();
-    }
-    let path = host::variable("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+    process::is_found(program.as_ref(), &host::variable("PATH").unwrap_or_default())
 }

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, PoisonError, TryLockError};
 use std::thread;
 use std::time::Duration;
 
@@ -36,14 +36,29 @@ const PAUSES: (Duration, Duration) = (Duration::from_micros(100), Duration::from
 /// How many reads empty a pipe that nobody fills any more: the system's are of 64 KB.
 const PIPE_READS: usize = 17;
 
-/// The process group of the program that runs, for [`stop`] alone; 0 where none does.
-static RUNNING: AtomicI32 = AtomicI32::new(0);
+/// The process groups of the programs that run, for [`stop`] alone. Held while one is started, so that none is missing;
+/// `None`: none is started any more.
+static RUNNING: Mutex<Option<Vec<i32>>> = Mutex::new(Some(Vec::new()));
 
-/// Ends the program that runs, if one does, with all it started: for whoever ends this process meanwhile.
+/// How often [`stop`] looks whether a program that is being started has begun, with the shortest pause between.
+const LOOKS: u32 = 10_000;
+
+/// Ends the programs that run with all they started, and has no other start: for whoever ends this process meanwhile.
 pub(super) fn stop() {
-    let group = RUNNING.swap(0, Ordering::SeqCst);
-    if group != 0 {
-        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    for _ in 0..LOOKS {
+        let taken = match RUNNING.try_lock() {
+            Ok(mut running) => running.take(),
+            Err(TryLockError::Poisoned(running)) => running.into_inner().take(),
+            // A file system that hangs may never let it begin.
+            Err(TryLockError::WouldBlock) => {
+                thread::sleep(PAUSES.0);
+                continue;
+            }
+        };
+        for group in taken.into_iter().flatten() {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+        return;
     }
 }
 
@@ -62,11 +77,11 @@ pub(super) fn run(words: &[String], time: Duration) -> Result<Secret, Failure> {
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     caller::own_environment(&mut command);
     let mut output = Output::new();
-    let child = process::spawn(&mut command).map_err(|error| match error.kind() {
+    let running = Running::start(&mut command).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => failed(Kind::Configuration, "cannot be run: no such program".into()),
         _ => failed(Kind::Configuration, format!("cannot be run: {error}")),
     })?;
-    let status = match Running::new(child).wait(&mut output, Deadline::after(time)) {
+    let status = match running.wait(&mut output, Deadline::after(time)) {
         Ok(Some(ended)) => ended,
         Ok(None) => {
             return Err(failed(Kind::Unavailable, format!("printed no secret within {}", seconds(time))));
@@ -117,10 +132,14 @@ struct Running {
 }
 
 impl Running {
-    fn new(mut child: Child) -> Self {
-        RUNNING.store(child.id().cast_signed(), Ordering::SeqCst);
+    fn start(command: &mut Command) -> io::Result<Self> {
+        let mut groups = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let groups = groups.as_mut().ok_or(io::ErrorKind::Interrupted)?;
+        groups.reserve(1);
+        let mut child = process::spawn(command)?;
+        groups.push(child.id().cast_signed());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        Self { child, stdout, stderr, has_ended: false }
+        Ok(Self { child, stdout, stderr, has_ended: false })
     }
 
     /// Reads what it prints until it has exited and its first line is there; `None`: not by `deadline`.
@@ -164,7 +183,8 @@ impl Running {
 
     /// Takes it out of what [`stop`] ends.
     fn forget(&self) {
-        let _ = RUNNING.compare_exchange(self.group(), 0, Ordering::SeqCst, Ordering::SeqCst);
+        let mut groups = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.iter_mut().for_each(|groups| groups.retain(|group| *group != self.group()));
     }
 
     /// Takes what is printed within `time`; `false`: nothing was.
@@ -300,7 +320,7 @@ mod tests {
         let start = || {
             let mut command = Command::new("sleep");
             command.arg("60").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-            Running::new(process::spawn(&mut command).unwrap())
+            Running::start(&mut command).unwrap()
         };
         let (first, mut second) = (start(), start());
         let [one, other] = [&first, &second].map(|running| Pid::from_raw(running.group()));
