@@ -248,10 +248,13 @@ fn phrase(text: &str) -> String {
         out.push(match text.is_ascii() && !text.contains("=?") {
             true => plain_phrase(&text),
             false => {
-                // What stands beside other letters is an encoded word to most readers all the same.
-                let text = encoded_word::decode(&text);
-                let before = if behind_encoded { " " } else { "" };
-                encoded::encode(&format!("{before}{text}{}", if is_last { "" } else { " " }))
+                // What stands beside other letters is an encoded word to most readers all the same, and so is the blank
+                // between it and the next.
+                let has_before = encoded_word::decode(&format!("=?utf-8?Q?x?= {text}")).starts_with("x ");
+                let has_behind = encoded_word::decode(&format!("{text} =?utf-8?Q?x?=")).ends_with(" x");
+                let before = if behind_encoded && has_before { " " } else { "" };
+                let behind = if is_last || !has_behind { "" } else { " " };
+                encoded::encode(&format!("{before}{}{behind}", encoded_word::decode(&text)))
             }
         });
         behind_encoded = false;
@@ -290,6 +293,21 @@ mod tests {
 
     fn wire(text: &str) -> Result<String, BadAddress> {
         parse_address(text)?.address().map(|address| address.to_string())
+    }
+
+    #[test]
+    fn a_name_written_anew_says_the_same_where_encoded_words_stand_beside_letters() {
+        for text in [
+            "\u{fffd}=?u?Q?xample.or\u{fffd}>zzzzzzzzxample.org>, uBl\u{fffd}er,_J.?= <j@x.org>",
+            "\u{e9}=?utf-8?Q?a,?= =?utf-8?Q?b?= <j@x.org>",
+            "=?utf-8?Q?a,?= =?utf-8?Q?b,?=\u{e9} =?utf-8?Q?c?= <j@x.org>",
+            "=?utf-8?Q?a,?= \u{e9} =?utf-8?Q?c,?= <j@x.org>",
+        ] {
+            let name = |text: &str| read_list(text).into_mailboxes().next().and_then(|mailbox| mailbox.decoded_name());
+            let written = read_list(text).written();
+            assert_eq!(name(&written), name(text), "{written}");
+            assert!(name(text).is_some(), "{text}");
+        }
     }
 
     #[test]

@@ -215,7 +215,9 @@ impl<'a> Reader<'a> {
             None => self.spec(element.inside.as_deref().unwrap_or(&element.outside)),
         };
         if element.inside.is_some() {
-            self.list.is_obsolete |= spec.as_ref().is_ok_and(|spec| self.names_another(&element.outside, spec));
+            let is_loose = self.is_loose(&element.outside) && self.text[span.start..end].matches('@').count() > 1;
+            self.list.is_obsolete |=
+                spec.as_ref().is_ok_and(|spec| is_loose || self.names_another(&element.outside, spec));
         }
         self.list.pieces.push(match spec {
             Ok(spec) => Piece::Mailbox(Listed { mailbox: Mailbox { name, spec }, span }),
@@ -228,6 +230,16 @@ impl<'a> Reader<'a> {
     /// Whether a name that nothing quotes may be taken for another address than `spec`, which stands in brackets behind it.
     fn names_another(&self, name: &[Word], spec: &AddrSpec) -> bool {
         name.iter().any(|word| word.kind == WordKind::At) && self.phrase(name) != spec.to_string()
+    }
+
+    /// Whether something in a name is no word by the letter, so that nobody has to see where its parts end.
+    fn is_loose(&self, name: &[Word]) -> bool {
+        let is_word = |c: char| c == '.' || is_atext(c);
+        name.iter().any(|word| match word.kind {
+            WordKind::Atom => !self.text[word.span.clone()].chars().all(is_word),
+            WordKind::Literal => true,
+            _ => false,
+        })
     }
 
     /// What `element` says about a name that may go on.
@@ -496,6 +508,11 @@ mod tests {
             ("b@y.org <a@x.org>", true),
             ("A b@y.org <a@x.org>", true),
             ("@ <a@x.org>", true),
+            // Beside something that is no word, not even quotes are sure to be seen.
+            ("\"@\"\\<a@x.org>", true),
+            ("\"b@y.org\" [x] <a@x.org>", true),
+            ("A (b@y.org) [x] <a@x.org>", true),
+            ("CORP\\jane <a@x.org>", false),
             ("a@x.org <a@x.org>", false),
             // A group that does not end, the end of none, and no comma behind one.
             ("G: a@x.org", true),

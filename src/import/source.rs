@@ -9,6 +9,7 @@ use super::local::Given;
 use crate::failure::{Failure, Kind};
 use crate::host;
 use crate::modes::Modes;
+use crate::reply::{TEXT_LIMIT, printable};
 use crate::root::Root;
 
 /// The largest file that is read, in octets.
@@ -78,7 +79,7 @@ impl Inquiry<'_> {
     pub fn find(&self, path: &Path) -> Result<Option<SourceFile>, Failure> {
         let is_input = path == Path::new("-");
         let path = if is_input { Path::new("standard input") } else { path };
-        let what = || path.display().to_string();
+        let what = || named(path);
         let read = if is_input { standard_input() } else { self.root.read(path, LIMIT) };
         let (octets, modes) = match read {
             Ok(read) => read,
@@ -111,7 +112,7 @@ impl Inquiry<'_> {
     /// # Errors
     /// `NoInput`: it is not; else as [`Inquiry::find`].
     pub fn read(&self, path: &Path) -> Result<SourceFile, Failure> {
-        self.find(path)?.ok_or_else(|| Failure::new(Kind::NoInput, path.display().to_string(), "does not exist"))
+        self.find(path)?.ok_or_else(|| Failure::new(Kind::NoInput, named(path), "does not exist"))
     }
 
     /// The file that was named, else the one at `usual`.
@@ -178,9 +179,15 @@ fn standard_input() -> io::Result<(Zeroizing<Vec<u8>>, Modes)> {
     }
 }
 
+/// A path that a file may have named.
+fn named(path: &Path) -> String {
+    printable(path.as_os_str().as_encoded_bytes(), TEXT_LIMIT)
+}
+
 /// A line that its own program would refuse, or that cannot be read as what it should be.
 pub fn wrong(path: &Path, line: usize, why: impl Into<String>) -> Failure {
-    Failure::new(Kind::Data, format!("{}:{line}", path.display()), why)
+    // Words of the file may stand in it.
+    Failure::new(Kind::Data, format!("{}:{line}", named(path)), printable(why.into().as_bytes(), TEXT_LIMIT))
 }
 
 /// A word of a file for a sentence: only what looks like a name, for everything else may be a secret.
