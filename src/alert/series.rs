@@ -95,7 +95,7 @@ pub fn raise(notice: &Notice, uid: u32, is_flusher: bool) -> Option<File> {
         false => notice.time.to_string(),
     };
     file.write_all(format!("{line}\n").as_bytes()).ok()?;
-    if !is_flusher && (is_first || quiet >= QUIET) && !flusher::is_timed() {
+    if !is_flusher && (is_first || quiet >= QUIET) && !flusher::seems_timed() {
         // Where there is no process to be had, the next one that fails tries again.
         let _ = flusher::start();
     }

@@ -62,8 +62,20 @@ pub fn of(spool: &Spool) -> Flusher {
 
 /// Whether the timer or the cron line is at work.
 pub fn is_timed() -> bool {
-    let by_systemd = || Path::new(SYSTEMD).is_dir() && fs::symlink_metadata(TIMER).is_ok();
-    by_systemd() || matches!(Cron::look(), Cron::Works)
+    has_timer() || matches!(Cron::look(), Cron::Works)
+}
+
+/// The same by what is there alone: what the line runs is not read. For whoever has to be quick, and promises nothing.
+pub fn seems_timed() -> bool {
+    has_timer() || Path::new(CRON).is_file() && has_cron()
+}
+
+fn has_timer() -> bool {
+    Path::new(SYSTEMD).is_dir() && fs::symlink_metadata(TIMER).is_ok()
+}
+
+fn has_cron() -> bool {
+    CRONS.iter().any(|pid| Path::new(pid).exists())
 }
 
 /// What is to be said of the cron line.
@@ -91,7 +103,7 @@ impl Cron {
         let wrong = text.ok().and_then(|text| wrong(&String::from_utf8_lossy(&text), Path::exists));
         match wrong {
             Some(why) => Self::Wrong(why),
-            None if CRONS.iter().any(|pid| Path::new(pid).exists()) => Self::Works,
+            None if has_cron() => Self::Works,
             None => Self::Idle,
         }
     }
