@@ -159,13 +159,16 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
     if host::is_privileged() && command.get_program() != SELF {
         command.gid(getgid().as_raw());
     }
-    unblock_in_child(command);
+    let ours = SigSet::thread_get_mask()?;
     // std waits for a child that could not become the program, and insists on a status that nobody keeps where the
     // caller has SIGCHLD ignored; and on directories that close.
     let child = panic::catch_unwind(AssertUnwindSafe(|| {
         close_inherited();
+        // As late as can be: a signal that comes before the mask is back ends this process without a word.
+        SigSet::empty().thread_set_mask()?;
         command.spawn()
     }));
+    ours.thread_set_mask()?;
     child.unwrap_or_else(|_| {
         let own = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, path)| path.map(OsStr::to_owned));
         let path = own.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
@@ -181,22 +184,6 @@ pub fn is_found(program: &OsStr, path: &OsStr) -> bool {
     match program.as_encoded_bytes().contains(&b'/') {
         true => Path::new(program).is_file(),
         false => std::env::split_paths(path).any(|directory| directory.join(program).is_file()),
-    }
-}
-
-/// Has the child begin with no signal blocked. Here they stay blocked: one that arrived meanwhile would end this process
-/// without a word, and leave the child behind.
-#[expect(
-    unsafe_code,
-    reason = "std has no safe way to set a child's signal mask, and none that leaves the parent's alone"
-)]
-fn unblock_in_child(command: &mut Command) {
-    // SAFETY: between fork and exec of a process that has threads, only functions that are async-signal-safe may be called,
-    // and nothing may be allocated. pthread_sigmask is one of them (POSIX.1-2017, 2.4.3), and a number of errno is turned
-    // into an error without memory.
-    unsafe {
-        command
-            .pre_exec(|| SigSet::empty().thread_set_mask().map_err(|errno| io::Error::from_raw_os_error(errno as i32)));
     }
 }
 

@@ -111,10 +111,12 @@ impl Order<'_> {
         }
     }
 
-    /// Whether [`Order::keep`] would have the message wait for a later try.
+    /// Whether [`Order::keep`] would have the message wait for a later try, as far as that is known without making
+    /// something.
     pub fn would_wait<'r>(&self, results: impl Iterator<Item = &'r Result<Outcome, Failure>>) -> bool {
         let fate = decide(results, self.site.spooling.is_on, self.site.terms.in_doubt);
-        matches!(fate, Fate::Queued { .. })
+        let has_place = || Spool::find(self.caller).is_some_and(|spool| spool.closed().is_none());
+        matches!(fate, Fate::Queued { .. }) && has_place()
     }
 
     /// Keeps a message that is over a limit of its site, for the reason `why`, to be admitted at `due`.

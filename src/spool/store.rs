@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 use nix::fcntl::FlockArg;
 use nix::libc::{O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK};
+use nix::unistd::{AccessFlags, access};
 
 use super::entry::{self, Entry, Flaw, Head, Line};
 use crate::caller::Caller;
@@ -144,6 +145,12 @@ impl Spool {
     fn home(caller: &Caller) -> Option<Keep> {
         let state = caller.own(directories::BaseDirs::state_dir, ".local/state")?;
         Some(Keep::at(state.join("mailchute/spool"), caller.uid))
+    }
+
+    /// Why nothing can be kept in it by this process, as far as that is known without making something.
+    pub fn closed(&self) -> Option<Errno> {
+        let there = self.directory().ancestors().find(|above| above.exists())?;
+        access(there, AccessFlags::W_OK | AccessFlags::X_OK).err()
     }
 
     /// The one in this directory of `uid`.

@@ -32,7 +32,11 @@ static REPLIES: &[(u16, &str, &str)] = &[
     ),
     (551, "the user is not local", "check the address"),
     (552, "the message is too large, or the mailbox is full", "send a smaller message"),
-    (553, "the sender or mailbox name is not allowed (5.7.1 is ours)", "use a sender the site and the provider allow"),
+    (
+        553,
+        "the sender or mailbox name is not allowed, by the relay or by the site's `sender`",
+        "use a sender the site and the provider allow",
+    ),
     (554, "the transaction failed, often refused as spam", "read the reply's text"),
     (555, "a parameter of MAIL or RCPT is not recognized", "leave out -N, -R and -V"),
     (556, "the domain accepts no mail", "check the address"),

@@ -388,6 +388,24 @@ fn check(words: &[&str]) -> Run {
 }
 
 #[test]
+fn a_secret_that_is_called_after_another_user_is_offered_to_nobody() {
+    Host::run(&USERS, |host| {
+        // A copy of the other's file, with the wrong user left in it.
+        let relay =
+            format!("host = \"mail.example.net\"\nusername = \"a\"\npassword = {{ file = \"{SECRETS}/shop\" }}\n");
+        let text = |user: &str| format!("[relay.main]\n{relay}[site.main]\nuser = [\"{user}\"]\n");
+        host.write_as(&format!("{SECRETS}/shop"), VALUE, 0o640, (0, SHOP));
+        host.write(MAIN, &text("blog"), 0o644);
+        let run = check(&[]);
+        run.expect_status(78);
+        assert!(run.stdout.contains("blog sends with it and cannot read it"), "{}", run.report());
+        assert!(run.stdout.contains("it is called after shop") && !run.stdout.contains("chgrp"), "{}", run.report());
+        host.write(MAIN, &text("shop"), 0o644);
+        check(&[]).expect_status(0);
+    });
+}
+
+#[test]
 fn each_secret_is_looked_at() {
     Host::run(&USERS, |host| {
         host.write(MAIN, SITES, 0o644);

@@ -74,6 +74,12 @@ fn a_test_message_is_kept_nowhere_and_says_what_the_relay_said() {
             assert_eq!(run.stdout.contains(told), also, "{}", run.report());
             assert!(entries("queue").is_empty());
         }
+        // Where it could not be kept, nobody is told that it would be.
+        prepare(host, nobody.number(), spool);
+        fs::set_permissions(SPOOL, Permissions::from_mode(0o755)).unwrap();
+        let run = sender().args(["test", "--to", "bob@example.net"]).run();
+        run.expect_status(69);
+        assert!(!run.stdout.contains("would be kept"), "{}", run.report());
         // One that is over a limit is refused, too.
         prepare(host, nobody.number(), &format!("{spool}{over}"));
         sender().args(["test", "--to", "bob@example.net"]).run().expect_status(69);

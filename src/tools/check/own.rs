@@ -81,8 +81,7 @@ fn without_place(caller: &Caller, name: &str) -> Option<Finding> {
         let sentence = format!("there is no place where a message of {name} may wait");
         return Some(found(sentence).run("sudo mailchute init --users"));
     };
-    let there = spool.directory().ancestors().find(|above| above.exists())?;
-    let error = access(there, AccessFlags::W_OK | AccessFlags::X_OK).err()?;
+    let error = spool.closed()?;
     let sentence = format!("no message of {name} can wait in {}: {}", spool.directory().display(), error.desc());
     let finding = found(shown(&sentence));
     Some(match error {

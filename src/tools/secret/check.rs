@@ -6,6 +6,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::User;
+
 use super::file;
 use super::files::shared;
 use super::readers::Reader;
@@ -275,6 +277,17 @@ fn of_readers(users: &[u32], path: &Path, subject: &str, config: &Config) -> Vec
 /// With the step that gives the file to `users`, and to nobody else: to their group by a command, where they have one that
 /// no other site's user is in.
 fn regrouped(finding: Finding, path: &Path, users: &[u32], config: &Config) -> Finding {
+    let named = path.file_name().and_then(|name| User::from_name(name.to_str()?).ok().flatten());
+    if let Some(other) =
+        named.filter(|user| host::binary_group().is_none() && !users.is_empty() && !users.contains(&user.uid.as_raw()))
+    {
+        // A copy of another user's file may name it by mistake.
+        return finding.advise(format!(
+            "it is called after {0}, who does not send with it: look whom the site is for that names it, before anybody \
+             but {0} is given it",
+            other.name
+        ));
+    }
     let to = host::binary_group().or_else(|| shared(users).ok().filter(|gid| is_theirs_alone(*gid, users, config)));
     if let Some(gid) = to {
         let group = modes::group_name(gid);
