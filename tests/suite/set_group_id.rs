@@ -225,7 +225,7 @@ fn a_command_runs_without_the_group() {
         let ignoring = ["-e", "$SIG{CHLD} = 'IGNORE'; exec @ARGV"];
         let run = call(&binary).args(["-i", "bob@example.net"]).under("perl", &ignoring).run();
         run.expect_status(78);
-        run.expect_stderr("mailchute: command /nonexistent/pass: cannot be run: it did not start *");
+        run.expect_stderr("mailchute: command /nonexistent/pass: cannot be run: no such program *");
     });
 }
 
